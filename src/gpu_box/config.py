@@ -1,0 +1,86 @@
+"""config.yaml -> a frozen, validated Config. The keys are explained in config.example.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """Which AMI: a family found by its public SSM parameter, or an id."""
+
+    family: str = "deep-learning"  # deep-learning | ubuntu
+    release: str = "24.04"  # Ubuntu release of the family: 24.04 | 22.04
+    id: str | None = None  # any AMI id; wins over the family
+    user: str = "ubuntu"  # login name of the image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    size_gib: int = 100
+    type: str = "gp3"  # gp3 | gp2 | io2
+    iops: int | None = None  # gp3: 3000-16000
+    throughput_mib: int | None = None  # gp3: 125-1000 MiB/s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    allow_ssh_from: tuple[IPv4Network | IPv6Network, ...] | None = None  # None: the caller's own address
+    subnet: str | None = None  # None: the default VPC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ssh:
+    key: Path = Path("~/.ssh/gpu-box")  # private key; made by `up` when it is missing
+    config: bool = True  # keep a managed block for `ssh NAME` under ~/.ssh
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    after: timedelta = timedelta(minutes=30)
+    stuck_after: timedelta = timedelta(hours=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    max_hours: timedelta = timedelta(hours=12)  # the deadline: stopped from AWS's side this long after start
+    stop_at: time | None = None  # a local time of day at which it stops, at the latest
+    budget: Decimal | None = None  # US dollars a calendar month
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sync:
+    source: Path = Path(".")  # the local project folder, relative to config.yaml
+    exclude: tuple[str, ...] = ()  # .gitignore patterns on top of the project's own .gitignore
+    results: Path = Path("results")  # where `pull` puts ~/work/results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jupyter:
+    port: int = 8888  # on the box, on 127.0.0.1; the local end picks the next free one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One box. Paths are absolute; durations are timedeltas; money is Decimal US dollars."""
+
+    name: str = "gpu-box"
+    region: str | None = None  # None: the AWS SDK's own default (AWS_DEFAULT_REGION, profile)
+    profile: str | None = None
+    owner: str | None = None  # tag value; None: the local user name
+    instance_types: tuple[str, ...] = ("g4dn.xlarge",)  # tried in this order
+    zones: tuple[str, ...] = ()  # tried in this order; empty: every zone that offers the type
+    image: Image = field(default_factory=Image)
+    disk: Disk = field(default_factory=Disk)
+    network: Network = field(default_factory=Network)
+    ssh: Ssh = field(default_factory=Ssh)
+    idle: Idle = field(default_factory=Idle)
+    limits: Limits = field(default_factory=Limits)
+    sync: Sync = field(default_factory=Sync)
+    jupyter: Jupyter = field(default_factory=Jupyter)
+    packages: tuple[str, ...] = ()  # more Python packages for the box's environment
+    path: Path | None = None  # the file it came from; None: all defaults
