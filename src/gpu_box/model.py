@@ -3,8 +3,144 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
+
+Cidr = IPv4Network | IPv6Network
+
+
+class InstanceState(StrEnum):
+    """EC2's own words."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SHUTTING_DOWN = "shutting-down"
+    TERMINATED = "terminated"
+
+    @property
+    def bills(self) -> bool:
+        """Whether instance seconds are charged; `stopping` is not, but is not yet safe either."""
+        return self in (InstanceState.PENDING, InstanceState.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    id: str
+    state: InstanceState
+    type: str
+    zone: str
+    launched: datetime  # the last start, aware, UTC
+    address: str | None = None  # public IPv4, else IPv6; None while it has none
+    market: str = "on-demand"  # on-demand | spot
+    key_name: str = ""
+    host_key: str | None = None  # tag gpu-box:host-key: "ssh-ed25519 AAAA...", or "pending " + that
+    ssh_port: int = 22  # tag gpu-box:ssh-port: for images whose sshd listens elsewhere
+    state_reason: str = ""  # EC2's StateTransitionReason, and the code of its StateReason
+    owner: str = ""
+
+    @property
+    def exists(self) -> bool:
+        return self.state not in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityGroup:
+    id: str
+    generation: str  # tag gpu-box:generation: names this life of the box, from its first `up` to its `down`
+    ssh_from: frozenset[Cidr] = frozenset()
+    other_rules: int = 0  # ingress rules that gpu-box did not make; left alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyPair:
+    id: str
+    name: str
+    public_key: str  # OpenSSH line without its comment; "" where AWS does not tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    id: str
+    size_gib: int
+    attached_to: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadline:
+    """The one-time schedule on AWS's side that stops `instance_id` at `at`."""
+
+    instance_id: str
+    at: datetime  # aware, UTC
+    role_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Everything that exists for one box, as AWS told it, at one moment."""
+
+    region: str
+    instances: tuple[Instance, ...] = ()  # terminated ones too, while AWS still shows them
+    group: SecurityGroup | None = None
+    key_pair: KeyPair | None = None
+    volumes: tuple[Volume, ...] = ()
+    deadline: Deadline | None = None
+    deadline_role_arn: str | None = None  # None where it does not exist
+    deadline_unavailable: str = ""  # why AWS's side cannot be armed (no permission); "" where it can
+    caller: tuple[Cidr, ...] = ()  # where the laptop is seen from; () where it was not asked
+
+    @property
+    def live(self) -> tuple[Instance, ...]:
+        """Instances that exist, the one to keep first: set up before empty, then the oldest."""
+        return tuple(
+            sorted(
+                (i for i in self.instances if i.exists), key=lambda i: (i.host_key is None, i.launched, i.id)
+            )
+        )
+
+    @property
+    def instance(self) -> Instance | None:
+        return self.live[0] if self.live else None
+
+    @property
+    def nothing_left(self) -> bool:
+        going = any(i.state is InstanceState.SHUTTING_DOWN for i in self.instances)
+        left = self.live or self.group or self.key_pair or self.volumes or self.deadline
+        return not (going or left or self.deadline_role_arn)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """One place to try: an instance type in a zone."""
+
+    type: str
+    zone: str
+    subnet_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launchable:
+    """What could be launched now: read only when an instance is wanted."""
+
+    image_id: str
+    image_name: str
+    root_device: str
+    min_disk_gib: int
+    vpc_id: str
+    placements: tuple[Placement, ...]  # in the order in which to try them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What the laptop brings to a launch: nothing of it is kept on the laptop but the user's own key."""
+
+    generation: str
+    public_key: str  # OpenSSH line of the user's key
+    user_data: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,47 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+# Each makes its own virtual environment with pip; nothing needs to be installed by hand but Python 3.11+.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml src/gpu_box/__init__.py
+
+.PHONY: demo test check lint format types shell lock clean
+
+demo: .demo/venv/ready
+	@bash docs/demo.sh .demo
+
+test: check
+
+check: $(VENV)/ready lint types shell
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+shell: $(VENV)/ready
+	@if command -v shellcheck >/dev/null; then shellcheck docs/*.sh .ci/run; else echo "shellcheck: not here, skipped"; fi
+
+format: $(VENV)/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# A stamp is written last, so that an interrupted install is made again.
+$(VENV)/ready: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[local]' --group dev
+	@touch $@
+
+.demo/venv/ready: $(SOURCES)
+	$(PYTHON) -m venv .demo/venv
+	.demo/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.demo/venv/bin/python -m pip install --quiet '.[local]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,305 @@
+"""Do what a plan says: one function a step. Steps of a stage run side by side, stages one after another.
+
+Every one may be run again after a crash, or by another laptop at the same time: creates are idempotent by
+name or ClientToken, deletes of what is gone are done, and whatever turned out different ends the round
+(`Raced`), so that the caller observes again instead of guessing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial, singledispatch
+from itertools import groupby
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from gpu_box import steps as s
+from gpu_box.aws import deadline, naming
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.launch import run_instance
+from gpu_box.aws.observe import read_instance
+from gpu_box.errors import CloudError, PermissionDenied
+from gpu_box.model import Cidr, InstanceState, Reporter
+
+# Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
+_WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
+_POLL_FIRST_S, _POLL_MAX_S = 0.25, 3.0
+_GROUP_IN_USE_S = 120.0
+
+
+class Raced(Exception):
+    """What was planned for is no longer so: observe again."""
+
+
+@dataclass
+class Work:
+    """What the steps of one round share: what the earlier ones made."""
+
+    cloud: Cloud
+    report: Reporter
+    group_id: str | None = None
+    role_arn: str | None = None
+    deadline_unavailable: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter) -> str:
+    """Execute the steps. Returns why the deadline cannot be armed, or "".
+
+    Raises CloudError and its kinds for what AWS refuses; a race with another `up` ends the round quietly.
+    """
+    work = Work(cloud, report)
+    ordered = sorted(steps, key=lambda step: step.stage)
+    try:
+        for _, stage in groupby(ordered, key=lambda step: step.stage):
+            side_by_side(*(partial(_reported, work, step) for step in stage))
+    except Raced as raced:
+        report.note(f"{raced}; looking again")
+        time.sleep(_POLL_FIRST_S)
+    return work.deadline_unavailable
+
+
+def _reported(work: Work, step: s.Step) -> None:
+    work.report.start(step.title, str(step))
+    try:
+        line = _do(step, work)
+    except Exception:
+        work.report.failed(step.title, str(step))
+        raise
+    work.report.done(step.title, line or str(step))
+
+
+@singledispatch
+def _do(step: s.Step, work: Work) -> str | None:
+    """Execute one step; the line to show for it, where that says more than the step itself."""
+    raise NotImplementedError(type(step).__name__)
+
+
+@_do.register
+def _(step: s.ImportKeyPair, work: Work) -> None:
+    config = work.cloud.config
+    with translated("importing the key pair"):
+        try:
+            work.cloud.ec2.import_key_pair(
+                KeyName=naming.resource_name(config),
+                PublicKeyMaterial=step.public_key.encode(),
+                TagSpecifications=[naming.tag_specification("key-pair", config)],
+            )
+        except ClientError as error:
+            _race_if(error, "InvalidKeyPair.Duplicate", "another `up` imported the key pair")
+
+
+@_do.register
+def _(step: s.ReplaceKeyPair, work: Work) -> None:
+    _delete(work, "replacing the key pair", "delete_key_pair", KeyPairId=step.key_pair_id)
+    _do(s.ImportKeyPair(public_key=step.public_key), work)
+
+
+@_do.register
+def _(step: s.CreateSecurityGroup, work: Work) -> None:
+    config, ec2 = work.cloud.config, work.cloud.ec2
+    tag = naming.tag_specification("security-group", config, **{naming.GENERATION: step.generation})
+    with translated("making the security group"):
+        try:
+            group_id = ec2.create_security_group(
+                GroupName=naming.resource_name(config),
+                Description=f"gpu-box {config.name}: SSH from its owner's address only",
+                VpcId=step.vpc_id,
+                TagSpecifications=[tag],
+            )["GroupId"]
+        except ClientError as error:
+            _race_if(error, "InvalidGroup.Duplicate", "another `up` made the security group")
+    _allow(work, group_id, step.ssh_from)
+    work.group_id = group_id
+
+
+@_do.register
+def _(step: s.AllowSsh, work: Work) -> None:
+    # Allowed before revoked: at no moment is the one who is working locked out.
+    _allow(work, step.group_id, step.allow)
+    if step.revoke:
+        with translated("closing port 22 to an old address"):
+            try:
+                work.cloud.ec2.revoke_security_group_ingress(
+                    GroupId=step.group_id, IpPermissions=_ssh_rule(step.revoke)
+                )
+            except ClientError as error:
+                if code_of(error) != "InvalidPermission.NotFound":
+                    raise
+
+
+@_do.register
+def _(step: s.CreateDeadlineRole, work: Work) -> str | None:
+    try:
+        work.role_arn = deadline.create_role(work.cloud)
+    except PermissionDenied as error:
+        work.deadline_unavailable = "your AWS user may not make roles"
+        work.report.note(
+            f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself; "
+            "to arm the deadline too, ask for the role permissions in infra/operator-policy.json."
+        )
+        return "deadline role: not permitted; the other layers stop the box"
+    return None
+
+
+@_do.register
+def _(step: s.RunInstance, work: Work) -> str:
+    group_id = step.group_id or work.group_id
+    if group_id is None:
+        raise Raced("the security group is not there yet")
+    launched = run_instance(work.cloud, step, group_id=group_id, report=work.report)
+    if launched is None:
+        raise Raced("another `up` launched, or this launch was answered before")
+    return f"instance {launched.id}: {launched.type} in {launched.zone}"
+
+
+@_do.register
+def _(step: s.ArmDeadline, work: Work) -> str | None:
+    role_arn = step.role_arn or work.role_arn
+    if role_arn is None:
+        return "deadline: not armed (no role)"
+    try:
+        deadline.arm(work.cloud, instance_id=step.instance_id, at=step.at, role_arn=role_arn)
+    except PermissionDenied as error:
+        work.deadline_unavailable = "your AWS user may not make schedules"
+        work.report.note(f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself.")
+        return "deadline: not permitted; the other layers stop the box"
+    return None
+
+
+@_do.register
+def _(step: s.StartInstance, work: Work) -> None:
+    with translated(f"starting {step.instance_id}"):
+        work.cloud.ec2.start_instances(InstanceIds=[step.instance_id])
+
+
+@_do.register
+def _(step: s.StopInstance, work: Work) -> None:
+    with translated(f"stopping {step.instance_id}"):
+        try:
+            work.cloud.ec2.stop_instances(InstanceIds=[step.instance_id])
+        except ClientError as error:
+            # It is on its way down by another hand: what remains is to wait for it.
+            if code_of(error) != "IncorrectInstanceState":
+                raise
+
+
+@_do.register
+def _(step: s.Terminate, work: Work) -> None:
+    _delete(work, f"terminating {step.instance_id}", "terminate_instances", InstanceIds=[step.instance_id])
+
+
+@_do.register
+def _(step: s.WaitForInstance, work: Work) -> str:
+    started, poll = time.monotonic(), _POLL_FIRST_S
+    while True:
+        instance = read_instance(work.cloud, step.instance_id)
+        state = instance.state if instance else InstanceState.TERMINATED
+        if state is step.state and (
+            instance is None or instance.address or state is not InstanceState.RUNNING
+        ):
+            at = f" at {instance.address}" if instance and state is InstanceState.RUNNING else ""
+            return f"instance {step.instance_id}: {state}{at}"
+        if _cannot_become(state, step.state):
+            reason = f" ({instance.state_reason})" if instance and instance.state_reason else ""
+            raise CloudError(
+                f"instance {step.instance_id} is {state} instead of {step.state}{reason}",
+                remedy="Run the command again; `gpu-box status` shows what AWS says.",
+            )
+        waited = time.monotonic() - started
+        if waited > _WAIT_S[step.state]:
+            raise CloudError(
+                f"instance {step.instance_id} is still {state} after {waited / 60:.0f} minutes",
+                remedy="AWS is slow today: run the command again, it goes on waiting."
+                + (" It may still bill." if state.bills else ""),
+            )
+        work.report.update(step.title, f"instance {step.instance_id}: {state}")
+        time.sleep(poll)
+        poll = min(poll * 1.5, _POLL_MAX_S)
+
+
+@_do.register
+def _(step: s.DeleteDeadline, work: Work) -> None:
+    deadline.disarm(work.cloud)
+
+
+@_do.register
+def _(step: s.DeleteDeadlineRole, work: Work) -> None:
+    deadline.delete_role(work.cloud)
+
+
+@_do.register
+def _(step: s.DeleteKeyPair, work: Work) -> None:
+    _delete(work, "removing the key pair", "delete_key_pair", KeyPairId=step.key_pair_id)
+
+
+@_do.register
+def _(step: s.DeleteVolume, work: Work) -> None:
+    _delete(work, f"deleting {step.volume_id}", "delete_volume", VolumeId=step.volume_id)
+
+
+@_do.register
+def _(step: s.DeleteSecurityGroup, work: Work) -> None:
+    # The network interface of a terminated instance lets go of its group a little later.
+    give_up = time.monotonic() + _GROUP_IN_USE_S
+    while True:
+        try:
+            return _delete(
+                work, "removing the security group", "delete_security_group", GroupId=step.group_id
+            )
+        except CloudError as error:
+            if error.code != "DependencyViolation" or time.monotonic() > give_up:
+                raise
+        time.sleep(1.0)
+
+
+def tag_host_key(cloud: Cloud, instance_id: str, value: str) -> None:
+    """Publish the machine's host key where every laptop with the account's credentials can read it."""
+    with translated("noting the machine's host key"):
+        cloud.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": naming.HOST_KEY, "Value": value}])
+
+
+def _delete(work: Work, doing: str, operation: str, **arguments: Any) -> None:
+    with translated(doing):
+        call: Callable[..., Any] = getattr(work.cloud.ec2, operation)
+        try:
+            call(**arguments)
+        except ClientError as error:
+            if not code_of(error).endswith("NotFound"):
+                raise
+
+
+def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:
+    if not cidrs:
+        return
+    with translated("opening port 22 to your address"):
+        try:
+            work.cloud.ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=_ssh_rule(cidrs))
+        except ClientError as error:
+            if code_of(error) != "InvalidPermission.Duplicate":
+                raise
+
+
+def _ssh_rule(cidrs: Sequence[Cidr]) -> list[dict[str, Any]]:
+    rule: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    v4 = [{"CidrIp": str(c)} for c in cidrs if c.version == 4]
+    v6 = [{"CidrIpv6": str(c)} for c in cidrs if c.version == 6]
+    return [rule | ({"IpRanges": v4} if v4 else {}) | ({"Ipv6Ranges": v6} if v6 else {})]
+
+
+def _race_if(error: ClientError, code: str, line: str) -> None:
+    if code_of(error) == code:
+        raise Raced(line) from error
+    raise error
+
+
+def _cannot_become(state: InstanceState, wanted: InstanceState) -> bool:
+    dead = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
+    if wanted is InstanceState.RUNNING:
+        return state in (InstanceState.STOPPING, *dead)
+    return wanted is InstanceState.STOPPED and state in dead

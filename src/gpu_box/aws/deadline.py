@@ -1,0 +1,149 @@
+"""The deadline: a one-time schedule on AWS's side that stops the instance, whatever the box does.
+
+EventBridge Scheduler calls EC2's StopInstances with a role that may stop this box and nothing else
+(infra/deadline-role.json). It needs nothing of the box: not its kernel, not its network, not gpu-box.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from string import Template
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from gpu_box.aws import naming
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import DENIED_CODES, code_of, translated
+from gpu_box.errors import CloudError
+from gpu_box.model import Deadline
+from gpu_box.resources import infra
+
+_TARGET = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
+_POLICY_NAME = "stop-this-box"
+# A new role is not assumable at once: IAM is eventually consistent, in practice within about 10 s.
+_ROLE_WAIT_S, _ROLE_POLL_S = 30.0, 1.0
+
+
+def read_deadline(cloud: Cloud) -> tuple[Deadline | None, str]:
+    """The schedule, or None; and why it cannot be read, or ""."""
+    scheduler = cloud.client("scheduler")
+    try:
+        with translated("reading the deadline"):
+            try:
+                raw = scheduler.get_schedule(Name=naming.resource_name(cloud.config))
+            except scheduler.exceptions.ResourceNotFoundException:
+                return None, ""
+            except ClientError as error:
+                if code_of(error) in DENIED_CODES:
+                    return None, "your AWS user may not read schedules"
+                raise
+    except CloudError as error:
+        if error.code == "UnsupportedOperation":
+            return None, "EventBridge Scheduler is not offered in this region"
+        raise
+    target = raw["Target"]
+    [instance_id] = json.loads(target["Input"])["InstanceIds"]
+    return Deadline(
+        instance_id=instance_id, at=_parse_at(raw["ScheduleExpression"]), role_arn=target["RoleArn"]
+    ), ""
+
+
+def read_role(cloud: Cloud) -> tuple[str | None, str]:
+    """The role's ARN, or None; and why it cannot be read, or ""."""
+    iam = cloud.client("iam")
+    with translated("reading the deadline's role"):
+        try:
+            role = iam.get_role(RoleName=naming.role_name(cloud.config, cloud.region))["Role"]
+        except iam.exceptions.NoSuchEntityException:
+            return None, ""
+        except ClientError as error:
+            if code_of(error) in DENIED_CODES:
+                return None, "your AWS user may not read roles"
+            raise
+    return str(role["Arn"]), ""
+
+
+def create_role(cloud: Cloud) -> str:
+    """Make the role, or find it made. Returns its ARN. Raises PermissionDenied."""
+    iam, name = cloud.client("iam"), naming.role_name(cloud.config, cloud.region)
+    documents = json.loads(
+        Template(infra("deadline-role.json").read_text(encoding="utf-8")).substitute(
+            box=cloud.config.name, region=cloud.region
+        )
+    )
+    with translated("making the deadline's role"):
+        try:
+            arn = iam.create_role(
+                RoleName=name,
+                Description=f"Lets EventBridge Scheduler stop the gpu-box {cloud.config.name!r}",
+                AssumeRolePolicyDocument=json.dumps(documents["trust"]),
+                Tags=naming.tags(cloud.config),
+            )["Role"]["Arn"]
+        except iam.exceptions.EntityAlreadyExistsException:
+            arn = iam.get_role(RoleName=name)["Role"]["Arn"]
+        iam.put_role_policy(
+            RoleName=name, PolicyName=_POLICY_NAME, PolicyDocument=json.dumps(documents["permissions"])
+        )
+    return str(arn)
+
+
+def delete_role(cloud: Cloud) -> None:
+    iam, name = cloud.client("iam"), naming.role_name(cloud.config, cloud.region)
+    with translated("removing the deadline's role"):
+        for delete in (
+            lambda: iam.delete_role_policy(RoleName=name, PolicyName=_POLICY_NAME),
+            lambda: iam.delete_role(RoleName=name),
+        ):
+            with suppress(iam.exceptions.NoSuchEntityException):
+                delete()
+
+
+def arm(cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str) -> None:
+    """Make or move the schedule. Waits, up to 30 s, until a role that is new can be assumed."""
+    scheduler = cloud.client("scheduler")
+    settings: dict[str, Any] = {
+        "Name": naming.resource_name(cloud.config),
+        "Description": f"Stops the gpu-box {cloud.config.name!r}",
+        "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
+        "ScheduleExpressionTimezone": "UTC",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        # Kept after it fired, so that `status` can say that it did; the next `up` moves it.
+        "ActionAfterCompletion": "NONE",
+        "State": "ENABLED",
+        "Target": {
+            "Arn": _TARGET,
+            "RoleArn": role_arn,
+            "Input": json.dumps({"InstanceIds": [instance_id]}),
+            "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400},
+        },
+    }
+    give_up = time.monotonic() + _ROLE_WAIT_S
+    with translated("arming the deadline"):
+        while True:
+            try:
+                try:
+                    scheduler.create_schedule(**settings)
+                except scheduler.exceptions.ConflictException:
+                    scheduler.update_schedule(**settings)
+                return
+            except scheduler.exceptions.ValidationException as error:
+                new_role = "assume" in str(error)
+                if not new_role or time.monotonic() > give_up:
+                    raise
+                time.sleep(_ROLE_POLL_S)
+
+
+def disarm(cloud: Cloud) -> None:
+    scheduler = cloud.client("scheduler")
+    with translated("removing the deadline"):
+        with suppress(scheduler.exceptions.ResourceNotFoundException):
+            scheduler.delete_schedule(Name=naming.resource_name(cloud.config))
+
+
+def _parse_at(expression: str) -> datetime:
+    """ "at(2026-11-23T21:10:00)" in UTC, as `arm` writes it."""
+    return datetime.fromisoformat(expression.removeprefix("at(").removesuffix(")")).replace(tzinfo=UTC)

@@ -1,0 +1,123 @@
+"""AWS's errors, said again so that the one who types knows what to do. No vendor exception passes this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore import exceptions as boto
+
+from gpu_box.errors import (
+    CapacityError,
+    CloudError,
+    CloudUnreachable,
+    CredentialsError,
+    InputError,
+    PermissionDenied,
+    QuotaError,
+)
+
+# Codes after which another zone or type may still do (AWS: "Error codes for the Amazon EC2 API").
+CAPACITY_CODES = frozenset(
+    {
+        "InsufficientInstanceCapacity",
+        "InsufficientHostCapacity",
+        "InsufficientCapacityOnOutpost",
+        "InsufficientReservedInstanceCapacity",
+        "SpotMaxPriceTooLow",
+        "Unsupported",
+    }
+)
+QUOTA_CODES = frozenset(
+    {"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VolumeLimitExceeded"}
+)
+DENIED_CODES = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
+EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+CREDENTIAL_CODES = frozenset(
+    {
+        "AuthFailure",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "SignatureDoesNotMatch",
+        "OptInRequired",
+    }
+)
+
+
+def code_of(error: boto.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """doing: what was being done, for the line that the user reads ("launching the instance")."""
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _from_client_error(error, doing) from error
+    except boto.TokenRetrievalError as error:
+        raise CredentialsError(
+            "your AWS sign-in has expired", where=doing, remedy="Run `aws sso login`, then this again."
+        ) from error
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
+        raise CredentialsError(
+            "no AWS credentials found",
+            remedy="Run `aws configure` (or `aws sso login`); without an account, try `gpu-box --local up`.",
+        ) from error
+    except boto.ProfileNotFound as error:
+        raise InputError(
+            str(error).rstrip("."),
+            where="profile",
+            remedy="`aws configure list-profiles` shows those you have.",
+        ) from error
+    except boto.NoRegionError as error:
+        raise InputError(
+            "no AWS region is set",
+            where="region",
+            remedy="Set `region:` in config.yaml (`gpu-box init` does), or AWS_DEFAULT_REGION.",
+        ) from error
+    except (boto.EndpointConnectionError, boto.ConnectionError, boto.HTTPClientError) as error:
+        raise CloudUnreachable(
+            "AWS does not answer",
+            where=doing,
+            remedy="Check your network (and proxy) and run this again: it goes on where it was.",
+        ) from error
+    except boto.BotoCoreError as error:
+        raise CloudError(f"AWS's SDK failed: {error}", where=doing) from error
+
+
+def _from_client_error(error: boto.ClientError, doing: str) -> CloudError:
+    code = code_of(error)
+    message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
+    if code in EXPIRED_CODES:
+        return CredentialsError(
+            "your AWS credentials have expired",
+            code=code,
+            where=doing,
+            remedy="Sign in again (`aws sso login`, or fresh keys), then run this again.",
+        )
+    if code in CREDENTIAL_CODES:
+        return CredentialsError(
+            f"AWS does not accept these credentials ({code})",
+            code=code,
+            where=doing,
+            remedy="`aws sts get-caller-identity` shows whose they are; check them, and this clock.",
+        )
+    if code in DENIED_CODES:
+        return PermissionDenied(
+            f"your AWS user may not do this ({error.operation_name})",
+            code=code,
+            where=doing,
+            remedy="Ask for the permissions in infra/operator-policy.json.",
+        )
+    if code in CAPACITY_CODES:
+        return CapacityError(f"AWS has none there now ({code}: {message})", code=code, where=doing)
+    if code in QUOTA_CODES:
+        return QuotaError(
+            f"your account's quota does not allow it ({code}: {message})",
+            code=code,
+            where=doing,
+            remedy="Ask for more in the Service Quotas console (EC2, 'Running On-Demand ... instances'); "
+            "new accounts start at 0 vCPUs for GPUs.",
+        )
+    return CloudError(f"AWS refused {error.operation_name}: {message} ({code})", code=code, where=doing)

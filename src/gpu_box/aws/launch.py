@@ -1,0 +1,109 @@
+"""RunInstances: one instance, in the first place that has one, however often it is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from gpu_box.aws import naming
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.observe import parse_instance
+from gpu_box.errors import CapacityError, QuotaError
+from gpu_box.model import Instance, Placement, Reporter
+from gpu_box.steps import RunInstance
+
+# What was just made is not at once visible to every part of EC2 ("Eventual consistency", EC2 API reference).
+_NOT_YET_CODES = frozenset({"InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidKeyPair.NotFound"})
+_NOT_YET_S = 10.0
+
+
+def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Reporter) -> Instance | None:
+    """Launch, trying each placement in order on a lack of capacity or quota.
+
+    Returns None where the answer shows that somebody else was first: look again. Raises CapacityError,
+    or QuotaError, naming every attempt.
+    """
+    attempts: list[str] = []
+    refused: CapacityError | QuotaError | None = None
+    for placement in step.launchable.placements:
+        report.update(step.title, f"instance: asking for {placement.type} in {placement.zone}")
+        try:
+            return _run(cloud, step, placement, group_id)
+        except (CapacityError, QuotaError) as error:
+            refused = error
+            attempts.append(f"{placement.type} in {placement.zone}: {error.code}")
+            report.note(f"{placement.type} in {placement.zone}: {error.what}")
+    assert refused is not None, "a launchable has at least one placement"
+    raise type(refused)(
+        f"no instance to be had ({'; '.join(attempts)})",
+        code=refused.code,
+        remedy=refused.remedy
+        or "Add other types to instance_types or zones in config.yaml, or try again in some minutes.",
+    )
+
+
+def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> Instance | None:
+    request = _request(cloud, step, place, group_id)
+    give_up = time.monotonic() + _NOT_YET_S
+    with translated(f"launching {place.type} in {place.zone}"):
+        while True:
+            try:
+                raw = cloud.ec2.run_instances(**request)["Instances"][0]
+                break
+            except ClientError as error:
+                if code_of(error) == "IdempotentParameterMismatch":
+                    return None
+                if code_of(error) not in _NOT_YET_CODES or time.monotonic() > give_up:
+                    raise
+            time.sleep(0.5)
+    instance = parse_instance(raw)
+    return instance if instance.exists else None
+
+
+def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> dict[str, Any]:
+    config = cloud.config
+    disk = {
+        "VolumeSize": config.disk.size_gib,
+        "VolumeType": config.disk.type,
+        "DeleteOnTermination": True,
+        **({"Iops": config.disk.iops} if config.disk.iops else {}),
+        **({"Throughput": config.disk.throughput_mib} if config.disk.throughput_mib else {}),
+    }
+    return {
+        "MinCount": 1,
+        "MaxCount": 1,
+        "ClientToken": _client_token(step, place),
+        "ImageId": step.launchable.image_id,
+        "InstanceType": place.type,
+        "KeyName": naming.resource_name(config),
+        "UserData": step.launch.user_data,
+        "NetworkInterfaces": [
+            {
+                "DeviceIndex": 0,
+                "SubnetId": place.subnet_id,
+                "Groups": [group_id],
+                "AssociatePublicIpAddress": True,
+            }
+        ],
+        "BlockDeviceMappings": [{"DeviceName": step.launchable.root_device, "Ebs": disk}],
+        # `shutdown` on the box stops the meter and keeps the disk; only `down` loses one.
+        "InstanceInitiatedShutdownBehavior": "stop",
+        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
+        "TagSpecifications": [
+            naming.tag_specification("instance", config),
+            naming.tag_specification("volume", config),
+        ],
+    }
+
+
+def _client_token(step: RunInstance, place: Placement) -> str:
+    """The same for every laptop and retry in this life of the box; another once an instance of it is gone.
+
+    64 characters, EC2's limit.
+    """
+    parts = (step.launch.generation, place.type, place.zone, *step.previous)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

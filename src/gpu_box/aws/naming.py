@@ -1,0 +1,46 @@
+"""What gpu-box calls and tags what it makes: the names by which any laptop finds it again."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+from gpu_box import __version__
+from gpu_box.config import Config
+
+NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
+GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
+
+
+def resource_name(config: Config) -> str:
+    """Of the key pair, the group and the schedule; the role's has the region too, as IAM is global."""
+    return f"gpu-box-{config.name}"
+
+
+def role_name(config: Config, region: str) -> str:
+    return f"gpu-box-{config.name}-{region}"  # 8 + 32 + 16 characters at most; IAM allows 64
+
+
+def tags(config: Config, **more: str) -> list[dict[str, str]]:
+    """AWS's list form. `Name` is what the console shows."""
+    own = {
+        "Name": resource_name(config),
+        NAME: config.name,
+        OWNER: config.owner or getpass.getuser(),
+        VERSION: __version__,
+        **more,
+    }
+    return [{"Key": key, "Value": value} for key, value in own.items()]
+
+
+def tag_specification(resource_type: str, config: Config, **more: str) -> dict[str, Any]:
+    return {"ResourceType": resource_type, "Tags": tags(config, **more)}
+
+
+def of_box(config: Config) -> list[dict[str, Any]]:
+    """The filter that finds everything of this box."""
+    return [{"Name": f"tag:{NAME}", "Values": [config.name]}]
+
+
+def tag_map(resource: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}

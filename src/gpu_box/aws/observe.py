@@ -1,0 +1,151 @@
+"""Read everything that exists for a box, at once: one round trip deep. AWS's dictionaries end here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_network
+from typing import Any
+
+from gpu_box.aws import naming
+from gpu_box.aws.caller import caller_address
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.deadline import read_deadline, read_role
+from gpu_box.aws.errors import translated
+from gpu_box.model import Cidr, Instance, InstanceState, KeyPair, Observed, SecurityGroup, Volume
+
+
+def observe(cloud: Cloud, *, ask_caller: bool = False) -> Observed:
+    """ask_caller: also ask from which address this laptop is seen (only `up` needs it).
+
+    Raises CredentialsError, PermissionDenied, CloudUnreachable.
+    """
+    config = cloud.config
+    ask = ask_caller and config.network.allow_ssh_from is None
+    region, ec2 = cloud.region, cloud.ec2  # both fail here, in words, before any thread starts
+    instances, group, key_pair, volumes, (deadline, unarmable), role, caller = side_by_side(
+        lambda: read_instances(cloud, naming.of_box(config)),
+        lambda: _read_group(ec2, config.name),
+        lambda: _read_key_pair(ec2, config.name),
+        lambda: _read_volumes(ec2, config.name),
+        lambda: read_deadline(cloud),
+        lambda: read_role(cloud),
+        lambda: caller_address() if ask else (),
+    )
+    role_arn, unreadable = role
+    return Observed(
+        region=region,
+        instances=tuple(instances),
+        group=group,
+        key_pair=key_pair,
+        volumes=tuple(volumes),
+        deadline=deadline,
+        deadline_role_arn=role_arn,
+        deadline_unavailable=unarmable or unreadable,
+        caller=caller,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A row of `ls`: any box of anybody in this region."""
+
+    box: str
+    instance: Instance
+
+
+def observe_all(cloud: Cloud) -> list[Listed]:
+    """Every box of the region, by tag alone: also those of a config that this laptop never saw."""
+    filters = [{"Name": "tag-key", "Values": [naming.NAME]}]
+    with translated("listing boxes"):
+        pages = cloud.ec2.get_paginator("describe_instances").paginate(Filters=filters)
+        raw = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    listed = [Listed(box=naming.tag_map(i)[naming.NAME], instance=parse_instance(i)) for i in raw]
+    return sorted(listed, key=lambda row: (row.box, row.instance.launched))
+
+
+def read_instances(cloud: Cloud, filters: list[dict[str, Any]]) -> list[Instance]:
+    with translated("reading instances"):
+        pages = cloud.ec2.get_paginator("describe_instances").paginate(Filters=filters)
+        return [parse_instance(i) for page in pages for r in page["Reservations"] for i in r["Instances"]]
+
+
+def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
+    found = read_instances(cloud, [{"Name": "instance-id", "Values": [instance_id]}])
+    return found[0] if found else None
+
+
+def parse_instance(raw: dict[str, Any]) -> Instance:
+    tags = naming.tag_map(raw)
+    reason = raw.get("StateTransitionReason") or raw.get("StateReason", {}).get("Code", "")
+    launched: datetime = raw["LaunchTime"]
+    return Instance(
+        id=raw["InstanceId"],
+        state=InstanceState(raw["State"]["Name"]),
+        type=raw["InstanceType"],
+        zone=raw["Placement"]["AvailabilityZone"],
+        launched=launched,
+        address=raw.get("PublicIpAddress") or raw.get("Ipv6Address"),
+        market=raw.get("InstanceLifecycle", "on-demand"),
+        key_name=raw.get("KeyName", ""),
+        host_key=tags.get(naming.HOST_KEY),
+        ssh_port=int(tags.get(naming.SSH_PORT, 22)),
+        state_reason=reason,
+        owner=tags.get(naming.OWNER, ""),
+    )
+
+
+def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
+    with translated("reading security groups"):
+        groups = ec2.describe_security_groups(
+            Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}],
+        )["SecurityGroups"]
+    if not groups:
+        return None
+    raw = groups[0]
+    ssh, others = [], 0
+    for rule in raw["IpPermissions"]:
+        if (rule.get("IpProtocol"), rule.get("FromPort"), rule.get("ToPort")) == ("tcp", 22, 22):
+            ssh += list(_cidrs(rule))
+        else:
+            others += 1
+    return SecurityGroup(
+        id=raw["GroupId"],
+        generation=naming.tag_map(raw).get(naming.GENERATION, ""),
+        ssh_from=frozenset(ssh),
+        other_rules=others,
+    )
+
+
+def _cidrs(rule: dict[str, Any]) -> Iterable[Cidr]:
+    yield from (ip_network(r["CidrIp"]) for r in rule.get("IpRanges", []))
+    yield from (ip_network(r["CidrIpv6"]) for r in rule.get("Ipv6Ranges", []))
+
+
+def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
+    with translated("reading key pairs"):
+        pairs = ec2.describe_key_pairs(
+            Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}], IncludePublicKey=True
+        )["KeyPairs"]
+    if not pairs:
+        return None
+    raw = pairs[0]
+    return KeyPair(id=raw["KeyPairId"], name=raw["KeyName"], public_key=raw.get("PublicKey", "").strip())
+
+
+def _read_volumes(ec2: Any, box: str) -> list[Volume]:
+    with translated("reading disks"):
+        pages = ec2.get_paginator("describe_volumes").paginate(
+            Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}]
+        )
+        raw = [v for page in pages for v in page["Volumes"]]
+    return [
+        Volume(
+            id=v["VolumeId"],
+            size_gib=v["Size"],
+            attached_to=next((a["InstanceId"] for a in v["Attachments"]), None),
+        )
+        for v in raw
+        if v["State"] not in ("deleting", "deleted")
+    ]

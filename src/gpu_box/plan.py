@@ -1,0 +1,234 @@
+"""What is missing between what exists and what was asked for. Pure: no I/O, no clock but the one passed in.
+
+Each function returns the steps of the next round; the caller executes them, observes again, and asks again
+until the answer is empty. So a plan never needs to foresee the outcome of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from gpu_box.config import Config
+from gpu_box.errors import CloudError, InputError
+from gpu_box.model import Instance, InstanceState, Launch, Launchable, Observed
+from gpu_box.steps import (
+    AllowSsh,
+    ArmDeadline,
+    CreateDeadlineRole,
+    CreateSecurityGroup,
+    DeleteDeadline,
+    DeleteDeadlineRole,
+    DeleteKeyPair,
+    DeleteSecurityGroup,
+    DeleteVolume,
+    ImportKeyPair,
+    ReplaceKeyPair,
+    RunInstance,
+    StartInstance,
+    Step,
+    StopInstance,
+    Terminate,
+    WaitForInstance,
+)
+
+
+def wants_launch(observed: Observed) -> bool:
+    """Whether `up` has to launch an instance, and so needs a Launch and a Launchable."""
+    return observed.instance is None
+
+
+def up(
+    config: Config,
+    observed: Observed,
+    *,
+    now: datetime,
+    public_key: str,
+    launch: Launch | None = None,
+    launchable: Launchable | None = None,
+) -> list[Step]:
+    """From anything to a running instance that is reachable from here and that AWS itself will stop.
+
+    now: aware. public_key: OpenSSH line of the user's key, with which the machine is entered.
+    Raises CloudError where a person has to choose: two instances with work on them, another person's key.
+    """
+    extra = list(_extra_instances(observed))
+    instance = observed.instance
+    if instance is None:
+        if launch is None or launchable is None:
+            raise ValueError("a launch is wanted: pass `launch` and `launchable`")
+        if config.disk.size_gib < launchable.min_disk_gib:
+            raise InputError(
+                f"the disk is too small: this image needs {launchable.min_disk_gib} GiB",
+                where="disk.size_gib",
+                remedy=f"Set disk.size_gib to {launchable.min_disk_gib} or more.",
+            )
+        return [
+            *extra,
+            *_key_pair(observed, public_key),
+            *_access(config, observed, launch=launch, launchable=launchable),
+            *_deadline_role(observed),
+            RunInstance(
+                launch=launch,
+                launchable=launchable,
+                group_id=observed.group.id if observed.group else None,
+                previous=tuple(sorted(i.id for i in observed.instances if not i.exists)),
+            ),
+        ]
+    _check_key(observed, instance, public_key)
+    match instance.state:
+        case InstanceState.STOPPING:
+            # EC2 refuses to start what is still stopping.
+            awaited = InstanceState.STOPPED
+            return [*extra, WaitForInstance(instance_id=instance.id, state=awaited)]
+        case InstanceState.STOPPED:
+            return [
+                *extra,
+                *_access(config, observed),
+                *_deadline_role(observed),
+                *_deadline(config, observed, instance, now=now, starting=True),
+                StartInstance(instance_id=instance.id),
+                WaitForInstance(instance_id=instance.id, state=InstanceState.RUNNING),
+            ]
+        case _:
+            reachable = instance.state is InstanceState.RUNNING and instance.address
+            return [
+                *extra,
+                *_access(config, observed),
+                *_deadline_role(observed),
+                *_deadline(config, observed, instance, now=now, starting=False),
+                *(
+                    []
+                    if reachable
+                    else [WaitForInstance(instance_id=instance.id, state=InstanceState.RUNNING)]
+                ),
+            ]
+
+
+def stop(observed: Observed) -> list[Step]:
+    """The meter off, the disk kept. The deadline stays: it does no harm, and is moved by the next `up`."""
+    steps: list[Step] = []
+    for instance in observed.live:
+        if instance.state in (InstanceState.PENDING, InstanceState.RUNNING):
+            steps.append(StopInstance(instance_id=instance.id))
+        if instance.state is not InstanceState.STOPPED:
+            steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.STOPPED))
+    return steps
+
+
+def down(observed: Observed) -> list[Step]:
+    """Nothing left. What stops the instance goes only after the instance; the group, last of all."""
+    steps: list[Step] = []
+    for instance in observed.instances:
+        if instance.exists:
+            steps.append(Terminate(instance_id=instance.id, why="terminate, with its disk"))
+        if instance.state is not InstanceState.TERMINATED:
+            steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.TERMINATED))
+    if observed.deadline:
+        steps.append(DeleteDeadline())
+    if observed.deadline_role_arn:
+        steps.append(DeleteDeadlineRole())
+    if observed.key_pair:
+        steps.append(DeleteKeyPair(key_pair_id=observed.key_pair.id))
+    # A volume that is attached goes with its instance; what is still there afterwards is seen next round.
+    steps += [
+        DeleteVolume(volume_id=v.id, size_gib=v.size_gib) for v in observed.volumes if v.attached_to is None
+    ]
+    if observed.group:
+        steps.append(DeleteSecurityGroup(group_id=observed.group.id))
+    return steps
+
+
+def deadline_at(config: Config, start: datetime) -> datetime:
+    """When AWS stops the box, if it starts (or started) at `start` (aware). To the minute, never early.
+
+    The sooner of `limits.max_hours` after the start and the next `limits.stop_at`, which is local wall-clock
+    time: across a change to or from summer time it is still what the clock on the wall says.
+    """
+    by_hours = start + config.limits.max_hours
+    candidates = [by_hours]
+    if config.limits.stop_at is not None:
+        local = start.astimezone()
+        for days in (0, 1):
+            day = (local + timedelta(days=days)).date()
+            # A naive datetime's astimezone() reads it as local time with the offset of that very day.
+            at = datetime.combine(day, config.limits.stop_at).astimezone()
+            if at > start + timedelta(minutes=1):
+                candidates.append(at)
+                break
+    at = min(candidates).astimezone(start.tzinfo)
+    return at.replace(second=0, microsecond=0) + timedelta(minutes=1 if at.second or at.microsecond else 0)
+
+
+def _extra_instances(observed: Observed) -> Iterator[Step]:
+    """Two laptops, or a lost answer: an empty second instance goes; a used one is a person's call."""
+    for instance in observed.live[1:]:
+        if instance.host_key is not None:
+            ids = ", ".join(i.id for i in observed.live)
+            raise CloudError(
+                f"this box has {len(observed.live)} instances that were set up: {ids}",
+                remedy="Terminate the one you do not need, by its id, in the AWS console; then run again.",
+            )
+        yield Terminate(instance_id=instance.id, why="terminate: a second one of this box, never used")
+
+
+def _key_pair(observed: Observed, public_key: str) -> Iterator[Step]:
+    if observed.key_pair is None:
+        yield ImportKeyPair(public_key=public_key)
+    elif not same_key(observed.key_pair.public_key, public_key):
+        yield ReplaceKeyPair(key_pair_id=observed.key_pair.id, public_key=public_key)
+
+
+def _check_key(observed: Observed, instance: Instance, public_key: str) -> None:
+    pair = observed.key_pair
+    if pair is None or not pair.public_key or same_key(pair.public_key, public_key):
+        return
+    raise InputError(
+        f"instance {instance.id} was made with another SSH key than yours",
+        where="ssh.key",
+        remedy="Point ssh.key in config.yaml at the private key with which the box was made.",
+    )
+
+
+def _access(
+    config: Config, observed: Observed, *, launch: Launch | None = None, launchable: Launchable | None = None
+) -> Iterator[Step]:
+    wanted = config.network.allow_ssh_from or observed.caller
+    if observed.group is None:
+        if launch and launchable:
+            yield CreateSecurityGroup(
+                generation=launch.generation, vpc_id=launchable.vpc_id, ssh_from=tuple(wanted)
+            )
+        return
+    allow = tuple(c for c in wanted if c not in observed.group.ssh_from)
+    # An address that is no longer ours is somebody else's.
+    revoke = tuple(sorted(observed.group.ssh_from - set(wanted), key=str)) if wanted else ()
+    if allow or revoke:
+        yield AllowSsh(group_id=observed.group.id, allow=allow, revoke=revoke)
+
+
+def _deadline_role(observed: Observed) -> Iterator[Step]:
+    if observed.deadline_role_arn is None and not observed.deadline_unavailable:
+        yield CreateDeadlineRole()
+
+
+def _deadline(
+    config: Config, observed: Observed, instance: Instance, *, now: datetime, starting: bool
+) -> Iterator[Step]:
+    if observed.deadline_unavailable:
+        return
+    armed = observed.deadline
+    if armed and armed.instance_id == instance.id and not starting and armed.at > now:
+        return
+    since_launch = deadline_at(config, instance.launched)
+    at = since_launch if not starting and since_launch > now else deadline_at(config, now)
+    if armed and armed.instance_id == instance.id and abs(armed.at - at) < timedelta(minutes=5):
+        return
+    yield ArmDeadline(
+        at=at, instance_id=instance.id, exists=armed is not None, role_arn=observed.deadline_role_arn
+    )
+
+
+def same_key(a: str, b: str) -> bool:
+    """Whether two OpenSSH public key lines are one key, whatever their comments."""
+    return a.split()[:2] == b.split()[:2]

@@ -1,0 +1,211 @@
+"""The changes that a plan can ask for. A step says what, and why in words; `aws.act` knows how.
+
+Steps of one `stage` are independent and run side by side; stages follow one another. Stages that make
+something billable come after the ones that arm what stops it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from gpu_box.model import Cidr, InstanceState, Launch, Launchable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    stage: ClassVar[int] = 0
+    mark: ClassVar[str] = "+"  # + makes, > starts or waits, ~ changes, - removes
+    title: ClassVar[str] = ""  # short stable name for progress lines
+
+    def __str__(self) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportKeyPair(Step):
+    title: ClassVar[str] = "key pair"
+    public_key: str
+
+    def __str__(self) -> str:
+        return "key pair: your public key, so that only you get in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaceKeyPair(Step):
+    title: ClassVar[str] = "key pair"
+    mark: ClassVar[str] = "~"
+    key_pair_id: str
+    public_key: str
+
+    def __str__(self) -> str:
+        return "key pair: replaced by your present key (no instance uses the old one)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateSecurityGroup(Step):
+    title: ClassVar[str] = "security group"
+    generation: str
+    vpc_id: str
+    ssh_from: tuple[Cidr, ...]
+
+    def __str__(self) -> str:
+        return f"security group: port 22 from {_join(self.ssh_from)}, nothing else"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowSsh(Step):
+    title: ClassVar[str] = "security group"
+    mark: ClassVar[str] = "~"
+    group_id: str
+    allow: tuple[Cidr, ...]
+    revoke: tuple[Cidr, ...] = ()
+
+    def __str__(self) -> str:
+        gone = f" (no longer {_join(self.revoke)})" if self.revoke else ""
+        return f"security group: port 22 from {_join(self.allow)}{gone}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateDeadlineRole(Step):
+    title: ClassVar[str] = "deadline role"
+
+    def __str__(self) -> str:
+        return "deadline role: may stop this box and nothing else"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminate(Step):
+    title: ClassVar[str] = "instance"
+    stage: ClassVar[int] = 0
+    mark: ClassVar[str] = "-"
+    instance_id: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"instance {self.instance_id}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInstance(Step):
+    title: ClassVar[str] = "instance"
+    stage: ClassVar[int] = 1
+    launch: Launch
+    launchable: Launchable
+    group_id: str | None  # None: the one made earlier in this plan
+    previous: tuple[str, ...] = ()  # instances of this generation that are gone; part of the ClientToken
+
+    def __str__(self) -> str:
+        first, *others = self.launchable.placements
+        more = f", else {len(others)} other placements in turn" if others else ""
+        return f"instance: {first.type} in {first.zone}{more}, {self.launchable.image_name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartInstance(Step):
+    title: ClassVar[str] = "instance"
+    stage: ClassVar[int] = 2
+    mark: ClassVar[str] = ">"
+    instance_id: str
+
+    def __str__(self) -> str:
+        return f"instance {self.instance_id}: start, with its disk as it was left"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmDeadline(Step):
+    """For an instance that exists already: armed or moved before it is started."""
+
+    title: ClassVar[str] = "deadline"
+    stage: ClassVar[int] = 1
+    mark: ClassVar[str] = "~"
+    at: datetime
+    instance_id: str
+    exists: bool
+    role_arn: str | None  # None: the one made earlier in this plan
+
+    def __str__(self) -> str:
+        return f"deadline: AWS stops it at {self.at.astimezone():%a %H:%M}, whatever the box does"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopInstance(Step):
+    title: ClassVar[str] = "instance"
+    mark: ClassVar[str] = "-"
+    instance_id: str
+
+    def __str__(self) -> str:
+        return f"instance {self.instance_id}: stop, its disk kept"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitForInstance(Step):
+    title: ClassVar[str] = "instance"
+    stage: ClassVar[int] = 3
+    mark: ClassVar[str] = ">"
+    instance_id: str
+    state: InstanceState
+
+    def __str__(self) -> str:
+        return f"instance {self.instance_id}: wait until {self.state}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteDeadline(Step):
+    title: ClassVar[str] = "deadline"
+    mark: ClassVar[str] = "-"
+    # After the instance is gone: until then the deadline is what stops it if this laptop dies here.
+    stage: ClassVar[int] = 4
+
+    def __str__(self) -> str:
+        return "deadline: removed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteDeadlineRole(Step):
+    title: ClassVar[str] = "deadline role"
+    mark: ClassVar[str] = "-"
+    stage: ClassVar[int] = 4
+
+    def __str__(self) -> str:
+        return "deadline role: removed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteKeyPair(Step):
+    title: ClassVar[str] = "key pair"
+    mark: ClassVar[str] = "-"
+    stage: ClassVar[int] = 4
+    key_pair_id: str
+
+    def __str__(self) -> str:
+        return "key pair: removed from AWS (your own file stays)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteVolume(Step):
+    title: ClassVar[str] = "disk"
+    mark: ClassVar[str] = "-"
+    stage: ClassVar[int] = 4
+    volume_id: str
+    size_gib: int
+
+    def __str__(self) -> str:
+        return f"disk {self.volume_id} ({self.size_gib} GiB): deleted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteSecurityGroup(Step):
+    title: ClassVar[str] = "security group"
+    mark: ClassVar[str] = "-"
+    # Last of all: it carries the generation, by which a killed `down` and the next `up` know this life.
+    stage: ClassVar[int] = 5
+    group_id: str
+
+    def __str__(self) -> str:
+        return "security group: removed"
+
+
+def _join(cidrs: tuple[Cidr, ...]) -> str:
+    return ", ".join(str(c) for c in cidrs)
