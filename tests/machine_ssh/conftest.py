@@ -1,0 +1,109 @@
+"""Real SSH servers for the tests of `machine/`: the system's sshd, and the embedded cloud's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gpu_box.machine.connection import Connection, connect
+from gpu_box.model import Host
+
+from .openssh import SSHD, OpenSshMachine
+
+
+class Recorder:
+    """A Reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, str]] = []
+
+    def start(self, step: str, line: str = "") -> None:
+        self.events.append(("start", step, line))
+
+    def update(self, step: str, line: str) -> None:
+        self.events.append(("update", step, line))
+
+    def done(self, step: str, line: str = "") -> None:
+        self.events.append(("done", step, line))
+
+    def failed(self, step: str, line: str = "") -> None:
+        self.events.append(("failed", step, line))
+
+    def note(self, line: str) -> None:
+        self.events.append(("note", "", line))
+
+    def of(self, kind: str) -> list[str]:
+        return [step for event, step, _ in self.events if event == kind]
+
+
+@pytest.fixture
+def report() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The laptop's home folder: never the developer's own."""
+    laptop = tmp_path / "laptop"
+    laptop.mkdir()
+    monkeypatch.setenv("HOME", str(laptop))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return laptop
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[OpenSshMachine]:
+    yield from _running(OpenSshMachine(tmp_path / "machine"))
+
+
+@pytest.fixture(scope="module")
+def shared_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSshMachine]:
+    """One for a whole file of tests that do not disturb one another."""
+    yield from _running(OpenSshMachine(tmp_path_factory.mktemp("shared") / "machine"))
+
+
+@pytest.fixture
+def make_machine(tmp_path: Path) -> Iterator[Callable[..., OpenSshMachine]]:
+    made: list[OpenSshMachine] = []
+
+    def make(**options: object) -> OpenSshMachine:
+        made.append(OpenSshMachine(tmp_path / f"machine{len(made)}", **options))  # type: ignore[arg-type]
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for machine in made:
+        machine.stop()
+
+
+def host_of(machine: OpenSshMachine, *host_keys: str) -> Host:
+    return Host(
+        name="box",
+        address="127.0.0.1",
+        port=machine.port,
+        user=machine.user,
+        key=machine.user_key,
+        host_keys=host_keys or (machine.public_line,),
+    )
+
+
+@pytest.fixture
+def connection(machine: OpenSshMachine) -> Iterator[Connection]:
+    with connect(host_of(machine)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def shared_connection(shared_machine: OpenSshMachine) -> Iterator[Connection]:
+    with connect(host_of(shared_machine)) as connection:
+        yield connection
+
+
+def _running(machine: OpenSshMachine) -> Iterator[OpenSshMachine]:
+    if not Path(SSHD).exists():
+        pytest.skip("no sshd on this machine")
+    machine.start()
+    yield machine
+    machine.stop()

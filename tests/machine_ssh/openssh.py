@@ -1,0 +1,120 @@
+"""A machine of its own behind the system's sshd: a home folder, an address on loopback, no root needed.
+
+Its home is not the login's: sshd sets HOME for each session. The working folder still is; so, as on a real
+machine, nothing may count on it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/lib/ssh/sftp-server")
+
+
+class OpenSshMachine:
+    def __init__(self, folder: Path, *, path: str | None = None, sftp: bool = True) -> None:
+        """path: PATH of its sessions, to take programs away."""
+        self.folder, self.home, self.sshd_dir = folder, folder / "home", folder / "sshd"
+        for made in (self.home, self.sshd_dir, folder / "tmux"):
+            made.mkdir(parents=True)
+        self.user_key = folder / "user_key"
+        self._host_key = self.sshd_dir / "ssh_host_ed25519_key"
+        for key in (self.user_key, self._host_key):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        self.port = free_port()
+        self.user = getpass.getuser()
+        self._write_config(path or os.environ["PATH"], sftp)
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def public_line(self) -> str:
+        return " ".join((self.sshd_dir / "ssh_host_ed25519_key.pub").read_text().split()[:2])
+
+    def start(self) -> None:
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        log = (self.folder / "sshd.log").open("ab")
+        with log:
+            self._server = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise RuntimeError((self.folder / "sshd.log").read_text())
+
+    def reload_host_keys(self) -> None:
+        assert self._server
+        self._server.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+
+    def cut_connections(self) -> None:
+        """Kill what serves the open connections, as a network that goes away; the listener stays."""
+        for session in self._sessions():
+            os.kill(session, signal.SIGKILL)
+
+    def stop(self) -> None:
+        if self._server and self._server.poll() is None:
+            self.cut_connections()
+            self._server.kill()
+            self._server.wait()
+        marker = f"GPU_BOX_TEST_MACHINE={self.folder}".encode()
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if marker in environment.read_bytes():
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+    def _sessions(self) -> list[int]:
+        assert self._server
+        found, parents = [], [self._server.pid]
+        table = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True)
+        rows = [line.split(None, 2) for line in table.stdout.splitlines()]
+        while parents:
+            children = [int(p) for p, pp, comm in rows if int(pp) in parents and comm.startswith("sshd")]
+            found += children
+            parents = children
+        return found
+
+    def _write_config(self, path: str, sftp: bool) -> None:
+        authorized = self.folder / "authorized_keys"
+        authorized.write_text((self.folder / "user_key.pub").read_text())
+        sftp_server = next(server for server in SFTP_SERVERS if Path(server).exists())
+        passed_on = " ".join(
+            f'"{name}={value}"'
+            for name, value in {
+                "HOME": str(self.home),
+                "PATH": path,
+                "GPU_BOX_SSHD_DIR": str(self.sshd_dir),
+                "GPU_BOX_TEST_MACHINE": str(self.folder),
+                "TMUX_TMPDIR": str(self.folder / "tmux"),
+                "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
+                **{k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_CERT")) and v},
+            }.items()
+        )
+        (self.folder / "sshd_config").write_text(
+            f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self._host_key}\nPidFile none\n"
+            f"AuthorizedKeysFile {authorized}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+            f"PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv {passed_on}\n"
+            + (f"Subsystem sftp {sftp_server}\n" if sftp else "")
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
