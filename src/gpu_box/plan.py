@@ -129,7 +129,7 @@ def down(observed: Observed) -> list[Step]:
     if observed.deadline_role_arn:
         steps.append(DeleteDeadlineRole())
     if observed.key_pair:
-        steps.append(DeleteKeyPair(key_pair_id=observed.key_pair.id))
+        steps.append(DeleteKeyPair(key_name=observed.key_pair.name))
     # A volume that is attached goes with its instance; what is still there afterwards is seen next round.
     steps += [
         DeleteVolume(volume_id=v.id, size_gib=v.size_gib) for v in observed.volumes if v.attached_to is None
@@ -176,7 +176,7 @@ def _key_pair(observed: Observed, public_key: str) -> Iterator[Step]:
     if observed.key_pair is None:
         yield ImportKeyPair(public_key=public_key)
     elif not same_key(observed.key_pair.public_key, public_key):
-        yield ReplaceKeyPair(key_pair_id=observed.key_pair.id, public_key=public_key)
+        yield ReplaceKeyPair(key_name=observed.key_pair.name, public_key=public_key)
 
 
 def _check_key(observed: Observed, instance: Instance, public_key: str) -> None:

@@ -36,7 +36,7 @@ class ImportKeyPair(Step):
 class ReplaceKeyPair(Step):
     title: ClassVar[str] = "key pair"
     mark: ClassVar[str] = "~"
-    key_pair_id: str
+    key_name: str
     public_key: str
 
     def __str__(self) -> str:
@@ -177,7 +177,7 @@ class DeleteKeyPair(Step):
     title: ClassVar[str] = "key pair"
     mark: ClassVar[str] = "-"
     stage: ClassVar[int] = 4
-    key_pair_id: str
+    key_name: str
 
     def __str__(self) -> str:
         return "key pair: removed from AWS (your own file stays)"

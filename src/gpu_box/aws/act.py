@@ -96,7 +96,7 @@ def _(step: s.ImportKeyPair, work: Work) -> None:
 
 @_do.register
 def _(step: s.ReplaceKeyPair, work: Work) -> None:
-    _delete(work, "replacing the key pair", "delete_key_pair", KeyPairId=step.key_pair_id)
+    _delete(work, "replacing the key pair", "delete_key_pair", KeyName=step.key_name)
     _do(s.ImportKeyPair(public_key=step.public_key), work)
 
 
@@ -235,7 +235,7 @@ def _(step: s.DeleteDeadlineRole, work: Work) -> None:
 
 @_do.register
 def _(step: s.DeleteKeyPair, work: Work) -> None:
-    _delete(work, "removing the key pair", "delete_key_pair", KeyPairId=step.key_pair_id)
+    _delete(work, "removing the key pair", "delete_key_pair", KeyName=step.key_name)
 
 
 @_do.register

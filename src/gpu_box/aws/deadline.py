@@ -139,9 +139,8 @@ def arm(cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str) -> None:
 
 def disarm(cloud: Cloud) -> None:
     scheduler = cloud.client("scheduler")
-    with translated("removing the deadline"):
-        with suppress(scheduler.exceptions.ResourceNotFoundException):
-            scheduler.delete_schedule(Name=naming.resource_name(cloud.config))
+    with translated("removing the deadline"), suppress(scheduler.exceptions.ResourceNotFoundException):
+        scheduler.delete_schedule(Name=naming.resource_name(cloud.config))
 
 
 def _parse_at(expression: str) -> datetime:
