@@ -51,7 +51,7 @@ fi
 def prepare(connection: Connection) -> str:
     """Make a key that waits to be activated, or find it made already. Returns its OpenSSH public line."""
     result = connection.run("sh -s", stdin=_PREPARE.encode(), timeout_s=30)
-    return " ".join(result.stdout.split()[:2])
+    return " ".join(result.stdout.splitlines()[-1].split()[:2])  # a login may print before it
 
 
 def activate(connection: Connection) -> None:

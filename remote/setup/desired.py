@@ -1,0 +1,32 @@
+"""What the laptop asks for, and where things are on the box."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+HOME = Path.home()
+ROOT = HOME / ".gpu-box"
+REMOTE = ROOT / "remote"
+VENV = ROOT / "venv"
+LOGS = ROOT / "logs"
+WORK = HOME / "work"
+
+
+@dataclass(frozen=True)
+class Desired:
+    packages: Tuple[str, ...] = ()  # requirements on top of the box's own
+    jupyter_port: int = 8888
+
+    @classmethod
+    def from_json(cls, text: str) -> "Desired":
+        fields: Dict[str, Any] = json.loads(text or "{}")
+        return cls(
+            packages=tuple(fields.get("packages", ())), jupyter_port=int(fields.get("jupyter_port", 8888))
+        )
+
+
+def fingerprint(*parts: object) -> str:
+    """One short name for all of it; the order counts."""
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,161 @@
+"""The JupyterLab of this box: whether it answers, and how it is started and stopped."""
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, List, Optional
+
+from setup import processes, records
+from setup.desired import REMOTE, ROOT
+from setup.session import Failed
+
+FOLDER: Path = ROOT / "jupyter"
+CONFIG: Path = REMOTE / "jupyter" / "jupyter_server_config.py"
+START: Path = REMOTE / "jupyter" / "start.sh"
+_TMUX_SESSION = "jupyter"
+_STARTS_WITHIN_S = 60.0  # 2 s on a warm disk; a first start from a cold EBS volume takes far longer
+
+
+def port() -> Optional[int]:
+    """Where it was started last; None before the first time."""
+    try:
+        return int((FOLDER / "port").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def answers() -> bool:
+    """Whether it is up and is ours: another box's on the same loopback has another token."""
+    return _get("/api/status") is not None
+
+
+def running_kernels() -> List[str]:
+    """Names of the notebooks or kernels that live in it."""
+    sessions = _get("/api/sessions") or []
+    return [str(session.get("path") or "a kernel") for session in sessions]
+
+
+def start(wanted_port: int) -> int:
+    """Start it on the first free port from the wanted one; returns the port once it answers."""
+    ensure_token()
+    for candidate in _free_ports(wanted_port):
+        records.write_atomically(FOLDER / "port", str(candidate) + "\n")
+        with contextlib.suppress(FileNotFoundError):
+            (FOLDER / "pid").unlink()
+        _launch()
+        if _wait_until_it_answers():
+            return candidate
+        stop()
+        if "already in use" not in _log_tail(50):
+            break  # not another who was faster to take the port
+    raise Failed("JupyterLab does not start:\n" + _log_tail(8))
+
+
+def stop() -> None:
+    pid = _pid()
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)  # it ends its kernels by itself
+        deadline = time.monotonic() + 10
+        while _pid() == pid and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if _pid() == pid:
+            os.kill(pid, signal.SIGKILL)
+    if shutil.which("tmux"):
+        _quietly(["tmux", "kill-session", "-t", "=" + _TMUX_SESSION])
+
+
+def ensure_token() -> None:
+    path = FOLDER / "token"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        records.write_atomically(path, secrets.token_hex(24) + "\n", mode=0o600)
+
+
+def _launch() -> None:
+    command = ["sh", str(START)]
+    if shutil.which("tmux"):
+        in_tmux = ["tmux", "new-session", "-d", "-s", _TMUX_SESSION, "-n", "jupyterlab", *command]
+        if _quietly(in_tmux) == 0:
+            return
+    subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _wait_until_it_answers() -> bool:
+    began = time.monotonic()
+    while time.monotonic() - began < _STARTS_WITHIN_S:
+        if answers():
+            return True
+        if time.monotonic() - began > 1 and _pid() is None:
+            return False  # it has ended
+        time.sleep(0.05)
+    return False
+
+
+def _get(path: str) -> Any:
+    """The JSON that it answers, or None."""
+    where = port()
+    try:
+        token = (FOLDER / "token").read_text().strip()
+    except OSError:
+        return None
+    if where is None:
+        return None
+    connection = http.client.HTTPConnection("127.0.0.1", where, timeout=3)
+    try:
+        connection.request("GET", path, headers={"Authorization": "token " + token})
+        answer = connection.getresponse()
+        return json.loads(answer.read().decode()) if answer.status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def _pid() -> Optional[int]:
+    """Its process, if it lives and is what we started."""
+    try:
+        pid = int((FOLDER / "pid").read_text())
+    except (OSError, ValueError):
+        return None
+    command = processes.command_of(pid)
+    return pid if str(CONFIG) in command or str(START) in command else None
+
+
+def _free_ports(wanted: int) -> List[int]:
+    free = []
+    for candidate in range(wanted, min(wanted + 100, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+        free.append(candidate)
+        if len(free) == 3:
+            break
+    return free
+
+
+def _log_tail(lines: int) -> str:
+    try:
+        return "\n".join((FOLDER / "log").read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
+
+
+def _quietly(command: List[str]) -> int:
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode

@@ -1,0 +1,35 @@
+"""~/.gpu-box/steps/NAME.json: what a step was last applied for, so that a check is one small read."""
+
+import json
+import os
+from pathlib import Path
+from typing import Dict, Optional
+
+from setup.desired import ROOT
+
+_STEPS = ROOT / "steps"
+
+
+def read(name: str) -> Optional[Dict[str, str]]:
+    try:
+        record = json.loads((_STEPS / (name + ".json")).read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def write(name: str, fingerprint: str, line: str) -> None:
+    record = json.dumps({"fingerprint": fingerprint, "line": line})
+    write_atomically(_STEPS / (name + ".json"), record + "\n")
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """The old content or the new, whole, whatever happens; never readable by more than `mode` says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(".%s.%d" % (path.name, os.getpid()))
+    descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(str(temporary), str(path))

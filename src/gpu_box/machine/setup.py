@@ -1,0 +1,177 @@
+"""The machine set up: what is there, in one round trip; what is missing, applied. Steps: remote/setup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpu_box.config import Config
+from gpu_box.errors import MachineError, StepFailed
+from gpu_box.machine import mirror
+from gpu_box.machine.connection import Connection, quote
+from gpu_box.model import Reporter
+from gpu_box.resources import remote
+
+_CHECK_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    """What the config asks of the machine. remote: the folder of that name of this installation."""
+
+    remote: Path
+    packages: tuple[str, ...] = ()
+    jupyter_port: int = 8888
+
+    def to_json(self) -> str:
+        return json.dumps({"packages": self.packages, "jupyter_port": self.jupyter_port})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepState:
+    name: str
+    status: str  # done | needed | unavailable
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JupyterState:
+    port: int | None  # on the box; None before its first start
+    answering: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineState:
+    """What a check found. A box that was never set up has no steps."""
+
+    steps: tuple[StepState, ...]
+    jupyter: JupyterState
+    code: str  # fingerprint of the box's copy of remote/; "" where there is none
+    mirror_current: bool  # whether that is this installation's
+    disk_free_bytes: int
+    gpu: str  # "Tesla T4", "2 x Tesla T4", "" for none
+    reboot_needed: bool = False
+    watch: Mapping[str, Any] | None = field(default=None, hash=False)  # `python3 -m watch status --json`
+
+    @property
+    def needs_work(self) -> bool:
+        """Whether `apply` would change anything."""
+        waiting = {"driver"} if self.reboot_needed else set()
+        needed = any(step.status == "needed" and step.name not in waiting for step in self.steps)
+        return needed or not self.steps or not self.mirror_current
+
+    def step(self, name: str) -> StepState | None:
+        return next((step for step in self.steps if step.name == name), None)
+
+
+def desired(config: Config) -> Desired:
+    return Desired(remote=remote(), packages=config.packages, jupyter_port=config.jupyter.port)
+
+
+def check(connection: Connection, desired: Desired) -> MachineState:
+    """Look, in one command; changes nothing, and needs nothing on the box but Python 3.8 or newer."""
+    asked = {"fingerprint": mirror.fingerprint(desired.remote), "desired": json.loads(desired.to_json())}
+    script = (desired.remote / "setup" / "bootstrap.py").read_bytes()
+    result = connection.run(
+        "python3 - " + quote(json.dumps(asked)), stdin=script, check=False, timeout_s=_CHECK_TIMEOUT_S
+    )
+    if result.exit_status == 127:
+        raise MachineError(
+            "there is no python3 on the box",
+            where=connection.host.name,
+            remedy="Install Python 3.8 or newer on it (`gpu-box ssh`), or choose another image.",
+        )
+    try:
+        found = json.loads(result.stdout.splitlines()[-1])  # a login may print before it
+    except (ValueError, IndexError):
+        last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
+        raise MachineError(
+            f"the box cannot be looked at: {last}",
+            where=connection.host.name,
+            remedy="Run `gpu-box up` again; `gpu-box ssh` lets you look yourself.",
+        ) from None
+    return _machine_state(found, asked["fingerprint"])
+
+
+def apply(connection: Connection, state: MachineState, desired: Desired, report: Reporter) -> MachineState:
+    """Bring this installation's remote/ to the box, and run there what `state` lacks. Returns what is then.
+
+    May be cut anywhere: the next one goes on. Raises StepFailed for the first step that failed, once every
+    other has ended.
+    """
+    if not state.mirror_current:
+        report.start("upload", "bringing gpu-box's own code to the box")
+        mirror.upload(connection, desired.remote)
+        report.done("upload", "gpu-box's own code is on the box")
+    events = _Events(report)
+    result = connection.run(
+        "cd ~/.gpu-box/remote && exec python3 -m setup apply",
+        stdin=desired.to_json().encode(),
+        on_line=events.take,
+        check=False,
+    )
+    if events.failed:
+        raise events.failed[0]
+    if result.exit_status != 0:
+        said = (result.stderr.strip() or "no output").splitlines()[-1]
+        raise StepFailed(f"set-up ended: {said}", where=connection.host.name, remedy=_REMEDY)
+    return check(connection, desired)
+
+
+_REMEDY = "Run `gpu-box up` again: it resumes."
+
+
+class _Events:
+    """The JSON lines of `python3 -m setup apply`, told to the reporter as they come."""
+
+    def __init__(self, report: Reporter) -> None:
+        self._report = report
+        self._started: set[str] = set()
+        self.failed: list[StepFailed] = []
+
+    def take(self, line: str) -> None:
+        try:
+            event: dict[str, str] = json.loads(line)
+        except ValueError:
+            return  # something on the box prints at each login
+        step, kind, text = event["step"], event["event"], event["line"]
+        if kind in ("start", "waiting") or (kind != "skipped" and step not in self._started):
+            if step not in self._started:
+                self._report.start(step, text.partition("\n")[0])
+            self._started.add(step)
+        if kind in ("update", "waiting"):
+            self._report.update(step, text)
+        elif kind in ("done", "reboot"):
+            self._report.done(step, text)
+        elif kind == "failed":
+            self._fail(step, text)
+
+    def _fail(self, step: str, text: str) -> None:
+        head, *last_lines = text.splitlines() or ["no reason was given"]
+        self._report.failed(step, head)
+        for line in last_lines:
+            self._report.note(f"{step}: {line}")
+        last = f": {last_lines[-1].strip()}" if last_lines else ""
+        self.failed.append(
+            StepFailed(
+                f"set-up step {step} failed: {head}{last}",
+                remedy=f"Its log is on the box, ~/.gpu-box/logs/{step}.log. {_REMEDY}",
+            )
+        )
+
+
+def _machine_state(found: dict[str, Any], wanted: str) -> MachineState:
+    jupyter = found.get("jupyter", {})
+    return MachineState(
+        steps=tuple(StepState(**step) for step in found.get("steps", ())),
+        jupyter=JupyterState(port=jupyter.get("port"), answering=bool(jupyter.get("answering"))),
+        code=found["mirror"],
+        mirror_current=found["mirror"] == wanted,
+        disk_free_bytes=int(found["disk_free"]),
+        gpu=found.get("gpu", ""),
+        reboot_needed=bool(found.get("reboot_needed")),
+        watch=found.get("watch"),
+    )

@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpu_box.errors import MachineError, MachineUnreachable, StepFailed
+from gpu_box.machine import mirror, setup
+from gpu_box.machine.connection import connect
+from gpu_box.machine.setup import Desired
+
+from .conftest import Recorder, host_of
+from .openssh import OpenSshMachine, free_port
+
+REMOTE = Path(__file__).parents[2] / "remote"
+STEPS = {"driver", "tmux", "python", "jupyter", "code", "kaggle", "watch"}
+
+
+@pytest.fixture(scope="module")
+def desired() -> Desired:
+    return Desired(remote=REMOTE, jupyter_port=free_port())
+
+
+@pytest.fixture(scope="module")
+def ready(
+    shared_machine: OpenSshMachine, desired: Desired
+) -> Iterator[tuple[OpenSshMachine, Recorder, setup.MachineState]]:
+    """A machine that was set up once, from nothing, for all tests of this file."""
+    report = Recorder()
+    with connect(host_of(shared_machine)) as connection:
+        fresh = setup.check(connection, desired)
+        assert fresh.needs_work and not fresh.steps and not fresh.mirror_current
+        state = setup.apply(connection, fresh, desired, report)
+    yield shared_machine, report, state
+
+
+@pytest.fixture
+def bare_remote(tmp_path: Path) -> Path:
+    """remote/ whose `python` step installs nothing: for tests of the machinery around the steps."""
+    copy = tmp_path / "remote"
+    shutil.copytree(REMOTE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "setup" / "steps" / "__init__.py").write_text(
+        "from setup.steps import code, slow\nALL = (code.STEP, slow.STEP)\n"
+    )
+    (copy / "setup" / "check.py").write_text(
+        (copy / "setup" / "check.py")
+        .read_text()
+        .replace('next(each for each in found if each["name"] == "jupyter")', "found[0]")
+    )
+    write_slow_step(copy, "session.run(['sleep', '0.5'])")
+    return copy
+
+
+def write_slow_step(remote: Path, body: str) -> None:
+    (remote / "setup" / "steps" / "slow.py").write_text(
+        "from setup import records\n"
+        "from setup.step import Step, done, needed\n"
+        "def check(desired):\n"
+        "    return done('slow is done') if records.read('slow') else needed('slow is missing')\n"
+        "def apply(desired, session):\n"
+        "    session.say('working')\n"
+        f"    {body}\n"
+        "    records.write('slow', 'x', 'slow is done')\n"
+        "    return done('slow is done')\n"
+        "STEP = Step('slow', check, apply)\n"
+    )
+    mirror.fingerprint.cache_clear()
+
+
+def test_a_new_machine_is_set_up_whole(ready: tuple[OpenSshMachine, Recorder, setup.MachineState]) -> None:
+    machine, report, state = ready
+    assert not state.needs_work
+    assert {step.name for step in state.steps} == STEPS
+    assert set(report.of("done")) >= STEPS | {"upload"}
+    assert not report.of("failed")
+    assert state.jupyter.answering
+    assert state.gpu or state.step("driver").line == "no NVIDIA card here: CPU only"  # type: ignore[union-attr]
+    assert state.disk_free_bytes > 0
+
+
+def test_progress_is_shown_while_a_step_works(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
+) -> None:
+    lines = [line for event, step, line in ready[1].events if (event, step) == ("update", "python")]
+    assert any(line.startswith("installing packages") for line in lines)
+    assert any(line.startswith("Installed") for line in lines)
+    assert not any(line.startswith(" +") for line in lines)
+
+
+def test_the_second_time_is_a_no_op_in_one_round_trip(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
+    desired: Desired,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with connect(host_of(ready[0])) as connection:
+        commands: list[str] = []
+        run = connection.run
+        monkeypatch.setattr(connection, "run", lambda *a, **k: commands.append(a[0]) or run(*a, **k))
+        before = snapshot(ready[0].home)
+        began = time.perf_counter()
+        state = setup.check(connection, desired)
+        took_s = time.perf_counter() - began
+    assert len(commands) == 1
+    assert not state.needs_work
+    assert snapshot(ready[0].home) == before
+    assert took_s < 1.5
+
+
+def snapshot(home: Path) -> dict[str, float]:
+    ours = (
+        p for p in (home / ".gpu-box").rglob("*") if not {"venv", "uv", "__pycache__", "watch"} & set(p.parts)
+    )
+    return {str(path): path.stat().st_mtime for path in ours if path.name != "log"}
+
+
+def test_applying_again_changes_nothing(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState], desired: Desired, report: Recorder
+) -> None:
+    with connect(host_of(ready[0])) as connection:
+        pid = (ready[0].home / ".gpu-box/jupyter/pid").read_text()
+        setup.apply(connection, ready[2], desired, report)
+    assert "upload" not in report.of("start")
+    assert (ready[0].home / ".gpu-box/jupyter/pid").read_text() == pid
+
+
+def test_the_box_has_the_cpu_build_of_torch_and_finds_our_packages(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
+) -> None:
+    with connect(host_of(ready[0])) as connection:
+        code = "import torch, jobs; print(torch.version.cuda, jobs.__file__)"
+        printed = connection.run(f"~/.gpu-box/venv/bin/python -c '{code}'").stdout.split()
+    assert printed == ["None", str(ready[0].home / ".gpu-box/remote/jobs/__init__.py")]
+
+
+def test_jupyter_is_on_loopback_behind_a_token_that_shows_nowhere(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
+) -> None:
+    folder = ready[0].home / ".gpu-box" / "jupyter"
+    token, port = (folder / "token").read_text().strip(), ready[2].jupyter.port
+    assert port
+    assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
+    assert get(port, "/api/status", token) == 200
+    assert get(port, "/api/status", "wrong") == 403
+    assert get(port, "/lab", None) == 302  # to the login page
+    listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
+    assert [row.split()[3] for row in listening.splitlines() if f":{port} " in row] == [f"127.0.0.1:{port}"]
+    arguments = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
+    assert "jupyter-lab" in arguments and token not in arguments
+    environments = b"".join(read(path) for path in Path("/proc").glob("[0-9]*/environ"))
+    assert token.encode() not in environments
+    for log in [folder / "log", *(ready[0].home / ".gpu-box/logs").iterdir()]:
+        assert token not in log.read_text(), log
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def get(port: int, path: str, token: str | None) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers={"Authorization": f"token {token}"} if token else {})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+def test_a_jupyter_that_died_is_started_again_elsewhere_if_its_port_was_taken(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState], desired: Desired, report: Recorder
+) -> None:
+    import socket
+
+    with connect(host_of(ready[0])) as connection:
+        connection.run("p=$(cat ~/.gpu-box/jupyter/pid); kill -9 $p; while kill -0 $p; do sleep 0.05; done")
+        with socket.create_server(("127.0.0.1", desired.jupyter_port)):
+            state = setup.check(connection, desired)
+            assert [s.name for s in state.steps if s.status == "needed"] == ["jupyter"]
+            assert not state.jupyter.answering
+            state = setup.apply(connection, state, desired, report)
+        assert state.jupyter.answering
+        assert state.jupyter.port not in (None, desired.jupyter_port)
+        assert not setup.check(connection, desired).needs_work
+
+
+def test_an_edited_notebook_is_the_users(
+    machine: OpenSshMachine, bare_remote: Path, report: Recorder
+) -> None:
+    lesson = bare_remote / "notebooks" / "lesson1.ipynb"
+    lesson.parent.mkdir(exist_ok=True)
+    lesson.write_text("first")
+    theirs = machine.home / "work/notebooks/lesson1.ipynb"
+
+    def bring_up() -> str:
+        mirror.fingerprint.cache_clear()
+        desired = Desired(remote=bare_remote)
+        with connect(host_of(machine)) as connection:
+            setup.apply(connection, setup.check(connection, desired), desired, report)
+        return theirs.read_text()
+
+    assert bring_up() == "first"
+    lesson.write_text("second")
+    assert bring_up() == "second"
+    theirs.write_text("edited")
+    lesson.write_text("third")
+    assert bring_up() == "edited"
+
+
+def test_a_failed_step_is_named_with_its_last_lines_and_its_log_and_resumes(
+    machine: OpenSshMachine, bare_remote: Path, report: Recorder
+) -> None:
+    write_slow_step(bare_remote, "session.run(['sh', '-c', 'echo first; echo the cause; exit 7'])")
+    desired = Desired(remote=bare_remote)
+    with connect(host_of(machine)) as connection:
+        with pytest.raises(StepFailed) as failed:
+            setup.apply(connection, setup.check(connection, desired), desired, report)
+        assert "set-up step slow failed" in str(failed.value)
+        assert "exit status 7: the cause" in str(failed.value)
+        assert "~/.gpu-box/logs/slow.log" in str(failed.value)
+        assert "it resumes" in str(failed.value)
+        assert "the cause" in (machine.home / ".gpu-box/logs/slow.log").read_text()
+        assert report.of("failed") == ["slow"]
+        assert "code" in report.of("done")  # the others went on
+        write_slow_step(bare_remote, "pass")
+        state = setup.apply(connection, setup.check(connection, desired), desired, report)
+    assert not state.needs_work
+
+
+def test_a_cut_connection_resumes(machine: OpenSshMachine, bare_remote: Path, report: Recorder) -> None:
+    write_slow_step(bare_remote, "session.run(['sleep', '1.5'])")
+    desired = Desired(remote=bare_remote)
+    with connect(host_of(machine)) as connection:
+        state = setup.check(connection, desired)
+        cutter = threading.Timer(0.8, machine.cut_connections)
+        cutter.start()
+        with pytest.raises(MachineUnreachable, match="it continues"):
+            setup.apply(connection, state, desired, report)
+        cutter.join()
+    with connect(host_of(machine)) as connection:
+        again = Recorder()
+        state = setup.apply(connection, setup.check(connection, desired), desired, again)
+    assert not state.needs_work
+
+
+def test_two_at_once_do_not_apply_together(
+    machine: OpenSshMachine, bare_remote: Path, report: Recorder
+) -> None:
+    write_slow_step(bare_remote, "session.run(['sh', '-c', 'mkdir ~/alone && sleep 1.2 && rmdir ~/alone'])")
+    desired = Desired(remote=bare_remote)
+    reports = [Recorder(), Recorder()]
+
+    def bring_up(mine: Recorder) -> None:
+        with connect(host_of(machine)) as connection:
+            setup.apply(connection, setup.check(connection, desired), desired, mine)
+
+    threads = [threading.Thread(target=bring_up, args=(mine,)) for mine in reports]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = [line for mine in reports for _, _, line in mine.events]
+    assert any("another `gpu-box up` is setting this box up: waiting" in line for line in lines)
+    assert not any(mine.of("failed") for mine in reports)
+
+
+def test_a_torn_upload_leaves_the_old_copy_whole(machine: OpenSshMachine, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "a.py").write_text("old")
+    with connect(host_of(machine)) as connection:
+        mirror.upload(connection, old)
+        (machine.home / ".gpu-box/remotes/torn.new.1").mkdir()
+        copy = machine.home / ".gpu-box/remote"
+        with pytest.raises(MachineError):
+            connection.run(f"sh -c '{mirror._UNPACK}' sh torn", stdin=b"not an archive".ljust(1024))
+        assert (copy / "a.py").read_text() == "old"
+        (old / "a.py").write_text("new")
+        mirror.fingerprint.cache_clear()
+        mirror.upload(connection, old)
+        mirror.upload(connection, old)
+    assert (copy / "a.py").read_text() == "new"
+
+
+def test_a_login_that_prints_does_not_disturb(
+    machine: OpenSshMachine, bare_remote: Path, report: Recorder
+) -> None:
+    (machine.home / ".bashrc").write_text("echo welcome\n")
+    desired = Desired(remote=bare_remote)
+    with connect(host_of(machine)) as connection:
+        assert not setup.apply(connection, setup.check(connection, desired), desired, report).needs_work
+
+
+def test_a_machine_without_python_is_one_clear_line(make_machine, bare_remote: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    bare = make_machine(path=str(only(tmp_path / "bin", "sh", "bash", "tar", "mkdir")))
+    with connect(host_of(bare)) as connection, pytest.raises(MachineError, match="no python3 on the box"):
+        setup.check(connection, Desired(remote=bare_remote))
+
+
+def only(folder: Path, *programs: str) -> Path:
+    """A PATH with these programs alone."""
+    folder.mkdir()
+    for program in programs:
+        (folder / program).symlink_to(shutil.which(program) or program)
+    return folder
+
+
+def test_jupyter_runs_without_tmux(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
+    desired: Desired,
+    tmp_path: Path,
+    report: Recorder,
+) -> None:
+    """Started in a session of its own; the login's PATH has everything but tmux."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for directory in ("/bin", "/usr/bin", str(Path(shutil.which("python3") or "").parent)):
+        for program in Path(directory).iterdir():
+            if program.name != "tmux" and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    with connect(host_of(ready[0])) as connection:
+        connection.run("kill $(cat ~/.gpu-box/jupyter/pid); sleep 0.5", check=False)
+        events = connection.run(
+            f"cd ~/.gpu-box/remote && PATH={folder} exec python3 -m setup apply",
+            stdin=replace(desired, jupyter_port=free_port()).to_json().encode(),
+        ).stdout
+    told = {e["step"]: e for e in map(json.loads, events.splitlines())}
+    assert told["jupyter"]["event"] == "done"
+    assert "no tmux" in told["tmux"]["line"]
