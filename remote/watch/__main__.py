@@ -1,0 +1,181 @@
+"""python3 -m watch COMMAND
+
+run                      watch, and stop this machine when it is idle (what systemd runs)
+once                     read every signal once and print the sample
+status [--json]          the verdict, each signal, the layers armed, the last stop
+why                      the verdicts of late, each change with its figures
+keep 3h | keep --off     hold idle-stop off for a while; the time and money limits stay
+replay FILE... [--policy k=v ...] [--all]   the verdict over time of recorded samples
+healthy                  exit 0 when a watcher watches
+guard, fuse [SPAN]       one look of the guard; arm the fuse
+install, uninstall       arm and disarm the watcher and the guard
+"""
+
+import os
+import sys
+from typing import Callable, Dict, List
+
+from . import place as places
+from . import policy as policies
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def main(words: List[str]) -> int:
+    """The exit status. 2: the command line is wrong."""
+    command = COMMANDS.get(words[0]) if words else None
+    if command is None:
+        print(__doc__ if not words or words[0] in ("-h", "--help", "help") else "no command %s" % words[0])
+        return 0 if words and words[0] in ("-h", "--help", "help") else 2
+    try:
+        return command(words[1:])
+    except ValueError as error:
+        print("watch %s: %s" % (words[0], error), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print("watch %s: %s" % (words[0], error), file=sys.stderr)
+        return 1
+
+
+def _run(words: List[str]) -> int:
+    from .run import Watcher
+
+    place = places.find()
+    watcher = Watcher(place)
+    places.write(os.path.join(place.run, "pid"), "%d\n" % os.getpid())
+    watcher.run()
+    return 0
+
+
+def _once(words: List[str]) -> int:
+    import time
+
+    from .read.machine import Machine
+    from .read.people import users
+    from .sample import dump
+
+    homes = [user.home for user in users()]
+    machine = Machine(policies.load(places.find().policy)[0], lambda: places.keeps(places.find(), homes))
+    machine.sample()
+    time.sleep(1.0)  # rates need two looks
+    print(dump(machine.sample()))
+    return 0
+
+
+def _status(words: List[str]) -> int:
+    import json
+
+    from .status import lines, status
+
+    values = status(places.find())
+    print(json.dumps(values) if "--json" in words else "\n".join(lines(values)))
+    return 0
+
+
+def _why(words: List[str]) -> int:
+    from .log import Log
+    from .replay import replay
+    from .stop import stopped
+
+    place = places.find()
+    last = stopped(place)
+    for line in list(replay(Log(place.state).read(), policies.load(place.policy)[0]))[-20:]:
+        print(line)
+    if last:
+        print("last stop, by the %s: %s" % (last["layer"], last["reason"]))
+        for name, text in last.get("signals", {}).items():
+            print("  %-8s %s" % (name, text))
+    return 0
+
+
+def _keep(words: List[str]) -> int:
+    import time
+
+    from .read import keeping
+    from .read.machine import boot_id
+
+    place = places.find()
+    path = place.keep if os.access(place.state, os.W_OK) else places.of_user().keep
+    if words == ["--off"]:
+        for one in {path, places.of_user().keep}:
+            if os.path.exists(one):
+                os.unlink(one)
+        print("no longer kept: it stops when idle")
+        return 0
+    if len(words) != 1:
+        raise ValueError("how long? keep 3h, or keep --off")
+    wall = time.time()
+    keeping.write(path, policies.seconds(words[0]), boot=boot_id(), mono=time.monotonic(), wall=wall)
+    print("kept until %s" % time.strftime("%H:%M", time.localtime(wall + policies.seconds(words[0]))))
+    return 0
+
+
+def _replay(words: List[str]) -> int:
+    from .log import samples
+    from .replay import replay
+
+    files, values, every = [], {}, False
+    rest = iter(words)
+    for word in rest:
+        if word == "--policy":
+            key, equals, value = next(rest, "").partition("=")
+            if not equals:
+                raise ValueError("--policy needs k=v")
+            values[key] = value
+        elif word == "--all":
+            every = True
+        else:
+            files.append(word)
+    policy, wrong = policies.parse(values)
+    if wrong or not files:
+        raise ValueError("; ".join(wrong) or "which file?")
+    for line in replay((sample for path in files for sample in samples(path)), policy, every=every):
+        print(line)
+    return 0
+
+
+def _healthy(words: List[str]) -> int:
+    from .status import healthy
+
+    well = healthy(places.find())
+    print("healthy" if well else "no watcher watches")
+    return 0 if well else 1
+
+
+def _script(name: str) -> Callable[[List[str]], int]:
+    def call(words: List[str]) -> int:
+        os.execv("/bin/sh", ["sh", os.path.join(HERE, name), *words])
+
+    return call
+
+
+def _install(words: List[str]) -> int:
+    from .install import install
+
+    print("\n".join(install()))
+    return 0
+
+
+def _uninstall(words: List[str]) -> int:
+    from .install import uninstall
+
+    print("\n".join(uninstall()))
+    return 0
+
+
+COMMANDS: Dict[str, Callable[[List[str]], int]] = {
+    "run": _run,
+    "once": _once,
+    "status": _status,
+    "why": _why,
+    "keep": _keep,
+    "replay": _replay,
+    "healthy": _healthy,
+    "guard": _script("guard.sh"),
+    "fuse": _script("fuse.sh"),
+    "install": _install,
+    "uninstall": _uninstall,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,35 @@
+#!/bin/sh
+# The guard: power off when the watcher's heartbeat has stood still for too many looks in a row.
+# A timer runs it every minute. It needs neither the watcher's files nor Python, disk space nor a right
+# clock: it counts its own looks, in memory (/run).
+#   guard LOOKS
+set -u
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+looks=${1:-15}
+run=${GPU_BOX_RUN:-/run/gpu-box}
+stopped=${GPU_BOX_STOPPED:-/var/lib/gpu-box/watch/stopped.json}
+mkdir -p "$run"
+beat=$(cat "$run/heartbeat" 2>/dev/null) || beat=missing
+last='' count=0
+if [ -r "$run/guard" ]; then
+    { read -r last && read -r count; } <"$run/guard" || count=0
+fi
+case $count in '' | *[!0-9]*) count=0 ;; esac
+if [ "$beat" = "$last" ]; then count=$((count + 1)); else count=0; fi
+# Memory full, too: forget the count, and never stop a box because of that alone.
+printf '%s\n%s\n' "$beat" "$count" >"$run/guard.new" && mv -f "$run/guard.new" "$run/guard"
+[ "$count" -ge "$looks" ] || exit 0
+
+reason="the watcher gave no sign of life for $count looks of the guard"
+# In place, over the padding that was laid out for it: this works on a full disk.
+json=$(printf '{"layer": "guard", "reason": "%s", "wall": %s, "boot": "%s"}' \
+    "$reason" "$(date +%s)" "$(cat /proc/sys/kernel/random/boot_id)")
+[ -d "${stopped%/*}" ] && printf '%-4095s\n' "$json" 1<>"$stopped"
+echo "gpu-box: stopping this machine: $reason" >/dev/console
+${GPU_BOX_POWEROFF:-systemctl poweroff} || shutdown -h now
+[ -z "${GPU_BOX_POWEROFF:-}" ] || exit 0
+# Still here: a service that will not end, or a systemd that does not listen.
+sleep 120
+systemctl --force poweroff
+sleep 30
+systemctl --force --force poweroff || echo o >/proc/sysrq-trigger

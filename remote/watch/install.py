@@ -1,0 +1,121 @@
+"""Arm the watcher and the guard on this machine, or say what cannot be armed and why."""
+
+import os
+import stat
+from typing import List
+
+from . import place, policy
+from .read.command import find, run
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LOOKS = 15  # of the guard at a heartbeat that stands still
+UNITS = ("gpu-box-watch.service", "gpu-box-guard.service", "gpu-box-guard.timer")
+WRAPPER = '#!/bin/sh\ncd "%s" && exec /usr/bin/python3 -s -m watch "$@"\n'
+
+
+def install() -> List[str]:
+    """Lines for a person. Safe to run again; a newer folder replaces the installed one."""
+    if "GPU_BOX_MACHINE" in os.environ or not os.path.isdir("/run/systemd/system"):
+        return [
+            _alone(),
+            "fuse: not armed, there is no systemd here",
+            "guard: not armed, there is no systemd here",
+        ]
+    if os.geteuid() != 0:
+        return ["watcher, guard: not armed, this needs root: sudo python3 -m watch install"]
+    where = place.of_machine()
+    os.makedirs(where.state, exist_ok=True)
+    os.makedirs(place.UNITS, exist_ok=True)
+    _copy_code()
+    _copy_units(policy.load(where.policy)[0])
+    run(["systemctl", "daemon-reload"], seconds=60.0)
+    for unit in ("gpu-box-guard.timer", "gpu-box-watch.service"):
+        run(["systemctl", "enable", unit], seconds=60.0)
+        run(["systemctl", "restart", "--no-block", unit], seconds=60.0)
+    return ["watcher: armed", "guard: armed", "fuse: %s" % _fuse()]
+
+
+def uninstall() -> List[str]:
+    """Disarm both. The fuse stays: it is cut by a watcher that reports healthy, and by nothing else."""
+    if os.geteuid() != 0:
+        return ["this needs root: sudo python3 -m watch uninstall"]
+    for unit in UNITS:
+        path = os.path.join(place.UNITS, unit)
+        if os.path.exists(path):
+            run(["systemctl", "disable", "--now", unit], seconds=60.0)
+            os.unlink(path)
+    return ["watcher, guard: gone. This machine no longer stops by itself, but for its deadline in AWS"]
+
+
+def _alone() -> str:
+    """Without systemd the watcher is a process of its own; nothing starts it again."""
+    where = place.find()
+    os.makedirs(where.state, exist_ok=True)
+    pid_file = os.path.join(where.run, "pid")
+    if _runs(pid_file):
+        return "watcher: armed, as a process of its own"
+    if os.fork() == 0:
+        os.setsid()
+        for file, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+            os.dup2(os.open(os.devnull, mode), file)
+        os.chdir(os.path.dirname(HERE))
+        os.execv(_python(), [_python(), "-s", "-m", "watch", "run"])
+    return "watcher: armed, as a process of its own (no systemd here: nothing would start it again)"
+
+
+def _runs(pid_file: str) -> bool:
+    try:
+        with open(pid_file, encoding="ascii") as file:
+            pid = int(file.read())
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            return b"watch\0run" in file.read()
+    except (OSError, ValueError):
+        return False
+
+
+def _python() -> str:
+    import sys
+
+    return sys.executable or find("python3")
+
+
+def _copy_code() -> None:
+    target = os.path.join(place.CODE, "watch")
+    if os.path.realpath(HERE) != os.path.realpath(target):
+        _copy(HERE, target)
+    with open(os.path.join(HERE, "guard.sh"), encoding="utf-8") as file:
+        place.write(os.path.join(place.CODE, "guard"), file.read())
+    wrapper = "/usr/local/bin/gpu-box-watch"
+    os.makedirs(os.path.dirname(wrapper), exist_ok=True)
+    place.write(wrapper, WRAPPER % place.CODE)
+    os.chmod(wrapper, 0o755)
+
+
+def _copy(source: str, target: str) -> None:
+    os.makedirs(target, exist_ok=True)
+    for name in sorted(os.listdir(source)):
+        path, copy = os.path.join(source, name), os.path.join(target, name)
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            if name != "__pycache__":
+                _copy(path, copy)
+        else:
+            with open(path, encoding="utf-8") as file:
+                place.write(copy, file.read())
+
+
+def _copy_units(rules: policy.Policy) -> None:
+    words = {"CODE": place.CODE, "LOOKS": str(LOOKS), "EVERY": "%gs" % (rules.guard_after / LOOKS)}
+    for unit in UNITS:
+        with open(os.path.join(HERE, "units", unit), encoding="utf-8") as file:
+            text = file.read()
+        for word, value in words.items():
+            text = text.replace("@%s@" % word, value)
+        place.write(os.path.join(place.UNITS, unit), text)
+
+
+def _fuse() -> str:
+    try:
+        run(["systemctl", "is-active", "gpu-box-fuse.timer"], seconds=10.0)
+        return "armed since boot"
+    except OSError:
+        return "not armed: this machine's user data did not light it"

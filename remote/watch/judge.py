@@ -1,0 +1,170 @@
+"""decide(samples, policy) -> Verdict: whether to stop, when, and why. Pure: no clock, no files, no machine.
+
+Two figures carry it all: `since`, the seconds since the box was last seen used, and `idle`, those of them
+that count. A sample of use makes both 0. A quiet sample lets both grow. A sample that cannot tell (a reading
+that cannot be made, a kernel or a job that uses nothing) lets only `since` grow, until `since - idle` has
+reached stuck_after. The box stops when `idle` reaches idle_after: so never later than idle_after +
+stuck_after after its last use, whatever breaks. Seconds that nobody watched count for nothing.
+"""
+
+from typing import Dict, Iterable, NamedTuple, Optional, Tuple, Union
+
+from . import limits
+from .policy import Policy
+from .sample import Event, Gpu, Rate, Sample
+from .signals import Means, Signal, read_signals
+
+GAP = 4  # sampling intervals without a sample after which time counts as unwatched
+
+
+class Tick(NamedTuple):
+    """What the means need of an earlier sample."""
+
+    mono: float
+    over: float
+    rates: Tuple[float, float, float]  # cores, disk, network
+    gpu: Tuple[Tuple[int, float], ...]  # index, percent
+
+
+class State(NamedTuple):
+    """Everything that the samples so far say; a watcher that restarts rebuilds it from their file."""
+
+    sample: Optional[Sample] = None  # the last one
+    since: float = 0.0  # s since the last use, watched ones only
+    idle: float = 0.0  # those that count
+    used_in_boot: bool = False  # anything seen used since the machine started
+    powered_off: bool = False  # the last thing seen was an orderly power-off
+    born: Tuple[float, float] = (0.0, 0.0)  # (wall, up) of the first sample of this boot
+    ticks: Tuple[Tick, ...] = ()
+    last: Tuple[str, float] = ("", 0.0)  # the last use: what, and at which wall time
+    seen: Tuple[Tuple[str, Tuple[str, float]], ...] = ()  # the same for each signal
+    signals: Tuple[Tuple[str, Signal], ...] = ()  # of the last sample
+
+
+class Verdict(NamedTuple):
+    stop: bool
+    state: str  # active, idle, held (cannot tell), limit (the time or money limit is what stops it)
+    reason: str
+    stops_in: float  # s, if nothing uses it from now on; at the latest, when held
+    idle_for: float  # s
+    cause: str  # what will stop it: idle, max_hours, deadline, stop_at
+    last_used: Tuple[str, float]  # what, Unix time
+    signals: Dict[str, Signal]
+    seen: Dict[str, Tuple[str, float]]  # each signal's own last use
+
+
+def decide(samples: Iterable[Union[Sample, Event]], policy: Policy) -> Verdict:
+    """The verdict after all these samples, oldest first."""
+    state = State()
+    for sample in samples:
+        state = step(state, sample, policy)
+    return verdict(state, policy)
+
+
+def step(state: State, sample: Union[Sample, Event], policy: Policy) -> State:
+    """What is known once this sample has been seen too."""
+    if isinstance(sample, Event):
+        return state._replace(powered_off=sample.event == "poweroff")
+    elapsed = 0.0
+    if state.sample is None or state.sample.boot != sample.boot:
+        state = _booted(state, sample)
+    else:
+        elapsed = max(0.0, min(sample.mono - state.sample.mono, GAP * policy.interval))
+    ticks = tuple(tick for tick in state.ticks if sample.mono - tick.mono < _reach(policy))
+    ticks += (_tick(sample),)
+    signals = read_signals(sample, _means(ticks, policy), policy)
+    held = any(signal.held for signal in signals.values())
+    since = state.since + elapsed
+    idle = max(state.idle + (0.0 if held else elapsed), since - policy.stuck_after)
+    state = state._replace(sample=sample, ticks=ticks, signals=tuple(signals.items()), powered_off=False)
+    newest = min(signals.values(), key=lambda signal: signal.age)
+    seen = dict(state.seen)
+    for name, signal in signals.items():
+        at = sample.wall - signal.age
+        if signal.age < float("inf") and at > seen.get(name, ("", 0.0))[1] + 1:
+            seen[name] = (signal.text, at)
+    state = state._replace(since=since, idle=idle, seen=tuple(seen.items()))
+    if newest.age < since or newest.age == 0:
+        used = (newest.text, sample.wall - newest.age)
+        state = state._replace(since=newest.age, idle=min(idle, newest.age), last=used, used_in_boot=True)
+    return state
+
+
+def verdict(state: State, policy: Policy) -> Verdict:
+    """Whether to stop now, and if not, when."""
+    sample = state.sample
+    if sample is None:
+        return Verdict(False, "held", "no sample yet", policy.idle_after, 0.0, "idle", state.last, {}, {})
+    signals = dict(state.signals)
+    held = [signal.text for signal in signals.values() if signal.held]
+    left = policy.idle_after - state.idle
+    if held:
+        left += max(0.0, policy.stuck_after - (state.since - state.idle))
+    if isinstance(sample.keep, float) and sample.keep > 0:
+        left = policy.idle_after + sample.keep
+    left = max(left, policy.settle - sample.up)
+    cause, limit = limits.nearest(sample, state.born, policy)
+    if limit < left:
+        stops_in, why = limit, limits.text(cause, policy)
+    else:
+        stops_in, cause = left, "idle"
+        last = state.last[0] and "; last activity: %s %s" % (state.last[0], limits.hhmm(state.last[1]))
+        why = "idle %s%s" % (spell(state.idle), last)
+    stop = stops_in <= 0
+    active = [signal.text for signal in signals.values() if signal.age <= sample.over + 1]
+    if stop or (cause != "idle" and limit <= max(policy.warn, default=0.0)):
+        name = "limit" if cause != "idle" else "idle"
+    elif active:
+        name, why = "active", "active: " + "; ".join(active)
+    elif held and state.since - state.idle < policy.stuck_after:
+        name, why = "held", "cannot tell for %s: %s" % (spell(state.since - state.idle), "; ".join(held))
+    else:
+        name = "idle"
+    return Verdict(
+        stop, name, why, max(0.0, stops_in), state.idle, cause, state.last, signals, dict(state.seen)
+    )
+
+
+def spell(seconds: float) -> str:
+    """42 s, 18 min, 2 h 30 min."""
+    if seconds < 120:
+        return "%.0f s" % seconds
+    hours, minutes = divmod(int(seconds // 60), 60)
+    return "%d h %d min" % (hours, minutes) if hours else "%d min" % minutes
+
+
+def _booted(state: State, sample: Sample) -> State:
+    """A start gives a fresh idle window; a reboot of a box that nothing had used since its boot does not."""
+    again = state.sample is not None and not state.used_in_boot and not state.powered_off
+    since, idle = (state.since, state.idle) if again else (0.0, 0.0)
+    born = (sample.wall, sample.up)
+    return state._replace(ticks=(), used_in_boot=False, born=born, since=since, idle=idle)
+
+
+def _reach(policy: Policy) -> float:
+    return max(policy.window, policy.gpu_window)
+
+
+def _tick(sample: Sample) -> Tick:
+    rates = [getattr(sample, name) for name in ("cpu", "disk", "network")]
+    cores, disk, network = (rate.value if isinstance(rate, Rate) else 0.0 for rate in rates)
+    gpus = sample.gpu if isinstance(sample.gpu, tuple) and not hasattr(sample.gpu, "unknown") else ()
+    percents = tuple((gpu.gpu, _busy(gpu)) for gpu in gpus)
+    return Tick(sample.mono, sample.over, (cores, disk, network), percents)
+
+
+def _busy(gpu: Gpu) -> float:
+    return gpu.percent if gpu.compute and gpu.percent is not None else 0.0
+
+
+def _means(ticks: Tuple[Tick, ...], policy: Policy) -> Means:
+    now = ticks[-1].mono
+    near = [tick for tick in ticks if now - tick.mono < policy.window]
+    over = sum(tick.over for tick in near) or 1.0
+    cores, disk, network = (sum(tick.rates[i] * tick.over for tick in near) / over for i in range(3))
+    gpu: Dict[int, float] = {}
+    readings = [dict(tick.gpu) for tick in ticks if tick.gpu and now - tick.mono < policy.gpu_window]
+    for index in {index for reading in readings for index in reading}:
+        values = [reading[index] for reading in readings if index in reading]
+        gpu[index] = sum(values) / len(values)
+    return Means(cores, disk, network, gpu)

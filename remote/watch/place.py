@@ -1,0 +1,73 @@
+"""Where the watcher keeps what: /var/lib and /run for root, ~/.gpu-box/watch for anyone else."""
+
+import os
+from typing import List, NamedTuple, Optional
+
+STATE, RUN = "/var/lib/gpu-box/watch", "/run/gpu-box"
+CODE, UNITS = "/usr/local/lib/gpu-box", "/usr/local/lib/systemd/system"
+
+
+class Place(NamedTuple):
+    state: str  # kept over a stop: samples, policy.json, stopped.json
+    run: str  # of this boot: heartbeat, healthy, verdict.json
+
+    @property
+    def policy(self) -> str:
+        return os.path.join(self.state, "policy.json")
+
+    @property
+    def stopped(self) -> str:
+        return os.path.join(self.state, "stopped.json")
+
+    @property
+    def keep(self) -> str:
+        return os.path.join(self.state, "keep")
+
+    @property
+    def verdict(self) -> str:
+        return os.path.join(self.run, "verdict.json")
+
+    @property
+    def heartbeat(self) -> str:
+        return os.path.join(self.run, "heartbeat")
+
+    @property
+    def healthy(self) -> str:
+        return os.path.join(self.run, "healthy")
+
+
+def of_machine() -> Place:
+    """The machine's own watcher: the one that systemd runs as root."""
+    return Place(STATE, RUN)
+
+
+def of_user(home: Optional[str] = None) -> Place:
+    folder = os.path.join(home or os.path.expanduser("~"), ".gpu-box", "watch")
+    return Place(folder, folder)
+
+
+def find() -> Place:
+    """The place of the watcher that watches this machine, or that would if it ran as this user.
+
+    GPU_BOX_WATCH names another folder. A machine that shares its host with others has its own in its home.
+    """
+    folder = os.environ.get("GPU_BOX_WATCH")
+    if folder:
+        return Place(folder, folder)
+    shared = "GPU_BOX_MACHINE" in os.environ
+    if not shared and (os.geteuid() == 0 or os.path.isdir(STATE)):
+        return of_machine()
+    return of_user()
+
+
+def keeps(place: Place, homes: List[str]) -> List[str]:
+    """Where a `keep` may lie: a user who is not root writes it into the own home."""
+    paths = [place.keep] + [of_user(home).keep for home in homes]
+    return sorted(set(paths))
+
+
+def write(path: str, text: str) -> None:
+    """Replace a file whole, so that a reader sees the old text or the new one."""
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".new", path)

@@ -1,0 +1,106 @@
+"""When to stop: every threshold, its unit and its default; read from policy.json, from `--policy k=v`."""
+
+import json
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Policy(NamedTuple):
+    """Times are seconds; each may be given as "90s", "30m", "2h" or "1d"."""
+
+    idle_after: float = 1800.0  # stop after this long without use
+    stuck_after: float = 7200.0  # how long, in all, unreadable signals and stuck work may hold that off
+    max_hours: Optional[float] = 12.0  # hours after boot at which to stop, whatever runs
+    deadline: Optional[float] = None  # Unix time at which to stop, whatever runs (budget, `extend`)
+    stop_at: Optional[str] = None  # "23:00", local time of day at which to stop, whatever runs
+    tz: Optional[str] = None  # the time zone of stop_at, "Europe/Berlin"; None: the machine's own
+    warn: Tuple[float, ...] = (600.0, 120.0)  # warn this long ahead
+    settle: float = 300.0  # never stop for idleness sooner than this after boot
+    interval: float = 15.0  # between samples
+    slow: float = 60.0  # between readings that cost a process or a request (gpu, jupyter)
+    probe_timeout: float = 10.0  # nvidia-smi and Jupyter get this long
+    window: float = 60.0  # cpu, disk and network are means over this: one burst is not work
+    gpu_window: float = 180.0  # several nvidia-smi readings: a data loader's pause is still work
+    gpu_percent: float = 5.0  # a desktop's 1 % is not work
+    cpu_cores: float = 0.10  # of one core, not of all 96
+    disk_bps: float = 1e6  # bytes/s
+    network_bps: float = 1e6  # bytes/s
+    progress_cores: float = 0.05  # a kernel or a job that uses less of everything is stuck
+    progress_bps: float = 1e5  # bytes/s
+    guard_after: float = 900.0  # the guard stops the box when the heartbeat stood still this long
+    fuse_after: float = 1800.0  # the fuse stops it when nothing reported healthy this long after boot
+    stop_command: Tuple[str, ...] = ()  # instead of the system's poweroff
+
+
+TEXTS = ("stop_at", "tz")
+NUMBERS: Tuple[str, ...] = ("max_hours", "deadline", "gpu_percent", "cpu_cores", "disk_bps", "network_bps")
+NUMBERS += ("progress_cores", "progress_bps")
+
+
+def parse(values: Dict[str, Any], base: Policy = Policy()) -> Tuple[Policy, List[str]]:  # noqa: B008
+    """`base` with these values over it, and a complaint for each that makes no sense (it changes nothing)."""
+    good, wrong = {}, []
+    for key, value in values.items():
+        try:
+            if key not in Policy._fields:
+                raise ValueError("no such key")
+            good[key] = _value(key, value)
+        except (TypeError, ValueError) as error:
+            wrong.append("%s=%r: %s" % (key, value, error))
+    return base._replace(**good), wrong
+
+
+def load(path: str) -> Tuple[Policy, List[str]]:
+    """The policy in this file; without the file, the defaults; with a broken one, the defaults and why."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+        return parse(values) if isinstance(values, dict) else (Policy(), ["%s: not an object" % path])
+    except FileNotFoundError:
+        return Policy(), []
+    except (OSError, ValueError) as error:
+        return Policy(), ["%s: %s" % (path, error)]
+
+
+def seconds(value: Any) -> float:
+    """90, "90", "90s", "30m", "2h", "1d" -> seconds. ValueError for anything else, and below zero."""
+    if isinstance(value, str) and value[-1:] in SECONDS:
+        result = float(value[:-1]) * SECONDS[value[-1]]
+    else:
+        result = float(value)
+    if not 0 <= result < float("inf"):
+        raise ValueError("not a duration")
+    return result
+
+
+def clock(value: str) -> Tuple[int, int]:
+    """ "23:00" -> (23, 0). ValueError when it is no time of day."""
+    hour, minute = (int(part) for part in value.split(":"))
+    if not (0 <= hour < 24 and 0 <= minute < 60):
+        raise ValueError("not a time of day")
+    return hour, minute
+
+
+def _value(key: str, value: Any) -> Any:
+    if value is None or value == "":
+        if key in ("max_hours", "deadline", *TEXTS):
+            return None
+        raise ValueError("needs a value")
+    if key in TEXTS:
+        if key == "stop_at":
+            clock(value)
+        return str(value)
+    if key == "stop_command":
+        return tuple(str(word) for word in (value.split() if isinstance(value, str) else value))
+    if key == "warn":
+        leads = value.split(",") if isinstance(value, str) else value
+        return tuple(sorted((seconds(lead) for lead in leads), reverse=True))
+    if key == "max_hours" and isinstance(value, str) and value[-1:] in SECONDS:
+        return seconds(value) / 3600.0
+    number = seconds(value)
+    if key in NUMBERS:
+        return number
+    if number <= 0 and key in ("interval", "slow", "probe_timeout", "guard_after", "fuse_after"):
+        raise ValueError("must be above zero")
+    return number

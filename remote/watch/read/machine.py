@@ -1,0 +1,95 @@
+"""One sample of the whole machine. A signal that cannot be read becomes Unknown; nothing here raises."""
+
+import os
+import time
+from typing import Any, Callable, List, Optional, Set, Tuple
+
+from ..policy import Policy
+from ..sample import Gpu, Rate, Sample, Unknown
+from . import keeping
+from .gpu import read_gpus
+from .jobs import Jobs
+from .jupyter import Kernels
+from .network import Network
+from .people import classifier, counting_uid, users
+from .processes import Processes, Usage, time_since_boot
+from .terminals import Terminals
+from .text import read
+
+
+class Machine:
+    """Sampled again and again by the one watcher."""
+
+    def __init__(self, policy: Policy, keep_paths: Callable[[], List[str]]) -> None:
+        self._policy, self._keep_paths = policy, keep_paths
+        self._boot = boot_id()
+        self._processes = Processes(classifier(own=os.getpid()))
+        self._network = Network(counting_uid())
+        self._terminals = Terminals(only=os.geteuid())
+        self._jobs = Jobs(self._processes)
+        self._jupyter = Kernels(self._processes, slow=policy.slow, timeout=policy.probe_timeout)
+        self._gpu: Any = None
+        self._gpu_read = float("-inf")
+        self._born = born()
+        self._network_read: Optional[float] = None
+
+    def sample(self, *, now: bool = False) -> Sample:
+        """Read every signal. now: ask the slow ones too, though they were asked a moment ago."""
+        mono, wall = time.monotonic(), time.time()
+        usage = _try(self._processes.look)
+        everyone = _try(users)
+        people = [] if isinstance(everyone, Unknown) else everyone
+        gpu, gpu_pids = self._gpus(mono, now)
+        cpu, disk, over = _rates(usage)
+        return Sample(
+            boot=self._boot,
+            mono=mono,
+            wall=wall,
+            up=time_since_boot() - self._born,
+            over=over,
+            gpu=gpu,
+            cpu=cpu,
+            disk=disk,
+            network=self._bytes(mono),
+            ssh=_try(lambda: self._terminals.read(mono=mono, wall=wall)),
+            jupyter=_try(lambda: self._jupyter.read(people, gpu_pids, mono=mono, wall=wall, now=now)),
+            job=_try(lambda: self._jobs.read(people, gpu_pids, mono=mono, wall=wall)),
+            keep=keeping.left(self._keep_paths(), boot=self._boot, mono=mono, wall=wall),
+        )
+
+    def _gpus(self, mono: float, now: bool) -> Tuple[Any, Set[int]]:
+        if now or mono - self._gpu_read >= self._policy.slow:
+            self._gpu_read = mono
+            policy = self._policy
+            self._gpu = _try(lambda: read_gpus(seconds=policy.probe_timeout, busy_from=policy.gpu_percent))
+        gpus: Tuple[Gpu, ...] = () if self._gpu is None or isinstance(self._gpu, Unknown) else self._gpu
+        return self._gpu, {pid for gpu in gpus for pid in gpu.pids}
+
+    def _bytes(self, mono: float) -> Any:
+        moved = _try(self._network.look)
+        last, self._network_read = self._network_read, mono
+        if moved is None or isinstance(moved, Unknown) or last is None or mono <= last:
+            return moved
+        return Rate(moved / (mono - last), "")
+
+
+def boot_id() -> str:
+    return read("/proc/sys/kernel/random/boot_id").strip()
+
+
+def born() -> float:
+    """When this machine started, in s since the kernel's boot: 0, but for a container on someone's kernel."""
+    return int(read("/proc/1/stat").rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _rates(usage: Any) -> Tuple[Any, Any, float]:
+    if isinstance(usage, Usage):
+        return usage.cpu, usage.disk, usage.over
+    return usage, usage, 0.0
+
+
+def _try(reader: Callable[[], Any]) -> Any:
+    try:
+        return reader()
+    except Exception as error:  # whatever is wrong with one signal, the others are still read
+        return Unknown("%s: %s" % (type(error).__name__, error))

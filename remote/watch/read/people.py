@@ -1,0 +1,111 @@
+"""Whose process is it: a person's work, a person's but no work in itself, or the system's."""
+
+import enum
+import os
+import re
+from typing import Callable, List, NamedTuple, Optional
+
+from .text import read
+
+FIRST_USER, NOBODY_UID = 1000, 65534  # login.defs UID_MIN; nobody
+UNSET_LOGIN = 4294967295
+# Work only for people, though they run as root.
+SERVANTS = ("dockerd", "containerd", "containerd-shim", "podman", "conmon")
+# They show or carry work; their own CPU is none. Names are cut to 15 characters by the kernel.
+ATTENDANTS = (
+    *("sshd", "sshd-session", "systemd", "(sd-pam)", "dbus-daemon", "gpg-agent", "ssh-agent"),
+    *(
+        "tmux: server",
+        "tmux: client",
+        "screen",
+        "mosh-server",
+        "jupyter-lab",
+        "jupyter-server",
+        "jupyter-noteboo",
+    ),
+    *("top", "htop", "btop", "atop", "nvtop", "watch", "nvidia-smi", "glances", "vmstat", "iostat", "dstat"),
+)
+# The first words of a Jupyter server or a monitor run by Python; the program of an editor's server.
+ATTENDANT_COMMANDS = re.compile(
+    r"-m jupyter|jupyter-(lab|server|notebook)\b|jupyterhub-singleuser|nvitop|gpustat"
+)
+EDITORS = re.compile(r"/\.(vscode|cursor|windsurf|vscodium|positron)-server/|/JetBrains/RemoteDev")
+CONTAINER = re.compile(r"docker|libpod|kubepods|/lxc")
+
+
+class Kind(enum.Enum):
+    WORK = "work"
+    ATTENDS = "attends"
+    NOBODY = "nobody"
+
+
+class User(NamedTuple):
+    name: str
+    uid: int
+    home: str
+
+
+def users() -> List[User]:
+    """Who may log in: root and the ordinary users; for a watcher that is no root, itself alone."""
+    me = os.geteuid()
+    if me != 0 or machine_mark():
+        return [User(str(me), me, os.path.expanduser("~"))]
+    found = []
+    for line in read("/etc/passwd", 1 << 20).splitlines():
+        words = line.split(":")
+        if len(words) == 7 and words[2].isdigit() and (_ordinary(int(words[2])) or words[2] == "0"):
+            found.append(User(words[0], int(words[2]), words[5]))
+    return found
+
+
+def counting_uid() -> Callable[[int], bool]:
+    """Which owners' sockets are people's."""
+    me = os.geteuid()
+    return _ordinary if me == 0 and not machine_mark() else lambda uid: uid == me
+
+
+def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
+    """classify(pid, uid, name) for the watcher with this pid."""
+    me, mark = os.geteuid(), machine_mark()
+
+    def classify(pid: int, uid: int, name: str) -> Kind:
+        if pid == own or not _peoples(pid, uid, name):
+            return Kind.NOBODY
+        if name in ATTENDANTS:
+            return Kind.ATTENDS
+        words = _text(pid, "cmdline").split("\0")
+        if EDITORS.search(words[0]) or ATTENDANT_COMMANDS.search(" ".join(words[:3])):
+            return Kind.ATTENDS
+        return Kind.NOBODY if words[1:3] == ["-m", "watch"] else Kind.WORK
+
+    def _peoples(pid: int, uid: int, name: str) -> bool:
+        if mark:
+            return uid == me and "\0%s\0" % mark in "\0%s\0" % _text(pid, "environ")
+        if me != 0:
+            return uid == me
+        if _ordinary(uid) or name in SERVANTS:
+            return True
+        login = _text(pid, "loginuid")
+        if login.isdigit() and _ordinary(int(login)):
+            return True  # by sudo
+        group = _text(pid, "cgroup")
+        return "/user.slice/" in group or CONTAINER.search(group) is not None
+
+    return classify
+
+
+def machine_mark() -> Optional[str]:
+    """On a machine that shares its host with others, the variable that marks this machine's processes."""
+    mark = os.environ.get("GPU_BOX_MACHINE")
+    return "GPU_BOX_MACHINE=%s" % mark if mark else None
+
+
+def _ordinary(uid: int) -> bool:
+    return FIRST_USER <= uid != NOBODY_UID and uid != UNSET_LOGIN
+
+
+def _text(pid: int, name: str) -> str:
+    try:
+        return read("/proc/%d/%s" % (pid, name), 1 << 17)
+    except OSError:
+        return ""

@@ -1,0 +1,193 @@
+"""CPU seconds and disk bytes of people's processes, from /proc, and of the tree under any process.
+
+The CPU and bytes of a process that ended are not lost: the kernel adds them to the parent that reaped it, so
+a parent's growth counts, less what its vanished children were already seen to have used.
+"""
+
+import os
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from ..sample import Rate
+from .people import Kind
+
+TICK = 1.0 / os.sysconf("SC_CLK_TCK")  # s
+YOUNG = 60.0  # s after its start in which a process may still become someone else's (setuid, login, exec)
+RECHECK = 8  # looks between two at processes that are nobody's work
+
+
+class Usage(NamedTuple):
+    """Since the look before."""
+
+    cpu: Rate  # cores
+    disk: Rate  # bytes/s
+    over: float  # s
+
+
+class Use(NamedTuple):
+    """Of one process tree, since the look before."""
+
+    cores: float
+    bps: float
+    pids: Set[int]
+
+
+class Process:
+    __slots__ = (
+        "bytes",
+        "children",
+        "cpu",
+        "kind",
+        "name",
+        "parent",
+        "start",
+        "uid",
+        "used",
+        "moved",
+        "recheck",
+    )
+
+    def __init__(self) -> None:
+        self.start = self.parent = self.uid = self.recheck = 0
+        self.name = ""
+        self.kind = Kind.NOBODY
+        self.cpu = self.children = 0.0  # s, its own and its reaped children's
+        self.bytes: Optional[int] = None
+        self.used = self.moved = 0.0  # since the last look: s, bytes
+
+
+class Processes:
+    """Looks at /proc again and again. `classify(pid, uid, name)` says whose process it is."""
+
+    def __init__(self, classify: Callable[[int, int, str], Kind]) -> None:
+        self._classify = classify
+        self._known: Dict[int, Process] = {}
+        self._last: Optional[float] = None  # CLOCK_BOOTTIME, as start times are
+        self._over = 0.0
+
+    def look(self) -> Optional[Usage]:
+        """What people's processes used since the last look; None at the first one."""
+        now = time_since_boot()
+        before, self._known = self._known, {}
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                process = self._read(int(name), before.get(int(name)), now)
+                if process is not None:
+                    self._known[int(name)] = process
+        self._settle(before)
+        last, self._last = self._last, now
+        if last is None or now <= last:
+            return None
+        self._over = now - last
+        cores, worker = self._sum("used", Kind.WORK)
+        bps, mover = self._sum("moved", Kind.WORK, Kind.ATTENDS)
+        return Usage(Rate(cores, worker), Rate(bps, mover), self._over)
+
+    def tree(self, pid: int) -> Use:
+        """What this process and those under it used; zeros when it is gone."""
+        children: Dict[int, List[int]] = {}
+        for child, process in self._known.items():
+            children.setdefault(process.parent, []).append(child)
+        pids, ahead = set(), [pid] if pid in self._known else []
+        while ahead:
+            one = ahead.pop()
+            pids.add(one)
+            ahead += [child for child in children.get(one, []) if child not in pids]
+        over = self._over or 1.0
+        used = [self._known[one] for one in pids]
+        return Use(sum(p.used for p in used) / over, sum(p.moved for p in used) / over, pids)
+
+    def start(self, pid: int) -> Optional[float]:
+        """When it started, in seconds since the kernel's boot; None when it is gone."""
+        process = self._known.get(pid)
+        return process.start * TICK if process else None
+
+    def people(self) -> List[int]:
+        return [pid for pid, process in self._known.items() if process.kind is not Kind.NOBODY]
+
+    def _read(self, pid: int, known: Optional[Process], now: float) -> Optional[Process]:
+        if known is not None and known.kind is Kind.NOBODY and known.recheck > 0:
+            known.recheck -= 1
+            return known
+        try:
+            fields = _file(b"/proc/%d/stat" % pid)
+            name, rest = (
+                fields[fields.index(b"(") + 1 : fields.rindex(b")")],
+                fields[fields.rindex(b")") + 2 :],
+            )
+            words = rest.split(None, 20)  # from field 3 of proc(5) on
+            start = int(words[19])
+            if known is None or known.start != start:
+                known = Process()
+                known.start = start
+                fresh = self._last is not None and start * TICK >= self._last - 1
+                self._measure(pid, known, words, counts=fresh)
+            else:
+                self._measure(pid, known, words, counts=True)
+            known.parent = int(words[1])
+            uid = os.stat("/proc/%d" % pid).st_uid
+            young = now - start * TICK < YOUNG
+            text = name.decode("utf-8", "replace")
+            if young or uid != known.uid or text != known.name:
+                known.uid, known.name = uid, text
+                known.kind = self._classify(pid, uid, text) if known.parent != 2 and pid != 2 else Kind.NOBODY
+            known.recheck = 0 if young else RECHECK
+            return known
+        except (OSError, ValueError, IndexError):
+            return None  # it ended while we looked
+
+    def _measure(self, pid: int, process: Process, words: List[bytes], *, counts: bool) -> None:
+        cpu = (int(words[11]) + int(words[12])) * TICK
+        children = (int(words[13]) + int(words[14])) * TICK
+        moved = _bytes(pid) if process.kind is not Kind.NOBODY or process.cpu == 0 else None
+        process.used = (cpu - process.cpu if counts else 0.0) + (
+            children - process.children if counts else 0.0
+        )
+        known = 0 if process.bytes is None and counts and not process.cpu else process.bytes
+        process.moved = float(moved - known) if counts and moved is not None and known is not None else 0.0
+        process.cpu, process.children, process.bytes = cpu, children, moved
+
+    def _settle(self, before: Dict[int, Process]) -> None:
+        """Take what vanished processes were already seen to have used from the parents that reaped them."""
+        for pid, gone in before.items():
+            now = self._known.get(pid)
+            if now is gone:
+                continue
+            parent = self._known.get(gone.parent)
+            if parent is not None and parent.kind is not Kind.NOBODY:
+                parent.used -= gone.cpu + gone.children
+                parent.moved -= gone.bytes or 0
+        for process in self._known.values():
+            process.used, process.moved = max(0.0, process.used), max(0.0, process.moved)
+
+    def _sum(self, what: str, *kinds: Kind) -> Tuple[float, str]:
+        """Per second over all such processes, and the name of the one with most."""
+        total, most, who = 0.0, 0.0, ""
+        for process in self._known.values():
+            if process.kind in kinds:
+                used = getattr(process, what)
+                total += used
+                if used > most:
+                    most, who = used, process.name
+        return total / self._over, who
+
+
+def time_since_boot() -> float:
+    """s since the kernel's boot, suspends included: the clock of /proc/PID/stat's start times."""
+    return float(_file(b"/proc/uptime").split()[0])
+
+
+def _file(path: bytes) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, 4096)
+    finally:
+        os.close(file)
+
+
+def _bytes(pid: int) -> Optional[int]:
+    """Read from and written to storage (proc(5): read_bytes, write_bytes); None when not ours to see."""
+    try:
+        lines = _file(b"/proc/%d/io" % pid).splitlines()
+        return int(lines[4].split()[1]) + int(lines[5].split()[1])
+    except (OSError, IndexError, ValueError):
+        return None

@@ -1,0 +1,205 @@
+"""The watcher: sample, decide, write down, warn, beat, and stop; for as long as the machine is up."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import Any, List, Optional
+
+from . import place as places
+from . import policy as policies
+from . import stop
+from .judge import State, Verdict, step, verdict
+from .log import Log
+from .place import Place
+from .read.command import run
+from .read.machine import Machine, boot_id
+from .read.people import users
+from .sample import Event, plain
+
+
+class Ended(Exception):  # noqa: N818 - not an error
+    """Told to end (SIGTERM): by a restart of the service, or by a shutdown of the machine."""
+
+
+class Watcher:
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        os.makedirs(place.state, exist_ok=True)
+        os.makedirs(place.run, exist_ok=True)
+        self._log = Log(place.state)
+        self._policy_stamp: Any = None
+        self._policy = policies.Policy()
+        self._complaints: List[str] = []
+        self._load_policy()
+        self._machine = Machine(self._policy, self._keeps)
+        self._state = State()
+        for sample in self._log.read():
+            self._state = step(self._state, sample, self._policy)
+        self._warned: Optional[float] = None  # the lead of the last warning given
+        self._failed = ""
+
+    def run(self) -> None:
+        """Until Ended. An exception ends the process: systemd starts it again, and the guard counts."""
+        signal.signal(signal.SIGTERM, _end)
+        try:
+            _try(lambda: stop.reserve(self._place.stopped))
+            self._machine.sample()  # something to compare the first real one with
+            time.sleep(min(1.0, self._policy.interval))
+            due = time.monotonic()
+            while True:
+                self.tick()
+                due = max(due + self._policy.interval, time.monotonic() + 0.1)
+                time.sleep(due - time.monotonic())
+        except Ended:
+            self._say_goodbye()
+
+    def tick(self) -> Verdict:
+        """One sample and all that follows from it."""
+        self._load_policy()
+        now = self._see()
+        if now.stop and now.cause == "idle":
+            now = self._see(again=True)  # read everything once more before it is too late
+        self._show(now)
+        if now.stop:
+            self._stop(now)
+        else:
+            self._warn(now)
+        self._beat()
+        return now
+
+    def _see(self, *, again: bool = False) -> Verdict:
+        sample = self._machine.sample(now=again)
+        _try(lambda: self._log.append(sample))
+        self._state = step(self._state, sample, self._policy)
+        return verdict(self._state, self._policy)
+
+    def _stop(self, now: Verdict) -> None:
+        sample = self._state.sample
+        assert sample is not None  # a verdict to stop comes from one
+        stop.record(self._place, "watcher", now.reason, now, sample)
+        off = Event("poweroff", sample.boot, time.time())
+        _try(lambda: self._log.append(off))
+        self._failed = "; ".join(stop.power_off(self._policy.stop_command, wait=self._wait))
+
+    def _wait(self, seconds: float) -> None:
+        """Give a shutdown time to end us, alive to the guard meanwhile."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(min(5.0, seconds))
+
+    def _warn(self, now: Verdict) -> None:
+        rules = self._policy
+        ahead = [lead for lead in rules.warn if now.cause != "idle" or lead < rules.idle_after]
+        due = [lead for lead in ahead if now.stops_in <= lead]
+        if not due:
+            self._warned = None
+        elif self._warned is None or min(due) < self._warned:
+            self._warned = min(due)
+            stop.warn(now)
+
+    def _show(self, now: Verdict) -> None:
+        """verdict.json: what `status` shows."""
+        sample = self._state.sample
+        shown = {
+            "verdict": plain(now._replace(signals={}, seen={})),
+            "signals": {
+                name: {
+                    "text": item.text,
+                    "held": item.held,
+                    "quiet": _finite(item.age),
+                    "reading": plain(getattr(sample, name)),
+                }
+                for name, item in now.signals.items()
+            },
+            "seen": now.seen,
+            "sample": {
+                "mono": sample and sample.mono,
+                "wall": sample and sample.wall,
+                "boot": sample and sample.boot,
+            },
+            "keep": sample and plain(sample.keep),
+            "complaints": self._complaints + ([self._failed] if self._failed else []),
+            "policy": plain(self._policy),
+        }
+        _try(lambda: places.write(self._place.verdict, json.dumps(shown)))
+
+    def _beat(self) -> None:
+        """The heartbeat changes with each whole round; the guard stops the machine when it stands still."""
+        places.write(self._place.heartbeat, "%.3f\n" % time.monotonic())
+        if not os.path.exists(self._place.healthy) and (self._place.run != places.RUN or guard_armed()):
+            places.write(self._place.healthy, boot_id() + "\n")
+        _notify("READY=1\nWATCHDOG=1")
+
+    def _load_policy(self) -> None:
+        try:
+            status = os.stat(self._place.policy)
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        except OSError:
+            stamp = (0, 0, 0)
+        if stamp != self._policy_stamp:
+            self._policy_stamp = stamp
+            self._policy, self._complaints = policies.load(self._place.policy)
+            if self._policy.tz:
+                os.environ["TZ"] = self._policy.tz
+                time.tzset()
+
+    def _keeps(self) -> List[str]:
+        return places.keeps(self._place, [user.home for user in users()])
+
+    def _say_goodbye(self) -> None:
+        """When the machine goes down and it was not us: leave what can be said of it."""
+        sample = self._state.sample
+        going = _going_down()
+        if sample is None or not going:
+            return
+        last = stop.stopped(self._place)
+        if not (last and last.get("boot") == sample.boot):
+            why = "shut down from outside: gpu-box stop, the deadline, AWS, or someone's shutdown"
+            if going == "poweroff":
+                stop.record(self._place, "outside", why, verdict(self._state, self._policy), sample)
+        if going == "poweroff":
+            _try(lambda: self._log.append(Event("poweroff", sample.boot, time.time())))
+
+
+def guard_armed() -> bool:
+    try:
+        return run(["systemctl", "is-active", "gpu-box-guard.timer"], seconds=10.0).strip() == "active"
+    except OSError:
+        return False
+
+
+def _going_down() -> str:
+    """ "poweroff" or "reboot" while systemd takes the machine down, "" when only the service is ended."""
+    try:
+        jobs = run(["systemctl", "list-jobs", "--no-legend"], seconds=5.0)
+    except OSError:
+        return ""
+    if "reboot.target" in jobs or "kexec.target" in jobs:
+        return "reboot"
+    return "poweroff" if "poweroff.target" in jobs or "halt.target" in jobs else ""
+
+
+def _finite(age: float) -> Optional[float]:
+    return None if age == float("inf") else round(age, 1)
+
+
+def _notify(text: str) -> None:
+    """Tell systemd (sd_notify(3)) that we are up, and its watchdog that we still are."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if path:
+        import socket
+
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            _try(lambda: link.sendto(text.encode(), "\0" + path[1:] if path[0] == "@" else path))
+
+
+def _try(action: Any) -> None:
+    """Do what the watcher can live without: a full disk costs the log, not the guarantee."""
+    with contextlib.suppress(OSError):
+        action()
+
+
+def _end(*_: Any) -> None:
+    raise Ended

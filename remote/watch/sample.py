@@ -1,0 +1,144 @@
+"""A sample: what was read of the machine at one moment, one line of JSON.
+
+    {"boot": "6e1c...", "mono": 812.4, "wall": 1767225600.0, "up": 815.0, "over": 15.0,
+     "gpu": [{"gpu": 0, "percent": 97.0, "compute": true, "pids": [812]}],
+     "cpu": {"value": 0.98, "who": "python"},
+     "disk": {"value": 0.0, "who": ""}, "network": {"value": 2.1e6, "who": ""},
+     "ssh": [{"name": "pts/0", "quiet": 34.0}],
+     "jupyter": {"kernels": [{"name": "lesson1.ipynb", "state": "busy", "quiet": 3.0, "cores": 0.9,
+                              "bps": 0.0, "gpu": true}],
+                 "documents": [{"name": "lesson1.ipynb", "quiet": 81.0}]},
+     "job": [{"name": "train", "cores": 1.0, "bps": 0.0, "gpu": true, "quiet": 2.0}],
+     "keep": 0.0}
+
+boot    the kernel's boot id: another one means that the machine was started anew
+mono    CLOCK_MONOTONIC, s: never set, stands still in a suspend; every duration is taken from it
+wall    Unix time, s: only shown, and compared with a deadline
+up      s since boot, suspends included
+over    s that cpu, disk, network and the uses of kernels and jobs are means over (0: nothing to compare with)
+quiet   s since it was last used (typed at, executed in, saved, written to); null: not in living memory
+cores   mean number of busy cores; bps: bytes/s to and from disks; percent: utilisation, 0-100, null: not told
+
+In place of any reading: `{"unknown": "why"}` when it could not be made, null when this machine has no such
+thing (no GPU, no Jupyter). A line `{"event": "poweroff", "boot": ..., "wall": ...}` marks an orderly stop.
+"""
+
+import json
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+
+
+class Unknown(NamedTuple):
+    """The reading could not be made."""
+
+    unknown: str
+
+
+class Gpu(NamedTuple):
+    gpu: int  # its number
+    percent: Optional[float]
+    compute: bool  # a compute process is using it, not only holding its memory
+    pids: Tuple[int, ...] = ()
+
+
+class Rate(NamedTuple):
+    value: float  # cores or bytes/s
+    who: str  # the process that used most
+
+
+class Used(NamedTuple):
+    """A terminal or a document."""
+
+    name: str
+    quiet: Optional[float]
+
+
+class Kernel(NamedTuple):
+    name: str
+    state: str  # Jupyter's execution_state: busy, idle, starting, ...
+    quiet: Optional[float]
+    cores: float = 0.0
+    bps: float = 0.0
+    gpu: bool = False
+
+
+class Jupyter(NamedTuple):
+    kernels: Tuple[Kernel, ...] = ()
+    documents: Tuple[Used, ...] = ()
+
+
+class Job(NamedTuple):
+    name: str
+    cores: float = 0.0
+    bps: float = 0.0
+    gpu: bool = False
+    quiet: Optional[float] = None  # since its log grew
+
+
+class Sample(NamedTuple):
+    boot: str
+    mono: float
+    wall: float
+    up: float
+    over: float
+    gpu: Union[Tuple[Gpu, ...], Unknown, None] = None
+    cpu: Union[Rate, Unknown, None] = None
+    disk: Union[Rate, Unknown, None] = None
+    network: Union[Rate, Unknown, None] = None
+    ssh: Union[Tuple[Used, ...], Unknown, None] = None
+    jupyter: Union[Jupyter, Unknown, None] = None
+    job: Union[Tuple[Job, ...], Unknown, None] = None
+    keep: Union[float, Unknown, None] = None  # s left
+
+
+class Event(NamedTuple):
+    event: str  # "poweroff"
+    boot: str
+    wall: float
+
+
+SIGNALS = ("gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep")
+ITEMS = {"gpu": Gpu, "ssh": Used, "job": Job}
+
+
+def dump(sample: Union[Sample, Event]) -> str:
+    """One line of JSON, without its newline."""
+    return json.dumps(plain(sample), separators=(",", ":"))
+
+
+def parse(line: str) -> Union[Sample, Event]:
+    """The sample in a line. ValueError when it is none (a line cut short by a crash, another program's)."""
+    try:
+        data = json.loads(line)
+        if "event" in data:
+            return Event(**data)
+        for name in SIGNALS:
+            data[name] = _reading(name, data.get(name))
+        return Sample(**data)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError("not a sample: %s" % error) from error
+
+
+def plain(value: Any) -> Any:
+    """Named tuples -> dictionaries, tuples -> lists, floats to the millisecond."""
+    if hasattr(value, "_asdict"):
+        return {key: plain(item) for key, item in value._asdict().items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _reading(name: str, data: Any) -> Any:
+    if isinstance(data, dict) and "unknown" in data:
+        return Unknown(**data)
+    if data is None or name == "keep":
+        return data
+    if name in ITEMS:
+        return tuple(ITEMS[name](**_tuples(item)) for item in data)
+    if name == "jupyter":
+        kernels = tuple(Kernel(**item) for item in data["kernels"])
+        return Jupyter(kernels, tuple(Used(**item) for item in data["documents"]))
+    return Rate(**data)
+
+
+def _tuples(item: Dict[str, Any]) -> Dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}

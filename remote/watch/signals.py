@@ -1,0 +1,134 @@
+"""What each reading says: how long ago it shows use, and whether it cannot tell (unreadable, or stuck)."""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from .policy import Policy
+from .sample import SIGNALS, Gpu, Job, Jupyter, Rate, Sample, Unknown, Used
+
+NEVER = float("inf")
+
+
+class Signal(NamedTuple):
+    age: float  # s since the last use that it shows; 0: right now; NEVER: shows none
+    text: str  # for a person: "gpu 0 at 97 %"
+    held: bool = False  # unreadable, or work that uses nothing: holds the idle clock, for a bounded time
+
+
+class Means(NamedTuple):
+    """Over the policy's windows, this sample included."""
+
+    cores: float
+    disk: float
+    network: float
+    gpu: Dict[int, float]  # percent by GPU index, of moments when a compute process used it
+
+
+def read_signals(sample: Sample, means: Means, policy: Policy) -> Dict[str, Signal]:
+    """Every signal of one sample, in the order of SIGNALS."""
+    return {name: _read(name, sample, means, policy) for name in SIGNALS}
+
+
+def _read(name: str, sample: Sample, means: Means, policy: Policy) -> Signal:
+    reading = getattr(sample, name)
+    if isinstance(reading, Unknown):
+        return Signal(NEVER, "%s cannot be read: %s" % (name, reading.unknown), True)
+    if reading is None:
+        return Signal(NEVER, "none here")
+    return READERS[name](reading, means, policy)
+
+
+def _gpu(gpus: Tuple[Gpu, ...], means: Means, policy: Policy) -> Signal:
+    silent = [gpu.gpu for gpu in gpus if gpu.percent is None and gpu.compute]
+    texts = []
+    for gpu in gpus:
+        mean = means.gpu.get(gpu.gpu, 0.0)
+        if mean >= policy.gpu_percent:
+            return Signal(0.0, "gpu %d at %.0f %%" % (gpu.gpu, mean))
+        texts.append(
+            "gpu %d at %.0f %%%s" % (gpu.gpu, gpu.percent or 0.0, "" if gpu.compute else ", no work")
+        )
+    if silent:
+        return Signal(NEVER, "gpu %d does not tell its utilisation" % silent[0], True)
+    return Signal(NEVER, "; ".join(texts) or "no GPU")
+
+
+def _cpu(rate: Rate, means: Means, policy: Policy) -> Signal:
+    who = " (%s)" % rate.who if rate.who else ""
+    age = 0.0 if means.cores >= policy.cpu_cores else NEVER
+    return Signal(age, "cpu %.2f cores%s" % (means.cores, who))
+
+
+def _disk(rate: Rate, means: Means, policy: Policy) -> Signal:
+    age = 0.0 if means.disk >= policy.disk_bps else NEVER
+    return Signal(age, "disk %s%s" % (_speed(means.disk), " (%s)" % rate.who if rate.who else ""))
+
+
+def _network(rate: Rate, means: Means, policy: Policy) -> Signal:
+    age = 0.0 if means.network >= policy.network_bps else NEVER
+    return Signal(age, "network %s" % _speed(means.network))
+
+
+def _ssh(ttys: Tuple[Used, ...], means: Means, policy: Policy) -> Signal:
+    last = _latest(ttys)
+    if last is None:
+        return Signal(NEVER, "nobody typed" if ttys else "nobody is logged in")
+    return Signal(last.quiet or 0.0, "typed on %s" % last.name)
+
+
+def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
+    best = Signal(NEVER, "%d kernels, nothing used" % len(jupyter.kernels))
+    stuck = ""
+    for kernel in jupyter.kernels:
+        if kernel.state == "busy" and _works(kernel, policy):
+            return Signal(0.0, "kernel %s computes (%.2f cores)" % (kernel.name, kernel.cores))
+        if kernel.state == "busy":
+            stuck = "kernel %s is busy but uses nothing" % kernel.name
+        if kernel.quiet is not None and kernel.quiet < best.age:
+            best = Signal(kernel.quiet, "kernel %s" % kernel.name)
+    # A busy kernel's output changes its document, and the browser saves it: nobody edited that one.
+    busy = {kernel.name for kernel in jupyter.kernels if kernel.state == "busy"}
+    document = _latest(tuple(item for item in jupyter.documents if item.name not in busy))
+    if document is not None and (document.quiet or 0.0) < best.age:
+        best = Signal(document.quiet or 0.0, "document %s edited" % document.name)
+    return best._replace(text=stuck, held=True) if stuck else best
+
+
+def _job(jobs: Tuple[Job, ...], means: Means, policy: Policy) -> Signal:
+    stuck = ""
+    for job in jobs:
+        if _works(job, policy) or (job.quiet is not None and job.quiet <= policy.window):
+            return Signal(0.0, "job %s (%.2f cores)" % (job.name, job.cores))
+        stuck = stuck or "job %s runs but makes no progress" % job.name
+    return Signal(NEVER, stuck or "no job runs", bool(stuck))
+
+
+def _keep(left: float, means: Means, policy: Policy) -> Signal:
+    if left > 0:
+        return Signal(0.0, "kept up for another %.0f min" % (left / 60))
+    return Signal(NEVER, "not kept")
+
+
+READERS: Dict[str, Callable[[Any, Means, Policy], Signal]] = {
+    "gpu": _gpu,
+    "cpu": _cpu,
+    "disk": _disk,
+    "network": _network,
+    "ssh": _ssh,
+    "jupyter": _jupyter,
+    "job": _job,
+    "keep": _keep,
+}
+
+
+def _works(work: Any, policy: Policy) -> bool:
+    """Whether a kernel's or a job's processes use anything at all."""
+    return bool(work.gpu) or work.cores >= policy.progress_cores or work.bps >= policy.progress_bps
+
+
+def _latest(used: Tuple[Used, ...]) -> Optional[Used]:
+    seen: List[Used] = [item for item in used if item.quiet is not None]
+    return min(seen, key=lambda item: item.quiet or 0.0) if seen else None
+
+
+def _speed(bps: float) -> str:
+    return "%.1f MB/s" % (bps / 1e6)

@@ -1,0 +1,116 @@
+"""Warning people, leaving the reason, and powering off. What to do and when is decided elsewhere."""
+
+import json
+import os
+import time
+from typing import Any, Callable, Dict, List, Tuple
+
+from .judge import Verdict, spell
+from .place import Place
+from .read.command import find, run
+from .sample import Sample, plain
+
+# Each is tried until one is obeyed; the forced ones do not wait for a service that will not end.
+COMMANDS = (
+    ("systemctl", "poweroff"),
+    ("shutdown", "-h", "now"),
+    ("sudo", "-n", "shutdown", "-h", "now"),
+    ("systemctl", "--force", "poweroff"),
+    ("systemctl", "--force", "--force", "poweroff"),
+)
+PATIENCE = 60.0  # s for a poweroff to take us along before the next one is tried
+RESERVE = 4096  # bytes of stopped.json, laid out beforehand: a full disk must not lose the reason
+
+
+def power_off(command: Tuple[str, ...], *, wait: Callable[[float], None] = time.sleep) -> List[str]:
+    """Power off by `command`, or by what the system has. Returns what went wrong: nothing did, if never."""
+    problems = []
+    for argv in [list(command)] if command else [list(words) for words in COMMANDS]:
+        if not find(argv[0]) and not os.access(argv[0], os.X_OK):
+            problems.append("no %s" % argv[0])
+            continue
+        try:
+            run(argv, seconds=30.0)
+        except OSError as error:  # TimeoutError among them
+            problems.append(str(error))
+            continue
+        if command:
+            return []
+        wait(PATIENCE)
+        problems.append("%s was not obeyed" % " ".join(argv))
+    return problems
+
+
+def reserve(path: str) -> None:
+    """Lay out the file that will hold the reason, unless it already does."""
+    if not os.path.exists(path):
+        with open(path, "wb") as file:
+            file.write(b" " * (RESERVE - 1) + b"\n")
+
+
+def record(place: Place, layer: str, reason: str, verdict: Verdict, sample: Sample) -> None:
+    """Leave why, and every signal's figures, in stopped.json and on the console (EC2 keeps that, too)."""
+    last, at = verdict.last_used
+    values: Dict[str, Any] = {
+        "layer": layer,
+        "reason": reason,
+        "wall": sample.wall,
+        "boot": sample.boot,
+        "up": sample.up,
+        "idle_for": verdict.idle_for,
+        "last_used": {"what": last, "wall": at} if last else None,
+        "signals": {name: signal.text for name, signal in verdict.signals.items()},
+    }
+    text = json.dumps(plain(values))
+    for path, mode in ((place.stopped, "r+b"), ("/dev/console", "wb")):
+        if path == "/dev/console" and place.run == place.state:
+            continue  # not this machine's watcher
+        try:
+            with open(path, mode, buffering=0) as file:
+                file.write(
+                    text[: RESERVE - 1].ljust(RESERVE - 1).encode() + b"\n"
+                    if mode == "r+b"
+                    else _line(reason)
+                )
+        except OSError:
+            continue
+
+
+def stopped(place: Place) -> Any:
+    """What `record` left at the last stop; None when there was none."""
+    try:
+        with open(place.stopped, encoding="utf-8") as file:
+            text = file.read().strip()
+        return json.loads(text) if text else None
+    except (OSError, ValueError):
+        return None
+
+
+def warn(verdict: Verdict) -> None:
+    """Tell everyone who is logged in: on their terminals, and on the status line of their tmux."""
+    message = "gpu-box: this machine stops in %s (%s). To keep it up: gpu-box keep 2h" % (
+        spell(verdict.stops_in),
+        verdict.reason,
+    )
+    if verdict.cause != "idle":
+        message = message.replace("gpu-box keep 2h", "gpu-box extend 2h")
+    for argv in [["wall", message]] + _tmux_calls(message):
+        if find(argv[0]):
+            try:
+                run(argv, seconds=5.0)
+            except OSError:
+                continue  # nobody there, or a terminal that does not take it
+
+
+def _tmux_calls(message: str) -> List[List[str]]:
+    calls = []
+    folder = os.environ.get("TMUX_TMPDIR", "/tmp")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        path = os.path.join(folder, name, "default")
+        if name.startswith("tmux-") and os.path.exists(path):
+            calls.append(["tmux", "-S", path, "display-message", "-d", "60000", message])
+    return calls
+
+
+def _line(reason: str) -> bytes:
+    return b"gpu-box: stopping this machine: %s\r\n" % reason.encode()
