@@ -1,0 +1,45 @@
+"""AWS's API: moto's dispatcher, with the two services that it lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from moto.core.utils import convert_to_flask_response
+from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication, create_backend_app
+
+from gpu_box.embedded.semantics.pricing import PricingResponses
+from gpu_box.embedded.semantics.quotas import QuotaResponses
+
+_OWN: dict[str, Any] = {"pricing": PricingResponses, "servicequotas": QuotaResponses}
+
+
+class Unimplemented(Exception):
+    """No such service here."""
+
+
+class Api(DomainDispatcherApplication):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__(_create_app)
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        service = (host or "").split(".")[0]
+        if service in _OWN:
+            return service
+        backend = super().get_backend_for_host(host)
+        if host is not None and backend is None:
+            raise Unimplemented(service)
+        return backend
+
+
+def _create_app(service: Any) -> Flask:
+    responses = _OWN.get(service)
+    if responses is None:
+        app = create_backend_app(service)
+    else:
+        app = Flask(service)
+        app.request_class = BackendRequest
+        app.add_url_rule("/", view_func=convert_to_flask_response(responses.dispatch), methods=["POST"])
+    # Errors come to `cloud`, which answers them as AWS does and not with a page for a browser.
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    return app  # type: ignore[no-any-return]

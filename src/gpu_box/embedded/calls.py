@@ -1,0 +1,52 @@
+"""Which AWS call an HTTP request is: (service, operation)."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+_READS = ("Describe", "Get", "List", "Head", "Simulate", "Lookup")
+_SCHEDULER = {
+    "GET": "GetSchedule",
+    "POST": "CreateSchedule",
+    "PUT": "UpdateSchedule",
+    "DELETE": "DeleteSchedule",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    service: str  # as in the request's signature: "ec2", "iam", "scheduler"; "" for an unsigned request
+    operation: str  # "RunInstances"; "" where it cannot be told
+
+    @property
+    def changes(self) -> bool:
+        return not self.operation.startswith(_READS)
+
+
+def identify(environ: dict[str, Any]) -> Call:
+    """Reads the body and puts it back."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    service = _signed_for(environ.get("HTTP_AUTHORIZATION", ""))
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        return Call(service, target.rpartition(".")[2])
+    if service == "scheduler":
+        return Call(service, _scheduler_operation(environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return Call(service, parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0])
+    return Call(service, "")
+
+
+def _signed_for(authorization: str) -> str:
+    # "AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/ec2/aws4_request, SignedHeaders=..."
+    scope = authorization.partition("Credential=")[2].partition(",")[0].split("/")
+    return scope[3].lower() if len(scope) == 5 else ""
+
+
+def _scheduler_operation(method: str, path: str) -> str:
+    if path.rstrip("/") == "/schedules":
+        return "ListSchedules"
+    return _SCHEDULER.get(method, "") if path.startswith("/schedules/") else ""

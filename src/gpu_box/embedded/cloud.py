@@ -1,0 +1,149 @@
+"""The WSGI application: one AWS call at a time, the weather, and a word to the reconciler.
+
+GET    /checkip            the caller's address, as checkip.amazonaws.com gives it
+GET    /embedded/status    boxes, machines, uptime
+GET, POST, DELETE /embedded/weather     see `semantics.weather`
+POST   /embedded/interrupt {"instance": "i-..."}: AWS takes a spot instance back
+anything else              AWS's API, and moto's own /moto-api
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gpu_box.embedded.api import Api, Unimplemented
+from gpu_box.embedded.calls import Call, identify
+from gpu_box.embedded.semantics import lifecycle
+from gpu_box.embedded.semantics.errors import error_answer
+from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
+from gpu_box.embedded.state import State
+from gpu_box.embedded.world import World
+
+_log = logging.getLogger(__name__)
+_STATUS_LINES = {
+    200: "200 OK",
+    400: "400 Bad Request",
+    404: "404 Not Found",
+    500: "500 Internal Server Error",
+}
+Answer = tuple[str, list[tuple[str, str]], bytes]
+
+
+class Cloud:
+    """world: what there is; state: where it is kept; changed: called after anything may have changed."""
+
+    def __init__(self, world: World, state: State, *, changed: Callable[[], None]) -> None:
+        self.last_call = time.monotonic()
+        self._started = time.monotonic()
+        self._world = world
+        self._state = state
+        self._changed = changed
+        self._api = Api()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/checkip":
+            answer = _text(f"{environ['REMOTE_ADDR']}\n")
+        elif path.startswith("/embedded/"):
+            answer = self._own(environ["REQUEST_METHOD"], path, environ)
+        else:
+            self.last_call = time.monotonic()
+            answer = self._aws(environ, path)
+        status, headers, body = answer
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _aws(self, environ: dict[str, Any], path: str) -> Answer:
+        call = identify(environ)
+        # moto's backends are plain dictionaries, and a repeated client token must find what the first call
+        # made.
+        with self._world.lock:
+            fault = weather().strike(call.service, call.operation)
+            if fault is not None and fault.when == "before":
+                return _strike(call, fault)
+            self._world.settle()
+            answer = self._execute(call, environ)
+            if path == "/moto-api/reset":
+                set_weather(Weather())
+            if call.changes:
+                self._state.save()
+                self._changed()
+            if fault is not None:
+                return _strike(call, fault)
+        return answer
+
+    def _execute(self, call: Call, environ: dict[str, Any]) -> Answer:
+        told: list[Any] = []
+
+        def tell(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], None]:
+            told[:] = [status, headers]
+            return told.append
+
+        try:
+            body = b"".join(self._api(environ, tell))
+        except (NotImplementedError, Unimplemented) as error:
+            code = "InvalidAction" if call.service in ("ec2", "iam", "sts") else "UnknownOperationException"
+            what = f"{call.service}:{call.operation}" if call.operation else call.service
+            return _error(call, code, f"the embedded cloud does not implement {what} ({error})", 400)
+        except Exception as error:
+            _log.exception("%s:%s", call.service, call.operation)
+            return _error(call, "InternalError", f"the embedded cloud failed: {error!r}", 500)
+        headers = [(k, v) for k, v in told[1] if k.lower() != "content-length"]
+        return told[0], headers, body
+
+    def _own(self, method: str, path: str, environ: dict[str, Any]) -> Answer:
+        with self._world.lock:
+            if (method, path) == ("GET", "/embedded/status"):
+                return _json(self._status())
+            self.last_call = time.monotonic()
+            sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            try:
+                given = json.loads(sent or b"{}")
+                if path == "/embedded/weather" and method in ("GET", "POST", "DELETE"):
+                    if method == "DELETE":
+                        set_weather(Weather())
+                    weather().change(given)
+                    return _json(weather().as_dict())
+                if (method, path) == ("POST", "/embedded/interrupt"):
+                    lifecycle.interrupt(self._world.instance(given["instance"]))
+                    return _json({})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                return _json({"error": str(error)}, status=400)
+            finally:
+                if method != "GET":
+                    self._state.save()
+                    self._changed()
+        return _json({"error": f"no {method} {path}"}, status=404)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "boxes": self._world.boxes(),
+            "machines": self._world.machines_up(),
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+
+def _strike(call: Call, fault: Any) -> Answer:
+    if fault.code is None:
+        # The server closes the connection on this one without a byte of an answer.
+        raise ConnectionAbortedError("cut by the weather")
+    return _error(call, fault.code, fault.message, fault.status)
+
+
+def _error(call: Call, code: str, message: str, status: int) -> Answer:
+    headers, body = error_answer(call.service, code, message)
+    return _STATUS_LINES.get(status, f"{status} Error"), list(headers.items()), body
+
+
+def _json(content: dict[str, Any], *, status: int = 200) -> Answer:
+    return _STATUS_LINES[status], [("Content-Type", "application/json")], json.dumps(content).encode()
+
+
+def _text(content: str) -> Answer:
+    return _STATUS_LINES[200], [("Content-Type", "text/plain")], content.encode()

@@ -1,0 +1,48 @@
+"""Reads the little of an instance's user data that a process machine can honour: the SSH host key.
+
+The rest of cloud-init (packages, write_files, bootcmd, runcmd, units) needs root and is not run on a process
+machine; nspawn machines run the real cloud-init on the very same user data.
+"""
+
+from __future__ import annotations
+
+import email
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """private: PEM; public: OpenSSH line, or "" where the user data gave none."""
+
+    private: str
+    public: str
+
+
+def host_key(user_data: bytes) -> HostKey | None:
+    """The ed25519 key under `ssh_keys` of a #cloud-config document; None where there is none to read."""
+    for document in _cloud_configs(user_data):
+        try:
+            config = yaml.safe_load(document)
+        except yaml.YAMLError:
+            continue  # cloud-init logs it and goes on too
+        keys = config.get("ssh_keys") if isinstance(config, dict) else None
+        if isinstance(keys, dict) and isinstance(private := keys.get("ed25519_private"), str):
+            return HostKey(private, str(keys.get("ed25519_public", "")))
+    return None
+
+
+def _cloud_configs(user_data: bytes) -> Iterator[bytes]:
+    """The #cloud-config documents in plain, gzipped or MIME multipart user data."""
+    if user_data.startswith(b"\x1f\x8b"):
+        user_data = gzip.decompress(user_data)
+    if user_data.startswith(b"#cloud-config"):
+        yield user_data
+    elif user_data[:200].lower().lstrip().startswith((b"content-type:", b"mime-version:")):
+        for part in email.message_from_bytes(user_data).walk():
+            payload = part.get_payload(decode=True)
+            if isinstance(payload, bytes) and payload.startswith(b"#cloud-config"):
+                yield payload

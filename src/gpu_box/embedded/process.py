@@ -1,0 +1,109 @@
+"""The `process` machine: an SSH server as the current user with a home folder of its own. No root.
+
+It has exec, terminals, SFTP, local forwarding, rsync, tmux: all that the host has. What it is not: a system.
+There is no systemd and no `shutdown`, cloud-init's user data is not run except for its SSH host key, and its
+loopback is the host's. Whatever needs these is tested on `nspawn` machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Coroutine
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncssh
+
+from gpu_box.embedded import census, cloud_init, environment
+from gpu_box.embedded.machine import Boot
+from gpu_box.embedded.sshd import Sshd
+
+_T = TypeVar("_T")
+_PROFILE = "export PATH='{path}'\n"
+
+
+class ProcessMachine:
+    def __init__(self, instance_id: str, folder: Path) -> None:
+        self._id = instance_id
+        self._folder = folder
+        self._sshd: Sshd | None = None
+
+    def start(self, boot: Boot) -> int:
+        variables = environment.machine_environment(self._id, self._folder)
+        sshd = Sshd(
+            home=self._prepare(boot, path=variables["PATH"]),
+            environment=variables,
+            public_key=boot.public_key,
+            admits=boot.admits,
+        )
+        port = _on_loop(sshd.open(boot.address, boot.port))
+        self._sshd = sshd
+        return port
+
+    def stop(self) -> None:
+        groups: set[int] = set()
+        if self._sshd is not None:
+            groups = self._sshd.groups
+            _on_loop(self._sshd.close())
+            self._sshd = None
+        census.end_all(self._id, groups)
+
+    def destroy(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(environment.tmux_folder(self._id, self._folder), ignore_errors=True)
+
+    def alive(self) -> bool:
+        return self._sshd is not None
+
+    def console(self) -> bytes:
+        return b""  # there is no boot to tell of
+
+    def _prepare(self, boot: Boot, *, path: str) -> Path:
+        """Make what a first boot makes, and nothing twice: the home outlives stop and start."""
+        home = self._folder / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o700)
+        environment.tmux_folder(self._id, self._folder).mkdir(mode=0o700, exist_ok=True)
+        environment.provide_python(self._folder)
+        profile = home / ".profile"
+        if not profile.exists():  # /etc/profile sets a PATH of its own for login shells
+            profile.write_text(_PROFILE.format(path=path))
+        _write_host_key(home / ".sshd", boot)
+        return home
+
+
+def _write_host_key(folder: Path, boot: Boot) -> None:
+    """The key from the user data, else a random one; once, as cloud-init does it once for an instance."""
+    private = folder / "ssh_host_ed25519_key"
+    if private.exists():
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    given = cloud_init.host_key(boot.user_data)
+    key = (
+        asyncssh.import_private_key(given.private)
+        if given is not None
+        else asyncssh.generate_private_key("ssh-ed25519")
+    )
+    (folder / "ssh_host_ed25519_key.pub").write_bytes(key.export_public_key())
+    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.export_private_key())
+
+
+def _on_loop(work: Coroutine[Any, Any, _T]) -> _T:
+    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One event loop, in a thread of its own, carries the SSH servers of all machines."""
+    # asyncssh tells of each connection at INFO.
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="ssh-servers", daemon=True).start()
+    return loop

@@ -1,0 +1,33 @@
+"""What AWS does and moto does not: put in moto's place by `install`, one idea a module.
+
+`models` is the EC2 backend, moto's with overrides that delegate to `launch`, `lifecycle`, `disks`,
+`capacity`, `spot`, `images` and `groups`; `responses` corrects how its calls are read and answered.
+`scheduler`, `quotas`, `pricing` and `parameters` are the other services. `weather` is what a test can set:
+capacity, quotas, delays, faults.
+
+Every class here derives from moto's, which carry no types: hence `type: ignore[misc]` on their first lines.
+"""
+
+from __future__ import annotations
+
+
+def install() -> None:
+    """Once for a process, before the first request."""
+    import moto.ec2.utils
+    from moto.ec2.models import ec2_backends
+    from moto.ec2.models import elastic_network_interfaces as interfaces
+    from moto.scheduler.models import scheduler_backends
+    from moto.ssm.models import ssm_backends
+
+    from gpu_box.embedded.semantics.addresses import free_public_address
+    from gpu_box.embedded.semantics.models import EC2
+    from gpu_box.embedded.semantics.parameters import PublicParameters
+    from gpu_box.embedded.semantics.scheduler import Scheduler
+
+    ec2_backends.backend = EC2
+    scheduler_backends.backend = Scheduler
+    ssm_backends.backend = PublicParameters
+    interfaces.random_public_ip = free_public_address
+    moto.ec2.utils.filter_dict_attribute_mapping.update(
+        {"client-token": "client_token", "instance-lifecycle": "lifecycle"}
+    )

@@ -1,0 +1,32 @@
+"""Public addresses of instances: each its own, on this computer's loopback.
+
+Linux answers on all of 127.0.0.0/8. macOS answers on 127.0.0.1 only, so there every instance has that
+address, and the tag gpu-box:ssh-port tells them apart.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+
+
+def free_public_address() -> str:
+    """A random 127.77.x.y that no network interface of any region has."""
+    if sys.platform == "darwin":
+        return "127.0.0.1"
+    taken = _taken()
+    while True:
+        address = f"127.77.{random.randrange(256)}.{random.randrange(1, 255)}"
+        if address not in taken:
+            return address
+
+
+def _taken() -> set[str]:
+    from moto.ec2.models import ec2_backends
+
+    return {
+        interface.public_ip
+        for _, _, backend in ec2_backends.iter_backends()
+        for interface in backend.enis.values()
+        if interface.public_ip
+    }

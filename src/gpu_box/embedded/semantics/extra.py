@@ -1,0 +1,34 @@
+"""What this cloud knows of an instance beyond moto's own record. Pickled with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass
+class Extra:
+    """boots counts starts and reboots: a machine of an earlier boot is to be replaced."""
+
+    public_key: str = ""  # of the key pair, kept at launch: EC2 does not need the key pair afterwards
+    boots: int = 1
+    port: int = 0  # where its machine last answered
+    has_run: bool = False
+    due: datetime | None = None  # when the state that it is in ends, aware UTC; None for a lasting one
+    reason: str = ""  # StateTransitionReason and StateReason of the state that it is going to
+    code: str = ""
+    message: str = ""
+    ended: datetime | None = None  # when it was terminated
+    spot_request_id: str = ""
+
+
+def extra(instance: Any) -> Extra:
+    if not hasattr(instance, "embedded"):
+        instance.embedded = Extra()
+    found: Extra = instance.embedded
+    return found
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,181 @@
+"""Spot: a request stands behind each spot instance; a persistent one launches again until it is cancelled."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.utils import random_spot_request_id
+
+from gpu_box.embedded.semantics.extra import extra, now
+from gpu_box.embedded.semantics.weather import weather
+
+
+class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
+    """moto's own launches an instance; this one is made by RunInstances for an instance that is there.
+
+    Attributes are named as moto's serialiser looks for them.
+    """
+
+    def __init__(self, backend: Any, options: dict[str, Any], launch: dict[str, Any]) -> None:
+        self.ec2_backend = backend
+        self.id = random_spot_request_id()
+        self.type = options.get("SpotInstanceType") or "one-time"
+        self.spot_price = options.get("MaxPrice")
+        self.valid_until = options.get("ValidUntil")
+        self.instance_interruption_behavior = options.get("InstanceInterruptionBehavior") or "terminate"
+        self.product_description = "Linux/UNIX"
+        self.create_time = utcnow()
+        self.launch = launch  # arguments of RunInstances, to launch again
+        self.instance: Any = None
+        self.relaunch: datetime | None = None
+        self.state, self.code = "open", "pending-evaluation"
+
+    @property
+    def spot_instance_request_id(self) -> str:
+        return str(self.id)
+
+    @property
+    def instance_id(self) -> str | None:
+        return self.instance.id if self.instance else None
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return {"Code": self.code, "Message": "", "UpdateTime": self.create_time}
+
+    @property
+    def persistent(self) -> bool:
+        return bool(self.type == "persistent")
+
+    @property
+    def launch_specification(self) -> dict[str, Any]:
+        return {
+            "ImageId": self.launch["image_id"],
+            "InstanceType": self.launch.get("instance_type"),
+            "KeyName": self.launch.get("key_name"),
+            "SubnetId": self.launch.get("subnet_id"),
+        }
+
+    def fulfil(self, instance: Any) -> None:
+        self.instance, self.state, self.code, self.relaunch = instance, "active", "fulfilled", None
+        instance.lifecycle = instance.instance_lifecycle = "spot"
+        instance.spot_instance_request_id = self.id
+        extra(instance).spot_request_id = self.id
+
+
+def make_request(
+    backend: Any, instance: Any, options: dict[str, Any], launch: dict[str, Any], tags: dict[str, str]
+) -> None:
+    request = SpotRequest(backend, options, launch)
+    backend.spot_instance_requests[request.id] = request
+    request.add_tags(tags)
+    request.fulfil(instance)
+
+
+def cancel(backend: Any, request_ids: list[str]) -> list[Any]:
+    """The instance goes on: it must be terminated by itself."""
+    missing = [r for r in request_ids if r not in backend.spot_instance_requests]
+    if missing:
+        raise EC2ClientError(
+            "InvalidSpotInstanceRequestID.NotFound",
+            f"The spot instance request ID '{missing[0]}' does not exist",
+        )
+    requests = [backend.spot_instance_requests[r] for r in request_ids]
+    for request in requests:
+        if request.state != "closed":
+            running = request.instance is not None and request.instance.state in ("pending", "running")
+            request.state = "cancelled"
+            request.code = (
+                "request-canceled-and-instance-running" if running else "canceled-before-fulfillment"
+            )
+            request.relaunch = None
+    return requests
+
+
+def can_stop(backend: Any, instance: Any) -> bool:
+    request = _request_of(backend, instance)
+    return request is None or request.persistent
+
+
+def check_stop(backend: Any, instance: Any) -> None:
+    if not can_stop(backend, instance):
+        raise EC2ClientError(
+            "UnsupportedOperation",
+            f"You can't stop the Spot Instance '{instance.id}' because it is associated with a one-time Spot "
+            "Instance request. You can only stop Spot Instances associated with persistent Spot "
+            "Instance requests.",
+        )
+
+
+def check_start(backend: Any, instance: Any) -> None:
+    request = _request_of(backend, instance)
+    if request is not None and request.state != "disabled":
+        raise EC2ClientError(
+            "IncorrectSpotRequestState",
+            f"You can't start the Spot Instance '{instance.id}' because the associated Spot Instance "
+            "request is not "
+            "in an appropriate state to support start.",
+        )
+
+
+def started(backend: Any, instance: Any) -> None:
+    _move(backend, instance, when="disabled", state="active", code="fulfilled")
+
+
+def stopped(backend: Any, instance: Any) -> None:
+    _move(backend, instance, when="active", state="disabled", code="instance-stopped-by-user")
+
+
+def terminated(backend: Any, instance: Any) -> None:
+    """A persistent request is open again, and will be filled; a one-time one is over."""
+    request = _request_of(backend, instance)
+    if request is None:
+        return
+    by_aws = extra(instance).code.startswith("Server.")
+    request.code = "instance-terminated-no-capacity" if by_aws else "instance-terminated-by-user"
+    if request.state in ("active", "disabled") and request.persistent:
+        request.state, request.instance = "open", None
+        request.relaunch = now() + timedelta(seconds=weather().delays["spot-relaunch"])
+    elif request.state != "cancelled":
+        request.state = "closed"
+
+
+def relaunch_due(backend: Any) -> bool:
+    """Fill the open persistent requests whose time has come. Whether any was."""
+    changed = False
+    for request in list(_open(backend)):
+        if request.relaunch <= now():
+            changed = True
+            try:
+                backend.run_instances(**copy.deepcopy(request.launch), spot_request=request)
+            except (
+                Exception
+            ):  # no capacity, an image that is gone: AWS keeps trying as long as the request is open
+                request.code = "capacity-not-available"
+                request.relaunch = now() + timedelta(seconds=10)
+    return changed
+
+
+def next_due(backend: Any) -> Iterable[datetime]:
+    return (request.relaunch for request in _open(backend))
+
+
+def _open(backend: Any) -> Iterable[Any]:
+    for request in backend.spot_instance_requests.values():
+        if isinstance(request, SpotRequest) and request.relaunch is not None:
+            yield request
+
+
+def _move(backend: Any, instance: Any, *, when: str, state: str, code: str) -> None:
+    request = _request_of(backend, instance)
+    if request is not None and request.state == when:
+        request.state, request.code = state, code
+
+
+def _request_of(backend: Any, instance: Any) -> Any:
+    return backend.spot_instance_requests.get(extra(instance).spot_request_id)

@@ -1,0 +1,116 @@
+"""What a test can set about the cloud: how much there is, how slow it is, and what goes wrong.
+
+POST /embedded/weather with a JSON object; keys that are left out stay as they are. DELETE brings fair
+weather.
+
+    {"delays": {"pending": 0.5, "stopping": 0.5, "shutting-down": 0.5,
+                "image": 0.5, "iam": 0.3, "spot-relaunch": 1.0},
+     "terminated_shown_s": 3600,
+     "capacity": {"g4dn.xlarge": {"us-east-1a": 0, "*": 4}},
+     "spot_capacity": {"*": {"*": 0}},
+     "quotas": {"L-DB2E81BA": 0},
+     "faults": [{"service": "ec2", "operation": "RunInstances",
+                 "code": "RequestLimitExceeded", "status": 503}]}
+
+A fault with a code answers with that error. One without cuts the connection: before the call took effect,
+or, with "when": "after", after it ("took effect, answer lost"). "skip" lets that many matching calls pass
+first, "times" is how many are hit (default 1; 0 for all). Operation "*" is any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+# Seconds. AWS takes 5-30 for pending and up to minutes for stopping; here a person waits, or a test.
+_DELAYS_S = {
+    "pending": 0.5,
+    "stopping": 0.5,
+    "shutting-down": 0.5,
+    "image": 0.5,  # CreateImage until it is available
+    "iam": 0.3,  # until a new role or instance profile is known to other services; AWS: about 10
+    "spot-relaunch": 1.0,  # until a persistent spot request launches again
+}
+# vCPUs a region, generous (a new account has 0 of most). Names as in the Service Quotas console.
+_QUOTAS = {
+    "L-1216C47A": 1152,
+    "L-DB2E81BA": 768,
+    "L-417A185B": 768,
+    "L-34B43A08": 1152,
+    "L-3819A6DF": 768,
+    "L-7212CCBC": 768,
+}
+ANY = "*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    operation: str
+    service: str = "ec2"
+    code: str | None = None
+    message: str = "made by the weather"
+    status: int = 400
+    when: str = "before"  # before | after
+    skip: int = 0
+    times: int = 1
+
+    def hits(self, service: str, operation: str) -> bool:
+        return self.service in (ANY, service) and self.operation in (ANY, operation)
+
+
+@dataclass
+class Weather:
+    delays: dict[str, float] = field(default_factory=lambda: dict(_DELAYS_S))
+    terminated_shown_s: float = 3600.0  # EC2 shows a terminated instance for about an hour
+    capacity: dict[str, dict[str, int]] = field(default_factory=dict)
+    spot_capacity: dict[str, dict[str, int]] = field(default_factory=dict)
+    quotas: dict[str, float] = field(default_factory=lambda: dict(_QUOTAS))
+    faults: list[Fault] = field(default_factory=list)
+
+    def change(self, wanted: dict[str, Any]) -> None:
+        """Raises ValueError for what is not understood, and then changes nothing."""
+        unknown = wanted.keys() - self.__dict__.keys()
+        if unknown:
+            raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
+        if bad := wanted.get("delays", {}).keys() - _DELAYS_S.keys():
+            raise ValueError(f"unknown delays: {', '.join(sorted(bad))}")
+        try:
+            faults = [Fault(**fault) for fault in wanted["faults"]] if "faults" in wanted else self.faults
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        self.delays.update(wanted.get("delays", {}))
+        self.quotas.update(wanted.get("quotas", {}))
+        self.terminated_shown_s = wanted.get("terminated_shown_s", self.terminated_shown_s)
+        self.capacity = wanted.get("capacity", self.capacity)
+        self.spot_capacity = wanted.get("spot_capacity", self.spot_capacity)
+        self.faults = faults
+
+    def strike(self, service: str, operation: str) -> Fault | None:
+        """The fault that hits this call, counted down; None where it goes well."""
+        for index, fault in enumerate(self.faults):
+            if not fault.hits(service, operation):
+                continue
+            if fault.skip:
+                self.faults[index] = replace(fault, skip=fault.skip - 1)
+                continue
+            if fault.times == 1:
+                del self.faults[index]
+            elif fault.times > 1:
+                self.faults[index] = replace(fault, times=fault.times - 1)
+            return fault
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_current = Weather()
+
+
+def weather() -> Weather:
+    return _current
+
+
+def set_weather(new: Weather) -> None:
+    global _current
+    _current = new

@@ -1,0 +1,127 @@
+"""The daemon's own process: restore, serve, keep machines in step, and end when nobody needs it any more."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from gpu_box.embedded.daemon import REFUSED_EXIT_CODE
+from gpu_box.embedded.files import Files
+
+_LINGER_S = 600.0  # without a box and without a call
+_TICK_S = 1.0
+_LOOPBACK = "127.0.0.1"  # and nothing else, ever
+
+
+def main(home: Path) -> None:
+    files = Files(home)
+    files.folder.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    with files.life.open("ab") as life:
+        _live_alone(life)
+        _serve(files, _listen(files))
+
+
+def _live_alone(life: IO[bytes]) -> None:
+    try:
+        fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _refuse("another daemon of this folder is up")
+
+
+def _listen(files: Files) -> socket.socket:
+    """At the port that was chosen once: a shell may have the endpoint in its environment."""
+    remembered = _remembered_port(files)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_LOOPBACK, remembered))
+    except OSError:
+        _refuse(
+            f"port {remembered} of 127.0.0.1 is taken by another program. End that program, or remove "
+            f"{files.card} "
+            "to let the embedded cloud choose another port."
+        )
+    listener.listen(128)
+    return listener
+
+
+def _remembered_port(files: Files) -> int:
+    try:
+        return int(json.loads(files.card.read_text())["port"])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def _serve(files: Files, listener: socket.socket) -> None:
+    # Imported here: two seconds that a refusal above need not wait for.
+    os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).parent / "semantics" / "no_amis.json"))
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import make_server
+
+    from gpu_box.embedded import semantics
+    from gpu_box.embedded.cloud import Cloud
+    from gpu_box.embedded.machines import chosen_kind
+    from gpu_box.embedded.reconciler import Reconciler
+    from gpu_box.embedded.semantics.consoles import read_consoles_with
+    from gpu_box.embedded.state import State
+    from gpu_box.embedded.world import World
+
+    class Quiet(MotoRequestHandler):  # type: ignore[misc]
+        def log_request(self, *args: Any) -> None:
+            pass
+
+    semantics.install()
+    state, world = State(files.state), World()
+    try:
+        state.restore()
+    except ValueError as error:
+        _refuse(
+            f"the saved state cannot be read ({error}). Remove {files.folder} to start with an empty cloud."
+        )
+    reconciler = Reconciler(world, state, chosen_kind(), files.machines)
+    read_consoles_with(reconciler.console)
+    cloud = Cloud(world, state, changed=reconciler.wake)
+    port = listener.getsockname()[1]
+    server = make_server(
+        _LOOPBACK, port, cloud, threaded=True, request_handler=Quiet, fd=listener.fileno()
+    )  # fmt: skip
+    listener.close()  # the server has a copy
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    reconciler.start()
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    _write_card(files, port)
+    linger = float(os.environ.get("GPU_BOX_EMBEDDED_LINGER_S", _LINGER_S))
+    while not over.wait(_TICK_S):
+        if not world.boxes() and time.monotonic() - cloud.last_call > linger:
+            break
+    server.shutdown()
+    server.server_close()
+    reconciler.stop()
+    with world.lock:
+        state.save()
+
+
+def _write_card(files: Files, port: int) -> None:
+    card = {"pid": os.getpid(), "port": port, "started": datetime.now(UTC).isoformat()}
+    temporary = files.card.with_suffix(".new")
+    temporary.write_text(json.dumps(card))
+    temporary.replace(files.card)
+
+
+def _refuse(why: str) -> NoReturn:
+    print(why, file=sys.stderr, flush=True)
+    raise SystemExit(REFUSED_EXIT_CODE)
