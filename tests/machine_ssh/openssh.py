@@ -6,6 +6,7 @@ machine, nothing may count on it.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -64,7 +65,8 @@ class OpenSshMachine:
     def cut_connections(self) -> None:
         """Kill what serves the open connections, as a network that goes away; the listener stays."""
         for session in self._sessions():
-            os.kill(session, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(session, signal.SIGKILL)
 
     def stop(self) -> None:
         if self._server and self._server.poll() is None:

@@ -1,0 +1,133 @@
+"""Jobs on the box that outlive the laptop: started, listed, followed, stopped. Kept by remote/jobs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gpu_box.errors import InputError, MachineError, MachineUnreachable
+from gpu_box.machine.connection import Connection, Result, connect, quote
+from gpu_box.machine.lines import LineSplitter
+from gpu_box.model import Host
+
+_REFUSED = 3  # exit status of remote/jobs for what cannot be done
+_NO_CODE = 4  # of our own `cd`: the box has no copy of remote/
+_PATIENCE_S = 300.0  # for a lost link to come back while a log is followed
+_LONGEST_PAUSE_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobState:
+    """exit_status: None while it runs; 128 + N if signal N ended it."""
+
+    name: str
+    command: str
+    started: datetime  # aware, UTC
+    exit_status: int | None
+    log_bytes: int
+
+    @property
+    def running(self) -> bool:
+        return self.exit_status is None
+
+
+def start(connection: Connection, name: str, command: str, *, cwd: str = "~/work") -> None:
+    """Run a command line of the machine's shell as the job `name`; returns once it runs.
+
+    Raises InputError while a job of that name runs, for a name that cannot be one, and for a missing folder.
+    """
+    asked = json.dumps({"name": name, "command": command, "cwd": cwd})
+    _call(connection, "start", stdin=asked.encode(), timeout_s=60)
+
+
+def list_jobs(connection: Connection) -> list[JobState]:
+    """Every job that was started on this box and its disk, the oldest first."""
+    listed = json.loads(_call(connection, "list", timeout_s=60).stdout.splitlines()[-1])
+    states = [
+        JobState(
+            name=each["name"],
+            command=each["command"],
+            started=datetime.strptime(each["started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
+            exit_status=each["exit_status"],
+            log_bytes=each["log_bytes"],
+        )
+        for each in listed
+        if each["started"]
+    ]
+    return sorted(states, key=lambda state: (state.started, state.name))
+
+
+def stop(connection: Connection, name: str) -> int:
+    """End the job (SIGTERM, SIGKILL after 10 s); returns the exit status it ended with. Ended is fine."""
+    return int(_call(connection, "stop", name, timeout_s=60).stdout.split()[-1])
+
+
+def follow(
+    host: Host,
+    name: str,
+    on_line: Callable[[str], None],
+    *,
+    on_lost: Callable[[str], None] | None = None,
+    patience_s: float = _PATIENCE_S,
+) -> int:
+    """The job's log from its beginning, each line to on_line, until it ends; returns its exit status.
+
+    A lost connection is made again, and the log goes on at the byte where it broke; on_lost hears of it.
+    Raises MachineUnreachable once it has been lost for patience_s seconds.
+    """
+    splitter = LineSplitter()
+    seen_bytes = 0
+    lost_at: float | None = None
+    pause_s = 0.5
+
+    def take(piece: bytes) -> None:
+        nonlocal seen_bytes, lost_at, pause_s
+        seen_bytes += len(piece)
+        lost_at, pause_s = None, 0.5
+        for line in splitter.feed(piece):
+            on_line(line)
+
+    while True:
+        try:
+            with connect(host) as connection:
+                result = _call(connection, "follow", name, str(seen_bytes), on_data=take)
+        except MachineUnreachable as lost:
+            lost_at = lost_at or time.monotonic()
+            if time.monotonic() - lost_at > patience_s:
+                raise
+            if on_lost:
+                on_lost(lost.what)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            continue
+        if rest := splitter.rest():
+            on_line(rest)
+        try:
+            return int(json.loads(result.stderr.splitlines()[-1])["exit"])
+        except (ValueError, LookupError, TypeError):
+            said = result.stderr.strip() or "nothing was said"
+            raise MachineError(f"the log of job {name} ended: {said}", where=host.name) from None
+
+
+def _call(
+    connection: Connection,
+    *words: str,
+    stdin: bytes | None = None,
+    on_data: Callable[[bytes], None] | None = None,
+    timeout_s: float | None = None,
+) -> Result:
+    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec python3 -m jobs {quote(*words)}"
+    result = connection.run(command, stdin=stdin, on_data=on_data, check=False, timeout_s=timeout_s)
+    if result.exit_status == _NO_CODE:
+        raise MachineError(
+            "the box is not set up yet", where=connection.host.name, remedy="`gpu-box up` does it."
+        )
+    if result.exit_status == _REFUSED:
+        raise InputError(result.stderr.strip().splitlines()[-1])
+    if result.exit_status != 0:
+        said = (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1]
+        raise MachineError(f"jobs {words[0]} failed: {said}", where=connection.host.name)
+    return result
