@@ -1,10 +1,9 @@
-"""config.yaml -> a frozen, validated Config. The keys are explained in config.example.yaml."""
+"""Config: what a box is to be, frozen. `config_file.load` makes it; config.example.yaml explains the keys."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import time, timedelta
-from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -49,7 +48,6 @@ class Idle:
 class Limits:
     max_hours: timedelta = timedelta(hours=12)  # the deadline: stopped from AWS's side this long after start
     stop_at: time | None = None  # a local time of day at which it stops, at the latest
-    budget: Decimal | None = None  # US dollars a calendar month
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,271 @@
+"""The story of a box: up, stop, down, status. What AWS found is handed to the machine here, and only here.
+
+Every function observes, plans, acts, and observes again until nothing is left to do; so each may be killed
+at any point and run again, from this laptop or another.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from gpu_box import plan
+from gpu_box.aws.act import act, tag_host_key
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.launchable import read_launchable
+from gpu_box.aws.observe import Listed, observe, observe_all
+from gpu_box.aws.prices import Price, price_of
+from gpu_box.aws.userdata import render_user_data
+from gpu_box.config import Config
+from gpu_box.errors import CloudError, MachineError
+from gpu_box.machine import hostkey, keys, setup, sshconfig
+from gpu_box.machine.connection import Connection, connect, wait_for_ssh
+from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter
+from gpu_box.steps import Step
+
+# Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
+_MAX_ROUNDS = 12
+# Seconds until the machine answers on port 22 after EC2 says `running`: 10-60 s on AWS.
+_SSH_WAIT_S = 300.0
+_PENDING = "pending "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What `up` would do next, and what it costs."""
+
+    observed: Observed
+    steps: tuple[Step, ...]
+    price: Price  # of the type that runs, or would be tried first
+    instance_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    """A box that is up: where it is, and how its machine was found."""
+
+    observed: Observed
+    instance: Instance
+    host: Host
+    machine: setup.MachineState
+    price: Price
+    changed: bool  # whether anything had to be done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    observed: Observed
+    price: Price | None
+    machine: setup.MachineState | None  # None where it is not running, or did not answer
+    unreachable: str  # why it did not answer, or ""
+
+
+def up(config: Config, report: Reporter) -> Up:
+    """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering."""
+    key = keys.ensure_key_pair(config.ssh.key)
+    cloud = Cloud(config)
+    observed, acted = _bring_up(cloud, key.line, report)
+    with _enter(cloud, observed, report) as (connection, host):
+        desired = setup.desired(config)
+        machine = setup.check(connection, desired)
+        to_set_up = machine.needs_work
+        if to_set_up:
+            machine = setup.apply(connection, machine, desired, report)
+    if config.ssh.config:
+        sshconfig.write(host)
+    assert observed.instance is not None
+    return Up(
+        observed=observed,
+        instance=observed.instance,
+        host=host,
+        machine=machine,
+        price=price_of(observed.instance.type, observed.region, config.disk),
+        changed=acted or to_set_up,
+    )
+
+
+def plan_up(config: Config) -> Planned:
+    """The steps that `up` would take first. Changes nothing, here or in AWS."""
+    public_key = keys.read_public_line(config.ssh.key) or "(a key that `up` makes)"
+    cloud = Cloud(config)
+    observed = observe(cloud, ask_caller=True)
+    steps = _next_up_steps(cloud, public_key, observed, really=False)
+    instance = observed.instance
+    instance_type = instance.type if instance else config.instance_types[0]
+    return Planned(
+        observed=observed,
+        steps=tuple(steps),
+        price=price_of(instance_type, observed.region, config.disk),
+        instance_type=instance_type,
+    )
+
+
+def stop(config: Config, report: Reporter) -> Observed:
+    """The meter off; done only once EC2 says `stopped`. The disk stays."""
+    observed, _ = _converge(Cloud(config), report, plan.stop)
+    return observed
+
+
+def down(config: Config, report: Reporter) -> Observed:
+    """Everything that this box made in AWS, removed; then read back that nothing is left."""
+    observed, _ = _converge(Cloud(config), report, plan.down)
+    if not observed.nothing_left:
+        raise CloudError(
+            "something of this box is still there",
+            remedy="Run `gpu-box down` again; `gpu-box status` shows it.",
+        )
+    sshconfig.remove(config.name)
+    return observed
+
+
+def status(config: Config) -> Status:
+    """What AWS says, and where the machine runs, what it says of itself in one round trip."""
+    cloud = Cloud(config)
+    observed = observe(cloud)
+    instance = observed.instance
+    machine, unreachable = None, ""
+    if instance and instance.state is InstanceState.RUNNING and instance.address:
+        try:
+            with connect(_host(config, observed, instance)) as connection:
+                machine = setup.check(connection, setup.desired(config))
+        except MachineError as error:
+            unreachable = str(error)
+    return Status(
+        observed=observed,
+        price=price_of(instance.type, observed.region, config.disk) if instance else None,
+        machine=machine,
+        unreachable=unreachable,
+    )
+
+
+def look(config: Config) -> Observed:
+    """What of this box exists in AWS. Changes nothing."""
+    return observe(Cloud(config))
+
+
+def list_boxes(config: Config) -> tuple[str, list[Listed]]:
+    """The region, and every box in it, whoever made it."""
+    cloud = Cloud(config)
+    return cloud.region, observe_all(cloud)
+
+
+def host(config: Config) -> Host:
+    """Where the running box is reached. Starts nothing: only `up` does. CloudError if it does not run."""
+    observed = observe(Cloud(config))
+    instance = observed.instance
+    if instance is None:
+        raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
+    if instance.state is not InstanceState.RUNNING or not instance.address:
+        raise CloudError(f"box {config.name!r} is {instance.state}", remedy="`gpu-box up` starts it.")
+    return _host(config, observed, instance)
+
+
+def _bring_up(cloud: Cloud, public_key: str, report: Reporter) -> tuple[Observed, bool]:
+    def steps(observed: Observed) -> list[Step]:
+        return _next_up_steps(cloud, public_key, observed, really=True)
+
+    return _converge(cloud, report, steps, ask_caller=True)
+
+
+def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really: bool) -> list[Step]:
+    """really: False for a look only; then no key is read to derive the machine's first host key."""
+    launch: Launch | None = None
+    launchable: Launchable | None = None
+    if plan.wants_launch(observed):
+        launchable = read_launchable(cloud)
+        generation = observed.group.generation if observed.group else secrets.token_hex(8)
+        launch = Launch(
+            generation=generation,
+            public_key=public_key,
+            user_data=_user_data(cloud.config, generation) if really else "",
+        )
+    return plan.up(
+        cloud.config,
+        observed,
+        now=datetime.now(UTC),
+        public_key=public_key,
+        launch=launch,
+        launchable=launchable,
+    )
+
+
+def _user_data(config: Config, generation: str) -> str:
+    first = keys.first_host_key(config.ssh.key, config.name, generation)
+    return render_user_data(
+        config, host_private_key=first.private_openssh_pem, host_public_key=first.public_line
+    )
+
+
+def _converge(
+    cloud: Cloud,
+    report: Reporter,
+    next_steps: Callable[[Observed], list[Step]],
+    *,
+    ask_caller: bool = False,
+) -> tuple[Observed, bool]:
+    """Observe, plan, act, until the plan is empty: the last observation, and whether anything was done."""
+    unarmable, acted = "", False
+    for _ in range(_MAX_ROUNDS):
+        observed = observe(cloud, ask_caller=ask_caller)
+        if unarmable:
+            observed = replace(observed, deadline_unavailable=unarmable)
+        steps = next_steps(observed)
+        if not steps:
+            return observed, acted
+        unarmable = act(cloud, steps, report) or unarmable
+        acted = True
+    raise CloudError(
+        "the box does not settle: something else keeps changing it",
+        where="; ".join(str(step) for step in steps),
+        remedy="See whether another gpu-box, a console or a script works on it, then run this again.",
+    )
+
+
+@contextmanager
+def _enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[Connection, Host]]:
+    """A verified connection to the running machine, its first host key replaced by one made on the machine.
+
+    The first key travelled in user data, which whoever may describe the instance can read; so it serves for
+    one connection only. The new key is announced in the instance's tags as pending before it is used, so that
+    a crash between the two leaves a box that can still be entered, and verified.
+    """
+    instance = observed.instance
+    assert instance is not None
+    host = _host(cloud.config, observed, instance)
+    report.start("ssh", f"SSH to {host.address}")
+    connection = wait_for_ssh(host, timeout_s=_SSH_WAIT_S, report=report)
+    try:
+        if instance.host_key is None or instance.host_key.startswith(_PENDING):
+            report.update("ssh", "replacing the first host key by one made on the box")
+            public_line = hostkey.prepare(connection)
+            tag_host_key(cloud, instance.id, _PENDING + public_line)
+            hostkey.activate(connection)
+            connection.close()
+            host = replace(host, host_keys=(public_line,))
+            connection = wait_for_ssh(host, timeout_s=_SSH_WAIT_S, report=report)
+            tag_host_key(cloud, instance.id, public_line)
+        report.done("ssh", f"SSH to {host.address}, host key verified")
+        yield connection, host
+    finally:
+        connection.close()
+
+
+def _host(config: Config, observed: Observed, instance: Instance) -> Host:
+    assert instance.address is not None
+    host_keys: list[str] = []
+    if instance.host_key:
+        host_keys.append(instance.host_key.removeprefix(_PENDING))
+    if instance.host_key is None or instance.host_key.startswith(_PENDING):
+        generation = observed.group.generation if observed.group else ""
+        host_keys.append(keys.first_host_key(config.ssh.key, config.name, generation).public_line)
+    return Host(
+        name=config.name,
+        address=instance.address,
+        port=instance.ssh_port,
+        user=config.image.user,
+        key=config.ssh.key,
+        host_keys=tuple(host_keys),
+    )

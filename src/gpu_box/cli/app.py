@@ -1,0 +1,57 @@
+"""The commands, in the order in which a day uses them. Each file of this room registers its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpu_box import __version__
+from gpu_box.cli.context import Options
+
+app = typer.Typer(
+    name="gpu-box",
+    help="A GPU workstation on AWS from your laptop, impossible to forget: it stops itself.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"gpu-box {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Config file.", show_default="./config.yaml, if there")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Which box, of several.")] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="The embedded cloud on this machine: no AWS account, no cost.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = Options(config=config, name=name, local=local, json=as_json, yes=yes, debug=debug)
+
+
+def _register() -> None:
+    """In the order of the help page."""
+    from gpu_box.cli import attach, embedded, lifecycle, work
+
+    for room in (lifecycle, attach, work, embedded):
+        room.register(app)
+
+
+_register()

@@ -1,0 +1,94 @@
+"""What every command starts from: the options, the config, where progress goes, and printing a result."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpu_box.errors import InputError
+
+if TYPE_CHECKING:
+    import typer
+
+    from gpu_box.config import Config
+    from gpu_box.model import Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    config: Path | None
+    name: str | None
+    local: bool
+    json: bool
+    yes: bool
+    debug: bool
+
+    def load(self) -> Config:
+        """The config; and with --local, the embedded cloud as the AWS that this process talks to."""
+        from gpu_box.config_file import load
+
+        config = load(self.config, name=self.name)
+        if self.local:
+            enter_embedded_cloud()
+            # A profile of a real account has no meaning there.
+            config = replace(config, profile=None)
+        return config
+
+    def reporter(self) -> Reporter:
+        from gpu_box.view.progress import make_reporter
+
+        return make_reporter(silent=self.json)
+
+    def confirm(self, question: str) -> None:
+        """Ask; raise Interrupt on no. Without a terminal to ask on, `--yes` is required."""
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise InputError(f"{question} cannot be asked: there is no terminal", remedy="Pass --yes.")
+        import typer
+
+        if not typer.confirm(question, default=False):
+            raise typer.Exit(1)
+
+    def show(self, result: Any, draw: Callable[[], Any]) -> None:
+        """The result as JSON, or drawn for a person."""
+        if self.json:
+            from gpu_box.view.json import dumps
+
+            print(dumps(result))
+        else:
+            drawn = draw()
+            if isinstance(drawn, str):
+                print(drawn, flush=True)
+            else:
+                from gpu_box.view.console import output
+
+                output().print(drawn)
+
+
+def options(context: typer.Context) -> Options:
+    assert isinstance(context.obj, Options)
+    return context.obj
+
+
+def data_home() -> Path:
+    """Where the embedded cloud lives: $GPU_BOX_HOME, or the user's data folder (XDG base directories)."""
+    own = os.environ.get("GPU_BOX_HOME")
+    if own:
+        return Path(own)
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "gpu-box"
+
+
+def enter_embedded_cloud() -> None:
+    """From here on every AWS client of this process, ours or not, talks to the embedded cloud."""
+    from gpu_box.embedded import daemon
+
+    os.environ.update(daemon.start(data_home()))
+    # A profile or a session token of a real account would win over, or spoil, the keys just set.
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
+        os.environ.pop(name, None)

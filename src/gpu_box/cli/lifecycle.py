@@ -1,0 +1,235 @@
+"""The life of a box: init, plan, up, status, ls, stop, down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpu_box.cli.context import options
+from gpu_box.units import format_money
+
+if TYPE_CHECKING:
+    from gpu_box import box
+    from gpu_box.config import Config
+    from gpu_box.view.status import StatusView
+
+
+def register(app: typer.Typer) -> None:
+    for command in (init, plan, up, status, ls, stop, down):
+        app.command(rich_help_panel="The box")(command)
+
+
+def init(
+    context: typer.Context,
+    region: Annotated[str | None, typer.Option("--region", help="AWS region.")] = None,
+    instance_type: Annotated[str | None, typer.Option("--instance-type", help="GPU instance type.")] = None,
+    max_hours: Annotated[
+        str | None, typer.Option("--max-hours", help="AWS stops it after this long: 12h.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that is there.")] = False,
+) -> None:
+    """Write a config.yaml: asks for region, instance type and time limit; each has a default."""
+    from gpu_box import initialize
+
+    opts = options(context)
+    path = opts.config or Path("config.yaml")
+    initialize.refuse_existing(path, force=force)
+    asked = initialize.Answers(
+        name=opts.name or initialize.DEFAULTS.name,
+        region=region or _ask(context, "AWS region", initialize.default_region()),
+        instance_type=instance_type
+        or _ask(context, "Instance type", initialize.DEFAULTS.instance_type, initialize.type_choices()),
+        max_hours=max_hours or _ask(context, "Stop it at the latest after", initialize.DEFAULTS.max_hours),
+    )
+    initialize.write(path, asked)
+    result = {"path": str(path), "region": asked.region, "instance_type": asked.instance_type}
+    opts.show(
+        result, lambda: f"{path} written. Next: `gpu-box plan` shows what it costs, `gpu-box up` makes it."
+    )
+
+
+def plan(context: typer.Context) -> None:
+    """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
+    from gpu_box import box
+    from gpu_box.view.receipt import receipt
+
+    opts = options(context)
+    config = opts.load()
+    planned = box.plan_up(config)
+    result = {
+        "box": config.name,
+        "region": planned.observed.region,
+        "instance_type": planned.instance_type,
+        "steps": [{"mark": s.mark, "title": s.title, "line": str(s)} for s in planned.steps],
+        "usd_hour": planned.price.hour,
+        "usd_month_stopped": planned.price.disk_month,
+        "prices": planned.price.source,
+    }
+    opts.show(
+        result,
+        lambda: receipt(
+            config,
+            region=planned.observed.region,
+            instance_type=planned.instance_type,
+            steps=planned.steps,
+            price=planned.price,
+        ),
+    )
+
+
+def up(context: typer.Context) -> None:
+    """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
+    from gpu_box import box
+    from gpu_box.view.receipt import stop_lines
+
+    opts = options(context)
+    config = opts.load()
+    done = box.up(config, opts.reporter())
+    instance = done.instance
+    result = {
+        "box": config.name,
+        "state": str(instance.state),
+        "changed": done.changed,
+        "instance": instance.id,
+        "type": instance.type,
+        "zone": instance.zone,
+        "address": instance.address,
+        "ssh_port": instance.ssh_port,
+        "usd_hour": done.price.hour,
+        "deadline": done.observed.deadline.at if done.observed.deadline else None,
+    }
+
+    def draw() -> str:
+        hour = f", {format_money(done.price.hour)} an hour" if done.price.hour is not None else ""
+        head = f"{config.name} is up: {instance.type} in {instance.zone} at {instance.address}{hour}"
+        stops = "; ".join(stop_lines(config))
+        return f"{head}\n  {stops}\n  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter"
+
+    opts.show(result, draw)
+
+
+def status(context: typer.Context) -> None:
+    """State, money so far, what keeps it awake and when it stops."""
+    from gpu_box import box
+    from gpu_box.view.status import status_lines
+
+    opts = options(context)
+    config = opts.load()
+    view = _status_view(config, box.status(config))
+    opts.show(view, lambda: status_lines(view))
+
+
+def ls(context: typer.Context) -> None:
+    """Every box of the region, whoever made it."""
+    from gpu_box import box
+    from gpu_box.aws.prices import price_of
+    from gpu_box.view.status import Row, boxes_table
+
+    opts = options(context)
+    config = opts.load()
+    region, listed = box.list_boxes(config)
+    rows = [
+        Row(
+            box=one.box,
+            state=str(one.instance.state),
+            type=one.instance.type,
+            zone=one.instance.zone,
+            instance=one.instance.id,
+            since=one.instance.launched,
+            owner=one.instance.owner,
+            usd_hour=price_of(one.instance.type, region, config.disk).instance_hour
+            if one.instance.state.bills
+            else None,
+        )
+        for one in listed
+        if one.instance.state != "terminated"
+    ]
+    opts.show(rows, lambda: boxes_table(rows, region))
+
+
+def stop(context: typer.Context) -> None:
+    """Stop the meter. The disk stays, and the next `up` finds it as it was."""
+    from gpu_box import box
+    from gpu_box.aws.prices import price_of
+
+    opts = options(context)
+    config = opts.load()
+    observed = box.stop(config, opts.reporter())
+    instance = observed.instance
+    month = price_of(instance.type if instance else "", observed.region, config.disk).disk_month
+    state = str(instance.state) if instance else "none"
+
+    def draw() -> str:
+        if instance is None:
+            return f"There is no box {config.name!r}: nothing to stop."
+        disk = f"{format_money(month)} a month for its disk"
+        return f"{config.name} is stopped: {disk}; `gpu-box down` removes it."
+
+    opts.show({"box": config.name, "state": state, "usd_month_stopped": month if instance else None}, draw)
+
+
+def down(context: typer.Context) -> None:
+    """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
+    from gpu_box import box
+
+    opts = options(context)
+    config = opts.load()
+    observed = box.look(config)
+    if not observed.nothing_left:
+        disk = sum(volume.size_gib for volume in observed.volumes)
+        lost = f" and its disk ({disk} GiB, with everything on it)" if disk else ""
+        opts.confirm(f"Remove box {config.name!r} in {observed.region}{lost}?")
+        box.down(config, opts.reporter())
+    opts.show(
+        {"box": config.name, "state": "none", "left": []},
+        lambda: f"Nothing of {config.name} is left in {observed.region} (read back from AWS).",
+    )
+
+
+def _ask(context: typer.Context, question: str, default: str, choices: str = "") -> str:
+    if options(context).yes or options(context).json:
+        return default
+    if choices:
+        typer.echo(choices)
+    answer: str = typer.prompt(question, default=default)
+    return answer
+
+
+def _status_view(config: Config, found: box.Status) -> StatusView:
+    from gpu_box.view.status import StatusView
+
+    observed, instance, now = found.observed, found.observed.instance, datetime.now(UTC)
+    if instance is None:
+        return StatusView(box=config.name, state="none", region=observed.region)
+    machine, price = found.machine, found.price
+    assert price is not None
+    running = instance.state.bills
+    jupyter = ""
+    if machine and machine.jupyter.port:
+        answers = "answers" if machine.jupyter.answering else "does not answer"
+        jupyter = f"{answers} on the box's port {machine.jupyter.port}: `gpu-box jupyter` opens it"
+    return StatusView(
+        box=config.name,
+        state=str(instance.state),
+        region=observed.region,
+        instance=instance.id,
+        type=instance.type,
+        zone=instance.zone,
+        address=instance.address,
+        since=instance.launched,
+        uptime=now - instance.launched if running else None,
+        usd_hour=price.hour,
+        usd_session=price.session(instance.launched, now) if running else None,
+        usd_month_stopped=price.disk_month,
+        deadline=observed.deadline.at if observed.deadline else None,
+        deadline_missing=observed.deadline_unavailable
+        or ("" if observed.deadline else "`gpu-box up` arms it"),
+        stopped_because=instance.state_reason,
+        gpu=machine.gpu if machine else "",
+        jupyter=jupyter,
+        steps=tuple((s.name, s.status, s.line) for s in machine.steps) if machine else (),
+        notices=(found.unreachable,) if found.unreachable else (),
+    )

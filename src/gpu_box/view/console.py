@@ -1,0 +1,42 @@
+"""The two consoles: results on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Wide enough for a whole line of ours: a pipe or a file has no width, and must not be wrapped.
+_PIPE_WIDTH = 10_000
+
+
+@cache
+def output() -> Console:
+    return _console(stderr=False)
+
+
+@cache
+def progress() -> Console:
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    import sys
+
+    from rich.console import Console
+    from rich.theme import Theme
+
+    stream = sys.stderr if stderr else sys.stdout
+    # Colours of the 16 that every theme, light or dark, sets to be readable.
+    theme = Theme({"good": "green", "bad": "red", "warn": "yellow", "quiet": "bright_black", "what": "bold"})
+    return Console(
+        stderr=stderr,
+        theme=theme,
+        highlight=False,
+        soft_wrap=True,
+        no_color=None if "NO_COLOR" not in os.environ else True,
+        width=None if stream.isatty() else _PIPE_WIDTH,
+    )

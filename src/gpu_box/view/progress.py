@@ -1,0 +1,158 @@
+"""Progress of steps, some of them side by side: live lines on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from gpu_box.model import Reporter
+from gpu_box.view import console
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+_REFRESH_PER_S = 8
+
+
+_open: list[LiveLines] = []
+
+
+def make_reporter(*, silent: bool = False) -> Reporter:
+    """silent: for --json. On standard error, so that standard output is the result alone."""
+    if silent:
+        return Silent()
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        _open.append(LiveLines())
+        return _open[-1]
+    return PlainLines()
+
+
+def end() -> None:
+    """Give the terminal back, cursor and all, also in the middle of a step."""
+    while _open:
+        _open.pop().close()
+
+
+class Silent:
+    def start(self, step: str, line: str = "") -> None: ...
+    def update(self, step: str, line: str) -> None: ...
+    def done(self, step: str, line: str = "") -> None: ...
+    def failed(self, step: str, line: str = "") -> None: ...
+    def note(self, line: str) -> None: ...
+
+
+class PlainLines:
+    """One line when a step is done or has failed, with how long it took; and every note."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._began: dict[str, float] = {}
+
+    def start(self, step: str, line: str = "") -> None:
+        with self._lock:
+            self._began[step] = time.monotonic()
+
+    def update(self, step: str, line: str) -> None: ...
+
+    def done(self, step: str, line: str = "") -> None:
+        self._print("ok", step, line)
+
+    def failed(self, step: str, line: str = "") -> None:
+        self._print("failed", step, line)
+
+    def note(self, line: str) -> None:
+        with self._lock:
+            print(f"  note  {line}", file=sys.stderr, flush=True)
+
+    def _print(self, mark: str, step: str, line: str) -> None:
+        with self._lock:
+            took = took_text(time.monotonic() - self._began.pop(step, time.monotonic()))
+            print(f"{mark:>6}  {line or step}{took}", file=sys.stderr, flush=True)
+
+
+class LiveLines:
+    """Each step that runs on a line of its own, with a spinner and its newest words; done ones above."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._running: dict[str, tuple[float, str]] = {}
+        self._live: Live | None = None
+
+    def start(self, step: str, line: str = "") -> None:
+        with self._lock:
+            self._running[step] = (time.monotonic(), line or step)
+            self._show()
+
+    def update(self, step: str, line: str) -> None:
+        with self._lock:
+            began, _ = self._running.get(step, (time.monotonic(), ""))
+            self._running[step] = (began, line)
+            self._show()
+
+    def done(self, step: str, line: str = "") -> None:
+        self._finish("[good]✓[/]", step, line)
+
+    def failed(self, step: str, line: str = "") -> None:
+        self._finish("[bad]✗[/]", step, line)
+
+    def note(self, line: str) -> None:
+        from rich.markup import escape
+
+        with self._lock:
+            console.progress().print(f"[warn]![/] {escape(line)}")
+
+    def close(self) -> None:
+        with self._lock:
+            self._running.clear()
+            self._show()
+
+    def _finish(self, mark: str, step: str, line: str) -> None:
+        from rich.markup import escape
+
+        with self._lock:
+            began, last = self._running.pop(step, (time.monotonic(), step))
+            took = took_text(time.monotonic() - began)
+            console.progress().print(f"{mark} {escape(line or last)}[quiet]{took}[/]")
+            self._show()
+
+    def _show(self) -> None:
+        from rich.live import Live
+
+        if self._running and self._live is None:
+            self._live = Live(
+                console=console.progress(),
+                get_renderable=self._draw,
+                refresh_per_second=_REFRESH_PER_S,
+                transient=True,
+            )
+            self._live.start()
+        elif not self._running and self._live is not None:
+            # Ended, not left idle: what runs next may want the terminal for itself (ssh, a question).
+            self._live.stop()
+            self._live = None
+
+    def _draw(self) -> Table:
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1))
+        with self._lock:
+            for began, line in self._running.values():
+                # A phase that depends on the clock alone: the table is drawn anew each time.
+                spinner = Spinner("dots").render(time.monotonic())
+                words = Text(line, no_wrap=True, overflow="ellipsis")
+                words.append(took_text(time.monotonic() - began), style="quiet")
+                table.add_row(spinner, words)
+        return table
+
+
+def took_text(seconds: float) -> str:
+    """ "  3.2 s"; nothing for what was done in a blink."""
+    if seconds < 0.1:
+        return ""
+    return f"  {seconds:.1f} s" if seconds < 60 else f"  {seconds // 60:.0f} min {seconds % 60:02.0f} s"

@@ -1,0 +1,175 @@
+"""What one does on a box that is up: attach, sync, run, train. Nothing here ever starts a box."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu_box import box
+from gpu_box.config import Config
+from gpu_box.errors import InputError, MachineError
+from gpu_box.machine import attach, jobs, sync
+from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.tunnel import Tunnel
+from gpu_box.model import Host, Reporter
+
+WORK = "~/work"
+_TRAIN_JOB = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job on a box that was found running when we looked."""
+
+    host: Host
+    name: str
+
+
+def ssh_command(config: Config, command: Sequence[str], *, tty: bool) -> list[str]:
+    """The system's own ssh, verified and ready to be executed in our place."""
+    return attach.ssh_command(box.host(config), command, tty=tty)
+
+
+@contextmanager
+def tunnel(config: Config, port: int, local_port: int, report: Reporter) -> Iterator[Tunnel]:
+    with Tunnel(box.host(config), remote_port=port, local_port=local_port, report=report) as link:
+        yield link
+
+
+@contextmanager
+def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str]]:
+    """A tunnel to JupyterLab, and its token."""
+    host = box.host(config)
+    with connect(host) as connection:
+        port, token = _jupyter_access(connection)
+    with Tunnel(host, remote_port=port, local_port=config.jupyter.port, report=report) as link:
+        yield link, token
+
+
+def project_folder(config: Config) -> Path | None:
+    """The folder that `sync` sends: sync.source beside config.yaml. None without a config file.
+
+    Never a home folder or the root: there a config.yaml was put by mistake, and all of it would travel.
+    """
+    if config.path is None:
+        return None
+    folder = config.sync.source.resolve()
+    if folder in (Path.home().resolve(), Path(folder.anchor)):
+        raise InputError(
+            f"{folder} would be synced whole",
+            where="sync.source",
+            remedy="Put config.yaml into your project's own folder, or set sync.source to it.",
+        )
+    if not folder.is_dir():
+        raise InputError(
+            f"no folder {folder}", where="sync.source", remedy="Set it to your project's folder."
+        )
+    return folder
+
+
+def push(config: Config, *, delete: bool, report: Reporter) -> sync.SyncResult:
+    with connect(box.host(config)) as connection:
+        return push_over(connection, config, delete=delete, report=report)
+
+
+def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:
+    """Push, and again after every change, until interrupted."""
+    folder = _project(config)
+    with connect(box.host(config)) as connection:
+        sync.watch(connection, folder, WORK, exclude=config.sync.exclude, report=report, delete=delete)
+
+
+def push_over(connection: Connection, config: Config, *, delete: bool, report: Reporter) -> sync.SyncResult:
+    folder = _project(config)
+    return sync.push(connection, folder, WORK, exclude=config.sync.exclude, report=report, delete=delete)
+
+
+def _project(config: Config) -> Path:
+    folder = project_folder(config)
+    if folder is None:
+        raise InputError(
+            "there is no project to sync: no config.yaml here",
+            remedy="Run `gpu-box init` in your project's folder.",
+        )
+    return folder
+
+
+def pull(config: Config, path: str, to: Path | None, report: Reporter) -> sync.SyncResult:
+    base = config.path.parent if config.path else Path.cwd()
+    target = to or base / (config.sync.results if path == "results" else Path(path).name)
+    with connect(box.host(config)) as connection:
+        return sync.pull(connection, f"{WORK}/{path}", target, exclude=(), report=report)
+
+
+def start(config: Config, command: Sequence[str], *, name: str | None = None) -> Job:
+    host = box.host(config)
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    job = name or job_name(command)
+    with connect(host) as connection:
+        jobs.start(connection, job, line, cwd=WORK)
+    return Job(host=host, name=job)
+
+
+def job_name(command: Sequence[str]) -> str:
+    """`python train.py --lr 1` is `train`: the script if there is one, else the program."""
+    words = [w for w in shlex.split(" ".join(command)) if not w.startswith("-") and "=" not in w]
+    script = next((w for w in words if w.endswith((".py", ".sh"))), words[0] if words else "job")
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", Path(script).stem) or "job"
+
+
+def find(config: Config, name: str | None) -> Job:
+    host = box.host(config)
+    with connect(host) as connection:
+        known = jobs.list_jobs(connection)
+    if not known:
+        raise MachineError("no job has run on this box yet", remedy="`gpu-box run -- CMD` starts one.")
+    names = [job.name for job in known]
+    if name is not None and name not in names:
+        raise InputError(f"no job {name!r} on this box", remedy=f"There are: {', '.join(names)}.")
+    return Job(host=host, name=name or max(known, key=lambda job: job.started).name)
+
+
+def follow(job: Job, on_line: Callable[[str], None]) -> int:
+    """The log to `on_line` until the job ends; its exit status. Survives a dropped connection."""
+    return jobs.follow(job.host, job.name, on_line)
+
+
+def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
+    """VGG16 on the box, as the job `train`. settings: options of `python -m vgg16 train`; None is left out."""
+    folder = f"{WORK}/data/{data}" if "/" not in data else data
+    options = [f"--{key}={value}" for key, value in settings.items() if value is not None]
+    words = [
+        "python",
+        "-m",
+        "vgg16",
+        "train",
+        "--data",
+        _expand(folder),
+        "--results",
+        _expand(f"{WORK}/results"),
+    ]
+    line = f"{' '.join(words)} {shlex.join(options)}"
+    if data == "faces":
+        line = f"python -m vgg16 data faces --to {_expand(folder)} && {line}"
+    host = box.host(config)
+    with connect(host) as connection:
+        jobs.start(connection, _TRAIN_JOB, line, cwd=WORK)
+    return Job(host=host, name=_TRAIN_JOB)
+
+
+def _expand(path: str) -> str:
+    """Quoted for the machine's shell, which still expands a leading ~/."""
+    return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
+
+
+def _jupyter_access(connection: Connection) -> tuple[int, str]:
+    """Port and token, read over the verified connection; never through a command's words."""
+    result = connection.run("cat ~/.gpu-box/jupyter/port ~/.gpu-box/jupyter/token", check=False)
+    words = result.stdout.split()
+    if result.exit_status or len(words) != 2:
+        raise MachineError("JupyterLab is not set up on this box yet", remedy="`gpu-box up` finishes it.")
+    return int(words[0]), words[1]

@@ -1,0 +1,161 @@
+"""Up, stop, down on AWS's side: one instance whatever happens, and nothing left afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from ipaddress import ip_network
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from gpu_box import plan
+from gpu_box.aws.observe import observe_all
+from gpu_box.config import Network
+from gpu_box.errors import CloudUnreachable
+from gpu_box.model import InstanceState
+
+from .conftest import Laptop
+
+READS = ("Describe", "Get", "List")
+
+
+def record_calls(laptop: Laptop) -> list[str]:
+    """Every call that is really sent, by its operation's name, retries included."""
+    calls: list[str] = []
+    for service in ("ec2", "iam", "scheduler", "ssm"):
+        laptop.cloud.client(service).meta.events.register_first(
+            "before-send.*.*", lambda event_name, **_: calls.append(event_name.rsplit(".", 1)[1])
+        )
+    return calls
+
+
+def test_from_nothing_to_running_to_nothing(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    calls = record_calls(mine)
+    up = mine.up()
+    assert up.instance is not None
+    assert up.instance.state is InstanceState.RUNNING
+    assert up.instance.address
+    assert up.deadline is not None
+    assert up.deadline.instance_id == up.instance.id
+    assert up.group is not None
+    assert up.group.ssh_from == {ip_network("127.0.0.1/32")}
+    assert calls.index("CreateRole") < calls.index("RunInstances")
+
+    down = mine.down()
+    assert down.nothing_left
+    assert [
+        row for row in observe_all(mine.cloud) if row.box == mine.config.name and row.instance.exists
+    ] == []
+
+
+def test_up_on_a_finished_box_only_reads_and_reads_once(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    mine.up()
+    calls = record_calls(mine)
+    mine.up()
+    assert [c for c in calls if not c.startswith(READS)] == []
+    assert len(calls) <= 6, calls
+
+
+def test_a_stopped_box_is_started_after_its_deadline_is_moved(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    first = mine.up()
+    stopped = mine.run(plan.stop)
+    assert stopped.instance is not None
+    assert stopped.instance.state is InstanceState.STOPPED
+    calls = record_calls(mine)
+    again = mine.up()
+    assert again.instance is not None
+    assert first.instance is not None
+    assert again.instance.id == first.instance.id
+    writes = [c for c in calls if not c.startswith(READS)]
+    assert writes[-1] == "StartInstances"
+
+
+def test_two_laptops_at_once_end_with_one_instance(laptop: Callable[..., Laptop]) -> None:
+    one, two = laptop(), laptop()
+    seen: list[str | None] = []
+
+    def bring_up(which: Laptop) -> None:
+        instance = which.up().instance
+        seen.append(instance.id if instance else None)
+
+    threads = [threading.Thread(target=bring_up, args=(which,)) for which in (one, two)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+    assert len(one.observe().live) == 1
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["RunInstances", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "ImportKeyPair", "CreateRole"],
+)
+def test_an_answer_that_is_lost_makes_no_second_one(
+    laptop: Callable[..., Laptop], operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request takes effect, its answer never arrives, the SDK gives up; then `up` is run again."""
+    mine = laptop()
+    lost: list[str] = []
+    for service in ("ec2", "iam"):
+        client = mine.cloud.client(service)
+
+        def lose_answer(
+            request: object, event_name: str, endpoint: object = client._endpoint, **_: object
+        ) -> None:
+            if event_name.endswith(f".{operation}") and not lost:
+                lost.append(event_name)
+                endpoint.http_session.send(request)  # type: ignore[attr-defined]
+                raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+
+        client.meta.events.register_first("before-send.*.*", lose_answer)
+    observed = mine.up()
+    assert lost
+    assert len(observed.live) == 1
+
+    assert mine.down().nothing_left
+
+
+def test_another_life_of_the_box_is_another_instance(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    first = mine.up().instance
+    mine.down()
+    second = mine.up().instance
+    assert first is not None
+    assert second is not None
+    assert first.id != second.id
+
+
+def test_an_instance_terminated_in_the_console_is_replaced(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    first = mine.up().instance
+    assert first is not None
+    mine.cloud.ec2.terminate_instances(InstanceIds=[first.id])
+    second = mine.up().instance
+    assert second is not None
+    assert second.id != first.id
+
+
+def test_a_laptop_that_moved_gets_in_and_its_old_address_does_not(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    mine.up()
+    cafe = ip_network("2001:db8::7/128")
+    moved = laptop(network=Network(allow_ssh_from=(cafe,)))
+    group = moved.up().group
+    assert group is not None
+    assert group.ssh_from == {cafe}
+
+
+def test_the_caller_s_address_is_asked_where_the_cloud_says(
+    aws: dict[str, str], laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = laptop(network=Network())
+    assert [str(c) for c in asking.observe().caller] == ["127.0.0.1/32"]
+    monkeypatch.setenv("GPU_BOX_CHECKIP_URL", "http://127.0.0.1:9/")
+    with pytest.raises(CloudUnreachable, match="allow_ssh_from"):
+        asking.observe()
