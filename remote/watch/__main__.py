@@ -8,7 +8,9 @@ keep 3h | keep --off     hold idle-stop off for a while; the time and money limi
 replay FILE... [--policy k=v ...] [--all]   the verdict over time of recorded samples
 healthy                  exit 0 when a watcher watches
 guard, fuse [SPAN]       one look of the guard; arm the fuse
-install, uninstall       arm and disarm the watcher and the guard
+policy k=v ...           change the thresholds and limits of the watcher that runs
+install [k=v ...]        arm the watcher and the guard (by sudo, where it must)
+uninstall                disarm both
 """
 
 import os
@@ -149,18 +151,37 @@ def _script(name: str) -> Callable[[List[str]], int]:
     return call
 
 
-def _install(words: List[str]) -> int:
-    from .install import install
+def _policy(words: List[str]) -> int:
+    from .install import needs_root, set_policy
 
-    print("\n".join(install()))
+    if needs_root():
+        return _by_sudo("policy", words)
+    set_policy(words)
+    return 0
+
+
+def _install(words: List[str]) -> int:
+    from .install import install, needs_root
+
+    if needs_root():
+        return _by_sudo("install", words)
+    print("\n".join(install(words)))
     return 0
 
 
 def _uninstall(words: List[str]) -> int:
-    from .install import uninstall
+    from .install import needs_root, uninstall
 
+    if needs_root():
+        return _by_sudo("uninstall", words)
     print("\n".join(uninstall()))
     return 0
+
+
+def _by_sudo(command: str, words: List[str]) -> int:
+    """The same as root. Without a password to ask for: `sudo` says so itself when it may not."""
+    os.chdir(os.path.dirname(HERE))
+    os.execvp("sudo", ["sudo", "-n", "/usr/bin/python3", "-s", "-m", "watch", command, *words])
 
 
 COMMANDS: Dict[str, Callable[[List[str]], int]] = {
@@ -173,6 +194,7 @@ COMMANDS: Dict[str, Callable[[List[str]], int]] = {
     "healthy": _healthy,
     "guard": _script("guard.sh"),
     "fuse": _script("fuse.sh"),
+    "policy": _policy,
     "install": _install,
     "uninstall": _uninstall,
 }

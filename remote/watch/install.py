@@ -1,5 +1,7 @@
 """Arm the watcher and the guard on this machine, or say what cannot be armed and why."""
 
+import contextlib
+import json
 import os
 import stat
 from typing import List
@@ -13,16 +15,18 @@ UNITS = ("gpu-box-watch.service", "gpu-box-guard.service", "gpu-box-guard.timer"
 WRAPPER = '#!/bin/sh\ncd "%s" && exec /usr/bin/python3 -s -m watch "$@"\n'
 
 
-def install() -> List[str]:
-    """Lines for a person. Safe to run again; a newer folder replaces the installed one."""
+def install(settings: List[str]) -> List[str]:
+    """Lines for a person. Safe to run again; a newer folder replaces the installed one.
+
+    settings: "idle_after=30m" and the like, for policy.json; those not given stay as they are there.
+    """
+    set_policy(settings)
     if "GPU_BOX_MACHINE" in os.environ or not os.path.isdir("/run/systemd/system"):
         return [
             _alone(),
             "fuse: not armed, there is no systemd here",
             "guard: not armed, there is no systemd here",
         ]
-    if os.geteuid() != 0:
-        return ["watcher, guard: not armed, this needs root: sudo python3 -m watch install"]
     where = place.of_machine()
     os.makedirs(where.state, exist_ok=True)
     os.makedirs(place.UNITS, exist_ok=True)
@@ -35,10 +39,30 @@ def install() -> List[str]:
     return ["watcher: armed", "guard: armed", "fuse: %s" % _fuse()]
 
 
+def set_policy(settings: List[str]) -> None:
+    """Change policy.json; a watcher that runs takes it up with its next sample. ValueError for nonsense."""
+    where = place.find()
+    os.makedirs(where.state, exist_ok=True)
+    values = {}
+    if os.path.exists(where.policy):
+        with contextlib.suppress(ValueError), open(where.policy, encoding="utf-8") as file:
+            values = json.load(file)
+    values.update(word.partition("=")[::2] for word in settings)
+    wrong = policy.parse(values)[1]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    place.write(where.policy, json.dumps(values, indent=1, sort_keys=True) + "\n")
+
+
+def needs_root() -> bool:
+    """Whether the machine's own watcher, which is root's, is meant and we are not root."""
+    if os.environ.get("GPU_BOX_MACHINE") or os.environ.get("GPU_BOX_WATCH"):
+        return False
+    return os.geteuid() != 0 and os.path.isdir("/run/systemd/system")
+
+
 def uninstall() -> List[str]:
     """Disarm both. The fuse stays: it is cut by a watcher that reports healthy, and by nothing else."""
-    if os.geteuid() != 0:
-        return ["this needs root: sudo python3 -m watch uninstall"]
     for unit in UNITS:
         path = os.path.join(place.UNITS, unit)
         if os.path.exists(path):

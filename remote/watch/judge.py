@@ -82,10 +82,10 @@ def step(state: State, sample: Union[Sample, Event], policy: Policy) -> State:
     for name, signal in signals.items():
         at = sample.wall - signal.age
         if signal.age < float("inf") and at > seen.get(name, ("", 0.0))[1] + 1:
-            seen[name] = (signal.text, at)
+            seen[name] = (signal.what, at)
     state = state._replace(since=since, idle=idle, seen=tuple(seen.items()))
     if newest.age < since or newest.age == 0:
-        used = (newest.text, sample.wall - newest.age)
+        used = (newest.what, sample.wall - newest.age)
         state = state._replace(since=newest.age, idle=min(idle, newest.age), last=used, used_in_boot=True)
     return state
 

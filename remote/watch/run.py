@@ -94,7 +94,7 @@ class Watcher:
         ahead = [lead for lead in rules.warn if now.cause != "idle" or lead < rules.idle_after]
         due = [lead for lead in ahead if now.stops_in <= lead]
         if not due:
-            self._warned = None
+            self._warned = self._warned if now.state == "held" else None
         elif self._warned is None or min(due) < self._warned:
             self._warned = min(due)
             stop.warn(now)

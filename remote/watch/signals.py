@@ -10,8 +10,13 @@ NEVER = float("inf")
 
 class Signal(NamedTuple):
     age: float  # s since the last use that it shows; 0: right now; NEVER: shows none
-    text: str  # for a person: "gpu 0 at 97 %"
+    what: str  # for a person: "gpu 0"
+    detail: str = ""  # "at 97 %"
     held: bool = False  # unreadable, or work that uses nothing: holds the idle clock, for a bounded time
+
+    @property
+    def text(self) -> str:
+        return ("%s %s" % (self.what, self.detail)).strip()
 
 
 class Means(NamedTuple):
@@ -31,7 +36,7 @@ def read_signals(sample: Sample, means: Means, policy: Policy) -> Dict[str, Sign
 def _read(name: str, sample: Sample, means: Means, policy: Policy) -> Signal:
     reading = getattr(sample, name)
     if isinstance(reading, Unknown):
-        return Signal(NEVER, "%s cannot be read: %s" % (name, reading.unknown), True)
+        return Signal(NEVER, name, "cannot be read: %s" % reading.unknown, True)
     if reading is None:
         return Signal(NEVER, "none here")
     return READERS[name](reading, means, policy)
@@ -43,29 +48,28 @@ def _gpu(gpus: Tuple[Gpu, ...], means: Means, policy: Policy) -> Signal:
     for gpu in gpus:
         mean = means.gpu.get(gpu.gpu, 0.0)
         if mean >= policy.gpu_percent:
-            return Signal(0.0, "gpu %d at %.0f %%" % (gpu.gpu, mean))
+            return Signal(0.0, "gpu %d" % gpu.gpu, "at %.0f %%" % mean)
         texts.append(
             "gpu %d at %.0f %%%s" % (gpu.gpu, gpu.percent or 0.0, "" if gpu.compute else ", no work")
         )
     if silent:
-        return Signal(NEVER, "gpu %d does not tell its utilisation" % silent[0], True)
+        return Signal(NEVER, "gpu %d" % silent[0], "does not tell its utilisation", True)
     return Signal(NEVER, "; ".join(texts) or "no GPU")
 
 
 def _cpu(rate: Rate, means: Means, policy: Policy) -> Signal:
-    who = " (%s)" % rate.who if rate.who else ""
     age = 0.0 if means.cores >= policy.cpu_cores else NEVER
-    return Signal(age, "cpu %.2f cores%s" % (means.cores, who))
+    return Signal(age, _by("cpu", rate), "%.2f cores" % means.cores)
 
 
 def _disk(rate: Rate, means: Means, policy: Policy) -> Signal:
     age = 0.0 if means.disk >= policy.disk_bps else NEVER
-    return Signal(age, "disk %s%s" % (_speed(means.disk), " (%s)" % rate.who if rate.who else ""))
+    return Signal(age, _by("disk", rate), _speed(means.disk))
 
 
 def _network(rate: Rate, means: Means, policy: Policy) -> Signal:
     age = 0.0 if means.network >= policy.network_bps else NEVER
-    return Signal(age, "network %s" % _speed(means.network))
+    return Signal(age, "network", _speed(means.network))
 
 
 def _ssh(ttys: Tuple[Used, ...], means: Means, policy: Policy) -> Signal:
@@ -80,31 +84,31 @@ def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
     stuck = ""
     for kernel in jupyter.kernels:
         if kernel.state == "busy" and _works(kernel, policy):
-            return Signal(0.0, "kernel %s computes (%.2f cores)" % (kernel.name, kernel.cores))
+            return Signal(0.0, "kernel %s" % kernel.name, "computes (%.2f cores)" % kernel.cores)
         if kernel.state == "busy":
-            stuck = "kernel %s is busy but uses nothing" % kernel.name
+            stuck = "(kernel %s is busy but uses nothing)" % kernel.name
         if kernel.quiet is not None and kernel.quiet < best.age:
             best = Signal(kernel.quiet, "kernel %s" % kernel.name)
     # A busy kernel's output changes its document, and the browser saves it: nobody edited that one.
     busy = {kernel.name for kernel in jupyter.kernels if kernel.state == "busy"}
     document = _latest(tuple(item for item in jupyter.documents if item.name not in busy))
     if document is not None and (document.quiet or 0.0) < best.age:
-        best = Signal(document.quiet or 0.0, "document %s edited" % document.name)
-    return best._replace(text=stuck, held=True) if stuck else best
+        best = Signal(document.quiet or 0.0, "document %s" % document.name, "edited")
+    return best._replace(detail=stuck, held=True) if stuck else best
 
 
 def _job(jobs: Tuple[Job, ...], means: Means, policy: Policy) -> Signal:
     stuck = ""
     for job in jobs:
         if _works(job, policy) or (job.quiet is not None and job.quiet <= policy.window):
-            return Signal(0.0, "job %s (%.2f cores)" % (job.name, job.cores))
+            return Signal(0.0, "job %s" % job.name, "(%.2f cores)" % job.cores)
         stuck = stuck or "job %s runs but makes no progress" % job.name
-    return Signal(NEVER, stuck or "no job runs", bool(stuck))
+    return Signal(NEVER, stuck or "no job runs", held=bool(stuck))
 
 
 def _keep(left: float, means: Means, policy: Policy) -> Signal:
     if left > 0:
-        return Signal(0.0, "kept up for another %.0f min" % (left / 60))
+        return Signal(0.0, "kept up", "for another %.0f min" % (left / 60))
     return Signal(NEVER, "not kept")
 
 
@@ -128,6 +132,10 @@ def _works(work: Any, policy: Policy) -> bool:
 def _latest(used: Tuple[Used, ...]) -> Optional[Used]:
     seen: List[Used] = [item for item in used if item.quiet is not None]
     return min(seen, key=lambda item: item.quiet or 0.0) if seen else None
+
+
+def _by(name: str, rate: Rate) -> str:
+    return "%s (%s)" % (name, rate.who) if rate.who else name
 
 
 def _speed(bps: float) -> str:
