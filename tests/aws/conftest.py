@@ -115,14 +115,15 @@ class Laptop:
 def laptop(aws: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Laptop]]:
     """A factory: `laptop()` and `laptop()` again are two laptops with the same config and key."""
     name = f"box-{secrets.token_hex(4)}"
+    known_address = Network(allow_ssh_from=(ip_network("127.0.0.1/32"),))
     made: list[Laptop] = []
 
     def make(**settings: object) -> Laptop:
-        known = {"name": name, "network": Network(allow_ssh_from=(ip_network("127.0.0.1/32"),))}
+        known = {"name": name, "network": known_address}
         one = Laptop(Config(**{**known, **settings}), tmp_path / "key")  # type: ignore[arg-type]
         made.append(one)
         return one
 
     yield make
     if made:
-        Laptop(Config(name=name, network=made[0].config.network), tmp_path / "key").down()
+        Laptop(Config(name=name, network=known_address), tmp_path / "key").down()

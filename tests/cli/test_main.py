@@ -37,7 +37,7 @@ def test_global_options_may_stand_anywhere_but_in_another_program_s_words(typed:
     [
         (["upp"], "No such command 'upp'"),
         (["up", "--jsno"], "No such option"),
-        (["tunnel", "99999"], "99999"),
+        (["tunnel", "99999"], "65535"),
         (["--config", "absent.yaml", "plan"], "absent.yaml"),
     ],
 )
