@@ -7,7 +7,7 @@ why                      the verdicts of late, each change with its figures
 keep 3h | keep --off     hold idle-stop off for a while; the time and money limits stay
 replay FILE... [--policy k=v ...] [--all]   the verdict over time of recorded samples
 healthy                  exit 0 when a watcher watches
-guard, fuse [SPAN]       one look of the guard; arm the fuse
+guard [LOOKS]            one look of the guard
 policy k=v ...           change the thresholds and limits of the watcher that runs
 install [k=v ...]        arm the watcher and the guard (by sudo, where it must)
 uninstall                disarm both
@@ -144,11 +144,8 @@ def _healthy(words: List[str]) -> int:
     return 0 if well else 1
 
 
-def _script(name: str) -> Callable[[List[str]], int]:
-    def call(words: List[str]) -> int:
-        os.execv("/bin/sh", ["sh", os.path.join(HERE, name), *words])
-
-    return call
+def _guard(words: List[str]) -> int:
+    os.execv("/bin/sh", ["sh", os.path.join(HERE, "guard.sh"), *words])
 
 
 def _policy(words: List[str]) -> int:
@@ -192,8 +189,7 @@ COMMANDS: Dict[str, Callable[[List[str]], int]] = {
     "keep": _keep,
     "replay": _replay,
     "healthy": _healthy,
-    "guard": _script("guard.sh"),
-    "fuse": _script("fuse.sh"),
+    "guard": _guard,
     "policy": _policy,
     "install": _install,
     "uninstall": _uninstall,

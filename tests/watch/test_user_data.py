@@ -1,0 +1,131 @@
+"""The user data that a machine boots with: valid, small enough, and lighting the fuse first."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gpu_box.aws.userdata import render_user_data
+from gpu_box.config import Config
+
+EC2_LIMIT = 16_384  # bytes, before base64; AWS, "Run commands when you launch an EC2 instance"
+PRIVATE = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "b3BlbnNzaA==\n" * 6 + "-----END OPENSSH PRIVATE KEY-----\n"
+)
+PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample gpu-box"
+
+
+@pytest.fixture
+def document() -> str:
+    return render_user_data(Config(), host_private_key=PRIVATE, host_public_key=PUBLIC)
+
+
+def test_every_placeholder_is_filled_and_the_key_is_whole(document):
+    config = yaml.safe_load(document)
+    assert document.startswith("#cloud-config\n")
+    assert "@" not in document.replace(PUBLIC, "")
+    assert config["ssh_keys"] == {"ed25519_private": PRIVATE, "ed25519_public": PUBLIC}
+
+
+def test_it_fits_into_what_ec2_takes_with_room_to_spare(document):
+    assert len(document.encode()) < EC2_LIMIT / 2
+
+
+def test_rendering_it_twice_gives_the_same_bytes(document):
+    assert render_user_data(Config(), host_private_key=PRIVATE, host_public_key=PUBLIC) == document
+
+
+@pytest.mark.skipif(not shutil.which("cloud-init"), reason="cloud-init is not installed here")
+def test_cloud_init_finds_nothing_wrong_with_it(document, tmp_path):
+    path = tmp_path / "user-data"
+    path.write_text(document)
+    # Debian's cloud-init 22.4 has the command under `schema`, the older ones under `devel schema`.
+    checked = subprocess.run(["cloud-init", "schema", "-c", path], capture_output=True, text=True)
+    assert "Valid" in checked.stdout + checked.stderr, checked.stdout + checked.stderr
+
+
+@pytest.fixture
+def machine(document, tmp_path):
+    """bootcmd run by sh, with /etc and /usr moved into a folder and systemctl replaced by a recorder."""
+    (script,) = yaml.safe_load(document)["bootcmd"]
+    for folder in (
+        "/etc/systemd/system",
+        "/usr/local/lib/gpu-box",
+        "/run/gpu-box",
+        "/var/lib",
+        "/dev/console",
+    ):
+        script = script.replace(folder, f"{tmp_path}{folder}")
+    (tmp_path / "dev").mkdir()
+    return Boot(tmp_path, script)
+
+
+class Boot:
+    def __init__(self, root: Path, script: str) -> None:
+        self.root, self.script = root, script
+        self.calls = root / "calls"
+
+    def run(self, script: str | None = None, *, systemctl: str = "exit 0") -> list[str]:
+        programs = self.root / "bin"
+        programs.mkdir(exist_ok=True)
+        for name, body in {"systemctl": systemctl, "sleep": "", "shutdown": ""}.items():
+            (programs / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{self.calls}\n{body}\n')
+            (programs / name).chmod(0o755)
+        self.calls.write_text("")
+        subprocess.run(
+            ["sh", "-euc", script or self.script],
+            env={"PATH": f"{programs}:/usr/bin:/bin"},
+            check=True,
+            timeout=30,
+        )
+        return self.calls.read_text().splitlines()
+
+
+def test_the_fuse_is_lit_at_once_and_at_every_later_boot(machine):
+    assert machine.run() == ["systemctl daemon-reload", "systemctl start --no-block gpu-box-fuse.timer"]
+    units = machine.root / "etc/systemd/system"
+    assert "OnBootSec=1800s" in (units / "gpu-box-fuse.timer").read_text()
+    wanted = units / "sysinit.target.wants/gpu-box-fuse.timer"
+    assert wanted.resolve() == units / "gpu-box-fuse.timer"
+    machine.run()  # the next boot's bootcmd finds everything there
+
+
+def test_the_fuse_leaves_a_healthy_machine_alone(machine):
+    machine.run()
+    service = (machine.root / "etc/systemd/system/gpu-box-fuse.service").read_text()
+    assert "ConditionPathExists=!" in service and "/run/gpu-box/healthy" in service
+
+
+def test_the_fuse_powers_off_and_leaves_its_reason(machine):
+    import json
+
+    machine.run()
+    calls = machine.run(f"sh {machine.root}/usr/local/lib/gpu-box/fuse")
+    assert calls[0] == "systemctl poweroff"
+    assert calls[-1] == "systemctl --force --force poweroff"
+    stopped = (machine.root / "var/lib/gpu-box/watch/stopped.json").read_text()
+    assert json.loads(stopped)["layer"] == "fuse" and len(stopped) == 4096
+
+
+def test_without_a_systemd_that_listens_a_process_waits(machine):
+    import time
+
+    machine.run(systemctl="exit 1")
+    for _ in range(50):
+        if "sleep 1800" in machine.calls.read_text():
+            break
+        time.sleep(0.05)
+    assert "sleep 1800" in machine.calls.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed here")
+def test_the_shell_in_it_is_clean(document, tmp_path):
+    (script,) = yaml.safe_load(document)["bootcmd"]
+    begin, end = script.index("#!/bin/sh"), script.index("SCRIPT\ncat")
+    (tmp_path / "bootcmd.sh").write_text("#!/bin/sh\n" + script)
+    (tmp_path / "fuse.sh").write_text(script[begin:end])
+    subprocess.run(["shellcheck", tmp_path / "bootcmd.sh", tmp_path / "fuse.sh"], check=True, timeout=60)
