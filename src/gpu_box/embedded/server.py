@@ -82,6 +82,9 @@ def _serve(files: Files, listener: socket.socket) -> None:
         def log_request(self, *args: Any) -> None:
             pass
 
+        def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+            self.close_connection = True  # else it would wait for another request on it
+
     semantics.install()
     state, world = State(files.state), World()
     try:

@@ -56,13 +56,21 @@ def _instances(region: str) -> Iterator[dict[str, Any]]:
         assert price is not None
         attributes = {
             "servicecode": "AmazonEC2", "regionCode": region, "locationType": "AWS Region",
-            "instanceType": name, "vcpu": str(catalogue.vcpus(name)),
-            "memory": f"{catalogue.memory_gib(name):g} GiB",
+            "instanceType": name, **_size(name),
             "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
             "capacitystatus": "Used", "licenseModel": "No License required",
             "operation": "RunInstances", "marketoption": "OnDemand", "usagetype": f"BoxUsage:{name}",
         }  # fmt: skip
         yield _product(f"I{name}", "Compute Instance", attributes, price * _factor(region), "Hrs")
+
+
+def _size(instance_type: str) -> dict[str, str]:
+    if not catalogue.exists(instance_type):  # retired: AWS goes on listing its price
+        return {}
+    return {
+        "vcpu": str(catalogue.vcpus(instance_type)),
+        "memory": f"{catalogue.memory_gib(instance_type):g} GiB",
+    }
 
 
 def _volumes(region: str) -> Iterator[dict[str, Any]]:

@@ -66,6 +66,15 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         self.error_on_dryrun()
         return ActionResult({"SpotPriceHistory": prices.spot_history(self.region, self.params)})
 
+    def describe_snapshots(self) -> Any:
+        """moto's own takes no notice of OwnerIds."""
+        owners = self._get_param("OwnerIds", [])
+        wanted = {self.current_account if owner == "self" else owner for owner in owners}
+        answer: dict[str, Any] = super().describe_snapshots().result
+        return ActionResult(
+            {"Snapshots": [s for s in answer["Snapshots"] if not wanted or s.owner_id in wanted]}
+        )
+
     def get_console_output(self) -> Any:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         return ActionResult(
