@@ -1,0 +1,44 @@
+"""What is told of files: one JSON line about the folder, then a record for each file.
+
+KIND SIZE MTIME MODE PATH\\0TARGET\\0      KIND: f file, l link (TARGET: where to), d anything else in the way
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterable
+
+
+def describe(folder: bytes, **more: object) -> dict[str, object]:
+    return dict(
+        more,
+        folder=os.fsdecode(folder).encode("utf-8", "surrogateescape").decode("latin-1"),
+        rsync=shutil.which("rsync") is not None,
+        free=shutil.disk_usage(folder).free,
+    )
+
+
+def send(about: dict[str, object], folder: bytes, paths: Iterable[bytes]) -> None:
+    out = sys.stdout.buffer
+    out.write(json.dumps(about).encode() + b"\n")
+    for path in paths:
+        record = _record(folder, path)
+        if record:
+            out.write(record)
+    out.flush()
+
+
+def _record(folder: bytes, path: bytes) -> bytes:
+    full = os.path.join(folder, path)
+    try:
+        found = os.lstat(full)
+        target = os.readlink(full) if stat.S_ISLNK(found.st_mode) else b""
+    except OSError:
+        return b""
+    kind = b"l" if target else b"f" if stat.S_ISREG(found.st_mode) else b"d"
+    numbers = b"%d %d %o" % (found.st_size, int(found.st_mtime), stat.S_IMODE(found.st_mode))
+    return kind + b" " + numbers + b" " + path + b"\0" + target + b"\0"

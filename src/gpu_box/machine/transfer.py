@@ -1,0 +1,35 @@
+"""What is to travel, between whoever decides it (`sync`) and whoever does it (`rsync`, `sftp`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu_box.errors import MachineError
+from gpu_box.machine.selection import Entry
+from gpu_box.model import Host, Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """here, there: the two folders, absolute; entries: relative to both. up: from here to there."""
+
+    here: Path
+    there: str
+    entries: tuple[Entry, ...]
+    up: bool
+    report: Reporter
+    step: str
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(entry.size for entry in self.entries)
+
+
+def disk_full(host: Host, *, free_bytes: int, needed_bytes: int) -> MachineError:
+    wants = f", {needed_bytes / 1e6:.0f} MB are to come" if needed_bytes else ""
+    return MachineError(
+        f"the disk of {host.name} is full: {free_bytes / 1e6:.0f} MB free{wants}",
+        remedy="Make room on it (`gpu-box ssh`), exclude files (sync.exclude), or raise disk.size_gib; "
+        "then run the command again: it continues.",
+    )

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpu_box.errors import InputError, MachineError, MachineUnreachable
+from gpu_box.machine import mirror, rsync, sync
+from gpu_box.machine.connection import Connection, connect
+
+from .conftest import Recorder, host_of
+from .openssh import OpenSshMachine
+
+REMOTE = Path(__file__).parents[2] / "remote"
+TRANSPORTS = ["sftp", pytest.param("rsync", marks=pytest.mark.skipif(not rsync.usable(), reason="no rsync"))]
+transports = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+@pytest.fixture
+def box(machine: OpenSshMachine, connection: Connection) -> Connection:
+    mirror.upload(connection, REMOTE)
+    return connection
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    write(folder, {"train.py": "print(1)", "src/deep/model.py": "model", "odd name 'é' $x.txt": "odd"})
+    (folder / "train.py").chmod(0o755)
+    return folder
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+@transports
+def test_a_project_arrives_as_it_is(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
+) -> None:
+    (project / "link").symlink_to("src/deep/model.py")
+    (project / "out").symlink_to("/etc/hostname")
+    result = sync.push(box, project, "~/work", report=report, transport=transport)
+    work = machine.home / "work"
+    (project / "out").unlink()  # leads out of the project: stayed here
+    assert tree(work) == tree(project)
+    assert os.readlink(work / "link") == "src/deep/model.py"
+    assert (work / "train.py").stat().st_mode & 0o777 == 0o755
+    assert int((work / "train.py").stat().st_mtime) == int((project / "train.py").stat().st_mtime)
+    assert (result.files, result.transport) == (4, transport)
+    assert report.of("done") == ["sync"]
+
+
+@transports
+def test_only_what_changed_travels(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
+) -> None:
+    sync.push(box, project, "~/work", report=report, transport=transport)
+    again = sync.push(box, project, "~/work", report=report, transport=transport)
+    assert (again.files, again.bytes, again.transport) == (0, 0, "nothing")
+    write(project, {"train.py": "print(2, 3)"})
+    changed = sync.push(box, project, "~/work", report=report, transport=transport)
+    assert (changed.files, changed.bytes) == (1, len("print(2, 3)"))
+    assert (machine.home / "work/train.py").read_text() == "print(2, 3)"
+
+
+@transports
+def test_what_git_ignores_stays_here(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
+) -> None:
+    write(
+        project,
+        {
+            ".gitignore": "*.log\n!keep.log\n/build/\n",
+            "a.log": "", "keep.log": "", "build/x": "", "src/build/y": "",
+            "src/.gitignore": "*.tmp\n!/important.log\n", "src/b.tmp": "", "src/important.log": "",
+            "c.tmp": "",
+            ".git/config": "", "x/__pycache__/m.pyc": "", ".kaggle/kaggle.json": "", ".venv/bin/python": "",
+            "data/huge.bin": "", "results/old.csv": "", "src/results/kept.csv": "",
+        },
+    )  # fmt: skip
+    sync.push(box, project, "~/work", exclude=["data/"], report=report, transport=transport)
+    there = set(tree(machine.home / "work"))
+    assert there == {
+        ".gitignore", "keep.log", "src/build/y", "src/.gitignore", "src/important.log", "c.tmp",
+        "src/results/kept.csv", "train.py", "src/deep/model.py", "odd name 'é' $x.txt",
+    }  # fmt: skip
+
+
+def test_the_selection_is_gits_own(tmp_path: Path) -> None:
+    """The same files as `git ls-files --others --exclude-standard`, for patterns made up at random."""
+    from gpu_box.machine.selection import select
+
+    rng = random.Random(7)
+    names = ["a", "b.txt", "c.log", "d"]
+    for round_ in range(12):
+        folder = tmp_path / str(round_)
+        folder.mkdir()
+        subprocess.run(["git", "init", "-q", folder], check=True)
+        for _ in range(30):
+            parts = [rng.choice(["a", "d", "x"]) for _ in range(rng.randrange(3))]
+            with contextlib.suppress(OSError):
+                write(folder, {"/".join([*parts, rng.choice(names)]): "x"})
+        for place in ["", "a", "d/x"]:
+            if (folder / place).is_dir():
+                globs = rng.choices(["*.log", "/a", "d/", "**/b.txt", "x/*"], k=3)
+                globs = rng.choices(["*.log", "/a", "d/", "**/b.txt", "x/*"], k=3)
+                patterns = [rng.choice(["!", ""]) + glob for glob in globs]
+                (folder / place / ".gitignore").write_text("\n".join(patterns) + "\n")
+        listed = subprocess.run(
+            ["git", "-C", folder, "ls-files", "-z", "--others", "--exclude-standard"],
+            capture_output=True,
+            check=True,
+        )
+        expected = sorted(os.fsdecode(name) for name in listed.stdout.split(b"\0") if name)
+        assert [entry.path for entry in select(folder, [])] == expected
+
+
+@transports
+def test_newer_work_on_the_box_is_kept(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
+) -> None:
+    sync.push(box, project, "~/work", report=report, transport=transport)
+    there = machine.home / "work/train.py"
+    there.write_text("edited on the box")
+    os.utime(there, (time.time() + 60, time.time() + 60))
+    result = sync.push(box, project, "~/work", report=report, transport=transport)
+    assert result.kept == ("train.py",)
+    assert there.read_text() == "edited on the box"
+    assert ("note", "", "kept, as newer on the box: train.py") in report.events
+
+
+@transports
+def test_delete_removes_what_was_synced_and_nothing_else(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
+) -> None:
+    sync.push(box, project, "~/work", report=report, transport=transport)
+    write(machine.home / "work", {"results/metrics.json": "made there", "src/deep/notes": "mine"})
+    (project / "src/deep/model.py").unlink()
+    (project / "train.py").unlink()
+    assert sync.push(box, project, "~/work", report=report, transport=transport).deleted == 0
+    assert (machine.home / "work/train.py").exists()
+    result = sync.push(box, project, "~/work", report=report, transport=transport, delete=True)
+    assert result.deleted == 2
+    assert set(tree(machine.home / "work")) == {
+        "odd name 'é' $x.txt", "results/metrics.json", "src/deep/notes",
+    }  # fmt: skip
+
+
+@transports
+def test_results_come_down_also_those_that_git_ignores(
+    box: Connection, machine: OpenSshMachine, tmp_path: Path, report: Recorder, transport: str
+) -> None:
+    results = machine.home / "work/results"
+    write(results, {".gitignore": "*", "curve.png": "png", "run 1/metrics.json": "{}", "skip/x": ""})
+    (results / "evil").symlink_to("../../../etc/passwd")
+    here = tmp_path / "results"
+    result = sync.pull(box, "~/work/results", here, exclude=["skip/"], report=report, transport=transport)
+    assert tree(here) == {".gitignore": "*", "curve.png": "png", "run 1/metrics.json": "{}"}
+    assert result.files == 3
+    assert not (here / "evil").is_symlink()
+    assert sync.pull(box, "~/work/results", here, exclude=["skip/"], report=report).files == 0
+    assert sync.pull(box, "~/work/results/curve.png", tmp_path / "one", report=report).files == 1
+    assert tree(tmp_path / "one") == {"curve.png": "png"}
+    assert (machine.home / "work/results/skip/x").exists()
+
+
+def test_what_is_not_there_is_one_clear_line(box: Connection, tmp_path: Path, report: Recorder) -> None:
+    with pytest.raises(InputError, match="there is no ~/work/nothing on the box"):
+        sync.pull(box, "~/work/nothing", tmp_path, report=report)
+    with pytest.raises(InputError, match="no such folder"):
+        sync.push(box, tmp_path / "nothing", "~/work", report=report)
+
+
+@transports
+def test_a_cut_sync_goes_on_where_it_was(
+    machine: OpenSshMachine, box: Connection, tmp_path: Path, report: Recorder, transport: str
+) -> None:
+    project = tmp_path / "big"
+    project.mkdir()
+    (project / "noise.bin").write_bytes(random.Random(1).randbytes(60_000_000))
+    for i in range(200):
+        (project / f"{i}.txt").write_text(str(i))
+    cutter = cut_once_under_way(machine)
+    with pytest.raises(MachineUnreachable, match="it continues"):
+        sync.push(box, project, "~/work", report=report, transport=transport)
+    cutter.join()
+    work = machine.home / "work"
+    assert not (work / "noise.bin").exists()  # a part never has the file's name
+    with connect(host_of(machine)) as again:
+        sync.push(again, project, "~/work", report=report, transport=transport)
+    assert (work / "noise.bin").read_bytes() == (project / "noise.bin").read_bytes()
+    assert len(list(work.glob("*.txt"))) == 200
+    assert not list(work.glob(".*part"))
+
+
+def cut_once_under_way(machine: OpenSshMachine) -> threading.Thread:
+    """Cuts the link when a good part of the large file is on the box, and before it is whole."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for path in (machine.home / "work").glob(".noise*"):
+                with contextlib.suppress(OSError):
+                    if path.stat().st_size > 2_000_000:
+                        machine.cut_connections()
+                        return
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_cannot_hold_it_is_said_before_anything_is_sent(
+    machine: OpenSshMachine, box: Connection, tmp_path: Path, report: Recorder
+) -> None:
+    project = tmp_path / "big"
+    project.mkdir()
+    (project / "a.bin").write_bytes(bytes(30_000_000))
+    work = machine.home / "work"
+    with small_disk(work, "size=20m"):
+        with pytest.raises(
+            MachineError, match=r"disk of box is full: \d+ MB free, 30 MB are to come.*continues"
+        ):
+            sync.push(box, project, "~/work", report=report)
+        assert list(work.iterdir()) == []
+
+
+@transports
+def test_a_disk_that_fills_up_meanwhile_is_one_clear_line(
+    machine: OpenSshMachine, box: Connection, tmp_path: Path, report: Recorder, transport: str
+) -> None:
+    project = tmp_path / "many"
+    write(project, {f"{i}.txt": "x" for i in range(100)})
+    with (
+        small_disk(machine.home / "work", "size=40m,nr_inodes=20"),
+        pytest.raises(MachineError, match=r"disk of box is full.*Make room"),
+    ):
+        sync.push(box, project, "~/work", report=report, transport=transport)
+    assert report.of("failed") == ["sync"]
+
+
+def test_watching_sends_each_change(
+    machine: OpenSshMachine, box: Connection, project: Path, report: Recorder
+) -> None:
+    until = threading.Event()
+    watcher = threading.Thread(
+        target=sync.watch, args=(box.host, project, "~/work"), kwargs={"report": report, "until": until}
+    )
+    watcher.start()
+    try:
+        assert appears(machine.home / "work/train.py", "print(1)")
+        write(project, {"new.py": "new"})
+        assert appears(machine.home / "work/new.py", "new")
+        machine.cut_connections()
+        write(project, {"new.py": "newer still"})
+        assert appears(machine.home / "work/new.py", "newer still")
+    finally:
+        until.set()
+        watcher.join(15)
+
+
+def appears(path: Path, content: str) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_text() == content:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_without_rsync_on_the_box_sftp_serves(
+    make_machine, project: Path, tmp_path: Path, report: Recorder
+) -> None:  # type: ignore[no-untyped-def]
+    from .test_setup import only
+
+    tools = only(tmp_path / "bin", "sh", "bash", "tar", "mkdir", "mv", "rm", "ln", "readlink")
+    python = Path(
+        subprocess.run(
+            ["python3", "-c", "import sys; print(sys.executable)"], capture_output=True, text=True
+        ).stdout.strip()
+    )
+    (tools / "python3").symlink_to(python)
+    bare = make_machine(path=str(tools))
+    with connect(host_of(bare)) as connection:
+        mirror.upload(connection, REMOTE)
+        assert sync.push(connection, project, "~/work", report=report).transport == "sftp"
+    assert tree(bare.home / "work") == tree(project)
+
+
+def test_a_box_that_is_not_set_up_says_so(connection: Connection, project: Path, report: Recorder) -> None:
+    with pytest.raises(MachineError, match="not set up yet"):
+        sync.push(connection, project, "~/work", report=report)
