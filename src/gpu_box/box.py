@@ -67,7 +67,7 @@ def up(config: Config, report: Reporter) -> Up:
     """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering."""
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
-    observed, acted = _bring_up(cloud, key.line, report)
+    observed, acted = bring_up(cloud, key.line, report)
     with _enter(cloud, observed, report) as (connection, host):
         desired = setup.desired(config)
         machine = setup.check(connection, desired)
@@ -105,13 +105,13 @@ def plan_up(config: Config) -> Planned:
 
 def stop(config: Config, report: Reporter) -> Observed:
     """The meter off; done only once EC2 says `stopped`. The disk stays."""
-    observed, _ = _converge(Cloud(config), report, plan.stop)
+    observed, _ = converge(Cloud(config), report, plan.stop)
     return observed
 
 
 def down(config: Config, report: Reporter) -> Observed:
     """Everything that this box made in AWS, removed; then read back that nothing is left."""
-    observed, _ = _converge(Cloud(config), report, plan.down)
+    observed, _ = converge(Cloud(config), report, plan.down)
     if not observed.nothing_left:
         raise CloudError(
             "something of this box is still there",
@@ -163,11 +163,11 @@ def host(config: Config) -> Host:
     return _host(config, observed, instance)
 
 
-def _bring_up(cloud: Cloud, public_key: str, report: Reporter) -> tuple[Observed, bool]:
+def bring_up(cloud: Cloud, public_key: str, report: Reporter) -> tuple[Observed, bool]:
     def steps(observed: Observed) -> list[Step]:
         return _next_up_steps(cloud, public_key, observed, really=True)
 
-    return _converge(cloud, report, steps, ask_caller=True)
+    return converge(cloud, report, steps, ask_caller=True)
 
 
 def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really: bool) -> list[Step]:
@@ -199,7 +199,7 @@ def _user_data(config: Config, generation: str) -> str:
     )
 
 
-def _converge(
+def converge(
     cloud: Cloud,
     report: Reporter,
     next_steps: Callable[[Observed], list[Step]],

@@ -5,21 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from gpu_box import plan
-from gpu_box.aws.act import act
+from gpu_box import box, plan
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.launchable import read_launchable
 from gpu_box.aws.observe import observe
-from gpu_box.config import Config, Network
+from gpu_box.config import Config, Network, Ssh
 from gpu_box.embedded import daemon
 from gpu_box.machine import keys
-from gpu_box.model import Launch, Observed
+from gpu_box.model import Observed
 
 
 @pytest.fixture(scope="session")
@@ -58,57 +55,26 @@ class Recorder:
 
 @dataclass
 class Laptop:
-    """One laptop's view of one box, without its SSH half: what `box` does on AWS's side."""
+    """One laptop's view of one box: what `box` does on AWS's side, without entering the machine."""
 
     config: Config
-    key: Path
     report: Recorder = field(default_factory=Recorder)
-    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
         self.cloud = Cloud(self.config)
-        self.public_key = keys.ensure_key_pair(self.key).line
+        self.public_key = keys.ensure_key_pair(self.config.ssh.key).line
 
     def observe(self) -> Observed:
         return observe(self.cloud, ask_caller=True)
 
     def up(self) -> Observed:
-        for _ in range(12):
-            observed = self.observe()
-            launch = launchable = None
-            if plan.wants_launch(observed):
-                launchable = read_launchable(self.cloud)
-                generation = observed.group.generation if observed.group else self.nonce
-                host = keys.first_host_key(self.key, self.config.name, generation)
-                launch = Launch(
-                    generation=generation,
-                    public_key=self.public_key,
-                    user_data=f"#cloud-config\n# {host.public_line}\n",
-                )
-            steps = plan.up(
-                self.config,
-                observed,
-                now=datetime.now(UTC),
-                public_key=self.public_key,
-                launch=launch,
-                launchable=launchable,
-            )
-            if not steps:
-                return observed
-            act(self.cloud, steps, self.report)
-        raise AssertionError("does not settle")
+        return box.bring_up(self.cloud, self.public_key, self.report)[0]
 
-    def run(self, next_steps: Callable[[Observed], list]) -> Observed:  # type: ignore[type-arg]
-        for _ in range(12):
-            observed = self.observe()
-            steps = next_steps(observed)
-            if not steps:
-                return observed
-            act(self.cloud, steps, self.report)
-        raise AssertionError("does not settle")
+    def stop(self) -> Observed:
+        return box.converge(self.cloud, self.report, plan.stop)[0]
 
     def down(self) -> Observed:
-        return self.run(plan.down)
+        return box.converge(self.cloud, self.report, plan.down)[0]
 
 
 @pytest.fixture
@@ -119,11 +85,11 @@ def laptop(aws: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Laptop
     made: list[Laptop] = []
 
     def make(**settings: object) -> Laptop:
-        known = {"name": name, "network": known_address}
-        one = Laptop(Config(**{**known, **settings}), tmp_path / "key")  # type: ignore[arg-type]
+        known = {"name": name, "network": known_address, "ssh": Ssh(key=tmp_path / "key")}
+        one = Laptop(Config(**{**known, **settings}))  # type: ignore[arg-type]
         made.append(one)
         return one
 
     yield make
     if made:
-        Laptop(Config(name=name, network=known_address), tmp_path / "key").down()
+        Laptop(Config(name=name, network=known_address, ssh=Ssh(key=tmp_path / "key"))).down()

@@ -9,7 +9,6 @@ from ipaddress import ip_network
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from gpu_box import plan
 from gpu_box.aws.observe import observe_all
 from gpu_box.config import Network
 from gpu_box.errors import CloudUnreachable
@@ -62,7 +61,7 @@ def test_up_on_a_finished_box_only_reads_and_reads_once(laptop: Callable[..., La
 def test_a_stopped_box_is_started_after_its_deadline_is_moved(laptop: Callable[..., Laptop]) -> None:
     mine = laptop()
     first = mine.up()
-    stopped = mine.run(plan.stop)
+    stopped = mine.stop()
     assert stopped.instance is not None
     assert stopped.instance.state is InstanceState.STOPPED
     calls = record_calls(mine)

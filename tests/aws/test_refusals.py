@@ -1,0 +1,174 @@
+"""What AWS refuses, said so that the user knows what to do; and the same command again finishes the work."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gpu_box.config import Disk, Image
+from gpu_box.errors import (
+    CapacityError,
+    CloudError,
+    CloudUnreachable,
+    CredentialsError,
+    InputError,
+    PermissionDenied,
+    QuotaError,
+)
+
+from .conftest import Laptop
+
+Weather = Callable[..., None]
+
+
+@pytest.fixture
+def weather(aws: dict[str, str]) -> Iterator[Weather]:
+    """`weather(capacity={...})`: what the embedded cloud has, and what goes wrong, until the test ends."""
+    url = aws["AWS_ENDPOINT_URL"] + "/embedded/weather"
+
+    def send(method: str, body: dict[str, Any] | None = None) -> None:
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, data=data, method=method, headers=headers)
+        urllib.request.urlopen(request, timeout=10).close()
+
+    yield lambda **wanted: send("POST", wanted)
+    send("DELETE")
+
+
+def test_capacity_is_looked_for_in_the_next_zone_then_in_the_next_type(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    mine = laptop(instance_types=("g5.xlarge", "g4dn.xlarge"), zones=("us-east-1a", "us-east-1b"))
+    weather(capacity={"g5.xlarge": {"*": 0}, "g4dn.xlarge": {"us-east-1a": 0, "*": 4}})
+    instance = mine.up().instance
+    assert instance is not None
+    assert (instance.type, instance.zone) == ("g4dn.xlarge", "us-east-1b")
+    tried = [line.split(":")[0] for line in mine.report.lines if "InsufficientInstanceCapacity" in line]
+    assert tried == ["g5.xlarge in us-east-1a", "g5.xlarge in us-east-1b", "g4dn.xlarge in us-east-1a"]
+
+
+def test_no_capacity_anywhere_names_every_attempt_and_a_later_up_finishes(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    mine = laptop(zones=("us-east-1b", "us-east-1a"))
+    weather(capacity={"*": {"*": 0}})
+    with pytest.raises(CapacityError) as refused:
+        mine.up()
+    assert "g4dn.xlarge in us-east-1b" in str(refused.value)
+    assert "instance_types or zones" in str(refused.value)
+    weather(capacity={})
+    assert len(mine.up().live) == 1
+
+
+def test_a_quota_of_zero_says_that_it_is_the_quota(laptop: Callable[..., Laptop], weather: Weather) -> None:
+    weather(quotas={"L-DB2E81BA": 0})
+    with pytest.raises(QuotaError, match=r"VcpuLimitExceeded.*Service Quotas"):
+        laptop().up()
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "said"),
+    [
+        ({"instance_types": ("g4dn.xlage",)}, "instance_types", "Did you mean g4dn.xlarge"),
+        ({"instance_types": ("p9.huge",)}, "instance_types", "no instance type 'p9.huge'"),
+        ({"zones": ("us-east-1z",)}, "zones", "Zones here: us-east-1a"),
+        ({"image": Image(id="ami-00000000000000000")}, "image", "AMI ids differ by region"),
+        ({"disk": Disk(size_gib=8)}, "disk.size_gib", "disk.size_gib to"),
+        ({"region": "eu-wset-1"}, "region", "Did you mean eu-west-1"),
+        ({"profile": "nobody"}, "profile", "nobody"),
+    ],
+)
+def test_wrong_input_is_named_by_its_key_and_makes_nothing(
+    laptop: Callable[..., Laptop], settings: dict[str, Any], where: str, said: str
+) -> None:
+    mine = laptop(**settings)
+    with pytest.raises(InputError) as refused:
+        mine.up()
+    assert refused.value.where == where
+    assert said in str(refused.value)
+    assert laptop().observe().nothing_left
+
+
+def test_a_type_that_the_zone_does_not_have_says_where_it_is(laptop: Callable[..., Laptop]) -> None:
+    elsewhere = laptop(instance_types=("p4d.24xlarge",))
+    zones = {
+        o["Location"]
+        for o in elsewhere.cloud.ec2.describe_instance_type_offerings(
+            LocationType="availability-zone",
+            Filters=[{"Name": "instance-type", "Values": ["p4d.24xlarge"]}],
+        )["InstanceTypeOfferings"]
+    }
+    lacking = next(f"us-east-1{z}" for z in "abcdef" if f"us-east-1{z}" not in zones)
+    with pytest.raises(InputError, match="is offered in"):
+        laptop(instance_types=("p4d.24xlarge",), zones=(lacking,)).up()
+
+
+def test_no_default_vpc_says_how_to_make_one(laptop: Callable[..., Laptop]) -> None:
+    far = laptop(region="eu-north-1")
+    subnets = far.cloud.ec2.describe_subnets()["Subnets"]
+    for subnet in subnets:
+        far.cloud.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    with pytest.raises(CloudError, match="create-default-vpc"):
+        far.up()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        ("ExpiredToken", CredentialsError, "expired"),
+        ("AuthFailure", CredentialsError, "does not accept"),
+        ("UnauthorizedOperation", PermissionDenied, "operator-policy.json"),
+    ],
+)
+def test_who_may_not_is_told_why(
+    laptop: Callable[..., Laptop], weather: Weather, code: str, kind: type[CloudError], said: str
+) -> None:
+    mine = laptop()
+    weather(faults=[{"operation": "DescribeInstances", "code": code, "times": 0}])
+    with pytest.raises(kind, match=said):
+        mine.up()
+
+
+def test_without_credentials_the_embedded_cloud_is_offered(
+    laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = laptop()
+    with monkeypatch.context() as env:
+        env.delenv("AWS_ACCESS_KEY_ID")
+        env.delenv("AWS_SECRET_ACCESS_KEY")
+        env.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        with pytest.raises(CredentialsError, match="--local"):
+            mine.up()
+
+
+def test_an_endpoint_that_does_not_answer_is_said_to(
+    laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = laptop()
+    with monkeypatch.context() as env:
+        env.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        with pytest.raises(CloudUnreachable, match="goes on where it was"):
+            mine.up()
+
+
+def test_throttling_is_waited_out(laptop: Callable[..., Laptop], weather: Weather) -> None:
+    mine = laptop()
+    weather(faults=[{"operation": "RunInstances", "code": "RequestLimitExceeded", "status": 503, "times": 2}])
+    assert len(mine.up().live) == 1
+
+
+@pytest.mark.parametrize(("service", "operation"), [("iam", "CreateRole"), ("scheduler", "CreateSchedule")])
+def test_who_may_not_arm_the_deadline_is_told_loudly_and_gets_the_box(
+    laptop: Callable[..., Laptop], weather: Weather, service: str, operation: str
+) -> None:
+    mine = laptop()
+    fault = {"service": service, "operation": operation, "code": "AccessDeniedException", "times": 0}
+    weather(faults=[fault])
+    observed = mine.up()
+    assert observed.live
+    assert any("NOT ARMED" in line for line in mine.report.lines)
