@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -101,8 +103,6 @@ def test_the_fuse_leaves_a_healthy_machine_alone(machine):
 
 
 def test_the_fuse_powers_off_and_leaves_its_reason(machine):
-    import json
-
     machine.run()
     calls = machine.run(f"sh {machine.root}/usr/local/lib/gpu-box/fuse")
     assert calls[0] == "systemctl poweroff"
@@ -112,8 +112,6 @@ def test_the_fuse_powers_off_and_leaves_its_reason(machine):
 
 
 def test_without_a_systemd_that_listens_a_process_waits(machine):
-    import time
-
     machine.run(systemctl="exit 1")
     for _ in range(50):
         if "sleep 1800" in machine.calls.read_text():

@@ -1,0 +1,118 @@
+"""GPUs through a stand-in nvidia-smi that answers from a file, hangs, or fails, as the real one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+import pytest
+
+from watch.read import command
+from watch.read.gpu import read_gpus
+from watch.sample import Gpu, Unknown
+
+STAND_IN = f"""#!{sys.executable} -S
+import json, os, sys, time
+state = json.load(open(os.path.join(os.path.dirname(__file__), "gpus.json")))
+time.sleep(state.get("hangs", 0))
+if state.get("fails"):
+    sys.exit(9)
+if sys.argv[1] == "pmon":
+    if state.get("pmon") is None:
+        sys.exit(2)
+    print("# gpu         pid   type     sm    mem    enc    dec    command")
+    print("# Idx           #    C/G      %      %      %      %    name")
+    for line in state["pmon"]:
+        print(line)
+else:
+    for index, percent in enumerate(state["percent"]):
+        print(f"{{index}}, {{percent}}")
+"""
+
+
+@pytest.fixture
+def gpus(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def state(**values) -> None:
+        (tmp_path / "gpus.json").write_text(json.dumps(values))
+
+    return state
+
+
+def _read(seconds: float = 5.0):
+    return read_gpus(seconds=seconds, busy_from=5.0)
+
+
+def test_idle_gpus_cost_one_call_and_show_their_utilisation(gpus):
+    gpus(percent=[0, 2])
+    assert _read() == (Gpu(0, 0.0, False), Gpu(1, 2.0, False))
+
+
+def test_a_busy_gpu_names_the_processes_that_compute_on_it(gpus):
+    gpus(percent=[97, 0], pmon=["    0      4711     C     95     40      -      -    python"])
+    assert _read() == (Gpu(0, 97.0, True, (4711,)), Gpu(1, 0.0, False))
+
+
+def test_a_desktop_that_draws_is_not_computing(gpus):
+    gpus(percent=[30], pmon=["    0      900     G     28     10      -      -    Xorg"])
+    assert _read() == (Gpu(0, 30.0, False),)
+
+
+def test_a_process_that_only_holds_memory_is_not_computing(gpus):
+    gpus(percent=[30], pmon=["0 900 G 28 10 - - Xorg", "0 4711 C 0 0 - - python"])
+    assert _read() == (Gpu(0, 30.0, False),)
+
+
+def test_no_process_on_a_busy_gpu_is_not_computing(gpus):
+    gpus(percent=[30], pmon=["    0        -     -      -      -      -      -    -"])
+    assert _read() == (Gpu(0, 30.0, False),)
+
+
+def test_where_pmon_is_not_supported_a_busy_gpu_counts(gpus):
+    gpus(percent=[88])
+    assert _read() == (Gpu(0, 88.0, True),)
+
+
+def test_a_gpu_that_does_not_tell_is_neither_idle_nor_busy(gpus):
+    gpus(percent=["[N/A]"], pmon=["0 4711 C - - - - python"])
+    assert _read() == (Gpu(0, None, True, (4711,)),)
+
+
+def test_a_hanging_nvidia_smi_is_unknown_in_bounded_time(gpus):
+    gpus(percent=[97], hangs=60)
+    begin = time.monotonic()
+    assert _read(seconds=0.5) == Unknown("nvidia-smi hangs (0 s)") or isinstance(_read(0.5), Unknown)
+    assert time.monotonic() - begin < 2.5
+
+
+def test_it_recovers_when_nvidia_smi_does(gpus):
+    gpus(percent=[97], hangs=60)
+    assert isinstance(_read(seconds=0.3), Unknown)
+    gpus(percent=[0])
+    assert _read() == (Gpu(0, 0.0, False),)
+
+
+def test_a_failing_nvidia_smi_is_unknown(gpus):
+    gpus(percent=[97], fails=True)
+    assert isinstance(_read(), Unknown)
+
+
+def test_a_hung_call_leaves_no_process_behind(gpus):
+    gpus(percent=[97], hangs=60)
+    assert isinstance(_read(seconds=0.3), Unknown)
+    assert command._unkillable == []
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_machine_without_a_driver_has_no_gpu_to_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if os.path.exists("/dev/nvidia0"):
+        pytest.skip("this machine has a GPU")
+    assert _read() is None

@@ -1,0 +1,223 @@
+"""The Jupyter reader against a real Jupyter server with a real kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from watch.judge import decide
+from watch.policy import Policy
+from watch.read.jupyter import Kernels, servers
+from watch.read.people import Kind, User
+from watch.read.processes import Processes
+from watch.sample import Jupyter, Unknown
+
+TOKEN = "a-token-of-the-test"
+MINE = "GPU_BOX_TEST_JUPYTER=1"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Path:
+    """A Python with jupyter_server and a kernel, installed by uv."""
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    if uv is None:
+        pytest.skip("no uv to install a Jupyter server with")
+    folder = tmp_path_factory.mktemp("jupyter") / "venv"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True, timeout=120)
+    python = folder / "bin" / "python"
+    install = [uv, "pip", "install", "-q", "--python", python, "jupyter_server", "ipykernel"]
+    if subprocess.run(install, timeout=300, capture_output=True).returncode:
+        pytest.skip("a Jupyter server cannot be installed here")
+    return python
+
+
+class Server:
+    def __init__(self, home: Path, process: subprocess.Popen, port: int) -> None:
+        self.home, self.process, self.port = home, process, port
+        self.processes = Processes(_classify)
+        self.reader = Kernels(self.processes, slow=0.0, timeout=5.0)
+        self.user = User("me", os.getuid(), str(home))
+
+    def ask(self, path: str, body=None):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def read(self):
+        self.processes.look()
+        time.sleep(0.5)
+        self.processes.look()
+        return self.reader.read([self.user], set(), mono=time.monotonic(), wall=time.time())
+
+
+def _classify(pid: int, uid: int, name: str) -> Kind:
+    with contextlib.suppress(OSError):
+        if MINE.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+            return Kind.WORK
+    return Kind.NOBODY
+
+
+@pytest.fixture
+def server(program, tmp_path):
+    home = tmp_path
+    (home / "work").mkdir()
+    (home / ".gpu-box" / "jupyter").mkdir(parents=True)
+    port = 20_000 + os.getpid() % 10_000
+    environment = {**os.environ, "HOME": str(home), "JUPYTER_TOKEN": TOKEN, "JUPYTER_PLATFORM_DIRS": "0"}
+    environment.update([MINE.split("=")])
+    argv = [
+        program,
+        "-m",
+        "jupyter_server",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--port-retries=0",
+    ]
+    argv.append(f"--ServerApp.root_dir={home / 'work'}")
+    log = open(home / "log", "wb")  # noqa: SIM115 - the server's, for as long as it runs
+    process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log, start_new_session=True)
+    (home / ".gpu-box/jupyter/port").write_text(f"{port}\n")
+    (home / ".gpu-box/jupyter/token").write_text(f"{TOKEN}\n")
+    running = Server(home, process, port)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                running.ask("status")
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail((home / "log").read_text())
+        yield running
+    finally:
+        for pid in _marked(home):
+            os.kill(pid, 9)
+        process.wait(10)
+        log.close()
+
+
+def _marked(home: Path) -> list[int]:
+    """Kernels have sessions of their own; they are known by this test's HOME in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"HOME={home}\0".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+def _execute(program: Path, server: Server, kernel_id: str, code: str) -> None:
+    """Run a cell as a notebook's tab does, over the kernel's web socket, and close the tab."""
+    client = """
+import asyncio, json, sys, uuid
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+async def go(url, token, code):
+    headers = {"Authorization": "token " + token}
+    link = await websocket_connect(HTTPRequest(url, headers=headers, request_timeout=40))
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "", "date": ""}
+    header.update(session=uuid.uuid4().hex, version="5.3")
+    content = {"code": code, "silent": False, "allow_stdin": True, "user_expressions": {}}
+    message = {"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content}
+    await link.write_message(json.dumps(message))
+    await asyncio.sleep(1)
+    link.close()
+
+asyncio.run(go(*sys.argv[1:]))
+"""
+    url = f"ws://127.0.0.1:{server.port}/api/kernels/{kernel_id}/channels"
+    subprocess.run([program, "-c", client, url, TOKEN, code], check=True, timeout=60)
+
+
+def _until(server: Server, wanted, seconds: float = 20.0) -> Jupyter:
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = server.read()
+        if isinstance(seen, Jupyter) and wanted(seen):
+            return seen
+        assert time.monotonic() < deadline, seen
+
+
+def test_a_kernel_is_followed_from_computing_to_idle_to_stuck(program, server):
+    session = {"path": "lesson1.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}
+    kernel_id = server.ask("sessions", session)["kernel"]["id"]
+    assert _until(server, lambda seen: seen.kernels).kernels[0].name == "lesson1.ipynb"
+
+    _execute(program, server, kernel_id, "while True: pass")
+    computing = _until(server, lambda seen: seen.kernels[0].state == "busy" and seen.kernels[0].cores > 0.1)
+    assert computing.kernels[0].name == "lesson1.ipynb"
+
+    server.ask(f"kernels/{kernel_id}/interrupt", {})
+    used = _until(server, lambda seen: seen.kernels[0].state == "idle")
+    assert used.kernels[0].quiet < 5
+
+    _execute(program, server, kernel_id, "import time\nwhile True: time.sleep(0.3); print('waiting')")
+    stuck = _until(server, lambda seen: seen.kernels[0].state == "busy" and (seen.kernels[0].quiet or 0) > 2)
+    assert stuck.kernels[0].cores < 0.05, "it only sleeps and prints"
+
+
+def test_saving_an_open_document_is_seen_and_an_open_tab_is_not(server):
+    document = server.home / "work" / "notes.ipynb"
+    document.write_text("{}")
+    os.utime(document, (time.time() - 900, time.time() - 900))
+    session = {"path": "notes.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}
+    server.ask("sessions", session)
+    seen = _until(server, lambda seen: seen.documents)
+    assert seen.documents[0].quiet > 800
+    document.write_text("{ }")
+    assert server.read().documents[0].quiet < 2
+
+
+def test_a_server_that_died_is_unknown_and_one_of_another_boot_is_none(server):
+    assert isinstance(server.read(), Jupyter | None)
+    server.process.kill()
+    server.process.wait(10)
+    assert isinstance(server.read(), Unknown)
+    long_ago = time.time() - 10 * 86_400 * 365
+    os.utime(server.home / ".gpu-box/jupyter/port", (long_ago, long_ago))
+    assert servers([server.user], boot=time.time() - 60) == []
+
+
+def test_a_server_that_answers_nonsense_is_unknown(tmp_path):
+    (tmp_path / ".gpu-box" / "jupyter").mkdir(parents=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    (tmp_path / ".gpu-box/jupyter/port").write_text(str(listener.getsockname()[1]))
+    (tmp_path / ".gpu-box/jupyter/token").write_text("x")
+
+    def answer() -> None:
+        link, _ = listener.accept()
+        link.recv(4096)
+        link.sendall(b"HTTP/1.0 403 Forbidden\r\n\r\n")
+        link.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    reader = Kernels(Processes(_classify), slow=0.0, timeout=2.0)
+    user = User("me", os.getuid(), str(tmp_path))
+    seen = reader.read([user], set(), mono=time.monotonic(), wall=time.time())
+    thread.join()
+    listener.close()
+    assert isinstance(seen, Unknown) and "403" in seen.unknown
+
+
+def test_no_server_at_all_is_quiet_not_unknown(tmp_path):
+    reader = Kernels(Processes(_classify), slow=0.0, timeout=2.0)
+    seen = reader.read([User("me", 1, str(tmp_path))], set(), mono=1.0, wall=time.time())
+    assert seen is None
+    assert not decide([], Policy()).stop

@@ -1,0 +1,320 @@
+"""Each reader against the real thing here: a loop, a file written, a terminal typed at, a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from watch.read import keeping
+from watch.read.change import Changes
+from watch.read.jobs import Jobs
+from watch.read.network import Network
+from watch.read.people import Kind, User, classifier
+from watch.read.processes import Processes
+from watch.read.terminals import Terminals
+from watch.sample import Used
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def start():
+    """start(*argv) -> Popen; all of them are ended by their own process group."""
+    started = []
+
+    def start(*argv, **options) -> subprocess.Popen:
+        started.append(subprocess.Popen(argv, start_new_session=True, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait(10)
+
+
+def _only(*pids: int):
+    """Count these processes and what they start, as if they alone were people's."""
+    sessions = set(pids)
+
+    def classify(pid: int, uid: int, name: str) -> Kind:
+        try:
+            return Kind.WORK if os.getsid(pid) in sessions else Kind.NOBODY
+        except ProcessLookupError:
+            return Kind.NOBODY
+
+    return classify
+
+
+def _usage(processes: Processes, seconds: float = 0.6):
+    processes.look()
+    time.sleep(seconds)
+    return processes.look()
+
+
+def test_a_cpu_loop_is_one_busy_core(start):
+    loop = start(PYTHON, "-c", "while True: pass")
+    usage = _usage(Processes(_only(loop.pid)))
+    assert 0.2 < usage.cpu.value < 1.3  # less than 1 where this machine is busy
+    assert usage.cpu.who.startswith("python")
+
+
+def test_a_loop_of_short_commands_is_work_too(start):
+    """Each is gone before anyone looks; the kernel gives their time to the shell that reaped them."""
+    shell = start("sh", "-c", f"while :; do {PYTHON} -S -c 'sum(range(10**6))'; done")
+    assert _usage(Processes(_only(shell.pid)), 1.0).cpu.value > 0.2
+
+
+def test_what_a_process_used_before_the_first_look_is_no_use(start):
+    done = start(
+        PYTHON, "-c", "import time; sum(range(10**7)); print(1, flush=True); time.sleep(60)", stdout=-1
+    )
+    done.stdout.readline()
+    assert _usage(Processes(_only(done.pid))).cpu.value < 0.05
+    done.stdout.close()
+
+
+def test_an_ended_process_is_not_counted_twice(start):
+    """Its parent inherits all that it ever used; only what was not yet seen of it counts."""
+    child = f"{PYTHON} -c 'import time; t=time.time()\nwhile time.time()-t < 1.2: pass'"
+    parent = start("sh", "-c", f"{child}; sleep 60")
+    processes = Processes(_only(parent.pid))
+    processes.look()
+    total = 0.0
+    for _ in range(5):
+        time.sleep(0.4)
+        usage = processes.look()
+        total += usage.cpu.value * usage.over
+    assert total < 1.5
+
+
+def test_writing_a_file_is_disk_use(start, tmp_path):
+    path = str(tmp_path / "file")
+    code = f"import time\nf=open({path!r},'wb',0)\nwhile True: f.write(b'x'*10**6); time.sleep(.05)"
+    writer = start(PYTHON, "-c", code)
+    usage = _usage(Processes(_only(writer.pid)), 1.0)
+    if usage.disk.value == 0:
+        pytest.skip("this file system is memory")
+    assert usage.disk.value > 2e6
+    assert usage.cpu.value < 0.5
+
+
+def test_the_tree_of_a_process_uses_what_its_children_use(start):
+    shell = start("sh", "-c", f"{PYTHON} -c 'while True: pass' & wait")
+    processes = Processes(_only(shell.pid))
+    _usage(processes)
+    use = processes.tree(shell.pid)
+    assert use.cores > 0.2 and len(use.pids) == 2
+    assert processes.tree(999_999_999).cores == 0
+
+
+def test_the_watcher_itself_and_system_daemons_are_nobody():
+    classify = classifier(own=os.getpid())
+    assert classify(os.getpid(), os.getuid(), "python3") is Kind.NOBODY
+    assert classify(os.getpid() + 0, 1000, "python3") is Kind.NOBODY
+    if os.geteuid() == 0:
+        assert classify(1, 0, "systemd") is Kind.NOBODY
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start a process as someone else")
+def test_a_user_s_process_is_work_and_their_monitor_is_not(start):
+    one = start("sleep", "60", user=1000)
+    two = start("bash", "-c", "exec -a /home/me/.vscode-server/bin/node sleep 60", user=1000)
+    three = start("bash", "-c", "exec -a python sleep 61", user=33)
+    time.sleep(0.3)
+    classify = classifier(own=1)
+    assert classify(one.pid, 1000, "sleep") is Kind.WORK
+    assert classify(two.pid, 1000, "node") is Kind.ATTENDS
+    assert classify(one.pid, 1000, "htop") is Kind.ATTENDS
+    assert classify(three.pid, 33, "python") is Kind.NOBODY
+    assert classify(three.pid, 0, "dockerd") is Kind.WORK
+
+
+def test_typing_at_a_terminal_shows_and_output_does_not():
+    keyboard, terminal = pty.openpty()
+    name = "pts/" + os.ttyname(terminal).rsplit("/", 1)[1]
+    terminals = Terminals()
+    try:
+
+        def quiet() -> float:
+            (mine,) = [t for t in terminals.read(mono=time.monotonic(), wall=time.time()) if t.name == name]
+            return mine.quiet
+
+        opened = quiet()
+        time.sleep(1.1)
+        os.write(terminal, b"output\n")
+        os.read(keyboard, 100)
+        assert quiet() >= opened + 1  # a session merely open, and output on it
+        deadline = time.monotonic() + 12  # the kernel's stamp has a grain of 8 s
+        while quiet() > 1 and time.monotonic() < deadline:
+            os.write(keyboard, b"x\n")
+            select.select([terminal], [], [], 1)
+            os.read(terminal, 100)
+            time.sleep(0.2)
+        assert quiet() <= 1
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+
+
+def test_a_stamp_that_stands_still_ages_by_the_monotonic_clock_whatever_the_wall_clock_does():
+    changes = Changes()
+    assert changes.quiet("tty", 5, mono=100.0, age=7.0) == 7.0
+    assert changes.quiet("tty", 5, mono=160.0, age=-86_000.0) == 67.0
+    assert changes.quiet("tty", 6, mono=170.0, age=86_400.0) == 0.0
+    assert changes.quiet("future", 1, mono=170.0, age=-50.0) is None
+
+
+def test_a_download_is_network_use_and_loopback_is_not():
+    """Two sockets of this user over this machine's own address, which is no loopback one."""
+    address = _own_address()
+    if address is None:
+        pytest.skip("no interface but loopback")
+    network = Network(lambda uid: uid == os.getuid())
+    network.look()
+    _move(address, 5_000_000)
+    moved = network.look()
+    assert moved >= 5_000_000
+    _move("127.0.0.1", 5_000_000)
+    assert network.look() < 1_000_000
+
+
+def test_sockets_of_someone_else_are_not_people_s():
+    address = _own_address()
+    if address is None:
+        pytest.skip("no interface but loopback")
+    network = Network(lambda uid: uid == 54321)
+    network.look()
+    _move(address, 1_000_000)
+    assert network.look() == 0
+
+
+HELD: list[socket.socket] = []  # open until the test is over: a closed connection is no longer listed
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    while HELD:
+        HELD.pop().close()
+
+
+def _own_address() -> str | None:
+    for line in Path("/proc/net/fib_trie").read_text().split("\n"):
+        words = line.split()
+        if words[:1] == ["|--"] and not words[1].startswith(("127.", "0.")):
+            probe = socket.socket()
+            try:
+                probe.bind((words[1], 0))
+                return words[1]
+            except OSError:
+                continue
+            finally:
+                probe.close()
+    return None
+
+
+def _move(address: str, size: int) -> None:
+    listener = socket.create_server((address, 0))
+    client = socket.create_connection(listener.getsockname())
+    server, _ = listener.accept()
+    HELD.extend([listener, client, server])
+    sender = threading.Thread(target=server.sendall, args=(b"x" * size,))
+    sender.start()
+    got = 0
+    while got < size:
+        got += len(client.recv(1 << 16))
+    sender.join()
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / ".gpu-box" / "jobs").mkdir(parents=True)
+    return tmp_path
+
+
+def _job(home: Path, name: str, pid: int) -> Path:
+    folder = home / ".gpu-box" / "jobs" / name
+    folder.mkdir()
+    (folder / "pid").write_text(f"{pid}\n")
+    (folder / "log").write_text("")
+    return folder
+
+
+def _read_jobs(home: Path, jobs: Jobs):
+    return jobs.read([User("me", 1, str(home))], set(), mono=time.monotonic(), wall=time.time())
+
+
+def test_a_job_is_read_with_what_it_uses_until_it_exits(start, home):
+    loop = start(PYTHON, "-c", "while True: pass")
+    folder = _job(home, "train", loop.pid)
+    processes = Processes(_only(loop.pid))
+    jobs = Jobs(processes)
+    _usage(processes)
+    (job,) = _read_jobs(home, jobs)
+    assert job.name == "train" and job.cores > 0.2
+    (folder / "exit").write_text("0\n")
+    assert _read_jobs(home, jobs) == ()
+
+
+def test_a_job_whose_pid_is_someone_else_s_by_now_is_over(start, home):
+    other = start("sleep", "60")
+    folder = _job(home, "old", other.pid)
+    os.utime(folder / "pid", (time.time() - 3600, time.time() - 3600))
+    processes = Processes(_only(other.pid))
+    processes.look()
+    assert _read_jobs(home, Jobs(processes)) == ()
+
+
+def test_a_job_s_log_that_grows_shows_progress(start, home):
+    sleeper = start("sleep", "60")
+    folder = _job(home, "waits", sleeper.pid)
+    processes = Processes(_only(sleeper.pid))
+    jobs = Jobs(processes)
+    processes.look()
+    os.utime(folder / "log", (time.time() - 500, time.time() - 500))
+    assert _read_jobs(home, jobs)[0].quiet > 400
+    (folder / "log").write_text("step 2\n")
+    assert _read_jobs(home, jobs)[0].quiet < 1
+
+
+def test_nasty_files_in_a_home_harm_nobody(start, home):
+    """A fifo for a pid file would hang a reader for ever."""
+    folder = home / ".gpu-box" / "jobs" / "nasty"
+    folder.mkdir()
+    os.mkfifo(folder / "pid")
+    (home / ".gpu-box" / "jobs" / "file").write_text("")
+    processes = Processes(_only(1))
+    assert _read_jobs(home, Jobs(processes)) == ()
+
+
+def test_keep_lasts_as_long_as_asked_whatever_is_done_to_the_clock(tmp_path):
+    path = str(tmp_path / "keep")
+    assert keeping.left([path], boot="a", mono=0, wall=0) == 0
+    keeping.write(path, 3600, boot="a", mono=1000, wall=1e9)
+    assert keeping.left([path], boot="a", mono=1600, wall=1e9 + 86_400) == 3000
+    assert keeping.left([path], boot="a", mono=4700, wall=1e9 - 86_400) == 0
+    assert keeping.left([path], boot="b", mono=5, wall=1e9 + 1800) == 1800
+    assert keeping.left([path], boot="b", mono=5, wall=1e9 - 86_400) == 3600
+    Path(path).write_text("for ever")
+    assert keeping.left([path], boot="a", mono=1600, wall=1e9) == 0
+
+
+def test_a_terminal_of_another_user_does_not_count_for_a_watcher_that_is_no_root():
+    keyboard, terminal = pty.openpty()
+    try:
+        found = Terminals(only=54321).read(mono=0, wall=0)
+        assert [tty for tty in found if isinstance(tty, Used) and tty.name.startswith("pts/")] == []
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
