@@ -17,6 +17,7 @@ from gpu_box.embedded.sftp import HomeSFTP
 
 _LOGIN = "ubuntu"
 _HOST_KEY = "ssh_host_ed25519_key"
+_CLOSING_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -37,46 +38,42 @@ class Sshd:
         self._authorised = asyncssh.import_public_key(public_key)
         self._admits = admits
         self._host_key = self._read_host_key()
-        self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._peers: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._accepting: asyncio.Task[None] | None = None
         self._listener: socket.socket | None = None
 
     async def open(self, address: str, port: int) -> int:
         """Listen at the address, on that port if it is free, and return the port."""
         self._listener = _listen(address, port)
-        self._accepting = asyncio.create_task(self._accept(self._listener))
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         return int(self._listener.getsockname()[1])
 
     async def close(self) -> None:
-        if self._accepting is not None:
-            self._accepting.cancel()
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        for connection in self._connections:
-            connection.abort()
-        for connection in list(self._connections):
-            await connection.wait_closed()
+        for peer in self._peers:
+            with suppress(OSError):  # it went away by itself
+                peer.shutdown(socket.SHUT_RDWR)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSING_S)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                peer, (address, *_) = await loop.sock_accept(listener)
-            except OSError:
-                await asyncio.sleep(0.1)  # out of file descriptors, or the peer gave up
-                continue
-            if not self._admits(address):
-                peer.close()  # a security group drops silently; closing keeps a test from waiting a minute
-                continue
-            task = asyncio.create_task(self._serve(peer))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            peer, (address, *_) = listener.accept()
+        except OSError:
+            return  # it gave up before we came to it
+        if not self._admits(address):
+            peer.close()  # a security group drops silently; closing keeps a test from waiting a minute
+            return
+        peer.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._serve(peer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._peers.add(peer)
         try:
             connection = await asyncssh.run_server(
                 peer,
@@ -92,13 +89,12 @@ class Sshd:
                 kbdint_auth=False,
                 login_timeout=60,
             )
-        except (OSError, asyncssh.Error):
-            peer.close()  # a port scan, or a client that did not like our key
-            return
-        self._connections.add(connection)
-        with suppress(Exception):
             await connection.wait_closed()
-        self._connections.discard(connection)
+        except (OSError, asyncssh.Error) as error:
+            _log.debug("%s", error)  # a port scan, or a client that did not like our key
+        finally:
+            self._peers.discard(peer)
+            peer.close()
 
     def _current_host_key(self) -> asyncssh.SSHKey:
         """Read anew for each connection, so that a key put in the folder replaces the one before."""

@@ -1,0 +1,56 @@
+"""The system's OpenSSH client, with nothing of the developer's own configuration, and a pinned host key."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .conftest import Cloud, KeyFile
+
+
+@dataclass(frozen=True)
+class Ssh:
+    address: str
+    port: int
+    key: KeyFile
+    known_hosts: Path
+    user: str = "ubuntu"
+
+    def options(self) -> list[str]:
+        return [
+            "-F", "none", "-i", str(self.key.path), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+            "-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={self.known_hosts}",
+            "-o", "GlobalKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10",
+        ]  # fmt: skip
+
+    def command(self, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
+        target = f"{self.user}@{self.address}"
+        return ["ssh", *self.options(), "-p", str(self.port), *options, target, *arguments]
+
+    def run(
+        self, command: str, *, sent: bytes = b"", options: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            self.command(command, options=options), input=sent, capture_output=True, timeout=60
+        )
+
+    def says(self, command: str) -> str:
+        done = self.run(command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().strip()
+
+    def pin(self, public_key: str) -> None:
+        kind, key = public_key.split()[:2]
+        self.known_hosts.write_text(f"[{self.address}]:{self.port} {kind} {key}\n")
+
+
+def reach(cloud: Cloud, instance: str, key: KeyFile, *, host_key: str | None = None) -> Ssh:
+    """host_key: the OpenSSH line to accept; by default the one that the machine has in its folder."""
+    seen = cloud.see(instance)
+    port = cloud.tag(instance, "gpu-box:ssh-port")
+    assert port is not None
+    ssh = Ssh(seen["PublicIpAddress"], int(port), key, key.path.with_name(f"known-{instance}"))
+    folder = cloud.machine_folder(instance) / "home" / ".sshd"
+    ssh.pin(host_key or (folder / "ssh_host_ed25519_key.pub").read_text())
+    return ssh
