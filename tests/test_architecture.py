@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "aws": FOUNDATION,
     "machine": FOUNDATION,
     "view": FOUNDATION | {"plan", "aws", "machine"},
-    "box": FOUNDATION | {"plan", "aws", "machine"},
-    "work": FOUNDATION | {"box", "machine"},
+    "box": FOUNDATION | {"plan", "project", "aws", "machine"},
+    "project": FOUNDATION | {"machine"},
+    "work": FOUNDATION | {"box", "project", "machine"},
     "cli": FOUNDATION | {"config_file", "aws", "view", "box", "work", "embedded", "initialize"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,

@@ -9,14 +9,18 @@ import shutil
 import sys
 
 
+def read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def main() -> None:
     asked = json.loads(sys.argv[1])
     mirror = os.path.join(os.path.expanduser("~"), ".gpu-box", "remote")
-    try:
-        with open(os.path.join(mirror, ".fingerprint")) as file:
-            there = file.read().strip()
-    except OSError:
-        there = ""
+    there = read(os.path.join(mirror, ".fingerprint"))
     found = {"disk_free": shutil.disk_usage(os.path.expanduser("~")).free}
     if there:
         # An older copy can still tell most of it; if it cannot, the laptop brings the new one anyway.
@@ -32,6 +36,7 @@ def main() -> None:
                 raise
             found["problem"] = str(problem)
     found["mirror"] = there
+    found["project"] = read(os.path.join(os.path.expanduser("~"), ".gpu-box", "project"))
     print(json.dumps(found))
 
 

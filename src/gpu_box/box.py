@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from gpu_box import plan
+from gpu_box import plan, project
 from gpu_box.aws.act import act, tag_host_key
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.launchable import read_launchable
@@ -65,6 +65,7 @@ class Status:
 
 def up(config: Config, report: Reporter) -> Up:
     """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering."""
+    project.folder(config)  # refused now, before anything is made
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
     observed, acted = bring_up(cloud, key.line, report)
@@ -74,6 +75,9 @@ def up(config: Config, report: Reporter) -> Up:
         to_set_up = machine.needs_work
         if to_set_up:
             machine = setup.apply(connection, machine, desired, report)
+        to_sync = not project.is_current(config, machine.project)
+        if to_sync:
+            project.push(connection, config, report=report)
     if config.ssh.config:
         sshconfig.write(host)
     assert observed.instance is not None
@@ -83,7 +87,7 @@ def up(config: Config, report: Reporter) -> Up:
         host=host,
         machine=machine,
         price=price_of(observed.instance.type, observed.region, config.disk),
-        changed=acted or to_set_up,
+        changed=acted or to_set_up or to_sync,
     )
 
 

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_box import box
+from gpu_box import box, project
 from gpu_box.config import Config
 from gpu_box.errors import InputError, MachineError
 from gpu_box.machine import attach, jobs, sync
 from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.sync import SyncResult
 from gpu_box.machine.tunnel import Tunnel
 from gpu_box.model import Host, Reporter
+from gpu_box.project import WORK
 
-WORK = "~/work"
 _TRAIN_JOB = "train"
 
 
@@ -50,55 +51,25 @@ def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str]]:
         yield link, token
 
 
-def project_folder(config: Config) -> Path | None:
-    """The folder that `sync` sends: sync.source beside config.yaml. None without a config file.
-
-    Never a home folder or the root: there a config.yaml was put by mistake, and all of it would travel.
-    """
-    if config.path is None:
-        return None
-    folder = config.sync.source.resolve()
-    if folder in (Path.home().resolve(), Path(folder.anchor)):
-        raise InputError(
-            f"{folder} would be synced whole",
-            where="sync.source",
-            remedy="Put config.yaml into your project's own folder, or set sync.source to it.",
-        )
-    if not folder.is_dir():
-        raise InputError(
-            f"no folder {folder}", where="sync.source", remedy="Set it to your project's folder."
-        )
-    return folder
-
-
-def push(config: Config, *, delete: bool, report: Reporter) -> sync.SyncResult:
+def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:
     with connect(box.host(config)) as connection:
-        return push_over(connection, config, delete=delete, report=report)
+        return project.push(connection, config, delete=delete, report=report)
 
 
 def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:
     """Push, and again after every change, until interrupted."""
-    folder = _project(config)
-    with connect(box.host(config)) as connection:
-        sync.watch(connection, folder, WORK, exclude=config.sync.exclude, report=report, delete=delete)
+    source = project.required_folder(config)
+    sync.watch(
+        box.host(config),
+        source,
+        WORK,
+        exclude=project.excluded(config),
+        report=report,
+        delete=delete,
+    )
 
 
-def push_over(connection: Connection, config: Config, *, delete: bool, report: Reporter) -> sync.SyncResult:
-    folder = _project(config)
-    return sync.push(connection, folder, WORK, exclude=config.sync.exclude, report=report, delete=delete)
-
-
-def _project(config: Config) -> Path:
-    folder = project_folder(config)
-    if folder is None:
-        raise InputError(
-            "there is no project to sync: no config.yaml here",
-            remedy="Run `gpu-box init` in your project's folder.",
-        )
-    return folder
-
-
-def pull(config: Config, path: str, to: Path | None, report: Reporter) -> sync.SyncResult:
+def pull(config: Config, path: str, to: Path | None, report: Reporter) -> SyncResult:
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
     with connect(box.host(config)) as connection:
@@ -139,7 +110,10 @@ def follow(job: Job, on_line: Callable[[str], None]) -> int:
 
 
 def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
-    """VGG16 on the box, as the job `train`. settings: options of `python -m vgg16 train`; None is left out."""
+    """VGG16 on the box, as the job `train`.
+
+    settings: options of `python -m vgg16 train`; those that are None are left out.
+    """
     folder = f"{WORK}/data/{data}" if "/" not in data else data
     options = [f"--{key}={value}" for key, value in settings.items() if value is not None]
     words = [

@@ -93,13 +93,12 @@ def create_role(cloud: Cloud) -> str:
 
 def delete_role(cloud: Cloud) -> None:
     iam, name = cloud.client("iam"), naming.role_name(cloud.config, cloud.region)
+    gone = iam.exceptions.NoSuchEntityException
     with translated("removing the deadline's role"):
-        for delete in (
-            lambda: iam.delete_role_policy(RoleName=name, PolicyName=_POLICY_NAME),
-            lambda: iam.delete_role(RoleName=name),
-        ):
-            with suppress(iam.exceptions.NoSuchEntityException):
-                delete()
+        with suppress(gone):
+            iam.delete_role_policy(RoleName=name, PolicyName=_POLICY_NAME)
+        with suppress(gone):
+            iam.delete_role(RoleName=name)
 
 
 def arm(cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str) -> None:

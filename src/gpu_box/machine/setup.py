@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +26,10 @@ class Desired:
     remote: Path
     packages: tuple[str, ...] = ()
     jupyter_port: int = 8888
+    watch: tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800" (seconds)
 
     def to_json(self) -> str:
-        return json.dumps({"packages": self.packages, "jupyter_port": self.jupyter_port})
+        return json.dumps({"packages": self.packages, "jupyter_port": self.jupyter_port, "watch": self.watch})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class MachineState:
     mirror_current: bool  # whether that is this installation's
     disk_free_bytes: int
     gpu: str  # "Tesla T4", "2 x Tesla T4", "" for none
+    project: str = ""  # fingerprint of the project folder that was last pushed whole (`sync.fingerprint`)
     reboot_needed: bool = False
     watch: Mapping[str, Any] | None = field(default=None, hash=False)  # `python3 -m watch status --json`
 
@@ -68,7 +71,24 @@ class MachineState:
 
 
 def desired(config: Config) -> Desired:
-    return Desired(remote=remote(), packages=config.packages, jupyter_port=config.jupyter.port)
+    return Desired(
+        remote=remote(),
+        packages=config.packages,
+        jupyter_port=config.jupyter.port,
+        watch=_watch_policy(config),
+    )
+
+
+def _watch_policy(config: Config) -> tuple[str, ...]:
+    words = [
+        f"idle_after={config.idle.after.total_seconds():g}",
+        f"stuck_after={config.idle.stuck_after.total_seconds():g}",
+        f"max_hours={config.limits.max_hours.total_seconds() / 3600:g}",
+        f"stop_at={config.limits.stop_at:%H:%M}" if config.limits.stop_at else "stop_at=",
+    ]
+    # A time of day is the laptop's, wherever the box stands.
+    zone = os.environ.get("TZ", "") or os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
+    return (*words, f"tz={zone}" if config.limits.stop_at else "tz=")
 
 
 def check(connection: Connection, desired: Desired) -> MachineState:
@@ -172,6 +192,7 @@ def _machine_state(found: dict[str, Any], wanted: str) -> MachineState:
         mirror_current=found["mirror"] == wanted,
         disk_free_bytes=int(found["disk_free"]),
         gpu=found.get("gpu", ""),
+        project=found.get("project", ""),
         reboot_needed=bool(found.get("reboot_needed")),
         watch=found.get("watch"),
     )

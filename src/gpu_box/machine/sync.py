@@ -5,6 +5,7 @@ What changed is found here, from one listing of the box; how it travels is `rsyn
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -29,6 +30,17 @@ _NEVER_UP = ("/results/",)
 _SPARE_BYTES = 16 * 1024 * 1024  # that a disk must keep: logs, the record of this very sync
 
 
+def fingerprint(source: Path, exclude: Sequence[str]) -> str:
+    """A short name for all that `push` would bring, as it is now: paths, sizes, times, modes."""
+    listed = [repr(entry) for entry in select(source, [*exclude, *_NEVER_UP])]
+    return hashlib.sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def note_pushed(connection: Connection, name: str) -> None:
+    """Leave on the box what was last pushed whole, so that the next `up` need not look at the files."""
+    connection.run(f"printf %s {quote(name)} >~/.gpu-box/project")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SyncResult:
     """files, bytes: what travelled; kept: files that are newer at the receiving end, and stayed."""
@@ -38,6 +50,12 @@ class SyncResult:
     transport: str  # rsync | sftp | nothing
     deleted: int = 0
     kept: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not (self.files or self.deleted):
+            return "everything is there already"
+        size = f"{self.files} file{'s' * (self.files != 1)}, {self.bytes / 1e6:.1f} MB by {self.transport}"
+        return ", ".join([size] * bool(self.files) + [f"{self.deleted} removed"] * bool(self.deleted))
 
 
 def push(
@@ -160,17 +178,8 @@ def _move(
         deleted=deleted,
         kept=tuple(entry.path for entry in kept),
     )
-    report.done(_STEP, _sentence(result))
+    report.done(_STEP, str(result))
     return result
-
-
-def _sentence(result: SyncResult) -> str:
-    if not (result.files or result.deleted):
-        return "everything is there already"
-    parts = [
-        f"{result.files} file{'s' * (result.files != 1)}, {result.bytes / 1e6:.1f} MB by {result.transport}"
-    ]
-    return ", ".join(parts * bool(result.files) + [f"{result.deleted} removed"] * bool(result.deleted))
 
 
 def _ask(
