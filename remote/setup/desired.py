@@ -18,12 +18,15 @@ WORK = HOME / "work"
 class Desired:
     packages: Tuple[str, ...] = ()  # requirements on top of the box's own
     jupyter_port: int = 8888
+    watch: Tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800"
 
     @classmethod
     def from_json(cls, text: str) -> "Desired":
         fields: Dict[str, Any] = json.loads(text or "{}")
         return cls(
-            packages=tuple(fields.get("packages", ())), jupyter_port=int(fields.get("jupyter_port", 8888))
+            packages=tuple(fields.get("packages", ())),
+            jupyter_port=int(fields.get("jupyter_port", 8888)),
+            watch=tuple(fields.get("watch", ())),
         )
 
 

@@ -103,6 +103,7 @@ class OpenSshMachine:
                 "PATH": path,
                 "GPU_BOX_SSHD_DIR": str(self.sshd_dir),
                 "GPU_BOX_TEST_MACHINE": str(self.folder),
+                "GPU_BOX_MACHINE": "i-test",  # shares its host: nothing may power that off
                 "TMUX_TMPDIR": str(self.folder / "tmux"),
                 "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
                 **{k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_CERT")) and v},

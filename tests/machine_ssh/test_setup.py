@@ -9,10 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import time as clock
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from gpu_box.config import Config, Limits
 from gpu_box.errors import MachineError, MachineUnreachable, StepFailed
 from gpu_box.machine import mirror, setup
 from gpu_box.machine.connection import connect
@@ -27,7 +30,7 @@ STEPS = {"driver", "tmux", "python", "jupyter", "code", "kaggle", "watch"}
 
 @pytest.fixture(scope="module")
 def desired() -> Desired:
-    return Desired(remote=REMOTE, jupyter_port=free_port())
+    return Desired(remote=REMOTE, jupyter_port=free_port(), watch=("idle_after=7200",))
 
 
 @pytest.fixture(scope="module")
@@ -337,3 +340,28 @@ def test_jupyter_runs_without_tmux(
     told = {e["step"]: e for e in map(json.loads, events.splitlines())}
     assert told["jupyter"]["event"] == "done"
     assert "no tmux" in told["tmux"]["line"]
+
+
+def test_the_watcher_watches_by_the_configs_policy_and_cannot_stop_a_host_that_it_shares(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState], desired: Desired, report: Recorder
+) -> None:
+    machine, _, state = ready
+    if not (REMOTE / "watch" / "__main__.py").exists():
+        pytest.skip("no watcher yet")
+    assert state.watch and state.watch["layers"]["watcher"]["armed"]
+    policy = json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())
+    assert policy["idle_after"] == "7200"
+    assert policy["stop_command"] == "true"
+    other = replace(desired, watch=("idle_after=3600",))
+    with connect(host_of(machine)) as connection:
+        state = setup.check(connection, other)
+        assert "watch" in [step.name for step in state.steps if step.status == "needed"]
+        assert not setup.apply(connection, state, other, report).needs_work
+    assert json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())["idle_after"] == "3600"
+
+
+def test_the_policy_of_the_watcher_is_the_configs() -> None:
+    config = Config(limits=Limits(max_hours=timedelta(hours=1.5), stop_at=clock(23, 0)))
+    words = dict(word.split("=") for word in setup.desired(config).watch)
+    assert (words["idle_after"], words["stuck_after"], words["max_hours"]) == ("1800", "7200", "1.5")
+    assert words["stop_at"] == "23:00"

@@ -2,4 +2,5 @@
 
 from setup.steps import code, driver, jupyter, kaggle, python, tmux, watch
 
-ALL = (driver.STEP, tmux.STEP, code.STEP, kaggle.STEP, watch.STEP, python.STEP, jupyter.STEP)
+# watch near the end: it is asked first, and answers while the others are looked at.
+ALL = (driver.STEP, tmux.STEP, code.STEP, kaggle.STEP, python.STEP, jupyter.STEP, watch.STEP)

@@ -2,36 +2,58 @@
 
 import hashlib
 import sys
+import time
 
-from setup import records
+from setup import records, watcher
 from setup.desired import REMOTE, Desired, fingerprint
-from setup.session import Session
+from setup.session import Failed, Session
 from setup.step import State, Step, done, needed, unavailable
 
-_PACKAGE = REMOTE / "watch"
+_REPORTS_WITHIN_S = 30.0
 
 
 def check(desired: Desired) -> State:
-    if not (_PACKAGE / "__main__.py").exists():
+    return look(desired, watcher.Asked())
+
+
+def look(desired: Desired, asked: watcher.Asked) -> State:
+    """The check, with a question that was asked earlier."""
+    if not (watcher.PACKAGE / "__main__.py").exists():
         return unavailable("no watcher came with this version: the other layers of the stop guarantee hold")
     record = records.read("watch")
-    if record is None or record["fingerprint"] != _fingerprint():
+    if record is None or record["fingerprint"] != _fingerprint(desired):
         return needed("the watcher is not armed")
+    if not watcher.is_armed(asked.answer()):
+        return needed("the watcher does not report")
     return done(record["line"])
 
 
 def apply(desired: Desired, session: Session) -> State:
-    said = session.run([sys.executable, "-m", "watch", "install"], cwd=REMOTE, timeout_s=300).strip()
-    line = said.splitlines()[-1] if said else "the watcher is armed"
-    records.write("watch", _fingerprint(), line)
+    words = list(desired.watch)
+    if watcher.shares_its_host():
+        # It watches and tells, as everywhere; what it would end is not this machine's to end.
+        words.append("stop_command=true")
+    said = session.run([sys.executable, "-m", "watch", "install", *words], cwd=REMOTE, timeout_s=300)
+    session.say("waiting for the watcher's first report")
+    deadline = time.monotonic() + _REPORTS_WITHIN_S
+    while not watcher.is_armed(watcher.Asked().answer()):
+        if time.monotonic() > deadline:
+            raise Failed("the watcher was started and does not report\n" + said)
+        time.sleep(0.2)
+    line = "; ".join(said.split("\n"))
+    records.write("watch", _fingerprint(desired), line)
     return done(line)
 
 
-def _fingerprint() -> str:
-    files = sorted(path for path in _PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return fingerprint(
-        [(str(f.relative_to(_PACKAGE)), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
-    )
+def _fingerprint(desired: Desired) -> str:
+    files = [
+        path for path in watcher.PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    code = [
+        (str(path.relative_to(watcher.PACKAGE)), hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(files)
+    ]
+    return fingerprint(code, desired.watch)
 
 
 STEP = Step("watch", check, apply)
