@@ -1,0 +1,103 @@
+"""What every test stands on: no account, no home folder and no network but this machine's own.
+
+Sub-processes inherit the environment made here; the network guard reaches this process alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
+_TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated_session() -> Iterator[Path]:
+    """Before any fixture that starts a daemon for the whole session: what it inherits is clean already.
+
+    Yields the folder of the homes: short, since a socket's path has room for some 100 characters.
+    """
+    real_home = Path.home()
+    folder = Path(tempfile.mkdtemp(prefix="gb-", dir="/tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(_TAKEN_AWAY) and name != _REQUIRE_MACHINES:
+                patch.delenv(name)
+        for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "NO_COLOR", "FORCE_COLOR"):
+            patch.delenv(name, raising=False)
+        # Without credentials boto3 would ask the instance metadata service, an address beyond loopback.
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("HOME", str(folder))
+        _keep_installers_fast(patch, real_home)
+        # Built once for the session: matplotlib's list of fonts takes seconds.
+        patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))
+        patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
+        yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(_isolated_session: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder of its own for each test, empty."""
+    home = Path(tempfile.mkdtemp(dir=_isolated_session))
+    monkeypatch.setenv("HOME", str(home))
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where machines are required, a test that needs one and is skipped has failed."""
+    report = yield
+    if (
+        report.skipped
+        and os.environ.get(_REQUIRE_MACHINES)
+        and item.get_closest_marker("machine")
+        and not hasattr(report, "wasxfail")
+    ):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: {_REQUIRE_MACHINES} is set, and this test was skipped. {why}"
+    return report
+
+
+def _keep_installers_fast(patch: pytest.MonkeyPatch, real_home: Path) -> None:
+    """pip and uv find their caches and settings through HOME; tests that install need the real ones."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or real_home / ".cache")
+    config = real_home / ".config"
+    found = {
+        "UV_CACHE_DIR": cache / "uv",
+        "PIP_CACHE_DIR": cache / "pip",
+        "PIP_CONFIG_FILE": config / "pip" / "pip.conf",
+        "UV_CONFIG_FILE": config / "uv" / "uv.toml",
+        "UV_PYTHON_INSTALL_DIR": real_home / ".local" / "share" / "uv" / "python",
+    }
+    for name, path in found.items():
+        if name not in os.environ and (path.exists() or name.endswith("CACHE_DIR")):
+            patch.setenv(name, str(path))
+
+
+def _guarded(connect: Any) -> Any:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(str(address[0])):
+            pytest.fail(f"a test reached for the network: {address[0]}:{address[1]}")
+        return connect(self, address)
+
+    return guarded
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
