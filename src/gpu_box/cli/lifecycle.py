@@ -230,6 +230,7 @@ def _status_view(config: Config, found: box.Status) -> StatusView:
         stopped_because=instance.state_reason,
         gpu=machine.gpu if machine else "",
         jupyter=jupyter,
-        steps=tuple((s.name, s.status, s.line) for s in machine.steps) if machine else (),
+        watch=machine.watch if machine else None,
+        steps=machine.steps if machine else (),
         notices=(found.unreachable,) if found.unreachable else (),
     )

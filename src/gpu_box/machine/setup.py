@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpu_box.config import Config
 from gpu_box.errors import MachineError, StepFailed
-from gpu_box.machine import mirror
-from gpu_box.machine.connection import Connection, quote
+from gpu_box.machine import mirror, watchstate
+from gpu_box.machine.connection import Connection
+from gpu_box.machine.quoting import quote
+from gpu_box.machine.watchstate import WatchState
 from gpu_box.model import Reporter
 from gpu_box.resources import remote
 
@@ -57,7 +58,7 @@ class MachineState:
     gpu: str  # "Tesla T4", "2 x Tesla T4", "" for none
     project: str = ""  # fingerprint of the project folder that was last pushed whole (`sync.fingerprint`)
     reboot_needed: bool = False
-    watch: Mapping[str, Any] | None = field(default=None, hash=False)  # `python3 -m watch status --json`
+    watch: WatchState | None = None  # None where no watcher answers
 
     @property
     def needs_work(self) -> bool:
@@ -194,5 +195,5 @@ def _machine_state(found: dict[str, Any], wanted: str) -> MachineState:
         gpu=found.get("gpu", ""),
         project=found.get("project", ""),
         reboot_needed=bool(found.get("reboot_needed")),
-        watch=found.get("watch"),
+        watch=watchstate.parse(found["watch"]) if found.get("watch") else None,
     )

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from gpu_box.machine.setup import StepState
+from gpu_box.machine.watchstate import Signal, WatchState
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:
@@ -35,10 +37,10 @@ class StatusView:
     deadline: datetime | None = None
     deadline_missing: str = ""  # why AWS's side is not armed
     stopped_because: str = ""
-    stops: str = ""  # the watcher's verdict
+    watch: WatchState | None = None  # what the box's watcher says
     gpu: str = ""
     jupyter: str = ""
-    steps: tuple[tuple[str, str, str], ...] = ()  # name, done | needed | unavailable, line
+    steps: tuple[StepState, ...] = ()
     notices: tuple[str, ...] = ()
 
 
@@ -70,19 +72,45 @@ def _rows(view: StatusView) -> list[tuple[str, str]]:
         rows.append(("money", money))
     elif view.state == "stopped" and view.usd_month_stopped is not None:
         rows.append(("money", f"{format_money(view.usd_month_stopped)} a month for its disk"))
-    if view.stops:
-        rows.append(("idle", view.stops))
-    if view.deadline and view.state == "running":
-        rows.append(("deadline", f"AWS stops it at {view.deadline.astimezone():%a %H:%M}"))
-    if view.deadline_missing:
-        rows.append(("deadline", f"NOT ARMED: {view.deadline_missing}"))
+    if view.watch:
+        rows += _watch_rows(view.watch)
+    if view.state == "running":
+        rows += _layer_rows(view)
     if view.stopped_because and view.state in ("stopped", "stopping"):
         rows.append(("stopped", view.stopped_because))
     if view.jupyter:
         rows.append(("jupyter", view.jupyter))
-    for name, step_state, line in view.steps:
-        rows.append((name, line if step_state == "done" else f"{step_state}: {line}"))
+    rows += [(step.name, f"{step.status}: {step.line}") for step in view.steps if step.status != "done"]
     return rows
+
+
+def _watch_rows(watch: WatchState) -> list[tuple[str, str]]:
+    stops = "" if watch.stops_in is None else f"stops in {format_duration(watch.stops_in)} unless used; "
+    rows = [("stops", stops + watch.reason)]
+    rows += [("", f"{signal.name:<8} {_when(signal):<12} {signal.text}") for signal in watch.signals]
+    return rows
+
+
+def _when(signal: Signal) -> str:
+    if signal.unknown:
+        return "cannot tell"
+    if signal.quiet is None:
+        return "-"
+    return "now" if signal.quiet.total_seconds() < 1 else f"{format_duration(signal.quiet)} ago"
+
+
+def _layer_rows(view: StatusView) -> list[tuple[str, str]]:
+    """What would stop it, each alone; and what would not, and why."""
+    armed = [layer.name for layer in view.watch.layers if layer.armed] if view.watch else []
+    missing = (
+        [(layer.name, layer.detail) for layer in view.watch.layers if not layer.armed] if view.watch else []
+    )
+    if view.deadline:
+        armed.append(f"deadline (AWS stops it {view.deadline.astimezone():%a %H:%M})")
+    elif view.deadline_missing:
+        missing.append(("deadline", view.deadline_missing))
+    rows = [("armed", ", ".join(armed) or "nothing")]
+    return rows + [("NOT armed", f"{name}: {why}") for name, why in missing]
 
 
 @dataclass(frozen=True, kw_only=True)

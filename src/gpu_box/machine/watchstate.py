@@ -1,0 +1,73 @@
+"""What the watcher on the box says of itself (`python3 -m watch status --json`), as a frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    name: str  # gpu, cpu, disk, network, ssh, jupyter, job, keep
+    text: str  # its last reading, in words
+    quiet: timedelta | None  # since its last use; None where it has shown none
+    unknown: bool  # whether it cannot tell at present, and so holds idle-stop off
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    name: str  # fuse, watcher, guard
+    armed: bool
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Why the machine stopped itself the last time."""
+
+    layer: str
+    reason: str
+    at: datetime  # aware, UTC
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchState:
+    state: str  # active | idle | held (cannot tell) | limit (time or money), or unknown: no sample yet
+    reason: str
+    stops_in: timedelta | None  # if nothing uses it from now on; None without a sample
+    signals: tuple[Signal, ...]
+    layers: tuple[Layer, ...]
+    stopped: Stopped | None
+
+
+def parse(raw: Mapping[str, Any]) -> WatchState:
+    """raw: the JSON object; of another version, what it has in common with this one."""
+    verdict = raw.get("verdict") or {}
+    stops_in, stopped = verdict.get("stops_in"), raw.get("stopped")
+    return WatchState(
+        state=str(verdict.get("state", "unknown")),
+        reason=str(verdict.get("reason", "no sample yet")),
+        stops_in=timedelta(seconds=float(stops_in)) if stops_in is not None else None,
+        signals=tuple(
+            Signal(
+                name=name,
+                text=str(told.get("text", "")),
+                quiet=None if told.get("quiet") is None else timedelta(seconds=float(told["quiet"])),
+                unknown=bool(told.get("held")),
+            )
+            for name, told in (raw.get("signals") or {}).items()
+        ),
+        layers=tuple(
+            Layer(name=name, armed=bool(told.get("armed")), detail=str(told.get("detail", "")))
+            for name, told in (raw.get("layers") or {}).items()
+        ),
+        stopped=Stopped(
+            layer=str(stopped.get("layer", "")),
+            reason=str(stopped.get("reason", "")),
+            at=datetime.fromtimestamp(float(stopped.get("wall", 0)), UTC),
+        )
+        if stopped
+        else None,
+    )
