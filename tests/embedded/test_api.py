@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from .conftest import Cloud
+from gpu_box.embedded import daemon
+
+from .conftest import Cloud, KeyFile
 from .errors import refused
 
 
@@ -138,15 +141,22 @@ def test_status_counts_boxes_that_are_not_terminated(cloud: Cloud) -> None:
     assert boxes() == 0
 
 
-def test_the_endpoint_is_not_reached_from_beyond_loopback(cloud: Cloud) -> None:
-    port = int(cloud.endpoint.rpartition(":")[2])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing: it asks which of our addresses would be used
-        ours = probe.getsockname()[0]
-    if ours.startswith("127."):
-        pytest.skip("this computer has no address but loopback")
-    with socket.socket() as outside, pytest.raises(ConnectionRefusedError):
-        outside.connect((ours, port))
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")
+def test_nothing_is_reached_from_beyond_loopback(cloud: Cloud, key: KeyFile) -> None:
+    cloud.run_with_machine(key)
+    running = daemon.status(cloud.home)
+    assert running is not None
+    ours = {os.readlink(fd) for fd in Path(f"/proc/{running.pid}/fd").iterdir() if fd.is_symlink()}
+    listening = [
+        line.split()
+        for table in ("tcp", "tcp6", "udp", "udp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    addresses = [
+        entry[1] for entry in listening if f"socket:[{entry[9]}]" in ours and entry[3] in ("0A", "07")
+    ]
+    assert len(addresses) == 2, "the API and one machine"
+    assert all(address.partition(":")[0].endswith("7F") for address in addresses)  # 127, little-endian
 
 
 def test_iam_policies_are_enforced_on_request(cloud: Cloud) -> None:
