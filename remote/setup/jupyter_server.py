@@ -108,11 +108,11 @@ def _wait_until_it_answers() -> bool:
 def _get(path: str) -> Any:
     """The JSON that it answers, or None."""
     where = port()
+    if where is None or _pid() is None:
+        return None  # who listens there now is a stranger: it gets no token
     try:
         token = (FOLDER / "token").read_text().strip()
     except OSError:
-        return None
-    if where is None:
         return None
     connection = http.client.HTTPConnection("127.0.0.1", where, timeout=3)
     try:

@@ -15,8 +15,9 @@ import pytest
 
 from gpu_box.errors import HostKeyChanged, InputError, MachineError, MachineUnreachable
 from gpu_box.machine import hostkey, keys
-from gpu_box.machine.connection import Connection, connect, quote, wait_for_ssh
+from gpu_box.machine.connection import Connection, connect, wait_for_ssh
 from gpu_box.machine.failures import LoginRefused
+from gpu_box.machine.quoting import quote
 
 from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine, free_port

@@ -348,7 +348,7 @@ def test_the_watcher_watches_by_the_configs_policy_and_cannot_stop_a_host_that_i
     machine, _, state = ready
     if not (REMOTE / "watch" / "__main__.py").exists():
         pytest.skip("no watcher yet")
-    assert state.watch and state.watch["layers"]["watcher"]["armed"]
+    assert state.watch and next(each for each in state.watch.layers if each.name == "watcher").armed
     policy = json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())
     assert policy["idle_after"] == "7200"
     assert policy["stop_command"] == "true"

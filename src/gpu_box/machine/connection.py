@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
-import shlex
 import socket
 import threading
 import time
@@ -309,8 +308,3 @@ def _write(channel: paramiko.Channel, content: bytes) -> None:
     with contextlib.suppress(OSError):
         channel.sendall(content)
         channel.shutdown_write()
-
-
-def quote(*words: str) -> str:
-    """A command line of these words, for the machine's shell. A leading ~/ stays the home folder."""
-    return " ".join(f'"$HOME"/{shlex.quote(w[2:])}' if w.startswith("~/") else shlex.quote(w) for w in words)

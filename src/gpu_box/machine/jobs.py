@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
-from gpu_box.machine.connection import Connection, Result, connect, quote
+from gpu_box.machine.connection import Connection, Result, connect
 from gpu_box.machine.lines import LineSplitter
+from gpu_box.machine.quoting import quote
 from gpu_box.model import Host
 
 _REFUSED = 3  # exit status of remote/jobs for what cannot be done

@@ -16,7 +16,8 @@ from typing import Any
 
 from gpu_box.errors import GpuBoxError, InputError, MachineError, MachineUnreachable
 from gpu_box.machine import rsync, sftp
-from gpu_box.machine.connection import Connection, connect, quote
+from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.quoting import quote
 from gpu_box.machine.selection import Entry, exclusion, select, stays_inside
 from gpu_box.machine.transfer import Transfer, disk_full
 from gpu_box.model import Host, Reporter
