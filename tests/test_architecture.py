@@ -16,7 +16,8 @@ FOUNDATION = {"config", "model", "errors", "units", "resources", "steps"}
 MAY_IMPORT = {
     "config": set(),
     "config_values": {"model", "units"},
-    "config_file": {"config", "config_values", "errors"},
+    "config_yaml": {"errors"},
+    "config_file": {"config", "config_values", "config_yaml", "errors"},
     "units": {"errors"},
     "errors": set(),
     "model": set(),

@@ -22,8 +22,8 @@ class Image:
 class Disk:
     size_gib: int = 100
     type: str = "gp3"  # gp3 | gp2 | io2
-    iops: int | None = None  # gp3: 3000-16000
-    throughput_mib: int | None = None  # gp3: 125-1000 MiB/s
+    iops: int | None = None  # operations a second; None: the type's own
+    throughput_mib: int | None = None  # MiB a second, gp3 only; None: 125
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,8 @@ from typing import Any
 
 from gpu_box import config_values as values
 from gpu_box.config import Config, Disk, Idle, Image, Jupyter, Limits, Network, Ssh, Sync
+from gpu_box.config_yaml import MOST_BYTES, NULL_TAG, compose, shown
 from gpu_box.errors import ConfigError, InputError
-
-_NULL_TAG = "tag:yaml.org,2002:null"
 
 Parse = Callable[[str], Any]
 
@@ -32,6 +31,8 @@ class Many:
 Schema = Mapping[str, "Parse | Many | Schema"]
 
 _GIB = 1024
+# AWS, "General Purpose SSD volumes": gp3 starts there, at no further charge.
+_GP3_LEAST_IOPS = 3_000
 SCHEMA: Schema = {
     "name": values.box_name,
     "region": values.region,
@@ -93,7 +94,8 @@ def load(path: Path | None = None, *, name: str | None = None) -> Config:
             raise InputError(str(error), where="--name") from None
     found = path if path is not None else Path("config.yaml")
     try:
-        content = found.read_bytes()
+        with found.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         if path is not None:
             raise InputError(
@@ -110,80 +112,57 @@ def load(path: Path | None = None, *, name: str | None = None) -> Config:
 def parse(content: bytes, path: Path) -> Config:
     """content: of the file at `path`, which is not read. Raises ConfigError."""
     reading = _Reading()
-    given = reading.section(_compose(content, path), SCHEMA, "")
-    config = Config()
-    if not reading.problems:
-        sections = {
-            key: replace(getattr(config, key), **given.pop(key)) for key in list(given) if key in _SECTIONS
-        }
-        config = _anchored(replace(config, path=path.resolve(), **given, **sections), path.resolve().parent)
-        reading.problems += [(reading.line_of(key), f"{key}: {what}") for key, what in _at_odds(config)]
+    given = reading.section(compose(content, path), SCHEMA, "")
+    default = Config()
+    sections = {
+        key: replace(getattr(default, key), **given.pop(key)) for key in list(given) if key in _SECTIONS
+    }
+    config = replace(default, path=path.resolve(), **given, **sections)
+    for (name, *others), what in _at_odds(config):
+        reading.at_odds(name, others, what)
     if reading.problems:
-        raise ConfigError(
-            [f"line {line}: {what}" if line else what for line, what in sorted(reading.problems)],
-            where=str(path),
-        )
-    return config
-
-
-def _compose(content: bytes, path: Path) -> Any:
-    """The YAML as nodes, which know their text and their line. None of YAML's types is made of them."""
-    import yaml
-
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"line {line}: not UTF-8 text"], where=str(path)) from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
-        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError([f"{at}broken YAML: {what}"], where=str(path)) from None
-    except RecursionError:
-        raise ConfigError(["nested too deeply"], where=str(path)) from None
-    if node is None:
-        raise ConfigError(["is empty; remove it, or write one with `gpu-box init --force`"], where=str(path))
-    return node
+        in_order = sorted(reading.problems)
+        raise ConfigError([f"line {line + 1}: {what}" for (line, _), what in in_order], where=str(path))
+    return _anchored(config, path.resolve().parent)
 
 
 @dataclass
 class _Reading:
     """One walk through a file."""
 
-    problems: list[tuple[int, str]] = field(default_factory=list)
-    lines: dict[str, int] = field(default_factory=dict)
+    problems: list[tuple[tuple[int, int], str]] = field(default_factory=list)  # (line, column) from 0, what
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)  # of each key that is there
+    wrong: set[str] = field(default_factory=set)  # keys with a problem of their own
 
     def section(self, node: Any, schema: Schema, prefix: str) -> dict[str, Any]:
+        of = prefix.rstrip(".") or "the file"
         if node.id != "mapping":
-            of = prefix.rstrip(".") or "the file"
-            self._problem(node, f"{of}: must hold `key: value` lines; it holds {_describe(node)}")
+            self._problem(node, of, f"must hold `key: value` lines; it holds {_describe(node)}")
             return {}
         given: dict[str, Any] = {}
-        seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             if key_node.id != "scalar":
-                self._problem(key_node, f"{prefix or 'the file: '}a key must be a word")
+                self._problem(key_node, of, "a key must be a word")
                 continue
-            key, name = key_node.value, prefix + key_node.value
-            line = key_node.start_mark.line + 1
-            if key in seen:
-                self._problem(key_node, f"{name}: is there twice (first on line {seen[key]})")
+            key, name = key_node.value, prefix + shown(key_node.value)
+            if name in self.places:
+                first = self.places[name][0] + 1
+                self._problem(key_node, name, f"is there twice (first on line {first})")
                 continue
-            seen[key] = self.lines[name] = line
+            self.places[name] = _place(key_node)
             wanted = schema.get(key)
             if wanted is None:
-                self._problem(key_node, f"{name}: unknown key{_meant(key, prefix)}")
+                self._problem(key_node, name, f"unknown key; {_meant(key, prefix, schema)}")
                 continue
             value = self._value(value_node, wanted, name)
             if value is not None:
                 given[key] = value
         return given
 
-    def line_of(self, key: str) -> int:
-        return self.lines.get(key, 0)
+    def at_odds(self, name: str, others: list[str], what: str) -> None:
+        """A problem of several keys; not told where one of them has its own, which may be its cause."""
+        if not self.wrong.intersection([name, *others]):
+            self.problems.append((self.places.get(name, (0, 0)), f"{name}: {what}"))
 
     def _value(self, node: Any, wanted: Parse | Many | Schema, name: str) -> Any:
         if isinstance(wanted, Mapping):
@@ -198,28 +177,33 @@ class _Reading:
         items = node.value if node.id == "sequence" else [node]
         found = tuple(self._scalar(item, wanted.parse, name) for item in items)
         if len(found) < wanted.least:
-            self._problem(node, f"{name}: must name at least {wanted.least}")
+            self._problem(node, name, f"must name at least {wanted.least}")
         return None if None in found else found
 
     def _scalar(self, node: Any, parse: Parse, name: str) -> Any:
         if node.id != "scalar":
-            self._problem(node, f"{name}: must be one value; it is {_describe(node)}")
+            self._problem(node, name, f"must be one value; it is {_describe(node)}")
             return None
         if _is_null(node):
-            self._problem(node, f"{name}: has no value; give one, or remove the line")
+            self._problem(node, name, "has no value; give one, or remove the line")
             return None
         try:
             return parse(node.value)
         except ValueError as error:
-            self._problem(node, f"{name}: {error}")
+            self._problem(node, name, str(error))
             return None
 
-    def _problem(self, node: Any, what: str) -> None:
-        self.problems.append((node.start_mark.line + 1, what))
+    def _problem(self, node: Any, name: str, what: str) -> None:
+        self.wrong.add(name)
+        self.problems.append((_place(node), f"{name}: {what}"))
+
+
+def _place(node: Any) -> tuple[int, int]:
+    return node.start_mark.line, node.start_mark.column
 
 
 def _is_null(node: Any) -> bool:
-    return bool(node.tag == _NULL_TAG)
+    return bool(node.tag == NULL_TAG)
 
 
 def _describe(node: Any) -> str:
@@ -228,17 +212,16 @@ def _describe(node: Any) -> str:
     return {"mapping": "a group of keys", "sequence": "a list"}.get(node.id, f"{node.value[:40]!r}")
 
 
-def _meant(key: str, prefix: str) -> str:
-    """The nearest right key: of this section first, of any other after it."""
-    names = dict(_names(SCHEMA, ""))
-    here = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-    near = get_close_matches(key, [name for name in here if "." not in name], n=1, cutoff=0.7)
-    if near:
-        return f"; did you mean {prefix}{near[0]}?"
-    elsewhere = [name for name in names if name.rsplit(".", 1)[-1] == key] or get_close_matches(
-        key, list(names), n=1, cutoff=0.7
+def _meant(key: str, prefix: str, schema: Schema) -> str:
+    """The nearest right key: of this section first, of any other after it; else all that there are."""
+    leaves = {name.rsplit(".", 1)[-1]: name for name, _ in _names(SCHEMA, "")}
+    near = (
+        [prefix + name for name in get_close_matches(key, list(schema), n=1, cutoff=0.7)]
+        or [leaves[leaf] for leaf in get_close_matches(key, list(leaves), n=1, cutoff=0.8)]
+        or [name for leaf, name in leaves.items() if leaf.startswith(f"{key}_")]
+        or get_close_matches(prefix + key, list(leaves.values()), n=1, cutoff=0.7)
     )
-    return f"; did you mean {elsewhere[0]}?" if elsewhere else "; config.example.yaml lists all"
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(schema)}"
 
 
 def _names(schema: Schema, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -261,17 +244,21 @@ def _anchored(config: Config, folder: Path) -> Config:
     )
 
 
-def _at_odds(config: Config) -> Iterator[tuple[str, str]]:
-    """Values that are right alone and wrong together."""
+def _at_odds(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Values that are right alone and wrong together: the keys, the one to blame first, and what is wrong."""
     if config.region:
         for zone in config.zones:
             if not zone.startswith(config.region):
-                yield "zones", f"{zone} is not in region {config.region}"
+                yield ("zones", "region"), f"{zone} is not in region {config.region}"
     if config.idle.stuck_after < config.idle.after:
-        yield "idle.stuck_after", "must not be shorter than idle.after"
-    if config.disk.throughput_mib and config.disk.type != "gp3":
-        yield "disk.throughput_mib", f"is for gp3 disks, not {config.disk.type}"
-    if config.disk.iops and config.disk.type == "gp2":
-        yield "disk.iops", "cannot be chosen for gp2 disks"
-    if config.disk.type == "io2" and not config.disk.iops:
-        yield "disk.type", "io2 needs disk.iops"
+        key = "idle.stuck_after" if config.idle.stuck_after != Idle().stuck_after else "idle.after"
+        yield (key, "idle.after", "idle.stuck_after"), "idle.stuck_after must not be shorter than idle.after"
+    disk = config.disk
+    if disk.throughput_mib and disk.type != "gp3":
+        yield ("disk.throughput_mib", "disk.type"), f"is for gp3 disks, not {disk.type}"
+    if disk.iops and disk.type == "gp2":
+        yield ("disk.iops", "disk.type"), "cannot be chosen for gp2 disks"
+    if disk.iops and disk.type == "gp3" and disk.iops < _GP3_LEAST_IOPS:
+        yield ("disk.iops", "disk.type"), f"a gp3 disk has at least {_GP3_LEAST_IOPS:,}"
+    if disk.type == "io2" and not disk.iops:
+        yield ("disk.type", "disk.iops"), "io2 needs disk.iops"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import time, timedelta
 from decimal import Decimal
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from gpu_box.model import Cidr
@@ -21,11 +21,13 @@ def text(raw: str) -> str:
         raise ValueError("is empty")
     if any(ord(c) < 32 or ord(c) == 127 for c in raw):
         raise ValueError("has a control character in it")
+    if any(0xD800 <= ord(c) < 0xE000 for c in raw):
+        raise ValueError("has half a character in it (a lone surrogate)")
     return raw
 
 
-def _shape(pattern: str, described: str) -> Callable[[str], str]:
-    compiled = re.compile(pattern)
+def _shape(pattern: str, described: str, *, ascii_only: bool = True) -> Callable[[str], str]:
+    compiled = re.compile(pattern, re.ASCII if ascii_only else 0)
 
     def parse(raw: str) -> str:
         if not compiled.fullmatch(raw):
@@ -46,7 +48,7 @@ image_id = _shape(r"ami-[0-9a-f]{8,17}", "an AMI id such as ami-0123456789abcdef
 subnet_id = _shape(r"subnet-[0-9a-f]{8,17}", "a subnet id such as subnet-0123456789abcdef0")
 user_name = _shape(r"[a-z_][a-z0-9_-]{0,31}", "a login name such as ubuntu")
 # AWS: letters, digits, spaces and + - = . _ : / @ in tag values, 256 at most.
-tag_value = _shape(r"[\w +\-=.:/@]{1,256}", "a name that AWS takes as a tag")
+tag_value = _shape(r"[\w +\-=.:/@]{1,256}", "a name that AWS takes as a tag", ascii_only=False)
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
@@ -60,7 +62,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
 def integer(least: int, most: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
-        if not re.fullmatch(r"[+-]?\d{1,12}", raw):
+        if not re.fullmatch(r"[+-]?[0-9]{1,12}", raw):
             raise ValueError(f"{raw[:60]!r} is not a whole number")
         value = int(raw)
         if not least <= value <= most:
@@ -97,23 +99,29 @@ def money(raw: str) -> Decimal:
 
 
 def time_of_day(raw: str) -> time:
-    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", raw)
+    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", raw)
     if not match:
         raise ValueError(f"{raw[:60]!r} is not a time of day such as 23:00")
     return time(int(match[1]), int(match[2]))
 
 
 def path(raw: str) -> Path:
-    return Path(text(raw))
+    """~ is the home folder; a relative path stays relative, for it is to the config file."""
+    try:
+        return Path(text(raw)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{raw[:60]!r} begins with ~ and a user who is not on this machine") from None
 
 
 def cidr(raw: str) -> Cidr:
     try:
-        network = ip_network(raw)
+        network = ip_network(raw, strict=False)
     except ValueError:
         raise ValueError(
             f"{raw[:60]!r} is not an address or network such as 203.0.113.7 or 203.0.113.0/24"
         ) from None
     if network.prefixlen == 0:
         raise ValueError(f"{raw} opens port 22 to the whole world; name your own address")
+    if ip_address(raw.partition("/")[0]) != network.network_address:
+        raise ValueError(f"{raw} is an address inside a network; did you mean {network}?")
     return network
