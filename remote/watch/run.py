@@ -35,8 +35,9 @@ class Watcher:
         self._load_policy()
         self._machine = Machine(self._policy, self._keeps)
         self._state = State()
-        for sample in self._log.read():
-            self._state = step(self._state, sample, self._policy)
+        with contextlib.suppress(OSError):  # what cannot be read is forgotten, not a reason not to watch
+            for sample in self._log.read():
+                self._state = step(self._state, sample, self._policy)
         self._warned: Optional[float] = None  # the lead of the last warning given
         self._failed = ""
 

@@ -49,7 +49,7 @@ def _stop(samples) -> float:
     return float("inf")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(minutes, st.data())
 def test_more_activity_never_stops_sooner(stretches, data):
     """Raise any readings of any stretch, as much as you like."""
@@ -65,7 +65,7 @@ def test_more_activity_never_stops_sooner(stretches, data):
     assert _stop(_trace(raised)) >= _stop(_trace(stretches))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(minutes, st.lists(st.integers(0, 400), max_size=5))
 def test_a_verdict_does_not_depend_on_how_the_samples_are_split(stretches, cuts):
     """A watcher that was killed and restarted at any moments, from its files, says the same."""
@@ -103,7 +103,7 @@ unreadable = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(unreadable)
 def test_a_reading_that_cannot_be_made_never_keeps_a_box_up_for_ever(stretches):
     """Whatever fails, whenever, for however long: idle_after + stuck_after of watched time is the most."""
@@ -115,7 +115,7 @@ def test_a_reading_that_cannot_be_made_never_keeps_a_box_up_for_ever(stretches):
     assert box.samples[int(_stop(box.samples))].mono <= bound + 20 + 2 * 60
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(minutes, st.floats(-1e6, 1e6), st.integers(0, 100))
 def test_setting_the_clock_changes_no_verdict(stretches, jump, at):
     samples = _trace(stretches)
@@ -123,7 +123,7 @@ def test_setting_the_clock_changes_no_verdict(stretches, jump, at):
     assert _stop(moved) == _stop(samples)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(minutes)
 def test_the_countdown_is_what_happens_if_nothing_changes(stretches):
     """Go on quietly from any moment: it stops when the last verdict said that it would."""

@@ -9,7 +9,6 @@ import select
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -182,11 +181,10 @@ def test_a_download_is_network_use_and_loopback_is_not():
         pytest.skip("no interface but loopback")
     network = Network(lambda uid: uid == os.getuid())
     network.look()
-    _move(address, 5_000_000)
-    moved = network.look()
-    assert moved >= 5_000_000
-    _move("127.0.0.1", 5_000_000)
-    assert network.look() < 1_000_000
+    with _moved(address, 5_000_000):
+        assert network.look() >= 5_000_000
+    with _moved("127.0.0.1", 5_000_000):
+        assert network.look() < 1_000_000
 
 
 def test_sockets_of_someone_else_are_not_people_s():
@@ -195,18 +193,8 @@ def test_sockets_of_someone_else_are_not_people_s():
         pytest.skip("no interface but loopback")
     network = Network(lambda uid: uid == 54321)
     network.look()
-    _move(address, 1_000_000)
-    assert network.look() == 0
-
-
-HELD: list[socket.socket] = []  # open until the test is over: a closed connection is no longer listed
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    while HELD:
-        HELD.pop().close()
+    with _moved(address, 1_000_000):
+        assert network.look() == 0
 
 
 def _own_address() -> str | None:
@@ -224,17 +212,27 @@ def _own_address() -> str | None:
     return None
 
 
-def _move(address: str, size: int) -> None:
-    listener = socket.create_server((address, 0))
-    client = socket.create_connection(listener.getsockname())
-    server, _ = listener.accept()
-    HELD.extend([listener, client, server])
-    sender = threading.Thread(target=server.sendall, args=(b"x" * size,))
-    sender.start()
-    got = 0
-    while got < size:
-        got += len(client.recv(1 << 16))
-    sender.join()
+@contextlib.contextmanager
+def _moved(address: str, size: int):
+    """So many bytes sent and received over this address by a process that keeps its connection open."""
+    code = """
+import socket, sys, threading
+listener = socket.create_server((sys.argv[1], 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+threading.Thread(target=server.sendall, args=(b"x" * int(sys.argv[2]),)).start()
+left = int(sys.argv[2])
+while left:
+    left -= len(client.recv(1 << 16))
+print("moved", flush=True)
+sys.stdin.read()
+"""
+    argv = [PYTHON, "-c", code, address, str(size)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"moved\n"
+        yield
+        process.stdin.close()
+        process.wait(10)
 
 
 @pytest.fixture

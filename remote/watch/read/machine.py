@@ -11,7 +11,7 @@ from .gpu import read_gpus
 from .jobs import Jobs
 from .jupyter import Kernels
 from .network import Network
-from .people import classifier, counting_uid, users
+from .people import classifier, counting_uid, machine_mark, users
 from .processes import Processes, Usage, time_since_boot
 from .terminals import Terminals
 from .text import read
@@ -51,11 +51,14 @@ class Machine:
             cpu=cpu,
             disk=disk,
             network=self._bytes(mono),
-            ssh=_try(lambda: self._terminals.read(mono=mono, wall=wall)),
+            ssh=_try(lambda: self._terminals.read(mono=mono, wall=wall, among=self._own_terminals())),
             jupyter=_try(lambda: self._jupyter.read(people, gpu_pids, mono=mono, wall=wall, now=now)),
             job=_try(lambda: self._jobs.read(people, gpu_pids, mono=mono, wall=wall)),
             keep=keeping.left(self._keep_paths(), boot=self._boot, mono=mono, wall=wall),
         )
+
+    def _own_terminals(self) -> Optional[Set[str]]:
+        return self._processes.terminals() if machine_mark() else None
 
     def _gpus(self, mono: float, now: bool) -> Tuple[Any, Set[int]]:
         if now or mono - self._gpu_read >= self._policy.slow:

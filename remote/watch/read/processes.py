@@ -11,6 +11,7 @@ from ..sample import Rate
 from .people import Kind
 
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")  # s
+PTS_MAJOR = 136  # device numbers of pseudo-terminals (Documentation/admin-guide/devices.txt)
 YOUNG = 60.0  # s after its start in which a process may still become someone else's (setuid, login, exec)
 RECHECK = 8  # looks between two at processes that are nobody's work
 
@@ -33,21 +34,12 @@ class Use(NamedTuple):
 
 class Process:
     __slots__ = (
-        "bytes",
-        "children",
-        "cpu",
-        "kind",
-        "name",
-        "parent",
-        "start",
-        "uid",
-        "used",
-        "moved",
-        "recheck",
+        *("start", "parent", "terminal", "uid", "name", "kind", "recheck"),
+        *("cpu", "children", "bytes", "used", "moved"),
     )
 
     def __init__(self) -> None:
-        self.start = self.parent = self.uid = self.recheck = 0
+        self.start = self.parent = self.terminal = self.uid = self.recheck = 0
         self.name = ""
         self.kind = Kind.NOBODY
         self.cpu = self.children = 0.0  # s, its own and its reaped children's
@@ -104,6 +96,15 @@ class Processes:
     def people(self) -> List[int]:
         return [pid for pid, process in self._known.items() if process.kind is not Kind.NOBODY]
 
+    def terminals(self) -> Set[str]:
+        """The pseudo-terminals ("pts/3") that people's processes are on."""
+        found = set()
+        for number in {self._known[pid].terminal for pid in self.people()}:
+            major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
+            if major >= PTS_MAJOR:
+                found.add("pts/%d" % ((major - PTS_MAJOR) * 256 + minor))
+        return found
+
     def _read(self, pid: int, known: Optional[Process], now: float) -> Optional[Process]:
         if known is not None and known.kind is Kind.NOBODY and known.recheck > 0:
             known.recheck -= 1
@@ -123,7 +124,7 @@ class Processes:
                 self._measure(pid, known, words, counts=fresh)
             else:
                 self._measure(pid, known, words, counts=True)
-            known.parent = int(words[1])
+            known.parent, known.terminal = int(words[1]), int(words[4])
             uid = os.stat("/proc/%d" % pid).st_uid
             young = now - start * TICK < YOUNG
             text = name.decode("utf-8", "replace")

@@ -5,7 +5,7 @@ not, nor does a session merely open. In tmux the attached client's terminal and 
 """
 
 import os
-from typing import List, Tuple
+from typing import List, Optional, Set, Tuple
 
 from ..sample import Used
 from .change import Changes
@@ -17,8 +17,11 @@ class Terminals:
         self._only, self._folder = only, folder
         self._changes = Changes()
 
-    def read(self, *, mono: float, wall: float) -> Tuple[Used, ...]:
-        """Every pseudo-terminal, and the consoles that someone has logged in on. OSError without a /dev."""
+    def read(self, *, mono: float, wall: float, among: Optional[Set[str]] = None) -> Tuple[Used, ...]:
+        """Every pseudo-terminal, and the consoles that someone has logged in on. OSError without a /dev.
+
+        among: only these, on a machine that shares its terminals with others.
+        """
         found = [
             (name, os.path.join(self._folder, name)) for name in os.listdir(self._folder) if name.isdigit()
         ]
@@ -31,7 +34,7 @@ class Terminals:
                 status = os.stat(path)
             except OSError:
                 continue  # closed meanwhile
-            if self._only and status.st_uid != self._only:
+            if self._only and status.st_uid != self._only or among is not None and label not in among:
                 continue
             age = wall - status.st_atime
             key = "%s %d" % (label, status.st_ino)

@@ -1,0 +1,130 @@
+"""The guard: stops a machine whose watcher gives no sign of life, and needs nothing of the watcher for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import watch
+
+SCRIPT = Path(watch.__file__).parent / "guard.sh"
+
+
+class Machine:
+    def __init__(self, root: Path) -> None:
+        self.run = root / "run"
+        self.stopped = root / "stopped.json"
+        self.guard = root / "guard"
+        self.run.mkdir()
+        shutil.copy(SCRIPT, self.guard)  # alone, as install leaves it
+        self.stopped.write_text(" " * 4095 + "\n")
+
+    def beat(self, what: str) -> None:
+        (self.run / "heartbeat").write_text(what + "\n")
+
+    def look(self, looks: int = 3) -> bool:
+        """One look; whether it powered off."""
+        off = self.run.parent / "off"
+        environment = {
+            "GPU_BOX_RUN": str(self.run),
+            "GPU_BOX_STOPPED": str(self.stopped),
+            "GPU_BOX_POWEROFF": f"touch {off}",
+            "PATH": os.environ["PATH"],
+        }
+        subprocess.run(
+            ["sh", self.guard, str(looks)], env=environment, check=True, timeout=20, capture_output=True
+        )
+        return off.exists()
+
+
+@pytest.fixture
+def machine(tmp_path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_a_heartbeat_that_goes_on_is_left_alone(machine):
+    for number in range(10):
+        machine.beat(str(number))
+        assert not machine.look()
+        assert not machine.look()
+
+
+def test_a_heartbeat_that_stands_still_stops_the_machine(machine):
+    machine.beat("1")
+    assert [machine.look() for _ in range(4)] == [False, False, False, True]
+    reason = json.loads(machine.stopped.read_text())
+    assert reason["layer"] == "guard" and "no sign of life" in reason["reason"] and reason["wall"] > 1e9
+
+
+def test_a_watcher_that_never_was_stops_the_machine(machine):
+    assert [machine.look() for _ in range(4)] == [False, False, False, True]
+
+
+def test_a_deleted_heartbeat_counts_like_one_that_stands_still(machine):
+    machine.beat("1")
+    machine.look()
+    (machine.run / "heartbeat").unlink()
+    assert [machine.look() for _ in range(4)] == [False, False, False, True]
+
+
+def test_a_sign_of_life_starts_the_count_anew(machine):
+    machine.beat("1")
+    for _ in range(3):
+        machine.look()
+    machine.beat("2")
+    assert [machine.look() for _ in range(3)] == [False, False, False]
+
+
+def test_a_suspend_or_a_clock_that_is_set_is_no_silence(machine):
+    """It counts its own looks: hours between two of them are one look."""
+    machine.beat("1")
+    machine.look()
+    os.utime(machine.run / "heartbeat", (0, 0))
+    assert not machine.look()
+
+
+def test_a_spoilt_count_is_forgotten_and_stops_nothing(machine):
+    machine.beat("1")
+    (machine.run / "guard").write_text("1\nmany\n")
+    assert not machine.look()
+    (machine.run / "guard").write_text("")
+    assert not machine.look()
+
+
+def test_the_reason_is_written_over_its_own_padding(machine):
+    """So that it needs no block that a full disk could refuse."""
+    before = machine.stopped.stat()
+    for _ in range(4):
+        machine.look()
+    after = machine.stopped.stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root to mount a small disk")
+def test_a_full_disk_keeps_neither_the_stop_nor_its_reason(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).returncode:
+        pytest.skip("cannot mount here")
+    try:
+        machine = Machine(tmp_path)
+        machine.stopped = disk / "stopped.json"
+        machine.stopped.write_text(" " * 4095 + "\n")
+        with pytest.raises(OSError), open(disk / "filler", "wb") as file:
+            while True:
+                file.write(b"x" * 4096)
+                file.flush()
+        assert [machine.look() for _ in range(4)][-1]
+        assert json.loads(machine.stopped.read_text())["layer"] == "guard"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed here")
+def test_the_shell_in_it_is_clean():
+    subprocess.run(["shellcheck", SCRIPT], check=True, timeout=60)

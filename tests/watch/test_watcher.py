@@ -1,0 +1,259 @@
+"""The watcher itself, as a process in a folder of its own, that stops "the machine" by touching a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import watch
+
+REMOTE = Path(watch.__file__).parents[1]
+# This machine's own processes must not keep it up, so what it counts is out of reach.
+SHORT = {
+    "idle_after": 1.5,
+    "stuck_after": 1.5,
+    "settle": 0,
+    "interval": 0.15,
+    "slow": 1,
+    "window": 0.5,
+    "warn": [1.1],
+    "cpu_cores": 1e9,
+    "disk_bps": 1e15,
+    "network_bps": 1e15,
+}
+
+
+class Box:
+    def __init__(self, root: Path) -> None:
+        self.root, self.state = root, root / "watch"
+        self.state.mkdir()
+        self.off = root / "off"
+        self.shell = root / "poweroff"
+        self.shell.write_text(f"#!/bin/sh\necho off >>{self.off}\n")
+        self.shell.chmod(0o755)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "GPU_BOX_MACHINE"},
+            "GPU_BOX_WATCH": str(self.state),
+            "HOME": str(root),
+            "TMUX_TMPDIR": str(root),
+            "PYTHONPATH": str(REMOTE),
+            "GPU_BOX_MACHINE": f"test-{os.getpid()}-{root.name}",  # counts this one's processes alone
+        }
+        self.watchers: list[subprocess.Popen] = []
+
+    def policy(self, **values) -> None:
+        values = {**SHORT, "stop_command": [str(self.shell)], **values}
+        path = self.state / "policy.json"
+        path.with_suffix(".new").write_text(json.dumps(values))
+        path.with_suffix(".new").rename(path)
+
+    def start(self) -> subprocess.Popen:
+        argv = [sys.executable, "-s", "-m", "watch", "run"]
+        self.watchers.append(subprocess.Popen(argv, env=self.environment, cwd=self.root))
+        return self.watchers[-1]
+
+    def call(self, *words: str) -> subprocess.CompletedProcess:
+        argv = [sys.executable, "-s", "-m", "watch", *words]
+        options = {"env": self.environment, "cwd": self.root, "timeout": 30}
+        return subprocess.run(argv, capture_output=True, text=True, **options)
+
+    def status(self) -> dict:
+        return json.loads(self.call("status", "--json").stdout)
+
+    def stopped_within(self, seconds: float) -> bool:
+        return _until(self.off.exists, seconds)
+
+
+def _until(wanted, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if wanted():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture
+def box(tmp_path):
+    box = Box(tmp_path)
+    box.policy()
+    yield box
+    for watcher in box.watchers:
+        watcher.kill()
+        watcher.wait(10)
+
+
+def test_an_idle_box_stops_and_says_why(box):
+    box.start()
+    assert box.stopped_within(15)
+    why = box.status()["stopped"]
+    assert why["layer"] == "watcher" and why["reason"].startswith("idle 2 s")
+    assert set(why["signals"]) == {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
+    assert "last stop, by the watcher: idle" in box.call("why").stdout
+
+
+def test_a_box_that_is_kept_does_not_stop_until_it_is_let_go(box):
+    assert "kept until" in box.call("keep", "1h").stdout
+    box.start()
+    assert not box.stopped_within(3)
+    assert box.status()["verdict"]["state"] == "active"
+    assert 3500 < box.status()["keep"] <= 3600
+    box.call("keep", "--off")
+    assert box.stopped_within(10)
+
+
+def test_a_running_job_keeps_it_up_and_its_end_lets_it_stop(box):
+    job = box.root / ".gpu-box/jobs/train"
+    job.mkdir(parents=True)
+    loop = subprocess.Popen([sys.executable, "-c", "while True: pass"], env=box.environment)
+    try:
+        (job / "pid").write_text(str(loop.pid))
+        (job / "log").write_text("")
+        os.utime(job / "log", (1, 1))
+        box.start()
+        assert not box.stopped_within(3.5)
+        assert "job train" in box.status()["verdict"]["reason"]
+    finally:
+        loop.kill()
+        loop.wait(10)
+    (job / "exit").write_text("0")
+    assert box.stopped_within(15)
+    assert "last activity: job train" in box.status()["stopped"]["reason"]
+
+
+def test_a_watcher_killed_and_started_again_goes_on_where_it_was(box):
+    box.policy(idle_after=5)
+    first = box.start()
+    assert _until(lambda: (box.status()["verdict"] or {}).get("idle_for", 0) > 2.5, 15)
+    first.send_signal(signal.SIGKILL)
+    first.wait(10)
+    begin = time.monotonic()
+    box.start()
+    assert box.stopped_within(4)
+    assert time.monotonic() - begin < 4, "its idle time was forgotten"
+
+
+def test_a_changed_policy_is_taken_up_while_it_runs(box):
+    box.policy(idle_after=3600)
+    box.start()
+    assert not box.stopped_within(2.5)
+    assert box.call("policy", "idle_after=2s").returncode == 0
+    assert box.stopped_within(10)
+
+
+def test_the_time_limit_stops_a_box_that_works(box):
+    box.call("keep", "1h")
+    box.policy(deadline=time.time() + 2)
+    box.start()
+    assert box.stopped_within(12)
+    assert "its deadline" in box.status()["stopped"]["reason"]
+
+
+def test_a_broken_policy_is_shown_and_the_defaults_hold(box):
+    (box.state / "policy.json").write_text("{")
+    box.start()
+    assert _until(lambda: box.status()["verdict"], 10)
+    assert box.status()["complaints"] and box.status()["policy"]["idle_after"] == 1800
+    assert box.call("policy", "idle_after=soon").returncode == 2
+
+
+def test_a_poweroff_that_fails_is_tried_again_and_shown(box):
+    box.shell.write_text("#!/bin/sh\nexit 1\n")
+    box.start()
+    assert _until(lambda: any("failed" in text for text in box.status()["complaints"]), 15)
+    box.shell.write_text(f"#!/bin/sh\necho off >>{box.off}\n")
+    assert box.stopped_within(10)
+
+
+def test_a_full_disk_stops_the_log_and_not_the_watcher(box):
+    """Nothing can be appended to a folder: the reading, the deciding and the stopping go on."""
+    (box.state / "samples.jsonl").mkdir()
+    box.start()
+    assert box.stopped_within(15)
+
+
+def test_a_person_in_tmux_is_warned_before_it_stops(box):
+    record = box.root / "messages"
+    programs = box.root / "bin"
+    programs.mkdir()
+    for name in ("tmux", "wall"):
+        (programs / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{record}\n')
+        (programs / name).chmod(0o755)
+    (box.root / "tmux-1000").mkdir()
+    (box.root / "tmux-1000/default").write_text("")
+    box.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+    box.start()
+    assert box.stopped_within(15)
+    lines = record.read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["wall", "tmux"], "once for each, not with every sample"
+    assert "gpu-box keep 2h" in lines[0] and "stops in 1 s" in lines[0]
+
+
+def test_status_before_any_watcher_ran_says_that_nothing_is_armed(box):
+    values = box.status()
+    assert values["verdict"] is None and values["stopped"] is None
+    assert not any(layer["armed"] for layer in values["layers"].values())
+    assert box.call("healthy").returncode == 1
+    box.policy(idle_after=3600)
+    box.start()
+    assert _until(lambda: box.call("healthy").returncode == 0, 10)
+    assert box.status()["layers"]["watcher"]["armed"]
+
+
+def test_status_answers_within_a_tenth_of_a_second(box):
+    box.policy(idle_after=3600)
+    box.start()
+    assert _until(lambda: box.status()["verdict"], 10)
+    took = []
+    for _ in range(5):
+        begin = time.monotonic()
+        box.status()
+        took.append(time.monotonic() - begin)
+    assert min(took) < 0.1
+
+
+def test_installing_without_systemd_says_what_is_not_armed_and_why(box):
+    box.policy(idle_after=3600)
+    said = box.call("install", "idle_after=2h")
+    assert said.returncode == 0
+    assert "watcher: armed" in said.stdout and "guard: not armed, there is no systemd here" in said.stdout
+    assert _until(lambda: (box.state / "pid").exists(), 10)
+    pid = int((box.state / "pid").read_text())
+    try:
+        assert json.loads((box.state / "policy.json").read_text())["idle_after"] == "2h"
+        assert "nothing would start" not in box.call("install").stdout, "it runs already"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_replay_prints_when_and_why_a_recorded_box_stops(box, tmp_path):
+    from traces.builder import Box as Recorder
+    from traces.builder import cpu
+
+    from watch.sample import dump
+
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text("\n".join(dump(s) for s in Recorder().run(20, cpu=cpu(1.0)).run(60).samples))
+    shown = box.call("replay", str(trace), "--policy", "idle_after=10m").stdout
+    assert "active: cpu (python) 1.00 cores" in shown
+    assert "STOP" in shown and "idle 10 min; last activity: cpu (bash)" in shown
+    assert box.call("replay", str(trace), "--policy", "idle_after").returncode == 2
+
+
+def test_once_prints_a_sample_that_can_be_read_back(box):
+    from watch.sample import Sample, parse
+
+    assert isinstance(parse(box.call("once").stdout), Sample)
+
+
+def test_an_unknown_command_is_the_caller_s_mistake(box):
+    assert box.call("dance").returncode == 2
+    assert box.call("keep").returncode == 2
+    assert box.call("--help").returncode == 0
