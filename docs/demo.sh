@@ -35,8 +35,9 @@ mkdir -p "$work"
 cd "$work"
 
 say "A config of our own; the SSH key and the SSH config stay inside this folder."
-show gpu-box init --yes --region us-east-1 --instance-type g4dn.xlarge --budget 50
-printf 'ssh:\n  key: ./demo-key\n  config: false\n' >>config.yaml
+show gpu-box init --yes --region us-east-1 --instance-type g4dn.xlarge
+sed -i.bak -e 's|  key: ~/.ssh/gpu-box|  key: ./demo-key|' -e 's|  config: true|  config: false|' config.yaml
+rm config.yaml.bak
 show gpu-box --local plan
 
 say "From nothing: instance, SSH, set-up, code, JupyterLab. On AWS the same commands, without --local."
@@ -58,7 +59,7 @@ say "Leave nothing behind."
 show gpu-box --local down --yes
 show gpu-box --local ls
 
-accuracy=$(python3 -c 'import json; print("%.0f %%" % (100 * json.load(open("results/summary.json"))["accuracy"]))')
+accuracy=$(python3 -c 'import json; print("%.0f %%" % (100 * json.load(open("results/summary.json"))["held_out_accuracy"]))')
 cat <<END
 
 Done in $((SECONDS - began)) s: a box from nothing to a trained model (held-out accuracy $accuracy), stopped,

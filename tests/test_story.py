@@ -1,0 +1,168 @@
+"""The whole story once, as a user types it: the installed command, a real daemon, a real SSH machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("gpu-box")
+CONFIG = """\
+region: us-east-1
+ssh:
+  key: ./key
+  config: false
+sync:
+  exclude: ["*.secret"]
+"""
+
+
+@dataclass
+class User:
+    """Somebody in their project's folder."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [COMMAND, "--local", *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=240,
+        )
+        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run("--json", *words).stdout)
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "train.py").write_text("print('training')\n")
+    (folder / "token.secret").write_text("secret\n")
+    one = User(folder, {**os.environ, "GPU_BOX_HOME": str(home)})
+    yield one
+    subprocess.run([COMMAND, "local", "stop"], env=one.environment, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def up(user: User) -> dict[str, Any]:
+    """The box, brought up once for this story."""
+    told: dict[str, Any] = user.json("up")
+    return told
+
+
+def test_plan_shows_what_would_be_made_and_makes_nothing(user: User) -> None:
+    shown = user.run("plan").stdout
+    assert "g4dn.xlarge" in shown
+    assert "an hour running" in shown
+    assert "stops itself when idle for 30 min" in shown
+    assert user.json("ls") == []
+
+
+def test_up_makes_a_box_that_is_set_up_synced_and_guarded(user: User, up: dict[str, Any]) -> None:
+    assert up["changed"] is True
+    status = user.json("status")
+    assert status["state"] == "running"
+    assert status["deadline"]
+    assert {step["status"] for step in status["steps"]} <= {"done", "unavailable"}
+    assert "answers" in status["jupyter"]
+
+
+def test_up_again_does_nothing(user: User, up: dict[str, Any]) -> None:
+    assert user.json("up")["changed"] is False
+
+
+def test_the_project_is_there_and_its_secrets_are_not(user: User, up: dict[str, Any]) -> None:
+    names = user.run("ssh", "--", "ls", "-A", "work").stdout.split()
+    assert "train.py" in names
+    assert not {"token.secret", "key", "key.pub"} & set(names)
+
+
+def test_a_changed_file_travels_with_up(user: User, up: dict[str, Any]) -> None:
+    (user.folder / "later.py").write_text("print(1)\n")
+    assert user.json("up")["changed"] is True
+    assert user.run("ssh", "--", "cat", "work/later.py").stdout == "print(1)\n"
+
+
+def test_ssh_passes_exit_status_and_standard_output_on(user: User, up: dict[str, Any]) -> None:
+    assert user.run("ssh", "--", "echo out; exit 7", expect=7).stdout == "out\n"
+
+
+def test_a_job_s_log_and_exit_status_come_back(user: User, up: dict[str, Any]) -> None:
+    assert user.run("run", "--", "python", "train.py").stdout == "training\n"
+    assert user.run("run", "--job", "bad", "--", "sh", "-c", "echo no; exit 3", expect=3).stdout == "no\n"
+    assert user.run("logs", "bad", expect=3).stdout == "no\n"
+    assert "There are:" in user.run("logs", "absent", expect=2).stderr
+
+
+def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dict[str, Any]) -> None:
+    user.run("train", "--preset", "demo")
+    user.run("pull")
+    results = user.folder / "results"
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["held_out_accuracy"] >= 0.75  # two classes of equal size
+    assert (results / "curves.png").read_bytes().startswith(b"\x89PNG")
+    header, *rows = (results / "submission.csv").read_text().splitlines()
+    assert header == "id,label"
+    assert rows
+    assert all(0 < float(row.split(",")[1]) < 1 for row in rows)
+
+
+def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any]) -> None:
+    user.run("ssh", "--", "echo kept >work/kept.txt")
+    assert user.json("stop")["state"] == "stopped"
+    refused = user.run("ssh", "--", "true", expect=1)
+    assert "`gpu-box up` starts it" in refused.stderr
+    again = user.json("up")
+    assert again["instance"] == up["instance"]
+    assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "kept\n"
+    assert "answers" in user.json("status")["jupyter"]
+
+
+def test_a_changed_host_key_is_refused_with_what_it_means(user: User, up: dict[str, Any]) -> None:
+    folder = '"$GPU_BOX_SSHD_DIR"'
+    user.run("ssh", "--", f"cp -a {folder}/ssh_host_ed25519_key {folder}/saved")
+    user.run("ssh", "--", f"rm {folder}/ssh_host_ed25519_key && ssh-keygen -q -t ed25519 -N '' -f "
+             f"{folder}/ssh_host_ed25519_key")  # fmt: skip
+    refused = user.run("up", expect=1)
+    assert "host key" in refused.stderr
+    [machine] = (Path(user.environment["GPU_BOX_HOME"]) / "embedded" / "machines").iterdir()
+    (machine / "home" / ".sshd" / "saved").replace(machine / "home" / ".sshd" / "ssh_host_ed25519_key")
+    user.run("up")
+
+
+def test_down_asks_and_then_leaves_nothing(user: User, up: dict[str, Any]) -> None:
+    assert "--yes" in user.run("down", expect=2).stderr
+    assert user.json("down", "--yes") == {"box": "gpu-box", "state": "none", "left": []}
+    assert user.json("ls") == []
+    assert user.json("status")["state"] == "none"
+    machines = Path(user.environment["GPU_BOX_HOME"]) / "embedded" / "machines"
+    assert list(machines.iterdir()) == []
+
+
+def test_local_env_serves_any_aws_client(user: User) -> None:
+    printed = subprocess.run(
+        [COMMAND, "local", "env"], env=user.environment, capture_output=True, text=True, check=True
+    ).stdout
+    script = (
+        f"{printed}\n{sys.executable} -c 'import boto3; "
+        'print(boto3.client("ec2").describe_instances()["ResponseMetadata"]["HTTPStatusCode"])\''
+    )
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=user.environment)
+    assert done.stdout == "200\n", done.stderr
