@@ -360,6 +360,19 @@ def test_the_watcher_watches_by_the_configs_policy_and_cannot_stop_a_host_that_i
     assert json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())["idle_after"] == "3600"
 
 
+def test_a_package_that_cannot_be_had_is_named_and_the_environment_stays(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState], desired: Desired, report: Recorder
+) -> None:
+    wrong = replace(desired, packages=("/nowhere/thing-1.0-py3-none-any.whl",))
+    with connect(host_of(ready[0])) as connection:
+        with pytest.raises(StepFailed, match=r"set-up step python failed: .*nowhere/thing"):
+            setup.apply(connection, setup.check(connection, wrong), wrong, report)
+        assert "jupyter" not in report.of("failed")  # it waits for python, and is not to blame
+        connection.run("~/.gpu-box/venv/bin/python -c 'import numpy'")
+        setup.apply(connection, setup.check(connection, desired), desired, report)
+        assert not setup.check(connection, desired).needs_work
+
+
 def test_the_policy_of_the_watcher_is_the_configs() -> None:
     config = Config(limits=Limits(max_hours=timedelta(hours=1.5), stop_at=clock(23, 0)))
     words = dict(word.split("=") for word in setup.desired(config).watch)

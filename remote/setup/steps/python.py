@@ -47,6 +47,8 @@ def _install(desired: Desired, session: Session, tool: str, env: Dict[str, str])
         try:
             session.run(base + [source.requirement, *source.options], env=env, timeout_s=3600)
         except Failed as problem:
+            if "torch" not in str(problem):
+                raise  # another package is the matter: another source of PyTorch would not help
             problems.append("%s: %s" % (source.line, problem))
             continue
         version = session.run([str(_PYTHON), "-c", "import platform; print(platform.python_version())"])
