@@ -21,7 +21,7 @@ def install(settings: List[str]) -> List[str]:
     settings: "idle_after=30m" and the like, for policy.json; those not given stay as they are there.
     """
     set_policy(settings)
-    if "GPU_BOX_MACHINE" in os.environ or not os.path.isdir("/run/systemd/system"):
+    if not place.systemd():
         return [
             _alone(),
             "fuse: not armed, there is no systemd here",
@@ -56,9 +56,7 @@ def set_policy(settings: List[str]) -> None:
 
 def needs_root() -> bool:
     """Whether the machine's own watcher, which is root's, is meant and we are not root."""
-    if os.environ.get("GPU_BOX_MACHINE") or os.environ.get("GPU_BOX_WATCH"):
-        return False
-    return os.geteuid() != 0 and os.path.isdir("/run/systemd/system")
+    return os.geteuid() != 0 and place.systemd()
 
 
 def uninstall() -> List[str]:

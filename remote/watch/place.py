@@ -54,10 +54,17 @@ def find() -> Place:
     folder = os.environ.get("GPU_BOX_WATCH")
     if folder:
         return Place(folder, folder)
-    shared = "GPU_BOX_MACHINE" in os.environ
-    if not shared and (os.geteuid() == 0 or os.path.isdir(STATE)):
-        return of_machine()
-    return of_user()
+    return of_machine() if systemd() or (os.geteuid() == 0 and not shared()) else of_user()
+
+
+def shared() -> bool:
+    """Whether this machine shares its host, and the host's kernel, with others."""
+    return "GPU_BOX_MACHINE" in os.environ
+
+
+def systemd() -> bool:
+    """Whether a systemd of this machine's own is there to arm the layers."""
+    return not shared() and "GPU_BOX_WATCH" not in os.environ and os.path.isdir("/run/systemd/system")
 
 
 def keeps(place: Place, homes: List[str]) -> List[str]:

@@ -4,7 +4,7 @@
      "gpu": [{"gpu": 0, "percent": 97.0, "compute": true, "pids": [812]}],
      "cpu": {"value": 0.98, "who": "python"},
      "disk": {"value": 0.0, "who": ""}, "network": {"value": 2.1e6, "who": ""},
-     "ssh": [{"name": "pts/0", "quiet": 34.0}],
+     "ssh": [{"name": "pts/0", "quiet": 34.0}, {"name": "vscode-server", "quiet": 81.0}],
      "jupyter": {"kernels": [{"name": "lesson1.ipynb", "state": "busy", "quiet": 3.0, "cores": 0.9,
                               "bps": 0.0, "gpu": true}],
                  "documents": [{"name": "lesson1.ipynb", "quiet": 81.0}]},

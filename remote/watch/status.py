@@ -21,7 +21,7 @@ from typing import Any, Dict, List
 from . import stop
 from .judge import spell
 from .limits import hhmm
-from .place import Place
+from .place import Place, systemd
 from .policy import load
 from .read.command import run
 
@@ -94,7 +94,7 @@ def healthy(place: Place) -> bool:
 def _layers(place: Place, age: Any) -> Dict[str, Dict[str, Any]]:
     alive = age is not None and age < STALE
     beat = "last sample %s ago" % spell(age) if age is not None else "no sample since boot"
-    if place.run == place.state or not os.path.isdir("/run/systemd/system"):
+    if not systemd():
         none = {"armed": False, "detail": "no systemd here"}
         return {"fuse": none, "watcher": {"armed": alive, "detail": beat}, "guard": dict(none)}
     states = _unit_states()

@@ -16,6 +16,7 @@ import pytest
 
 from watch.read import keeping
 from watch.read.change import Changes
+from watch.read.editors import Editors
 from watch.read.jobs import Jobs
 from watch.read.network import Network
 from watch.read.people import Kind, User, classifier
@@ -316,3 +317,22 @@ def test_a_terminal_of_another_user_does_not_count_for_a_watcher_that_is_no_root
     finally:
         os.close(keyboard)
         os.close(terminal)
+
+
+def test_a_file_saved_from_an_editor_on_the_laptop_shows_and_its_server_does_not(home):
+    editors = Editors(slow=0.0)
+    user = User("me", 1, str(home))
+
+    def read():
+        return editors.read([user], mono=time.monotonic(), wall=time.time())
+
+    (home / ".vscode-server/data/User/History").mkdir(parents=True)
+    assert read() == ()
+    history = home / ".vscode-server/data/User/History/-4f2a/entries.json"
+    history.parent.mkdir()
+    history.write_text("{}")
+    os.utime(history, (time.time() - 900, time.time() - 900))
+    (editor,) = read()
+    assert editor.name == "vscode-server" and editor.quiet > 890
+    history.write_text("{ }")
+    assert read()[0].quiet < 1

@@ -7,6 +7,7 @@ from typing import Any, Callable, List, Optional, Set, Tuple
 from ..policy import Policy
 from ..sample import Gpu, Rate, Sample, Unknown
 from . import keeping
+from .editors import Editors
 from .gpu import read_gpus
 from .jobs import Jobs
 from .jupyter import Kernels
@@ -26,6 +27,7 @@ class Machine:
         self._processes = Processes(classifier(own=os.getpid()))
         self._network = Network(counting_uid())
         self._terminals = Terminals(only=os.geteuid())
+        self._editors = Editors(slow=policy.slow)
         self._jobs = Jobs(self._processes)
         self._jupyter = Kernels(self._processes, slow=policy.slow, timeout=policy.probe_timeout)
         self._gpu: Any = None
@@ -51,7 +53,12 @@ class Machine:
             cpu=cpu,
             disk=disk,
             network=self._bytes(mono),
-            ssh=_try(lambda: self._terminals.read(mono=mono, wall=wall, among=self._own_terminals())),
+            ssh=_try(
+                lambda: (
+                    self._terminals.read(mono=mono, wall=wall, among=self._own_terminals())
+                    + self._editors.read(people, mono=mono, wall=wall)
+                )
+            ),
             jupyter=_try(lambda: self._jupyter.read(people, gpu_pids, mono=mono, wall=wall, now=now)),
             job=_try(lambda: self._jobs.read(people, gpu_pids, mono=mono, wall=wall)),
             keep=keeping.left(self._keep_paths(), boot=self._boot, mono=mono, wall=wall),

@@ -81,6 +81,11 @@ def somebody_edits_a_script_in_jupyterlab_without_any_kernel(box: Box) -> None:
     box.run(90, jupyter=lambda minute: jupyter(documents=(Used("train.py", autosave(minute)),)))
 
 
+@story(stops=None, why="saved in vscode-server")
+def somebody_edits_in_an_editor_on_the_laptop_and_runs_nothing(box: Box) -> None:
+    box.run(60, ssh=typed(since_every(3), "vscode-server"), cpu=cpu(0.03, "node"))
+
+
 @story(stops=None)
 def someone_reads_in_less_and_types_every_20_minutes(box: Box) -> None:
     box.run(240, ssh=typed(since_every(20)))

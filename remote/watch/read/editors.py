@@ -1,0 +1,57 @@
+"""Files saved from an editor on a laptop (VS Code and its kin): their servers keep a history of each save.
+
+The connection and the server's own CPU are no work; a save is a person's.
+"""
+
+import contextlib
+import os
+from typing import List, Tuple
+
+from ..sample import Used
+from .change import Changes
+from .people import User
+
+SERVERS = (
+    ".vscode-server",
+    ".vscode-server-insiders",
+    ".cursor-server",
+    ".windsurf-server",
+    ".vscodium-server",
+)
+MOST = 2000  # files' histories looked at, per server
+
+
+class Editors:
+    """`read` looks into the histories at most every `slow` seconds."""
+
+    def __init__(self, *, slow: float) -> None:
+        self._slow = slow
+        self._changes = Changes()
+        self._looked = float("-inf")
+        self._saves: List[Tuple[str, float]] = []  # editor, Unix time of its last save
+
+    def read(self, users: List[User], *, mono: float, wall: float) -> Tuple[Used, ...]:
+        """One for each editor that ever saved a file."""
+        if mono - self._looked >= self._slow:
+            self._looked = mono
+            self._saves = [
+                (os.path.join(user.home, server), last)
+                for user in users
+                for server in SERVERS
+                for last in [_last_save(os.path.join(user.home, server, "data/User/History"))]
+                if last
+            ]
+        return tuple(
+            Used(name.rpartition("/.")[2], self._changes.quiet(name, last, mono=mono, age=wall - last))
+            for name, last in self._saves
+        )
+
+
+def _last_save(history: str) -> float:
+    """Each file has a folder there, whose entries.json is written anew with each save. 0: no save."""
+    last = 0.0
+    with contextlib.suppress(OSError):
+        for name in os.listdir(history)[:MOST]:
+            with contextlib.suppress(OSError):
+                last = max(last, os.stat(os.path.join(history, name, "entries.json")).st_mtime)
+    return last
