@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# Several suites share a machine's cores: an example's time says nothing, a test's own limit holds.
+settings.register_profile("gpu-box", deadline=None)
+settings.load_profile("gpu-box")
 
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")

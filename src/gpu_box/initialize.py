@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_box import config_file
-from gpu_box.errors import InputError
+from gpu_box import config_values as values
+from gpu_box.errors import ConfigError, InputError
 from gpu_box.resources import example_config
 
 
@@ -46,24 +48,49 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 
 
 def render(answers: Answers) -> str:
-    """The example with the answers in it. Raises ConfigError where an answer cannot be one."""
+    """The example with the answers in it. Raises ConfigError that names every answer that cannot be one."""
+    _check(answers)
     text = example_config().read_text(encoding="utf-8")
     for key, value in (
         ("name", answers.name),
         ("region", answers.region),
         ("instance_types", f"[{answers.instance_type}]"),
-        ("max_hours", answers.max_hours),
+        ("max_hours", answers.max_hours.strip()),
     ):
         # The first line that sets the key, commented out or not, at its own indentation.
-        setting = f"{key}: {value}".replace("\\", "\\\\")
-        text, count = re.subn(rf"^( *)#?{key}:.*$", rf"\g<1>{setting}", text, count=1, flags=re.M)
+        text, count = re.subn(rf"^( *)#?{key}:.*$", rf"\g<1>{key}: {value}", text, count=1, flags=re.M)
         assert count == 1, f"config.example.yaml has no line for {key}"
     config_file.parse(text.encode(), Path("config.yaml"))
     return text
 
 
 def write(path: Path, answers: Answers) -> None:
+    """Whole or not at all. Raises ConfigError as `render` does, InputError where nothing can be written."""
     text = render(answers)
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from None
+
+
+def _check(answers: Answers) -> None:
+    """Each as the file's reader takes it; so none can carry YAML of its own into the file."""
+    limits = config_file.SCHEMA["limits"]
+    assert isinstance(limits, Mapping)
+    problems = []
+    for what, answer, parse in (
+        ("name", answers.name, values.box_name),
+        ("region", answers.region, values.region),
+        ("instance type", answers.instance_type, values.instance_type),
+        ("time limit", answers.max_hours, limits["max_hours"]),
+    ):
+        try:
+            assert callable(parse)
+            parse(answer)
+        except ValueError as error:
+            problems.append(f"{what}: {error}")
+    if problems:
+        raise ConfigError(problems, where="init")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m(?:in)?)?(?:(\d{1,12})s)?", re.ASCII)
+_MONEY = re.compile(r"\$? ?(\d{1,12}(?:\.\d{1,6})?)", re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -14,13 +15,13 @@ def parse_duration(text: str) -> timedelta:
     compact = text.replace(" ", "").lower()
     match = _DURATION.fullmatch(compact)
     if not compact or match is None:
-        hint = f"; {compact}m or {compact}h?" if compact.isdigit() else ""
-        raise ValueError(f"{text!r} is not a duration such as 30m, 2h or 1h30m{hint}")
+        hint = f"; {compact}m or {compact}h?" if re.fullmatch("[0-9]{1,6}", compact) else ""
+        raise ValueError(f"{text[:60]!r} is not a duration such as 30m, 2h or 1h30m{hint}")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     try:
         return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     except OverflowError:
-        raise ValueError(f"{text!r} is too long") from None
+        raise ValueError(f"{text[:60]!r} is too long") from None
 
 
 def format_duration(value: timedelta) -> str:
@@ -40,11 +41,11 @@ def format_duration(value: timedelta) -> str:
 
 def parse_money(text: str) -> Decimal:
     """ "50", "$50", "49.99": US dollars, above zero. Raises ValueError."""
-    try:
-        value = Decimal(text.strip().removeprefix("$").strip())
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount of US dollars such as 50 or 49.99") from None
-    if not value.is_finite() or value <= 0:
+    match = _MONEY.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text[:60]!r} is not an amount of US dollars such as 50 or 49.99")
+    value = Decimal(match[1])
+    if not value:
         raise ValueError(f"{text!r} is not an amount above zero")
     return value
 
@@ -61,7 +62,7 @@ def format_bytes(count: int) -> str:
     """Powers of 1,000, as disks and networks are sold: "831 B", "20.3 MB"."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
+        if round(value, 1) < 1000:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"

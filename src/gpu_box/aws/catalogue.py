@@ -27,12 +27,29 @@ class GpuType:
         return f"{many}{self.gpu} ({self.gpu_gib} GiB), {self.vcpus} vCPUs, {self.gib} GiB"
 
 
+@dataclass(frozen=True)
+class Tiers:
+    """A price that changes with the amount: what is above each threshold, US dollars apiece."""
+
+    steps: tuple[tuple[int, Decimal], ...] = ()  # (above, price), rising
+
+    def cost(self, amount: int) -> Decimal:
+        cost = Decimal(0)
+        for above, price in reversed(self.steps):
+            part = max(0, amount - above)
+            cost += part * price
+            amount -= part
+        return cost
+
+
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
     prices_of: str  # year and month of the prices
     prices_region: str
     types: dict[str, GpuType]
     disk_gib_month: dict[str, Decimal]
+    disk_iops_month: dict[str, Tiers]
+    disk_mib_month: dict[str, Tiers]
     public_ipv4_hour: Decimal
 
 
@@ -49,9 +66,18 @@ def catalogue() -> Catalogue:
             for name, facts in raw["types"].items()
         },
         disk_gib_month={kind: Decimal(str(price)) for kind, price in raw["disk_gib_month"].items()},
+        disk_iops_month=_tiers(raw["disk_iops_month"]),
+        disk_mib_month=_tiers(raw["disk_mib_month"]),
         public_ipv4_hour=Decimal(str(raw["public_ipv4_hour"])),
     )
 
 
 def gpu_types() -> list[str]:
     return list(catalogue().types)
+
+
+def _tiers(raw: dict[str, list[tuple[int, float]]]) -> dict[str, Tiers]:
+    return {
+        kind: Tiers(tuple((above, Decimal(str(price))) for above, price in steps))
+        for kind, steps in raw.items()
+    }

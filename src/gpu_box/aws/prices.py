@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from gpu_box.aws.catalogue import HOURS_PER_MONTH, GpuType, catalogue
+from gpu_box.aws.catalogue import HOURS_PER_MONTH, GpuType, Tiers, catalogue
 from gpu_box.config import Disk
 
 # EC2 bills Linux by the second, one minute at least (EC2 pricing, "Per second billing").
@@ -45,7 +45,16 @@ def price_of(instance_type: str, region: str, disk: Disk) -> Price:
     return Price(
         instance_hour=gpu.usd_hour if gpu else None,
         address_hour=table.public_ipv4_hour,
-        disk_month=table.disk_gib_month.get(disk.type, Decimal(0)) * disk.size_gib,
+        disk_month=_disk_month(disk),
         source=f"{table.prices_region} table of {table.prices_of}{elsewhere}",
         gpu=gpu,
+    )
+
+
+def _disk_month(disk: Disk) -> Decimal:
+    table, none = catalogue(), Tiers()
+    return (
+        table.disk_gib_month[disk.type] * disk.size_gib
+        + table.disk_iops_month.get(disk.type, none).cost(disk.iops or 0)
+        + table.disk_mib_month.get(disk.type, none).cost(disk.throughput_mib or 0)
     )
