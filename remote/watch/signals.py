@@ -76,9 +76,8 @@ def _ssh(ttys: Tuple[Used, ...], means: Means, policy: Policy) -> Signal:
     last = _latest(ttys)
     if last is None:
         return Signal(NEVER, "nobody typed" if ttys else "nobody is logged in")
-    return Signal(
-        last.quiet or 0.0, ("typed on %s" if last.name[:3] in ("pts", "tty") else "saved in %s") % last.name
-    )
+    verb = "typed on" if last.name.startswith(("pts", "tty")) else "saved in"
+    return Signal(last.quiet or 0.0, "%s %s" % (verb, last.name))
 
 
 def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
