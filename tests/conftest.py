@@ -22,6 +22,7 @@ settings.register_profile("gpu-box", deadline=None)
 settings.load_profile("gpu-box")
 
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
+_DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
 
 
@@ -94,15 +95,29 @@ def _keep_installers_fast(patch: pytest.MonkeyPatch, real_home: Path) -> None:
 
 def _guarded(connect: Any) -> Any:
     def guarded(self: socket.socket, address: Any) -> Any:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(str(address[0])):
+        # A datagram socket sends nothing by being connected: that is how one's own address is found.
+        over_ip = self.family in (socket.AF_INET, socket.AF_INET6) and self.type == socket.SOCK_STREAM
+        if over_ip and not _stays_here(str(address[0])):
             pytest.fail(f"a test reached for the network: {address[0]}:{address[1]}")
         return connect(self, address)
 
     return guarded
 
 
-def _is_loopback(host: str) -> bool:
+def _stays_here(host: str) -> bool:
+    """Loopback, an address of documentation (RFC 5737: routed nowhere), or another of this machine's own."""
+    if host == "localhost":
+        return True
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return host == "localhost"
+        return False
+    if address.is_loopback or address in _DOCUMENTATION:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))  # only an own address can be bound
+        except OSError:
+            return False
+    return True

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "model": set(),
     "resources": {"errors"},
     "steps": {"model"},
-    "initialize": FOUNDATION | {"config_file", "aws"},
+    "initialize": FOUNDATION | {"config_file", "config_values", "aws"},
     "plan": FOUNDATION,
     "aws": FOUNDATION,
     "machine": FOUNDATION,
