@@ -22,11 +22,7 @@ def install(settings: List[str]) -> List[str]:
     """
     set_policy(settings)
     if not place.systemd():
-        return [
-            _alone(),
-            "fuse: not armed, there is no systemd here",
-            "guard: not armed, there is no systemd here",
-        ]
+        return [_alone(), "fuse, guard: not armed, there is no systemd here"]
     where = place.of_machine()
     os.makedirs(where.state, exist_ok=True)
     os.makedirs(place.UNITS, exist_ok=True)
@@ -82,7 +78,7 @@ def _alone() -> str:
             os.dup2(os.open(os.devnull, mode), file)
         os.chdir(os.path.dirname(HERE))
         os.execv(_python(), [_python(), "-s", "-m", "watch", "run"])
-    return "watcher: armed, as a process of its own (no systemd here: nothing would start it again)"
+    return "watcher: armed, started as a process of its own"
 
 
 def _runs(pid_file: str) -> bool:

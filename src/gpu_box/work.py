@@ -69,11 +69,12 @@ def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:
     )
 
 
-def pull(config: Config, path: str, to: Path | None, report: Reporter) -> SyncResult:
+def pull(config: Config, path: str, to: Path | None, report: Reporter) -> tuple[SyncResult, Path]:
+    """path: below ~/work on the box. Returns where it is now, too."""
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
     with connect(box.host(config)) as connection:
-        return sync.pull(connection, f"{WORK}/{path}", target, exclude=(), report=report)
+        return sync.pull(connection, f"{WORK}/{path}", target, exclude=(), report=report), target
 
 
 def start(config: Config, command: Sequence[str], *, name: str | None = None) -> Job:

@@ -42,7 +42,7 @@ def sync(
         work.push_watching(config, delete=delete, report=opts.reporter())
         return
     result = work.push(config, delete=delete, report=opts.reporter())
-    opts.show(result, lambda: str(result))
+    opts.show(result, lambda: "The box has your project as it is here, in ~/work.")
 
 
 def pull(
@@ -54,8 +54,8 @@ def pull(
     from gpu_box import work
 
     opts = options(context)
-    result = work.pull(opts.load(), path, to, opts.reporter())
-    opts.show(result, lambda: str(result))
+    result, target = work.pull(opts.load(), path, to, opts.reporter())
+    opts.show(result, lambda: f"What the box has in ~/work/{path} is in {target}.")
 
 
 def run(

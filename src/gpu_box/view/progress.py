@@ -71,7 +71,7 @@ class PlainLines:
     def _print(self, mark: str, step: str, line: str) -> None:
         with self._lock:
             took = took_text(time.monotonic() - self._began.pop(step, time.monotonic()))
-            print(f"{mark:>6}  {line or step}{took}", file=sys.stderr, flush=True)
+            print(f"{mark:>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
 
 
 class LiveLines:
@@ -84,13 +84,13 @@ class LiveLines:
 
     def start(self, step: str, line: str = "") -> None:
         with self._lock:
-            self._running[step] = (time.monotonic(), line or step)
+            self._running[step] = (time.monotonic(), labelled(step, line))
             self._show()
 
     def update(self, step: str, line: str) -> None:
         with self._lock:
             began, _ = self._running.get(step, (time.monotonic(), ""))
-            self._running[step] = (began, line)
+            self._running[step] = (began, labelled(step, line))
             self._show()
 
     def done(self, step: str, line: str = "") -> None:
@@ -116,7 +116,9 @@ class LiveLines:
         with self._lock:
             began, last = self._running.pop(step, (time.monotonic(), step))
             took = took_text(time.monotonic() - began)
-            console.progress().print(f"{mark} {escape(line or last)}[quiet]{took}[/]")
+            console.progress().print(
+                f"{mark} {escape(labelled(step, line) if line else last)}[quiet]{took}[/]"
+            )
             self._show()
 
     def _show(self) -> None:
@@ -149,6 +151,13 @@ class LiveLines:
                 words.append(took_text(time.monotonic() - began), style="quiet")
                 table.add_row(spinner, words)
         return table
+
+
+def labelled(step: str, line: str) -> str:
+    """The line, with its step's name before it unless it begins with that anyway."""
+    if not line:
+        return step
+    return line if line.lower().startswith(step.lower()) else f"{step}: {line}"
 
 
 def took_text(seconds: float) -> str:
