@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Channels side by side: small files cost round trips, not bandwidth. sshd allows 10 (MaxSessions).
 _CHANNELS = 6
 _CHUNK_BYTES = 32 * 1024  # what every SFTP server takes in one request
+_WORTH_RESUMING_BYTES = 1024 * 1024  # less is sent again sooner than it is asked about
 _FULL_BYTES = 1_000_000  # a disk with less is full, whatever the server calls it
 
 
@@ -44,6 +45,8 @@ def move(connection: Connection, transfer: Transfer) -> None:
                     return
                 try:
                     (_upload if transfer.up else _download)(client, transfer, entry, progress.add)
+                except _GivenUp:
+                    return  # the channel that failed says why
                 except OSError as error:
                     progress.given_up = True
                     if error.errno is None and not connection.alive:
@@ -63,6 +66,10 @@ def move(connection: Connection, transfer: Transfer) -> None:
             raise
 
 
+class _GivenUp(Exception):
+    pass
+
+
 class _Progress:
     def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
@@ -72,9 +79,9 @@ class _Progress:
         self.given_up = False
 
     def add(self, count: int) -> None:
-        """Raises InterruptedError once another channel has failed."""
+        """Raises _GivenUp once another channel has failed."""
         if self.given_up:
-            raise EOFError
+            raise _GivenUp
         with self._lock:
             self._bytes += count
             percent = 100 * self._bytes // max(1, self._transfer.total_bytes)
@@ -97,7 +104,7 @@ def _upload(
         client.symlink(os.fsencode(entry.target), part)
         client.posix_rename(part, final)
         return
-    have = _size(lambda: client.stat(part).st_size)
+    have = _size(lambda: client.stat(part).st_size) if entry.size > _WORTH_RESUMING_BYTES else 0
     with open(transfer.here / entry.path, "rb") as source, client.open(part, "ab" if have else "wb") as sink:
         sink.set_pipelined(True)
         source.seek(have)
