@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml src/gpu_box/__init__.py
+SOURCES := pyproject.toml requirements-dev.lock
 
 .PHONY: demo test check lint format types shell lock clean
 
@@ -30,17 +30,24 @@ format: $(VENV)/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Where torch's CPU build is found is the machine's own affair (PIP_FIND_LINKS); the lock names no address.
+lock: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra local --group dev \
+		$(addprefix --find-links ,$(PIP_FIND_LINKS)) -o requirements-dev.lock pyproject.toml
+
 # A stamp is written last, so that an interrupted install is made again.
 $(VENV)/ready: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[local]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[local]' --group dev --constraint requirements-dev.lock
 	@touch $@
 
 .demo/venv/ready: $(SOURCES)
 	$(PYTHON) -m venv .demo/venv
 	.demo/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.demo/venv/bin/python -m pip install --quiet '.[local]'
+	.demo/venv/bin/python -m pip install --quiet '.[local]' --constraint requirements-dev.lock
 	@touch $@
 
 clean:
