@@ -30,12 +30,13 @@ format: $(VENV)/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Where torch's CPU build is found is the machine's own affair (PIP_FIND_LINKS); the lock names no address.
+# torch is pinned by pyproject.toml; which build of it, and what that build needs, is the machine's own affair.
 lock: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet uv
+	{ echo '# Versions that the tests were last seen to pass with: constraints for `make test`. Made by `make lock`.'; \
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --extra local --group dev \
-		$(addprefix --find-links ,$(PIP_FIND_LINKS)) -o requirements-dev.lock pyproject.toml
+		--extra local --group dev pyproject.toml | grep -vE '^(torch|triton|nvidia-|cuda-)'; } >.lock.new
+	mv .lock.new requirements-dev.lock
 
 # A stamp is written last, so that an interrupted install is made again.
 $(VENV)/ready: $(SOURCES)
