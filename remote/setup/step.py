@@ -1,7 +1,7 @@
 """What a set-up step is."""
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple
+from typing import Callable, Tuple
 
 from setup.desired import Desired
 from setup.session import Session
@@ -40,7 +40,3 @@ def needed(line: str) -> State:
 
 def unavailable(line: str) -> State:
     return State(UNAVAILABLE, line)
-
-
-def first_problem(*states: Optional[State]) -> Optional[State]:
-    return next((state for state in states if state is not None), None)

@@ -20,7 +20,7 @@ from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import Transfer, disk_full
 
 if TYPE_CHECKING:
-    import paramiko
+    from gpu_box.machine.connection import SFTPClient, SFTPFile
 
 # Channels side by side: small files cost round trips, not bandwidth. sshd allows 10 (MaxSessions).
 _CHANNELS = 6
@@ -93,9 +93,7 @@ class _Progress:
         )
 
 
-def _upload(
-    client: paramiko.SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]
-) -> None:
+def _upload(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:
     final = os.fsencode(f"{transfer.there}/{entry.path}")
     part = os.fsencode(_part_of(f"{transfer.there}/{entry.path}", entry))
     if entry.target:
@@ -115,9 +113,7 @@ def _upload(
     client.posix_rename(part, final)
 
 
-def _download(
-    client: paramiko.SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]
-) -> None:
+def _download(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:
     final = transfer.here / entry.path
     part = Path(_part_of(str(final), entry))
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -137,9 +133,7 @@ def _download(
     part.replace(final)
 
 
-def _copy(
-    source: IO[bytes] | paramiko.SFTPFile, sink: IO[bytes] | paramiko.SFTPFile, moved: Callable[[int], None]
-) -> None:
+def _copy(source: IO[bytes] | SFTPFile, sink: IO[bytes] | SFTPFile, moved: Callable[[int], None]) -> None:
     while piece := source.read(_CHUNK_BYTES):
         sink.write(piece)
         moved(len(piece))
@@ -158,7 +152,7 @@ def _size(read: Callable[[], int | None]) -> int:
 
 
 def _refused(
-    connection: Connection, client: paramiko.SFTPClient, transfer: Transfer, entry: Entry, error: OSError
+    connection: Connection, client: SFTPClient, transfer: Transfer, entry: Entry, error: OSError
 ) -> MachineError:
     """SFTP says "Failure" for most things, a full disk among them."""
     code = "import os, sys; s = os.statvfs(sys.argv[1]); print(s.f_bavail * s.f_frsize, s.f_favail)"

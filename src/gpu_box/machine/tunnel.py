@@ -14,7 +14,7 @@ from gpu_box.machine.failures import LoginRefused
 from gpu_box.model import Host, Reporter
 
 if TYPE_CHECKING:
-    import paramiko
+    from gpu_box.machine.connection import Channel
 
 _STEP = "tunnel"
 _PORTS_TRIED = 100
@@ -126,7 +126,7 @@ def _listen(wanted: int) -> socket.socket:
     )
 
 
-def _copy(source: socket.socket | paramiko.Channel, sink: socket.socket | paramiko.Channel) -> None:
+def _copy(source: socket.socket | Channel, sink: socket.socket | Channel) -> None:
     """Until the source ends; then tell the sink so, which may go on sending for its part."""
     with contextlib.suppress(OSError, EOFError):
         while piece := source.recv(_CHUNK_BYTES):
