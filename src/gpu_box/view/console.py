@@ -30,12 +30,15 @@ def _console(*, stderr: bool) -> Console:
     from rich.theme import Theme
 
     stream = sys.stderr if stderr else sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")  # a terminal that knows no such sign shows ?, and goes on
     # Colours of the 16 that every theme, light or dark, sets to be readable.
     theme = Theme({"good": "green", "bad": "red", "warn": "yellow", "quiet": "bright_black", "what": "bold"})
     return Console(
         stderr=stderr,
         theme=theme,
         highlight=False,
+        emoji=False,  # what the box says is shown as it is, `:cloud:` too
         soft_wrap=True,
         no_color=None if "NO_COLOR" not in os.environ else True,
         width=None if stream.isatty() else _PIPE_WIDTH,

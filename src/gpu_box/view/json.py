@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 
@@ -33,6 +34,8 @@ def plain(value: Any) -> Any:
         return value.isoformat(timespec="seconds")
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, float) and not isfinite(value):
+        return None  # JSON has no word for it
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _REFRESH_PER_S = 8
-
-
+# Those that may hold the terminal now.
 _open: list[LiveLines] = []
 
 
@@ -80,6 +79,9 @@ class LiveLines:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._running: dict[str, tuple[float, str]] = {}
+        # What is drawn, whole and never changed. The thread that draws holds rich's lock while it reads this,
+        # and we call rich with ours: were it to ask for ours, each could wait for the other for ever.
+        self._shown: tuple[tuple[float, str], ...] = ()
         self._live: Live | None = None
 
     def start(self, step: str, line: str = "") -> None:
@@ -124,6 +126,7 @@ class LiveLines:
     def _show(self) -> None:
         from rich.live import Live
 
+        self._shown = tuple(self._running.values())
         if self._running and self._live is None:
             self._live = Live(
                 console=console.progress(),
@@ -142,14 +145,14 @@ class LiveLines:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table.grid(padding=(0, 1))
-        with self._lock:
-            for began, line in self._running.values():
-                # A phase that depends on the clock alone: the table is drawn anew each time.
-                spinner = Spinner("dots").render(time.monotonic())
-                words = Text(line, no_wrap=True, overflow="ellipsis")
-                words.append(took_text(time.monotonic() - began), style="quiet")
-                table.add_row(spinner, words)
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, style="quiet")
+        for began, line in self._shown:
+            # A phase that depends on the clock alone: the table is drawn anew each time.
+            spinner = Spinner("dots").render(time.monotonic())
+            table.add_row(spinner, Text(line), took_text(time.monotonic() - began).strip())
         return table
 
 

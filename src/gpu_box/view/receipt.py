@@ -22,23 +22,32 @@ def receipt(
     from rich.console import Group
     from rich.text import Text
 
-    gpu = f", {price.gpu}" if price.gpu else ""
-    lines = [Text.from_markup(f"[what]{config.name}[/] in {region}: {instance_type}{gpu}")]
-    lines.append(Text())
-    if not steps:
-        lines.append(Text("  nothing to do on AWS: the box is up"))
+    head = Text(config.name, style="what")
+    head.append(f" in {region}: {instance_type}", style="not bold")
+    head.append(f", {price.gpu}" if price.gpu else "", style="not bold")
+    done = Text("  nothing to do on AWS: the box is up")
+    costs = [Text(f"  {label:<24}{amount:>12}") for label, amount in cost_lines(price)]
+    source = Text(f"  prices: {price.source}", style="quiet")
+    stops = [Text(f"  {line}") for line in stop_lines(config)]
+    gap = Text()
+    return Group(head, gap, _step_table(steps) if steps else done, gap, *costs, source, gap, *stops)
+
+
+def _step_table(steps: Sequence[Step]) -> RenderableType:
+    """In the order in which they are taken: mark, what, and beside it what of it, however long."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for step in sorted(steps, key=lambda step: step.stage):
-        line = Text("  ")
-        line.append(step.mark, style=_MARK_STYLE[step.mark])
-        line.append(f" {step}")
-        lines.append(line)
-    lines.append(Text())
-    for label, amount in cost_lines(price):
-        lines.append(Text(f"  {label:<24}{amount:>12}"))
-    lines.append(Text(f"  prices: {price.source}", style="quiet"))
-    lines.append(Text())
-    lines += [Text(f"  {line}") for line in stop_lines(config)]
-    return Group(*lines)
+        what, _, words = str(step).partition(": ")
+        label = Text(step.mark, style=_MARK_STYLE[step.mark])
+        label.append(f" {what}", style="default")
+        table.add_row(label, words)
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def cost_lines(price: Price) -> list[tuple[str, str]]:

@@ -45,28 +45,35 @@ class StatusView:
 
 
 def status_lines(view: StatusView) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2))
+    if view.state == "none":
+        return Text(f"There is no box {view.box!r} in {view.region}; `gpu-box up` makes it.")
+    head = Text(view.box, style="what")
+    head.append("  ")
+    head.append(view.state, style=f"not bold {_STATE_STYLE.get(view.state, 'default')}")
+    if view.uptime is not None:
+        head.append(f" for {format_duration(view.uptime)}", style="not bold")
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="quiet", no_wrap=True)
     table.add_column(overflow="fold")
-    state = Text(view.state, style=_STATE_STYLE.get(view.state, "what"))
-    if view.uptime is not None:
-        state.append(f" for {format_duration(view.uptime)}", style="default")
-    table.add_row(view.box, state)
     for label, value in _rows(view):
-        table.add_row(label, Text(value))
+        table.add_row(label, Text(value) if isinstance(value, str) else value)
     for notice in view.notices:
-        table.add_row("!", Text(notice, style="warn"))
-    return table
+        table.add_row(Text("!", style="warn"), Text(notice, style="warn"))
+    return Group(head, Padding(table, (0, 0, 0, 2), expand=False)) if table.row_count else head
 
 
-def _rows(view: StatusView) -> list[tuple[str, str]]:
-    rows = []
+def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
+    rows: list[tuple[str, RenderableType]] = []
     if view.instance:
         where = f"{view.type} in {view.zone}, {view.instance}"
         rows.append(("instance", where + (f", {view.address}" if view.address else "")))
+    if view.gpu:
+        rows.append(("gpu", view.gpu))
     if view.usd_session is not None and view.usd_hour is not None:
         money = f"{format_money(view.usd_session)} this session, {format_money(view.usd_hour)} an hour"
         rows.append(("money", money))
@@ -84,11 +91,23 @@ def _rows(view: StatusView) -> list[tuple[str, str]]:
     return rows
 
 
-def _watch_rows(watch: WatchState) -> list[tuple[str, str]]:
+def _watch_rows(watch: WatchState) -> list[tuple[str, RenderableType]]:
     stops = "" if watch.stops_in is None else f"stops in {format_duration(watch.stops_in)} unless used; "
-    rows = [("stops", stops + watch.reason)]
-    rows += [("", f"{signal.name:<8} {_when(signal):<12} {signal.text}") for signal in watch.signals]
-    return rows
+    rows: list[tuple[str, RenderableType]] = [("stops", stops + watch.reason)]
+    return [*rows, ("", _signal_table(watch.signals))] if watch.signals else rows
+
+
+def _signal_table(signals: Sequence[Signal]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for signal in signals:
+        table.add_row(signal.name, _when(signal), Text(signal.text))
+    return table
 
 
 def _when(signal: Signal) -> str:
@@ -99,7 +118,7 @@ def _when(signal: Signal) -> str:
     return "now" if signal.quiet.total_seconds() < 1 else f"{format_duration(signal.quiet)} ago"
 
 
-def _layer_rows(view: StatusView) -> list[tuple[str, str]]:
+def _layer_rows(view: StatusView) -> list[tuple[str, RenderableType]]:
     """What would stop it, each alone; and what would not, and why."""
     armed = [layer.name for layer in view.watch.layers if layer.armed] if view.watch else []
     missing = (
@@ -109,8 +128,10 @@ def _layer_rows(view: StatusView) -> list[tuple[str, str]]:
         armed.append(f"deadline (AWS stops it {view.deadline.astimezone():%a %H:%M})")
     elif view.deadline_missing:
         missing.append(("deadline", view.deadline_missing))
-    rows = [("armed", ", ".join(armed) or "nothing")]
-    return rows + [("NOT armed", f"{name}: {why}") for name, why in missing]
+    return [
+        ("armed", ", ".join(armed) or "nothing"),
+        *(("NOT armed", f"{name}: {why}") for name, why in missing),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,18 +154,21 @@ def boxes_table(rows: Sequence[Row], region: str) -> RenderableType:
 
     if not rows:
         return Text(f"No boxes in {region}.")
-    table = Table(box=None, pad_edge=False, header_style="quiet")
-    for name in ("BOX", "STATE", "TYPE", "ZONE", "INSTANCE", "SINCE", "$/H", "OWNER"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "$/H" else "left")
+    # Without the zone, which `status` tells, a row of ordinary names fits 80 columns; long ones fold.
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet")
+    table.add_column("BOX", overflow="fold", min_width=7)
+    for name in ("STATE", "TYPE", "INSTANCE", "SINCE"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("$/H", no_wrap=True, justify="right")
+    table.add_column("OWNER", overflow="fold", min_width=5)
     for row in rows:
         table.add_row(
-            row.box,
+            Text(row.box),
             Text(row.state, style=_STATE_STYLE.get(row.state, "what")),
             row.type,
-            row.zone,
             row.instance,
             f"{row.since.astimezone():%b %d %H:%M}",
             format_money(row.usd_hour).removeprefix("$") if row.usd_hour is not None else "",
-            row.owner,
+            Text(row.owner),
         )
     return table

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gpu_box.view import console
 
@@ -36,55 +37,82 @@ class JobLog:
     def take(self, line: str) -> None:
         told = _parse(line)
         if told is None:
-            if self._bar is not None:
-                self._bar.console.print(line, markup=False)
-            else:
-                print(line, flush=True)
+            self._print(line)
         elif sys.stdout.isatty():
             self._draw(told)
 
-    def _draw(self, told: dict[str, Any]) -> None:
+    def _print(self, line: str) -> None:
+        if self._bar is None:
+            print(line, flush=True)
+        else:
+            from rich.text import Text
+
+            self._bar.console.print(Text.from_ansi(line))
+
+    def _draw(self, told: Told) -> None:
         if self._bar is None:
             self._bar = _make_bar()
             self._bar.start()
-        phase = str(told.get("phase", "job"))
-        epochs, steps = int(told.get("epochs", 1)), max(1, int(told.get("steps", 1)))
-        done = (int(told.get("epoch", 1)) - 1) * steps + int(told.get("step", 0))
-        if phase not in self._tasks:
-            self._tasks[phase] = self._bar.add_task(phase, total=epochs * steps, figures="")
-        self._bar.update(self._tasks[phase], completed=done, total=epochs * steps, figures=_figures(told))
+        total = told.epochs * told.steps
+        done = (told.epoch - 1) * told.steps + told.step
+        if told.phase not in self._tasks:
+            self._tasks[told.phase] = self._bar.add_task(told.phase, total=total, figures="")
+        self._bar.update(self._tasks[told.phase], completed=done, total=total, figures=_figures(told))
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """How far a phase of a job is: `step` of `steps`, in `epoch` of `epochs`, both from 1."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None
+    accuracy: float | None  # 0 to 1
+
+
+def _parse(line: str) -> Told | None:
+    """None for any line that is not whole and right: it is shown as it stands."""
     if not line.startswith(_MARK):
         return None
     try:
-        told = json.loads(line.removeprefix(_MARK))
-    except ValueError:
+        raw = json.loads(line.removeprefix(_MARK))
+        loss, accuracy = raw.get("loss"), raw.get("accuracy")
+        return Told(
+            phase=str(raw.get("phase", "job")),
+            epoch=int(raw.get("epoch", 1)),
+            epochs=max(1, int(raw.get("epochs", 1))),
+            step=int(raw.get("step", 0)),
+            steps=max(1, int(raw.get("steps", 1))),
+            loss=None if loss is None else float(loss),
+            accuracy=None if accuracy is None else float(accuracy),
+        )
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    return told if isinstance(told, dict) else None
 
 
-def _figures(told: dict[str, Any]) -> str:
+def _figures(told: Told) -> str:
     parts = []
-    if told.get("epochs", 1) > 1:
-        parts.append(f"epoch {told.get('epoch')}/{told['epochs']}")
-    if told.get("loss") is not None:
-        parts.append(f"loss {told['loss']:.3f}")
-    if told.get("accuracy") is not None:
-        parts.append(f"accuracy {told['accuracy']:.1%}")
+    if told.epochs > 1:
+        parts.append(f"epoch {told.epoch}/{told.epochs}")
+    if told.loss is not None:
+        parts.append(f"loss {told.loss:.3f}")
+    if told.accuracy is not None:
+        parts.append(f"accuracy {told.accuracy:.1%}")
     return "  ".join(parts)
 
 
 def _make_bar() -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    """At most 80 columns with the longest figures of a training."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description:<9}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description:<9}", markup=False),
+        BarColumn(bar_width=16),
         TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[figures]}", markup=False),
         console=console.output(),
     )
