@@ -1,0 +1,202 @@
+"""A folder of pictures, one sub-folder a class, as batches: decoded ahead of the GPU by worker processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vgg16.augment import Augment
+from vgg16.errors import BadData, UnreadableImage
+from vgg16.images import SUFFIXES, open_image, pixels
+from vgg16.preprocess import Preprocessing
+
+# Starting worker processes pays from some hundred pictures on.
+_WORKERS_FROM = 400
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Pictures found under root. files: relative, sorted class by class, then by name; labels: (n,) class
+    numbers.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+
+def find_pictures(path: str | Path) -> Folder:
+    """One sub-folder a class, in alphabetical order. Raises BadData where there is none, or one is empty."""
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise BadData(f"{root}: no such folder")
+    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    if not classes:
+        raise BadData(f"{root}: no sub-folder in it; pictures are expected in one sub-folder for each class")
+    files: list[str] = []
+    labels: list[int] = []
+    for number, name in enumerate(classes):
+        found = sorted(
+            file.relative_to(root).as_posix()
+            for file in (root / name).rglob("*")
+            if file.suffix.lower() in SUFFIXES and file.name[0] != "."
+        )
+        if not found:
+            raise BadData(f"{root / name}: no picture in this class's folder; add some or remove the folder")
+        files += found
+        labels += [number] * len(found)
+    return Folder(root, tuple(files), np.array(labels, dtype=np.int64), tuple(classes))
+
+
+class Batches:
+    """What `get_batches` gives. Endless by next(), as in the lesson; `epoch(n)` is one pass, for training.
+
+    Names as in the lesson: nb_sample pictures, nb_class classes, class_indices {name: number}, classes (the
+    class number of each picture), filenames (relative to the folder).
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        preprocessing: Preprocessing,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        augment: Augment | None = None,
+        seed: int = 0,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.folder = folder
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.augment = augment
+        self.seed = seed
+        self.unreadable: dict[int, str] = {}
+        self._say = say
+        self._endless: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._passes = 0
+
+    @property
+    def nb_sample(self) -> int:
+        return len(self.folder.files)
+
+    @property
+    def nb_class(self) -> int:
+        return len(self.folder.classes)
+
+    @property
+    def class_indices(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.folder.classes)}
+
+    @property
+    def classes(self) -> np.ndarray:
+        return self.folder.labels
+
+    @property
+    def filenames(self) -> list[str]:
+        return list(self.folder.files)
+
+    def __len__(self) -> int:
+        """Steps of one pass."""
+        return -(-self.nb_sample // self.batch_size)
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 3, size, size) bytes, RGB, and one-hot labels (n, nb_class)."""
+        batch = None
+        while batch is None:
+            if self._endless is None:
+                self._endless = self.epoch(self._passes)
+                self._passes += 1
+            batch = next(self._endless, None)
+            if batch is None:
+                self._endless = None
+                if len(self.unreadable) == self.nb_sample:
+                    raise BadData(f"{self.folder.root}: not one of its pictures can be read")
+        images, rows = batch
+        one_hot = np.eye(self.nb_class, dtype=np.float32)[self.classes[rows.numpy()]]
+        return images.numpy(), one_hot
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Row numbers in the order of this pass: of seed and epoch alone, so that a resumed run sees the
+        same.
+        """
+        if not self.shuffle:
+            return np.arange(self.nb_sample)
+        return np.random.default_rng((self.seed, epoch)).permutation(self.nb_sample)
+
+    def epoch(self, epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (n, 3, size, size), bytes, and their row numbers (n,). Unreadable ones are named, and left
+        out.
+        """
+        order = self.order(epoch)
+        return self.load(
+            [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)], epoch
+        )
+
+    def load(self, plan: list[np.ndarray], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `epoch`, for given rows: one array of row numbers a batch."""
+        count = sum(len(rows) for rows in plan)
+        workers = 0 if count < _WORKERS_FROM else min(_cores(), 16)
+        pictures = _Pictures(self.folder, self.preprocessing, self.augment, (self.seed, epoch))
+        loader = DataLoader(
+            pictures,
+            batch_sampler=[rows.tolist() for rows in plan],
+            collate_fn=_collate,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+        for images, rows, problems in loader:
+            for row, why in problems:
+                if row not in self.unreadable:
+                    self.unreadable[row] = why
+                    self._say(f"left out: {why}")
+            if len(rows):
+                yield images, rows
+
+
+class _Pictures(Dataset[tuple[int, np.ndarray | str]]):
+    """Row number -> (row number, pixels, or why there are none). Runs in the worker processes."""
+
+    def __init__(
+        self, folder: Folder, preprocessing: Preprocessing, augment: Augment | None, seed: tuple[int, int]
+    ) -> None:
+        self._folder, self._preprocessing, self._augment, self._seed = folder, preprocessing, augment, seed
+
+    def __len__(self) -> int:
+        return len(self._folder.files)
+
+    def __getitem__(self, row: int) -> tuple[int, np.ndarray | str]:
+        try:
+            image = open_image(self._folder.root / self._folder.files[row], self._preprocessing)
+        except UnreadableImage as error:
+            return row, str(error)
+        if self._augment is not None:
+            image = self._augment.vary(image, np.random.default_rng((*self._seed, row)))
+        return row, pixels(image, self._preprocessing)
+
+
+def _cores() -> int:
+    """That this process may use: in a container, fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _collate(
+    items: list[tuple[int, np.ndarray | str]],
+) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
+    good = [(row, picture) for row, picture in items if not isinstance(picture, str)]
+    problems = [(row, picture) for row, picture in items if isinstance(picture, str)]
+    images = torch.from_numpy(np.stack([picture for _, picture in good])) if good else torch.empty(0)
+    return images, torch.tensor([row for row, _ in good], dtype=torch.int64), problems

@@ -1,0 +1,55 @@
+"""What a run says while it works: plain lines for people, `@progress {...}` lines for `gpu-box train`."""
+
+from __future__ import annotations
+
+import json
+import time
+
+_EVERY_S = 0.5
+
+
+class Report:
+    """Plain lines only: the notebook's. due() is never true, so the loop never stops to read a figure."""
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def due(self, *, last: bool = False) -> bool:
+        """Is it time for the next step()? Asked in the loop, because reading a loss makes the GPU wait."""
+        return False
+
+    def step(self, phase: str, **figures: float | int | None) -> None:
+        pass
+
+
+class ProgressReport(Report):
+    """Also a machine-readable line twice a second, and at the end of a phase."""
+
+    def __init__(self, *, dollars_per_hour: float | None = None) -> None:
+        self._dollars_per_hour = dollars_per_hour
+        self._started = self._phase_started = time.monotonic()
+        self._last = -_EVERY_S
+        self._phase = ""
+
+    def due(self, *, last: bool = False) -> bool:
+        return last or time.monotonic() - self._last >= _EVERY_S
+
+    def step(self, phase: str, **figures: float | int | None) -> None:
+        """figures: epoch, epochs, step, steps, and where known loss, accuracy, images_per_s."""
+        self._last = now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._phase_started = phase, now
+        told: dict[str, object] = {"phase": phase}
+        told |= {name: _rounded(value) for name, value in figures.items() if value is not None}
+        steps = figures["steps"] or 1
+        done = ((figures["epoch"] or 1) - 1) * steps + (figures["step"] or 0)
+        todo = (figures["epochs"] or 1) * steps - done
+        if now > self._phase_started and done > 1:
+            told["seconds_left"] = round(todo * (now - self._phase_started) / (done - 1), 1)
+        if self._dollars_per_hour is not None:
+            told["dollars"] = round(self._dollars_per_hour * (now - self._started) / 3600, 4)
+        print("@progress " + json.dumps(told), flush=True)
+
+
+def _rounded(value: float | int) -> float | int:
+    return value if isinstance(value, int) else round(value, 4)

@@ -1,0 +1,184 @@
+"""What `gpu-box train` runs: the seven lines; their figures, pictures and submission go into a folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vgg16 import checkpoint
+from vgg16.augment import Augment
+from vgg16.cache import weights_digest
+from vgg16.data import Batches
+from vgg16.errors import BadData
+from vgg16.files import write_text
+from vgg16.lesson import Vgg16
+from vgg16.report import Report
+from vgg16.submission import LESSON_CLIP, choose_clip, write_submission
+from vgg16.train import Epoch
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`python -m vgg16 train --help` tells what each is."""
+
+    data: Path
+    results: Path
+    epochs: int = 1
+    batch_size: int = 64
+    image_size: int = 224
+    weights: str = "imagenet"
+    lr: float = 0.001
+    seed: int = 0
+    layers: str = "last"
+    augment: bool = False
+    clip: float | None = None
+    resume: bool = False
+    cache: Path | None = None
+    precision: str = "auto"
+    device: str | None = None
+    width: int = 64
+
+    def identity(self, digest: str, batches: Batches) -> str:
+        """What must be the same for a run to be resumed. Epochs may be more, and the learning rate
+        another.
+        """
+        return (
+            f"weights {digest}, {self.image_size} pixels, layers {self.layers}, "
+            f"batches of {self.batch_size}, seed {self.seed}, augment {self.augment}, "
+            f"{batches.nb_sample} pictures of {', '.join(batches.folder.classes)}"
+        )
+
+
+def train(settings: Settings, report: Report) -> dict[str, object]:
+    """Trains, predicts, writes settings.results; the summary. Raises Problem."""
+    started = time.monotonic()
+    settings.results.mkdir(parents=True, exist_ok=True)
+    vgg = Vgg16(
+        settings.weights,
+        size=settings.image_size,
+        device=settings.device,
+        precision_name=settings.precision,
+        seed=settings.seed,
+        cache=settings.cache,
+        width=settings.width,
+        report=report,
+    )
+    report.say(_introduction(vgg))
+    batches = vgg.get_batches(
+        settings.data / "train", Augment() if settings.augment else None, batch_size=settings.batch_size
+    )
+    val_batches = vgg.get_batches(settings.data / "valid", shuffle=False, batch_size=2 * settings.batch_size)
+    if val_batches.folder.classes != batches.folder.classes:
+        raise BadData(
+            f"{settings.data}: train has classes {', '.join(batches.folder.classes)}, "
+            f"valid has {', '.join(val_batches.folder.classes)}"
+        )
+    vgg.finetune(batches)
+    if settings.layers != "last":
+        vgg.unfreeze(settings.layers)
+    vgg.compile(settings.lr)
+    history = _fit(vgg, batches, val_batches, settings, report)
+    return _finish(vgg, batches, val_batches, history, settings, report, started)
+
+
+def _introduction(vgg: Vgg16) -> str:
+    pixels = f"{vgg.preprocessing.size}x{vgg.preprocessing.size} pixels"
+    where = f"{vgg.device}, {vgg.precision.name}"
+    if vgg.weights_name == "none":
+        return (
+            f"VGG16 with random weights (no ImageNet), {pixels}, on {where}: its convolutions have "
+            "learned nothing and stay as they are; only the classifier's last layer learns, from their "
+            "cached outputs."
+        )
+    return f"VGG16 with {vgg.weights_name}, {pixels}, on {where}"
+
+
+def _fit(
+    vgg: Vgg16, batches: Batches, val_batches: Batches, settings: Settings, report: Report
+) -> list[Epoch]:
+    assert vgg.trainer is not None
+    path = settings.results / "checkpoint.pt"
+    identity = settings.identity(weights_digest(vgg.model) if settings.layers != "all" else "own", batches)
+    history: list[Epoch] = []
+    if settings.resume:
+        history = checkpoint.restore(path, vgg.trainer, identity)
+        report.say(
+            f"resumed after epoch {len(history)}" if history else f"nothing to resume in {path.parent}"
+        )
+    _write_metrics(settings.results, history)
+    for epoch in vgg.epochs(batches, val_batches, settings.epochs):
+        history.append(epoch)
+        checkpoint.save(path, vgg.trainer, history, identity, report.say)
+        _write_metrics(settings.results, history)
+    return history
+
+
+def _write_metrics(results: Path, history: list[Epoch]) -> None:
+    write_text(
+        results / "metrics.jsonl", "".join(json.dumps(_plain(asdict(epoch))) + "\n" for epoch in history)
+    )
+
+
+def _finish(
+    vgg: Vgg16,
+    batches: Batches,
+    val_batches: Batches,
+    history: list[Epoch],
+    settings: Settings,
+    report: Report,
+    started: float,
+) -> dict[str, object]:
+    from vgg16 import curves  # matplotlib takes half a second: not before it is needed
+
+    probabilities = vgg.probabilities(val_batches)
+    labels = val_batches.classes
+    accuracy = float((probabilities.argmax(1) == labels).mean())
+    report.say(f"held-out accuracy: {accuracy:.1%} ({val_batches.nb_sample} pictures; chance is "
+               f"{np.bincount(labels).max() / len(labels):.0%})")  # fmt: skip
+    title = f"VGG16 ({vgg.weights_name}) on {settings.data.name}: {accuracy:.1%} of held-out pictures right"
+    curves.save(curves.curves(history, title), settings.results / "curves.png")
+    curves.save(curves.confusion(probabilities, val_batches.folder), settings.results / "confusion.png")
+    curves.save(curves.examples(probabilities, val_batches.folder), settings.results / "examples.png")
+    written = ["metrics.jsonl", "curves.png", "confusion.png", "examples.png"]
+    tested, clip = 0, None
+    if (settings.data / "test").is_dir() and batches.nb_class == 2:
+        clip = choose_clip(probabilities[:, 1], labels, settings.clip)
+        test_batches, test_probabilities = vgg.test(settings.data / "test", 2 * settings.batch_size)
+        write_submission(
+            settings.results / "submission.csv", test_batches.filenames, test_probabilities[:, 1], clip.at
+        )
+        tested = test_batches.nb_sample
+        written.append("submission.csv")
+        report.say(
+            f"submission.csv: {tested} pictures, probability of {vgg.classes[1]}; expected log-loss "
+            f"{clip.expected:.4f} clipped at {clip.at:.4g} ({clip.expected_at_lesson:.4f} at {LESSON_CLIP})"
+        )
+    summary = {
+        "held_out_accuracy": accuracy,
+        "images": {"train": batches.nb_sample, "valid": val_batches.nb_sample, "test": tested},
+        "left_out": sorted({*batches.unreadable.values(), *val_batches.unreadable.values()}),
+        "classes": vgg.classes,
+        "epochs": len(history),
+        "weights": vgg.weights_name,
+        "device": str(vgg.device),
+        "precision": vgg.precision.name,
+        "seconds": round(time.monotonic() - started, 2),
+        "clip": asdict(clip) if clip else None,
+        "last_epoch": _plain(asdict(history[-1])) if history else None,
+        "settings": {
+            name: str(value) if isinstance(value, Path) else value for name, value in vars(settings).items()
+        },
+    }
+    write_text(settings.results / "summary.json", json.dumps(summary, indent=2) + "\n")
+    report.say(
+        f"results in {settings.results}: {', '.join([*written, 'summary.json'])} ({summary['seconds']} s)"
+    )
+    return summary
+
+
+def _plain(figures: dict[str, object]) -> dict[str, object]:
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}

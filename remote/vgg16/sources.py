@@ -1,0 +1,99 @@
+"""What the training loop eats: batches of pictures, or of what the frozen convolutions made of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vgg16.cache import FeatureCache, content_keys
+from vgg16.data import Batches
+from vgg16.model import VGG16
+from vgg16.precision import Precision
+from vgg16.report import Report
+
+# Pictures a forward pass of the convolutions takes at once.
+_FEATURE_BATCH = {"cuda": 256, "cpu": 32}
+
+
+@dataclass(frozen=True)
+class Source:
+    """epoch(n): inputs and their row numbers (n,), one pass. forward: inputs on the device -> logits."""
+
+    count: int
+    steps: int
+    labels: np.ndarray
+    epoch: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    forward: Callable[[Tensor], Tensor]
+
+
+def from_pictures(net: VGG16, batches: Batches) -> Source:
+    """The whole network on every picture, every time: augmented pictures, unfrozen convolutions."""
+    return Source(batches.nb_sample, len(batches), batches.classes, batches.epoch, net)
+
+
+def from_features(net: VGG16, batches: Batches, root: Path, precision: Precision, report: Report) -> Source:
+    """Convolutions run over those pictures only that root has no features of; then never again."""
+    cache = FeatureCache(root, net, precision.name)
+    keys = content_keys(batches.folder.root, batches.folder.files)
+    cache.read()
+    missing = _missing(cache, keys)
+    if len(missing):
+        _compute(net, batches, cache, keys, missing, precision, report)
+        cache.read()
+    usable = np.array([key in cache for key in keys])
+    for row in np.flatnonzero(~usable):
+        if not keys[row] and row not in batches.unreadable:
+            batches.unreadable[int(row)] = (
+                f"{batches.folder.root / batches.folder.files[row]}: cannot be opened"
+            )
+            report.say(f"left out: {batches.unreadable[int(row)]}")
+
+    def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = batches.order(number)
+        order = order[usable[order]]
+        for at in range(0, len(order), batches.batch_size):
+            rows = order[at : at + batches.batch_size]
+            yield cache.rows(keys[row] for row in rows), torch.from_numpy(rows)
+
+    count = int(usable.sum())
+    return Source(count, -(-count // batches.batch_size), batches.classes, epoch, net.classify)
+
+
+def _missing(cache: FeatureCache, keys: list[str]) -> np.ndarray:
+    """Row numbers whose content has no features yet, each content once."""
+    seen: dict[str, int] = {}
+    for row, key in enumerate(keys):
+        if key and key not in cache:
+            seen.setdefault(key, row)
+    return np.array(list(seen.values()), dtype=np.int64)
+
+
+@torch.inference_mode()
+def _compute(
+    net: VGG16,
+    batches: Batches,
+    cache: FeatureCache,
+    keys: list[str],
+    missing: np.ndarray,
+    precision: Precision,
+    report: Report,
+) -> None:
+    size = _FEATURE_BATCH.get(precision.device.type, 32)
+    plan = [missing[at : at + size] for at in range(0, len(missing), size)]
+    started, done = time.perf_counter(), 0
+    with cache.writer() as writer:
+        for step, (images, rows) in enumerate(batches.load(plan), start=1):
+            images = images.to(precision.device, non_blocking=True, memory_format=torch.channels_last)
+            with precision.autocast():
+                features = net.convolve(images)
+            writer.append([keys[row] for row in rows], features)
+            done += len(rows)
+            if report.due(last=step == len(plan)):
+                rate = done / (time.perf_counter() - started)
+                report.step("features", epoch=1, epochs=1, step=step, steps=len(plan), images_per_s=rate)

@@ -1,0 +1,118 @@
+"""`python -m vgg16`, as `gpu-box train` runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vgg16.__main__ import main
+from vgg16.report import ProgressReport
+from vgg16.run import Settings, train
+
+
+@pytest.fixture
+def small(tiny_set: Path, tmp_path: Path) -> Settings:
+    return Settings(
+        data=tiny_set,
+        results=tmp_path / "results",
+        epochs=5,
+        batch_size=8,
+        image_size=32,
+        weights="none",
+        lr=0.02,
+        cache=tmp_path / "cache",
+        width=8,
+    )
+
+
+def progress(text: str) -> list[dict[str, object]]:
+    mark = "@progress "
+    return [json.loads(line.removeprefix(mark)) for line in text.splitlines() if line.startswith(mark)]
+
+
+def test_the_demo_tells_faces_from_other_things_and_says_that_the_convolutions_are_random(
+    face_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results"
+    assert main(["train", "--data", str(face_set), "--results", str(results), "--preset", "demo"]) == 0
+    out = capsys.readouterr().out
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["held_out_accuracy"] >= 0.85
+    assert f"held-out accuracy: {summary['held_out_accuracy']:.1%} (40 pictures; chance is 50%)" in out
+    assert "random weights (no ImageNet), 48x48" in out
+
+
+def test_a_run_leaves_figures_pictures_and_a_submission(
+    small: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = train(small, ProgressReport(dollars_per_hour=0.5))
+    lines = [json.loads(line) for line in (small.results / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert {
+        "train_loss",
+        "train_accuracy",
+        "valid_loss",
+        "valid_accuracy",
+        "seconds",
+        "images_per_s",
+        "lr",
+    } < set(lines[0])
+    assert summary["images"] == {"train": 24, "valid": 8, "test": 4}
+    for name in ("curves.png", "confusion.png", "examples.png"):
+        with Image.open(small.results / name) as picture:
+            picture.verify()
+    with (small.results / "submission.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
+    light = [float(row["label"]) > 0.5 for row in rows]
+    assert light == [False, True, False, True]  # the label is the probability of the second class
+    told = progress(capsys.readouterr().out)
+    last_of_fit = [line for line in told if line["phase"] == "fit"][-1]
+    assert last_of_fit["epoch"] == last_of_fit["epochs"] == 5
+    assert last_of_fit["step"] == last_of_fit["steps"] == 3
+    assert {"loss", "accuracy", "images_per_s", "seconds_left", "dollars"} < set(last_of_fit)
+    assert {line["phase"] for line in told} == {"features", "fit", "predict"}
+
+
+def test_the_same_seed_gives_the_same_figures(small: Settings, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    def figures(settings: Settings) -> list[tuple[float, float]]:
+        train(settings, ProgressReport())
+        lines = (settings.results / "metrics.jsonl").read_text().splitlines()
+        return [(json.loads(line)["train_loss"], json.loads(line)["valid_loss"]) for line in lines]
+
+    first = figures(small)
+    assert figures(replace(small, results=tmp_path / "again", cache=tmp_path / "other")) == first
+    assert figures(replace(small, results=tmp_path / "third", seed=1)) != first
+
+
+def test_faces_are_prepared_once_and_split_the_same_way(
+    face_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "faces"
+    assert main(["data", "faces", "--to", str(again)]) == 0
+    assert main(["data", "faces", "--to", str(again)]) == 0
+    assert "already there" in capsys.readouterr().out
+    files = sorted(path.relative_to(again) for path in again.rglob("*.png"))
+    assert len(files) == 200
+    assert all((again / file).read_bytes() == (face_set / file).read_bytes() for file in files)
+    contents = {path.read_bytes() for path in again.rglob("*.png")}
+    assert len(contents) == 200  # no photograph is both learned from and checked on
+
+
+def test_faces_never_overwrite_somebody_s_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert main(["data", "faces", "--to", str(tmp_path)]) == 1
+    assert "holds something else" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_missing_data_set_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--data", str(tmp_path / "no"), "--results", str(tmp_path / "r"), "--preset", "demo"]
+    assert main(words) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}/no/train: no such folder\n"
