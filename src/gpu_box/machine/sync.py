@@ -199,7 +199,7 @@ def _ask(
     if result.exit_status == _NO_SUCH_FOLDER:
         raise InputError(f"there is no {words[1]} on the box", remedy="`gpu-box ssh` lets you look.")
     if result.exit_status != 0:
-        said = (result.stderr.strip() or "no reason given").splitlines()[-1]
+        said = (result.stderr.strip() or f"exit status {result.exit_status}").splitlines()[-1]
         if "No space left" in said:
             raise disk_full(connection.host, free_bytes=0, needed_bytes=0)
         raise MachineError(f"the box cannot sync: {said}", where=connection.host.name)

@@ -82,13 +82,14 @@ class Tunnel:
 
     def _serve(self, client: socket.socket) -> None:
         with client:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 assert self._connection
                 channel = self._connection.channel_to(self.remote_port)
             except (OSError, MachineUnreachable):
                 return  # a browser tries again by itself
-            with contextlib.closing(channel):
+            # A channel of a link that broke cannot be closed properly; nothing is lost by it.
+            with contextlib.suppress(OSError, EOFError), contextlib.closing(channel):
                 back = threading.Thread(target=_copy, args=(channel, client), daemon=True)
                 back.start()
                 _copy(client, channel)
