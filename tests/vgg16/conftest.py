@@ -46,5 +46,5 @@ def tiny_set(tmp_path: Path) -> Path:
 
 def _save(path: Path, level: int, random: np.random.Generator) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = random.integers(-50, 50, size=(40, 48, 3))
+    noise = random.integers(-8, 8, size=(40, 48, 3))
     Image.fromarray((level + noise).astype(np.uint8)).save(path)

@@ -19,11 +19,11 @@ def small(tiny_set: Path, tmp_path: Path) -> Settings:
     return Settings(
         data=tiny_set,
         results=tmp_path / "results",
-        epochs=5,
+        epochs=10,
         batch_size=8,
         image_size=32,
         weights="none",
-        lr=0.02,
+        lr=0.004,
         cache=tmp_path / "cache",
         width=8,
     )
@@ -51,7 +51,7 @@ def test_a_run_leaves_figures_pictures_and_a_submission(
 ) -> None:
     summary = train(small, ProgressReport(dollars_per_hour=0.5))
     lines = [json.loads(line) for line in (small.results / "metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [line["epoch"] for line in lines] == list(range(1, 11))
     assert {
         "train_loss",
         "train_accuracy",
@@ -72,7 +72,7 @@ def test_a_run_leaves_figures_pictures_and_a_submission(
     assert light == [False, True, False, True]  # the label is the probability of the second class
     told = progress(capsys.readouterr().out)
     last_of_fit = [line for line in told if line["phase"] == "fit"][-1]
-    assert last_of_fit["epoch"] == last_of_fit["epochs"] == 5
+    assert last_of_fit["epoch"] == last_of_fit["epochs"] == 10
     assert last_of_fit["step"] == last_of_fit["steps"] == 3
     assert {"loss", "accuracy", "images_per_s", "seconds_left", "dollars"} < set(last_of_fit)
     assert {line["phase"] for line in told} == {"features", "fit", "predict"}
