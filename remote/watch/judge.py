@@ -7,7 +7,7 @@ reached stuck_after. The box stops when `idle` reaches idle_after: so never late
 stuck_after after its last use, whatever breaks. Seconds that nobody watched count for nothing.
 """
 
-from typing import Dict, Iterable, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from . import limits
 from .policy import Policy
@@ -22,7 +22,7 @@ class Tick(NamedTuple):
 
     mono: float
     over: float
-    rates: Tuple[float, float, float]  # cores, disk, network
+    rates: Tuple[Rate, Rate, Rate]  # cores, disk, network
     gpu: Tuple[Tuple[int, float], ...]  # index, percent
 
 
@@ -147,7 +147,7 @@ def _reach(policy: Policy) -> float:
 
 def _tick(sample: Sample) -> Tick:
     rates = [getattr(sample, name) for name in ("cpu", "disk", "network")]
-    cores, disk, network = (rate.value if isinstance(rate, Rate) else 0.0 for rate in rates)
+    cores, disk, network = (rate if isinstance(rate, Rate) else Rate(0.0, "") for rate in rates)
     gpus = sample.gpu if isinstance(sample.gpu, tuple) and not hasattr(sample.gpu, "unknown") else ()
     percents = tuple((gpu.gpu, _busy(gpu)) for gpu in gpus)
     return Tick(sample.mono, sample.over, (cores, disk, network), percents)
@@ -160,11 +160,17 @@ def _busy(gpu: Gpu) -> float:
 def _means(ticks: Tuple[Tick, ...], policy: Policy) -> Means:
     now = ticks[-1].mono
     near = [tick for tick in ticks if now - tick.mono < policy.window]
-    over = sum(tick.over for tick in near) or 1.0
-    cores, disk, network = (sum(tick.rates[i] * tick.over for tick in near) / over for i in range(3))
+    cores, disk, network = (_mean([(tick.rates[i], tick.over) for tick in near]) for i in range(3))
     gpu: Dict[int, float] = {}
     readings = [dict(tick.gpu) for tick in ticks if tick.gpu and now - tick.mono < policy.gpu_window]
     for index in {index for reading in readings for index in reading}:
         values = [reading[index] for reading in readings if index in reading]
         gpu[index] = sum(values) / len(values)
     return Means(cores, disk, network, gpu)
+
+
+def _mean(rates: List[Tuple[Rate, float]]) -> Rate:
+    """Over their times, and whose was the most of it."""
+    over = sum(seconds for _, seconds in rates) or 1.0
+    most = max(rates, key=lambda pair: pair[0].value * pair[1])[0]
+    return Rate(sum(rate.value * seconds for rate, seconds in rates) / over, most.who)

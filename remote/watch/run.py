@@ -61,6 +61,7 @@ class Watcher:
         self._load_policy()
         now = self._see()
         if now.stop and now.cause == "idle":
+            time.sleep(min(1.0, self._policy.interval))  # rates need two looks
             now = self._see(again=True)  # read everything once more before it is too late
         self._show(now)
         if now.stop:

@@ -22,9 +22,9 @@ class Signal(NamedTuple):
 class Means(NamedTuple):
     """Over the policy's windows, this sample included."""
 
-    cores: float
-    disk: float
-    network: float
+    cores: Rate
+    disk: Rate
+    network: Rate
     gpu: Dict[int, float]  # percent by GPU index, of moments when a compute process used it
 
 
@@ -58,18 +58,18 @@ def _gpu(gpus: Tuple[Gpu, ...], means: Means, policy: Policy) -> Signal:
 
 
 def _cpu(rate: Rate, means: Means, policy: Policy) -> Signal:
-    age = 0.0 if means.cores >= policy.cpu_cores else NEVER
-    return Signal(age, _by("cpu", rate), "%.2f cores" % means.cores)
+    age = 0.0 if means.cores.value >= policy.cpu_cores else NEVER
+    return Signal(age, _by("cpu", means.cores), "%.2f cores" % means.cores.value)
 
 
 def _disk(rate: Rate, means: Means, policy: Policy) -> Signal:
-    age = 0.0 if means.disk >= policy.disk_bps else NEVER
-    return Signal(age, _by("disk", rate), _speed(means.disk))
+    age = 0.0 if means.disk.value >= policy.disk_bps else NEVER
+    return Signal(age, _by("disk", means.disk), _speed(means.disk.value))
 
 
 def _network(rate: Rate, means: Means, policy: Policy) -> Signal:
-    age = 0.0 if means.network >= policy.network_bps else NEVER
-    return Signal(age, "network", _speed(means.network))
+    age = 0.0 if means.network.value >= policy.network_bps else NEVER
+    return Signal(age, "network", _speed(means.network.value))
 
 
 def _ssh(ttys: Tuple[Used, ...], means: Means, policy: Policy) -> Signal:

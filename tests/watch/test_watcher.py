@@ -243,7 +243,7 @@ def test_replay_prints_when_and_why_a_recorded_box_stops(box, tmp_path):
     trace.write_text("\n".join(dump(s) for s in Recorder().run(20, cpu=cpu(1.0)).run(60).samples))
     shown = box.call("replay", str(trace), "--policy", "idle_after=10m").stdout
     assert "active: cpu (python) 1.00 cores" in shown
-    assert "STOP" in shown and "idle 10 min; last activity: cpu (bash)" in shown
+    assert "STOP" in shown and "idle 10 min; last activity: cpu (python)" in shown
     assert box.call("replay", str(trace), "--policy", "idle_after").returncode == 2
 
 
