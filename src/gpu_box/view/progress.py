@@ -147,12 +147,13 @@ class LiveLines:
 
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column()  # the one that gives way
         table.add_column(no_wrap=True, style="quiet")
         for began, line in self._shown:
             # A phase that depends on the clock alone: the table is drawn anew each time.
             spinner = Spinner("dots").render(time.monotonic())
-            table.add_row(spinner, Text(line), took_text(time.monotonic() - began).strip())
+            words = Text(line, no_wrap=True, overflow="ellipsis")
+            table.add_row(spinner, words, took_text(time.monotonic() - began).strip())
         return table
 
 

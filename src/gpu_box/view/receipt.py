@@ -43,10 +43,9 @@ def _step_table(steps: Sequence[Step]) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for step in sorted(steps, key=lambda step: step.stage):
-        what, _, words = str(step).partition(": ")
         label = Text(step.mark, style=_MARK_STYLE[step.mark])
-        label.append(f" {what}", style="default")
-        table.add_row(label, words)
+        label.append(f" {step.title}", style="default")
+        table.add_row(label, Text(str(step).removeprefix(step.title).lstrip(": ")))
     return Padding(table, (0, 0, 0, 2), expand=False)
 
 

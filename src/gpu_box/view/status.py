@@ -155,7 +155,7 @@ def boxes_table(rows: Sequence[Row], region: str) -> RenderableType:
     if not rows:
         return Text(f"No boxes in {region}.")
     # Without the zone, which `status` tells, a row of ordinary names fits 80 columns; long ones fold.
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet")
+    table = Table(box=None, pad_edge=False, header_style="quiet")
     table.add_column("BOX", overflow="fold", min_width=7)
     for name in ("STATE", "TYPE", "INSTANCE", "SINCE"):
         table.add_column(name, no_wrap=True)

@@ -1,0 +1,129 @@
+"""`plan`, as it is read before money is spent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from ipaddress import ip_network
+
+from gpu_box.aws.prices import price_of
+from gpu_box.config import Config, Limits
+from gpu_box.model import Launch, Launchable, Placement
+from gpu_box.steps import (
+    ArmDeadline,
+    CreateDeadlineRole,
+    CreateSecurityGroup,
+    ImportKeyPair,
+    RunInstance,
+    StartInstance,
+    Step,
+    Terminate,
+)
+from gpu_box.view.receipt import receipt, stop_lines
+
+from .conftest import Draw
+
+CONFIG = Config()
+IPV6 = "2001:db8:1234:5678:9abc:def0:1234:5678/128"
+LAUNCHABLE = Launchable(
+    image_id="ami-0123456789abcdef0",
+    image_name="Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20260801",
+    root_device="/dev/sda1",
+    min_disk_gib=35,
+    vpc_id="vpc-1",
+    placements=tuple(
+        Placement(type="g4dn.xlarge", zone=f"eu-west-1{z}", subnet_id="subnet-1") for z in "abc"
+    ),
+)
+FROM_NOTHING: list[Step] = [
+    RunInstance(
+        launch=Launch(generation="g", public_key="k", user_data=""), launchable=LAUNCHABLE, group_id=None
+    ),
+    ImportKeyPair(public_key="k"),
+    CreateSecurityGroup(
+        generation="g", vpc_id="vpc-1", ssh_from=(ip_network("203.0.113.7/32"), ip_network(IPV6))
+    ),
+    CreateDeadlineRole(),
+]
+
+
+def test_from_nothing_with_names_as_long_as_aws_s_own(draw: Draw) -> None:
+    price = price_of("g4dn.xlarge", "eu-west-1", CONFIG.disk)
+    shown = draw(
+        receipt(CONFIG, region="eu-west-1", instance_type="g4dn.xlarge", steps=FROM_NOTHING, price=price)
+    )
+    assert (
+        shown
+        == """\
+gpu-box in eu-west-1: g4dn.xlarge, T4 (16 GiB), 4 vCPUs, 16 GiB
+
+  + key pair        your public key, so that only you get in
+  + security group  port 22 from 203.0.113.7/32,
+                    2001:db8:1234:5678:9abc:def0:1234:5678/128, nothing else
+  + deadline role   may stop this box and nothing else
+  + instance        g4dn.xlarge in eu-west-1a, else 2 other placements in turn,
+                    Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04)
+                    20260801
+
+  an hour running               $0.542
+  a month stopped (disk)         $8.00
+  prices: us-east-1 table of 2026-08, which eu-west-1 may differ from
+
+  stops itself when idle for 30 min
+  stopped by AWS 12 h after its start, whatever happens"""
+    )
+
+
+def test_from_stopped_the_deadline_is_armed_before_the_start(draw: Draw) -> None:
+    steps: list[Step] = [
+        StartInstance(instance_id="i-0123456789abcdef0"),
+        ArmDeadline(
+            at=datetime(2026, 8, 1, 23, tzinfo=UTC),
+            instance_id="i-0",
+            exists=True,
+            role_arn="arn:aws:iam::1:role/r",
+        ),
+        Terminate(instance_id="i-00000000000000000", why="a second one of this box"),
+    ]
+    price = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
+    shown = draw(receipt(CONFIG, region="us-east-1", instance_type="g4dn.xlarge", steps=steps, price=price))
+    assert shown.splitlines()[2:5] == [
+        "  - instance  i-00000000000000000: a second one of this box",
+        "  ~ deadline  AWS stops it at Sat 23:00, whatever the box does",
+        "  > instance  i-0123456789abcdef0: start, with its disk as it was left",
+    ]
+
+
+def test_of_a_type_without_a_known_price_that_is_said(draw: Draw) -> None:
+    price = price_of("m7i.large", "us-east-1", CONFIG.disk)
+    shown = draw(receipt(CONFIG, region="us-east-1", instance_type="m7i.large", steps=[], price=price))
+    assert (
+        shown
+        == """\
+gpu-box in us-east-1: m7i.large
+
+  nothing to do on AWS: the box is up
+
+  an hour running            not known
+  a month stopped (disk)         $8.00
+  prices: us-east-1 table of 2026-08
+
+  stops itself when idle for 30 min
+  stopped by AWS 12 h after its start, whatever happens"""
+    )
+
+
+def test_in_a_pipe_every_step_is_one_line(draw: Draw) -> None:
+    price = price_of("g4dn.xlarge", "eu-west-1", CONFIG.disk)
+    shown = draw(
+        receipt(CONFIG, region="eu-west-1", instance_type="g4dn.xlarge", steps=FROM_NOTHING, price=price),
+        width=10_000,
+    )
+    assert len([line for line in shown.splitlines() if line.startswith("  + ")]) == len(FROM_NOTHING)
+    assert len(shown.splitlines()) == 13
+
+
+def test_a_time_of_day_is_told_beside_the_limit() -> None:
+    limits = Limits(max_hours=timedelta(hours=36), stop_at=time(23, 0))
+    assert stop_lines(Config(limits=limits))[1] == (
+        "stopped by AWS 1 d 12 h after its start, and at 23:00, whatever happens"
+    )
