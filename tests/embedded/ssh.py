@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .conftest import Cloud, KeyFile
+from .cloud import Cloud, KeyFile
 
 
 @dataclass(frozen=True)

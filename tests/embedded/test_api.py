@@ -12,7 +12,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from gpu_box.embedded import daemon
 
-from .conftest import Cloud, KeyFile
+from .cloud import Cloud, KeyFile
 from .errors import refused
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from gpu_box.embedded import census, daemon
 from gpu_box.errors import GpuBoxError, InputError
 
-from .conftest import Cloud, KeyFile, wait_until
+from .cloud import Cloud, KeyFile, wait_until
 from .ssh import reach
 
 
@@ -170,13 +171,13 @@ def test_a_state_that_cannot_be_read_is_said_and_not_thrown_away(home: Path) -> 
 
 
 def test_it_ends_by_itself_when_the_last_box_is_gone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPU_BOX_EMBEDDED_LINGER_S", "0.5")
+    monkeypatch.setenv("GPU_BOX_EMBEDDED_LINGER_S", "2")
     cloud = Cloud(home)
     cloud.weather(delays={"pending": 0.1, "stopping": 0.1, "shutting-down": 0.1})
     instance = cloud.wait(cloud.run(), "running")
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.wait(instance, "stopped")
-    threading.Event().wait(2.0)
+    time.sleep(3.5)
     assert daemon.status(home) is not None, "a stopped box counts as there"
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     wait_until(lambda: daemon.status(home) is None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import Cloud, wait_until
+from .cloud import Cloud, wait_until
 from .errors import refused
 
 

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from .conftest import Cloud, KeyFile
+from .cloud import Cloud, KeyFile
 from .errors import refused
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from .conftest import Cloud, wait_until
+from .cloud import Cloud, wait_until
 from .errors import refused
 
 

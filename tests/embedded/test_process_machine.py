@@ -19,7 +19,7 @@ from gpu_box.embedded import census
 from gpu_box.embedded.machine import Boot
 from gpu_box.embedded.process import ProcessMachine
 
-from .conftest import KeyFile, make_key, wait_until
+from .cloud import KeyFile, make_key, wait_until
 from .ssh import Ssh
 
 ID = "i-0123456789abcdef0"

@@ -8,7 +8,7 @@ import time
 
 from gpu_box.embedded import census
 
-from .conftest import Cloud, KeyFile, wait_until
+from .cloud import Cloud, KeyFile, wait_until
 from .ssh import reach
 
 
@@ -132,3 +132,13 @@ def test_a_held_session_ends_when_the_instance_stops(cloud: Cloud, key: KeyFile)
     time.sleep(0.3)
     cloud.ec2.stop_instances(InstanceIds=[instance])
     assert held.wait(timeout=10) == 255
+
+
+def test_a_cut_network_is_silent_and_comes_back(cloud: Cloud, key: KeyFile) -> None:
+    instance = cloud.run_with_machine(key)
+    ssh = reach(cloud, instance, key)
+    assert cloud.http("POST", "/embedded/network", {"instance": instance, "cut": True})[0] == 200
+    assert ssh.run("true", options=("-o", "ConnectTimeout=1")).returncode == 255
+    assert cloud.state(instance) == "running"
+    cloud.http("POST", "/embedded/network", {"instance": instance, "cut": False})
+    assert ssh.run("true").returncode == 0

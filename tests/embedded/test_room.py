@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import Cloud
+from .cloud import Cloud
 from .errors import refused
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from .conftest import Cloud, wait_until
+from .cloud import Cloud, wait_until
 from .errors import refused
 
 STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"

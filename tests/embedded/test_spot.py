@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .conftest import Cloud, wait_until
+from .cloud import Cloud, wait_until
 from .errors import refused
 
 

@@ -4,6 +4,7 @@ GET    /checkip            the caller's address, as checkip.amazonaws.com gives 
 GET    /embedded/status    boxes, machines, uptime
 GET, POST, DELETE /embedded/weather     see `semantics.weather`
 POST   /embedded/interrupt {"instance": "i-..."}: AWS takes a spot instance back
+POST   /embedded/network   {"instance": "i-...", "cut": true}: its network is gone, or back
 anything else              AWS's API, and moto's own /moto-api
 """
 
@@ -112,6 +113,9 @@ class Cloud:
                     return _json(weather().as_dict())
                 if (method, path) == ("POST", "/embedded/interrupt"):
                     lifecycle.interrupt(self._world.instance(given["instance"]))
+                    return _json({})
+                if (method, path) == ("POST", "/embedded/network"):
+                    self._world.cut_network(given["instance"], bool(given["cut"]))
                     return _json({})
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 return _json({"error": str(error)}, status=400)

@@ -28,6 +28,7 @@ from gpu_box.errors import GpuBoxError, InputError
 REFUSED_EXIT_CODE = 3  # the daemon could not start, and its last line says why, worded for the user
 _NEEDED = ("moto", "flask", "flask_cors", "asyncssh")
 _START_TIMEOUT_S = 60.0  # imports take 2 s on a warm disk
+_BUILD_TIMEOUT_S = 1200.0  # the root image of nspawn machines, once
 _STOP_TIMEOUT_S = 60.0  # machines are asked to end first
 _POLL_S = 0.05
 _NOT_PASSED_ON = "AWS_"  # a profile or endpoint meant for AWS must not reach the cloud's own boto3
@@ -117,7 +118,8 @@ def _spawn(files: Files) -> DaemonStatus:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             cwd=files.folder, env=env, start_new_session=True,
         )  # fmt: skip
-    deadline = time.monotonic() + _START_TIMEOUT_S
+    timeout = _BUILD_TIMEOUT_S if env.get("GPU_BOX_MACHINES") == "nspawn" else _START_TIMEOUT_S
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         running = status(files.home)
         if running is not None:
@@ -129,9 +131,7 @@ def _spawn(files: Files) -> DaemonStatus:
         time.sleep(_POLL_S)
     child.kill()
     child.wait()
-    raise GpuBoxError(
-        f"the embedded cloud did not start within {_START_TIMEOUT_S:.0f} s", where=str(files.log)
-    )
+    raise GpuBoxError(f"the embedded cloud did not start within {timeout:.0f} s", where=str(files.log))
 
 
 def _exports(running: DaemonStatus) -> dict[str, str]:

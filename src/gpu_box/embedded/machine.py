@@ -49,6 +49,9 @@ class Machine(Protocol):
     def console(self) -> bytes:
         """What it wrote to its console, the last 64 KiB (EC2's GetConsoleOutput)."""
 
+    def cut(self, cut: bool) -> None:
+        """Take its network away, or give it back: for tests. The machine itself goes on."""
+
 
 MachineKind = Callable[[str, Path], Machine]
 """(instance id, the machine's own folder) -> Machine."""

@@ -7,23 +7,19 @@ loopback is the host's. Whatever needs these is tested on `nspawn` machines.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import shutil
-import threading
-from collections.abc import Coroutine
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
 
 import asyncssh
 
 from gpu_box.embedded import census, cloud_init, environment
+from gpu_box.embedded.loop import on_loop
 from gpu_box.embedded.machine import Boot
 from gpu_box.embedded.sshd import Sshd
 
-_T = TypeVar("_T")
+logging.getLogger("asyncssh").setLevel(logging.WARNING)  # at INFO it tells of each connection
 _PROFILE = "export PATH='{path}'\n"
 
 
@@ -41,7 +37,7 @@ class ProcessMachine:
             public_key=boot.public_key,
             admits=boot.admits,
         )
-        port = _on_loop(sshd.open(boot.address, boot.port))
+        port = on_loop(sshd.open(boot.address, boot.port))
         self._sshd = sshd
         return port
 
@@ -49,7 +45,7 @@ class ProcessMachine:
         groups: set[int] = set()
         if self._sshd is not None:
             groups = self._sshd.groups
-            _on_loop(self._sshd.close())
+            on_loop(self._sshd.close())
             self._sshd = None
         census.end_all(self._id, groups)
 
@@ -63,6 +59,10 @@ class ProcessMachine:
 
     def console(self) -> bytes:
         return b""  # there is no boot to tell of
+
+    def cut(self, cut: bool) -> None:
+        if self._sshd is not None:
+            on_loop(self._sshd.cut(cut))
 
     def _prepare(self, boot: Boot, *, path: str) -> Path:
         """Make what a first boot makes, and nothing twice: the home outlives stop and start."""
@@ -93,17 +93,3 @@ def _write_host_key(folder: Path, boot: Boot) -> None:
     (folder / "ssh_host_ed25519_key.pub").write_bytes(key.export_public_key())
     with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.export_private_key())
-
-
-def _on_loop(work: Coroutine[Any, Any, _T]) -> _T:
-    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """One event loop, in a thread of its own, carries the SSH servers of all machines."""
-    # asyncssh tells of each connection at INFO.
-    logging.getLogger("asyncssh").setLevel(logging.WARNING)
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="ssh-servers", daemon=True).start()
-    return loop

@@ -59,6 +59,7 @@ class Reconciler:
         self._pool = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="machine")
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         world.is_held = self._is_held
+        world.cut_network = self.cut
         world.machines_up = lambda: sum(slot.boot is not None for slot in self._slots.values())
 
     def start(self) -> None:
@@ -77,6 +78,10 @@ class Reconciler:
         self._pool.shutdown(wait=True, cancel_futures=True)
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             list(pool.map(lambda slot: slot.machine.stop(), self._slots.values()))
+
+    def cut(self, instance_id: str, cut: bool) -> None:
+        """Raises KeyError for an instance without a machine."""
+        self._slots[instance_id].machine.cut(cut)
 
     def console(self, instance_id: str) -> bytes:
         slot = self._slots.get(instance_id)
@@ -126,7 +131,7 @@ class Reconciler:
             return
         if slot.boot == want.number:
             if not slot.machine.alive():
-                self._tell_shut_down(instance_id, slot)
+                self._submit(slot, self._tell_shut_down, slot, instance_id)
             return
         if slot.failed is None or time.monotonic() - slot.failed > _RETRY_S:
             self._submit(slot, self._start, instance_id, slot, want)
@@ -158,13 +163,12 @@ class Reconciler:
         slot.machine.destroy()
         self._slots.pop(instance_id, None)
 
-    def _tell_shut_down(self, instance_id: str, slot: _Slot) -> None:
-        slot.boot = None
+    def _tell_shut_down(self, slot: _Slot, instance_id: str) -> None:
         with self._world.lock:
             instance = self._world.instance(instance_id)
             lifecycle.shut_down_from_inside(instance.ec2_backend, instance)
             self._state.save()
-        self._wake.set()
+        self._stop(slot)
 
     def _submit(self, slot: _Slot, work: Callable[..., None], *arguments: Any) -> None:
         slot.job = self._pool.submit(work, *arguments)

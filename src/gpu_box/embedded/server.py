@@ -17,6 +17,7 @@ from typing import IO, Any, NoReturn
 
 from gpu_box.embedded.daemon import REFUSED_EXIT_CODE
 from gpu_box.embedded.files import Files
+from gpu_box.errors import GpuBoxError
 
 _LINGER_S = 600.0  # without a box and without a call
 _TICK_S = 1.0
@@ -30,7 +31,7 @@ def main(home: Path) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with files.life.open("ab") as life:
         _live_alone(life)
-        _serve(files, _listen(files))
+        _serve(files, _listen(files), _machines(files))
 
 
 def _live_alone(life: IO[bytes]) -> None:
@@ -42,7 +43,7 @@ def _live_alone(life: IO[bytes]) -> None:
 
 def _listen(files: Files) -> socket.socket:
     """At the port that was chosen once: a shell may have the endpoint in its environment."""
-    remembered = _remembered_port(files)
+    remembered = int(_remembered(files).get("port", 0))
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -57,14 +58,26 @@ def _listen(files: Files) -> socket.socket:
     return listener
 
 
-def _remembered_port(files: Files) -> int:
+def _remembered(files: Files) -> dict[str, Any]:
     try:
-        return int(json.loads(files.card.read_text())["port"])
-    except (OSError, ValueError, KeyError):
-        return 0
+        card: dict[str, Any] = json.loads(files.card.read_text())
+    except (OSError, ValueError):
+        return {}
+    return card
 
 
-def _serve(files: Files, listener: socket.socket) -> None:
+def _machines(files: Files) -> str:
+    """The kind that was asked for; while there are machines, the kind that they are."""
+    asked = os.environ.get("GPU_BOX_MACHINES")
+    before = _remembered(files).get("machines")
+    if before and files.machines.is_dir() and any(files.machines.iterdir()):
+        if asked and asked != before:
+            _refuse(f"there are {before} machines in {files.machines}: they cannot become {asked} machines")
+        return str(before)
+    return asked or "process"
+
+
+def _serve(files: Files, listener: socket.socket, machines: str) -> None:
     # Imported here: two seconds that a refusal above need not wait for.
     os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).parent / "semantics" / "no_amis.json"))
     from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -72,7 +85,7 @@ def _serve(files: Files, listener: socket.socket) -> None:
 
     from gpu_box.embedded import semantics
     from gpu_box.embedded.cloud import Cloud
-    from gpu_box.embedded.machines import chosen_kind
+    from gpu_box.embedded.machines import kind_of
     from gpu_box.embedded.reconciler import Reconciler
     from gpu_box.embedded.semantics.consoles import read_consoles_with
     from gpu_box.embedded.state import State
@@ -88,12 +101,15 @@ def _serve(files: Files, listener: socket.socket) -> None:
     semantics.install()
     state, world = State(files.state), World()
     try:
+        kind = kind_of(machines)  # builds the root image where nspawn machines have none yet
         state.restore()
+    except GpuBoxError as error:
+        _refuse(str(error))
     except ValueError as error:
         _refuse(
             f"the saved state cannot be read ({error}). Remove {files.folder} to start with an empty cloud."
         )
-    reconciler = Reconciler(world, state, chosen_kind(), files.machines)
+    reconciler = Reconciler(world, state, kind, files.machines)
     read_consoles_with(reconciler.console)
     cloud = Cloud(world, state, changed=reconciler.wake)
     port = listener.getsockname()[1]
@@ -106,7 +122,7 @@ def _serve(files: Files, listener: socket.socket) -> None:
         signal.signal(number, lambda *_: over.set())
     reconciler.start()
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    _write_card(files, port)
+    _write_card(files, port=port, machines=machines)
     linger = float(os.environ.get("GPU_BOX_EMBEDDED_LINGER_S", _LINGER_S))
     while not over.wait(_TICK_S):
         if not world.boxes() and time.monotonic() - cloud.last_call > linger:
@@ -118,8 +134,9 @@ def _serve(files: Files, listener: socket.socket) -> None:
         state.save()
 
 
-def _write_card(files: Files, port: int) -> None:
-    card = {"pid": os.getpid(), "port": port, "started": datetime.now(UTC).isoformat()}
+def _write_card(files: Files, *, port: int, machines: str) -> None:
+    started = datetime.now(UTC).isoformat()
+    card = {"pid": os.getpid(), "port": port, "started": started, "machines": machines}
     temporary = files.card.with_suffix(".new")
     temporary.write_text(json.dumps(card))
     temporary.replace(files.card)

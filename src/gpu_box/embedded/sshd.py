@@ -44,19 +44,31 @@ class Sshd:
 
     async def open(self, address: str, port: int) -> int:
         """Listen at the address, on that port if it is free, and return the port."""
-        self._listener = _listen(address, port)
+        self._listener = listening_socket(address, port)
         asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         return int(self._listener.getsockname()[1])
+
+    async def cut(self, cut: bool) -> None:
+        """Break every connection and answer no new one, until the cut is over."""
+        assert self._listener is not None
+        if cut:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._break_all()
+        else:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def close(self) -> None:
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
+        self._break_all()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSING_S)
+
+    def _break_all(self) -> None:
         for peer in self._peers:
             with suppress(OSError):  # it went away by itself
                 peer.shutdown(socket.SHUT_RDWR)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSING_S)
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -129,7 +141,8 @@ class _Gatekeeper(asyncssh.SSHServer):
         return True  # local forwarding; what it reaches is the host's own loopback
 
 
-def _listen(address: str, port: int) -> socket.socket:
+def listening_socket(address: str, port: int, *, listen: bool = True) -> socket.socket:
+    """At the address, on that port if it is free, else on any. Not listening yet if so wished."""
     for wanted in (port, 0):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -140,7 +153,8 @@ def _listen(address: str, port: int) -> socket.socket:
             if wanted == 0:
                 raise
             continue
-        listener.listen(128)
+        if listen:
+            listener.listen(128)
         listener.setblocking(False)
         return listener
     raise AssertionError("unreachable")

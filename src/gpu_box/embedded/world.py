@@ -21,6 +21,7 @@ class World:
         self.lock = threading.RLock()
         self.is_held: Callable[[str, str], bool] = lambda instance_id, state: False
         self.machines_up: Callable[[], int] = lambda: 0
+        self.cut_network: Callable[[str, bool], None] = lambda instance_id, cut: None
 
     def settle(self) -> bool:
         """Everything that is due by now. Whether anything changed."""

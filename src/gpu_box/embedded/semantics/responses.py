@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from typing import Any
 
@@ -77,11 +78,12 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
 
     def get_console_output(self) -> Any:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        output = base64.b64encode(console_output(instance.id))
         return ActionResult(
             {
                 "InstanceId": instance.id,
                 "Timestamp": utcnow(),
-                "Output": Base64EncodedString.from_raw_bytes(console_output(instance.id)),
+                "Output": Base64EncodedString.from_encoded_bytes(output),
             }
         )
 

@@ -1,0 +1,58 @@
+"""A control group of a machine's own, in every hierarchy that systemd uses: all its processes are in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_MOUNT = Path("/sys/fs/cgroup")
+_GIVE_UP_S = 10.0
+_POLL_S = 0.02
+
+
+class Cgroup:
+    def __init__(self, name: str) -> None:
+        self._paths = [hierarchy / name for hierarchy in _hierarchies()]
+
+    def create(self) -> list[Path]:
+        """Returns the `cgroup.procs` files that a process joins by writing its pid."""
+        self.kill()
+        for path in self._paths:
+            path.mkdir(exist_ok=True)
+        return [path / "cgroup.procs" for path in self._paths]
+
+    def is_empty(self) -> bool:
+        return not any(True for _ in self._members())
+
+    def kill(self) -> None:
+        """Kill every process in it, and remove it. Idempotent."""
+        give_up = time.monotonic() + _GIVE_UP_S
+        while time.monotonic() < give_up:
+            members = list(self._members())
+            if not members:
+                break
+            for pid in members:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(_POLL_S)
+        for path in self._paths:
+            for child in sorted(path.glob("**/"), reverse=True):
+                with suppress(OSError):
+                    child.rmdir()
+
+    def _members(self) -> Iterator[int]:
+        for path in self._paths:
+            for procs in path.glob("**/cgroup.procs"):
+                with suppress(OSError):
+                    yield from (int(line) for line in procs.read_text().split() if line != "0")
+
+
+def _hierarchies() -> list[Path]:
+    """cgroup v2 alone, or v1's named "systemd" hierarchy and, beside it, v2's "unified" one."""
+    if (_MOUNT / "cgroup.procs").exists():
+        return [_MOUNT]
+    return [path for path in (_MOUNT / "systemd", _MOUNT / "unified") if (path / "cgroup.procs").exists()]

@@ -1,0 +1,46 @@
+"""A machine's disk: the root image below, the machine's own changes on top. The changes are what is kept."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+
+class Overlay:
+    def __init__(self, image: Path, folder: Path) -> None:
+        """folder: the machine's own; the file system is at `folder/root` while it is mounted."""
+        self.root = folder / "root"
+        self._image = image
+        self._changes = folder / "changes"
+        self._work = folder / "work"
+
+    def mount(self) -> None:
+        self.unmount()
+        for path in (self.root, self._changes, self._work):
+            path.mkdir(parents=True, exist_ok=True)
+        self._changes.chmod(0o755)  # it is the machine's "/"
+        options = f"lowerdir={self._image},upperdir={self._changes},workdir={self._work}"
+        subprocess.run(
+            ["mount", "-t", "overlay", "overlay", "-o", options, str(self.root)],
+            check=True,
+            capture_output=True,
+        )
+
+    def unmount(self) -> None:
+        """Whatever is mounted at or below it, by an earlier daemon too."""
+        while self._is_mounted():
+            # Lazily: a process that is just ending may still have its working directory there.
+            subprocess.run(
+                ["umount", "--lazy", "--recursive", str(self.root)], check=True, capture_output=True
+            )
+
+    def remove(self) -> None:
+        self.unmount()
+        for path in (self.root, self._changes, self._work):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _is_mounted(self) -> bool:
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        escaped = str(self.root.resolve()).replace("\\", "\\134").replace(" ", "\\040")
+        return any(line.split()[4] == escaped for line in mounts)
