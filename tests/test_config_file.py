@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import time, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -97,6 +97,17 @@ def problems(content: str | bytes) -> list[str]:
         ("disk: {type: gp2, throughput_mib: 200}", "disk.throughput_mib: is for gp3 disks, not gp2"),
         ("disk: {type: gp2, iops: 4000}", "disk.iops: cannot be chosen for gp2 disks"),
         ("disk: {iops: 500}", "disk.iops: a gp3 disk has at least 3,000"),
+        ("disk: {iops: 90000, size_gib: 999}", "disk.iops: a gp3 disk has at most 80,000"),
+        ("disk: {iops: 5000, size_gib: 9}", "disk.iops: a gp3 disk of 9 GiB has at most 4,500"),
+        (
+            "disk: {type: io2, iops: 9000, size_gib: 8}",
+            "disk.iops: an io2 disk of 8 GiB has at most 8,000",
+        ),
+        ("disk: {throughput_mib: 751}", "disk.throughput_mib: needs disk.iops of at least 3,004"),
+        (
+            "disk: {throughput_mib: 1001, iops: 4000}",
+            "disk.throughput_mib: needs disk.iops of at least 4,004",
+        ),
         ("disk: {type: io2}", "disk.type: io2 needs disk.iops"),
         # more of YAML than a config has a use for
         ("name: &a box", "anchors (&a) are not read; remove it"),
@@ -182,12 +193,25 @@ def test_a_bad_value_is_not_told_again_as_one_that_another_lacks() -> None:
         ("limits: {max_hours: 1d 2h}", Config(limits=Limits(max_hours=timedelta(hours=26)))),
         ("image: {release: 22.04}", Config(image=Image(release="22.04"))),
         ("disk: {type: io2, iops: 500}", Config(disk=Disk(type="io2", iops=500))),
+        ("disk: {throughput_mib: 750}", Config(disk=Disk(throughput_mib=750))),
+        (
+            "disk: {size_gib: 8, iops: 4000, throughput_mib: 1000}",
+            Config(disk=Disk(size_gib=8, iops=4_000, throughput_mib=1_000)),
+        ),
         ("owner: 0123", Config(owner="0123")),
         ("owner: no", Config(owner="no")),
         ("packages: ['timm==1.0.9', polars]", Config(packages=("timm==1.0.9", "polars"))),
         (
             "network: {allow_ssh_from: [203.0.113.7, 2001:db8::/64]}",
             Config(network=Network(allow_ssh_from=(ip_network("203.0.113.7"), ip_network("2001:db8::/64")))),
+        ),
+        (
+            "network: {allow_ssh_from: [203.0.113.7/32, 203.0.113.7]}",
+            Config(network=Network(allow_ssh_from=(ip_network("203.0.113.7"),))),
+        ),
+        (
+            "instance_types: [g5.xlarge, g4dn.xlarge, g5.xlarge]",
+            Config(instance_types=("g5.xlarge", "g4dn.xlarge")),
         ),
         ("sync: {exclude: ['*.zip', data/]}", Config(sync=Sync(exclude=("*.zip", "data/")))),
     ],
@@ -239,6 +263,38 @@ def test_a_file_that_is_named_and_missing_or_unreadable_is_one_line(tmp_path: Pa
     assert str(folder.value) == f"{tmp_path}: cannot be read: Is a directory"
 
 
+def test_a_path_that_no_file_can_have_is_one_line() -> None:
+    with pytest.raises(InputError, match="cannot be read: embedded null byte"):
+        load(Path("a\0b"))
+
+
+def test_a_folder_that_was_removed_meanwhile_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(InputError) as caught:
+        load()
+    assert str(caught.value) == "the present folder is gone. Go to one that is there, and run it again."
+
+
+def test_somebody_without_a_home_folder_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container under a user id that nobody gave a name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    with pytest.raises(InputError) as caught:
+        load()
+    assert str(caught.value) == (
+        "ssh.key: ~/.ssh/gpu-box begins with ~, and you have no home folder. "
+        "Set HOME, or give a path that begins with /."
+    )
+    Path("config.yaml").write_text("ssh: {key: ./k}\n")
+    assert load().ssh.key == tmp_path / "k"
+
+
 def test_an_endless_file_is_not_read_to_its_end() -> None:
     with pytest.raises(ConfigError, match="larger than a config can be"):
         load(Path("/dev/zero"))
@@ -287,6 +343,14 @@ def test_nor_does_any_valid_yaml(content: Any) -> None:
 # --- the example, the schema and the types say the same ------------------------------------------
 
 
+def keys_of_schema(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, wanted in schema.items():
+        if isinstance(wanted, Mapping):
+            yield from keys_of_schema(wanted, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
 def test_the_example_loads_to_exactly_the_defaults() -> None:
     assert unplaced(load(example_config())) == unplaced(Config())
 
@@ -295,21 +359,53 @@ def test_the_schema_has_exactly_the_fields_of_the_config() -> None:
     assert set(keys_of_schema(SCHEMA)) == set(keys_of_type(Config())) - {"path"}
 
 
-def test_the_example_names_every_key_once_with_a_comment_above_it() -> None:
-    lines = example_config().read_text().splitlines()
-    found, section = [], ""
-    for above, line in zip(["", *lines], lines, strict=False):
-        match = re.fullmatch(r"(  )?#?([a-z_]+):(?: (\S.*))?", line)
+@dataclass(frozen=True)
+class Documented:
+    """A key of the example: the comment above it, whether the key is itself in a comment, and its value."""
+
+    comment: str
+    commented: bool
+    value: str
+
+
+def documented() -> dict[str, Documented]:
+    found: dict[str, Documented] = {}
+    comment, section = "", ""
+    for line in example_config().read_text().splitlines():
+        match = re.fullmatch(r"(  )?(#?)([a-z_]+):(?: (\S.*))?", line)
         if match is None:
+            comment = f"{comment} {line.strip(' #')}" if re.match(" *# [^-]", line) else ""
             continue
-        indented, key, value = match.groups()
-        section = "" if not indented and value else section
-        if value is None:
-            section = f"{key}."
-            continue
-        found.append((section if indented else "") + key)
-        assert above.strip().startswith("# "), f"{key} has no comment above it"
-    assert sorted(found) == sorted(keys_of_schema(SCHEMA))
+        indented, commented, key, value = match.groups()
+        section = section if indented else f"{key}." if value is None else ""
+        if value is not None:
+            name = section + key if indented else key
+            assert name not in found, f"{name} is there twice"
+            found[name] = Documented(comment.strip(), bool(commented), value)
+        comment = ""
+    return found
+
+
+def test_the_example_has_every_key_once() -> None:
+    assert sorted(documented()) == sorted(keys_of_schema(SCHEMA))
+
+
+@pytest.mark.parametrize("key", list(keys_of_schema(SCHEMA)))
+def test_the_example_tells_each_key_s_default_and_an_example_that_is_right(key: str) -> None:
+    told = documented()[key]
+    # A key that is not set says what happens then; one that is set shows its default as its value.
+    assert told.commented == ("Default: " in told.comment), told.comment
+    words, _, shown = told.comment.partition("Example: ")
+    shown = shown.partition(" (")[0]  # a word of explanation may follow
+    assert len(words) > 20 and shown, told.comment
+    section, _, leaf = key.rpartition(".")
+    yaml_of = f"{leaf}: {shown}"
+    beside = ", iops: 4000" if leaf == "throughput_mib" else ""
+    config: Any = parse((f"{section}: {{{yaml_of}{beside}}}" if section else yaml_of).encode(), FILE)
+    default: Any = parse(b"{}", FILE)
+    for part in key.split("."):
+        config, default = getattr(config, part), getattr(default, part)
+    assert config != default, f"the example of {key} is its default"
 
 
 def test_the_example_s_commented_keys_are_right_when_uncommented() -> None:
@@ -328,14 +424,6 @@ def unplaced(config: Config) -> Config:
     default = Config()
     sync = replace(config.sync, source=default.sync.source, results=default.sync.results)
     return replace(config, path=None, sync=sync, ssh=replace(config.ssh, key=default.ssh.key))
-
-
-def keys_of_schema(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, wanted in schema.items():
-        if isinstance(wanted, Mapping):
-            yield from keys_of_schema(wanted, f"{prefix}{key}.")
-        else:
-            yield prefix + key
 
 
 def keys_of_type(value: Any, prefix: str = "") -> Iterator[str]:

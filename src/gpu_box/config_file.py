@@ -22,7 +22,7 @@ Parse = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Many:
-    """A list of values; one value alone is a list of one."""
+    """A list of values; one value alone is a list of one, and one that is there twice counts once."""
 
     parse: Parse
     least: int = 0
@@ -30,9 +30,12 @@ class Many:
 
 Schema = Mapping[str, "Parse | Many | Schema"]
 
-_GIB = 1024
-# AWS, "General Purpose SSD volumes": gp3 starts there, at no further charge.
-_GP3_LEAST_IOPS = 3_000
+_TIB = 1024
+# Amazon EBS User Guide, "General Purpose SSD volumes" and "Provisioned IOPS SSD volumes". What a gp3 starts
+# with costs nothing more; MiB a second are bought with operations a second, and these with size.
+_GP3_LEAST_IOPS, _GP3_MOST_IOPS = 3_000, 80_000
+_GP3_IOPS_PER_MIB = 4
+_MOST_IOPS_PER_GIB = {"gp3": 500, "io2": 1_000}
 SCHEMA: Schema = {
     "name": values.box_name,
     "region": values.region,
@@ -40,7 +43,7 @@ SCHEMA: Schema = {
     "owner": values.tag_value,
     "instance_types": Many(values.instance_type, least=1),
     "zones": Many(values.zone),
-    "packages": Many(values.text),
+    "packages": Many(values.requirement),
     "image": {
         "family": values.choice("deep-learning", "ubuntu"),
         "release": values.choice("24.04", "22.04"),
@@ -48,7 +51,7 @@ SCHEMA: Schema = {
         "user": values.user_name,
     },
     "disk": {
-        "size_gib": values.integer(8, 16 * _GIB),
+        "size_gib": values.integer(8, 16 * _TIB),
         "type": values.choice("gp3", "gp2", "io2"),
         "iops": values.integer(100, 256_000),
         "throughput_mib": values.integer(125, 2_000),
@@ -101,9 +104,10 @@ def load(path: Path | None = None, *, name: str | None = None) -> Config:
             raise InputError(
                 "no such file", where=str(path), remedy="`gpu-box init` writes a config.yaml."
             ) from None
-        config = _anchored(Config(), Path.cwd())
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(found)) from None
+        config = _anchored(Config(), _resolved(Path(".")))
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"cannot be read: {why}", where=repr(str(found))[1:-1]) from None
     else:
         config = parse(content, found)
     return config if name is None else replace(config, name=name)
@@ -117,13 +121,14 @@ def parse(content: bytes, path: Path) -> Config:
     sections = {
         key: replace(getattr(default, key), **given.pop(key)) for key in list(given) if key in _SECTIONS
     }
-    config = replace(default, path=path.resolve(), **given, **sections)
+    resolved = _resolved(path)
+    config = replace(default, path=resolved, **given, **sections)
     for (name, *others), what in _at_odds(config):
         reading.at_odds(name, others, what)
     if reading.problems:
         in_order = sorted(reading.problems)
         raise ConfigError([f"line {line + 1}: {what}" for (line, _), what in in_order], where=str(path))
-    return _anchored(config, path.resolve().parent)
+    return _anchored(config, resolved.parent)
 
 
 @dataclass
@@ -178,7 +183,7 @@ class _Reading:
         found = tuple(self._scalar(item, wanted.parse, name) for item in items)
         if len(found) < wanted.least:
             self._problem(node, name, f"must name at least {wanted.least}")
-        return None if None in found else found
+        return None if None in found else tuple(dict.fromkeys(found))
 
     def _scalar(self, node: Any, parse: Parse, name: str) -> Any:
         if node.id != "scalar":
@@ -231,16 +236,28 @@ def _names(schema: Schema, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _names(wanted, f"{prefix}{key}.")
 
 
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except FileNotFoundError:
+        remedy = "Go to one that is there, and run it again."
+        raise InputError("the present folder is gone", remedy=remedy) from None
+
+
 def _anchored(config: Config, folder: Path) -> Config:
     """Relative paths are relative to the file, ~ is the home folder."""
-
-    def absolute(path: Path) -> Path:
-        return folder / path.expanduser()
-
+    try:
+        key = config.ssh.key.expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{config.ssh.key} begins with ~, and you have no home folder",
+            where="ssh.key",
+            remedy="Set HOME, or give a path that begins with /.",
+        ) from None
     return replace(
         config,
-        ssh=replace(config.ssh, key=absolute(config.ssh.key)),
-        sync=replace(config.sync, source=absolute(config.sync.source), results=absolute(config.sync.results)),
+        ssh=replace(config.ssh, key=folder / key),
+        sync=replace(config.sync, source=folder / config.sync.source, results=folder / config.sync.results),
     )
 
 
@@ -253,12 +270,29 @@ def _at_odds(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     if config.idle.stuck_after < config.idle.after:
         key = "idle.stuck_after" if config.idle.stuck_after != Idle().stuck_after else "idle.after"
         yield (key, "idle.after", "idle.stuck_after"), "idle.stuck_after must not be shorter than idle.after"
-    disk = config.disk
+    for (key, *others), what in _disk_at_odds(config.disk):
+        yield (f"disk.{key}", *(f"disk.{other}" for other in others)), what
+
+
+def _disk_at_odds(disk: Disk) -> Iterator[tuple[tuple[str, ...], str]]:
     if disk.throughput_mib and disk.type != "gp3":
-        yield ("disk.throughput_mib", "disk.type"), f"is for gp3 disks, not {disk.type}"
-    if disk.iops and disk.type == "gp2":
-        yield ("disk.iops", "disk.type"), "cannot be chosen for gp2 disks"
-    if disk.iops and disk.type == "gp3" and disk.iops < _GP3_LEAST_IOPS:
-        yield ("disk.iops", "disk.type"), f"a gp3 disk has at least {_GP3_LEAST_IOPS:,}"
+        yield ("throughput_mib", "type"), f"is for gp3 disks, not {disk.type}"
+    elif disk.throughput_mib and disk.throughput_mib * _GP3_IOPS_PER_MIB > (disk.iops or _GP3_LEAST_IOPS):
+        least = f"{disk.throughput_mib * _GP3_IOPS_PER_MIB:,}"
+        yield ("throughput_mib", "type", "iops"), f"needs disk.iops of at least {least}"
     if disk.type == "io2" and not disk.iops:
-        yield ("disk.type", "disk.iops"), "io2 needs disk.iops"
+        yield ("type", "iops"), "io2 needs disk.iops"
+    if not disk.iops:
+        return
+    if disk.type == "gp2":
+        yield ("iops", "type"), "cannot be chosen for gp2 disks"
+        return
+    article = "a" if disk.type == "gp3" else "an"
+    most_of_size = disk.size_gib * _MOST_IOPS_PER_GIB[disk.type]
+    if disk.type == "gp3" and disk.iops < _GP3_LEAST_IOPS:
+        yield ("iops", "type"), f"a gp3 disk has at least {_GP3_LEAST_IOPS:,}"
+    elif disk.type == "gp3" and disk.iops > _GP3_MOST_IOPS:
+        yield ("iops", "type"), f"a gp3 disk has at most {_GP3_MOST_IOPS:,}"
+    elif disk.iops > most_of_size:
+        what = f"{article} {disk.type} disk of {disk.size_gib} GiB has at most {most_of_size:,}"
+        yield ("iops", "type", "size_gib"), what

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import time, timedelta
 from decimal import Decimal
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 from gpu_box.model import Cidr
@@ -47,6 +47,8 @@ instance_type = _shape(r"[a-z0-9][a-z0-9-]*\.[a-z0-9-]+", "an instance type such
 image_id = _shape(r"ami-[0-9a-f]{8,17}", "an AMI id such as ami-0123456789abcdef0")
 subnet_id = _shape(r"subnet-[0-9a-f]{8,17}", "a subnet id such as subnet-0123456789abcdef0")
 user_name = _shape(r"[a-z_][a-z0-9_-]{0,31}", "a login name such as ubuntu")
+# What begins otherwise, pip takes as an option of its own, or as a file on the box.
+requirement = _shape(r"[A-Za-z0-9][ -~]{0,250}", "a requirement such as polars or timm==1.0.9")
 # AWS: letters, digits, spaces and + - = . _ : / @ in tag values, 256 at most.
 tag_value = _shape(r"[\w +\-=.:/@]{1,256}", "a name that AWS takes as a tag", ascii_only=False)
 
@@ -110,18 +112,26 @@ def path(raw: str) -> Path:
     try:
         return Path(text(raw)).expanduser()
     except RuntimeError:
-        raise ValueError(f"{raw[:60]!r} begins with ~ and a user who is not on this machine") from None
+        who = "you have no home folder" if raw.startswith("~/") else "a user who is not on this machine"
+        raise ValueError(f"{raw[:60]!r} begins with ~, and {who}") from None
 
 
 def cidr(raw: str) -> Cidr:
     try:
         network = ip_network(raw, strict=False)
+        address = ip_address(raw.partition("/")[0])
+        if "%" in raw:  # fe80::1%eth0: of one link alone
+            raise ValueError
     except ValueError:
         raise ValueError(
             f"{raw[:60]!r} is not an address or network such as 203.0.113.7 or 203.0.113.0/24"
         ) from None
     if network.prefixlen == 0:
         raise ValueError(f"{raw} opens port 22 to the whole world; name your own address")
-    if ip_address(raw.partition("/")[0]) != network.network_address:
+    if address.is_unspecified:
+        raise ValueError(f"{raw} is nobody's address; name your own")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        raise ValueError(f"{raw} is an IPv4 address; write it as {address.ipv4_mapped}")
+    if address != network.network_address:
         raise ValueError(f"{raw} is an address inside a network; did you mean {network}?")
     return network
