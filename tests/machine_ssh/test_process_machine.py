@@ -37,10 +37,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     user_data = (
         f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{pem}  ed25519_public: {first.public_line}\n"
     )
-    machine = ProcessMachine("i-0123456789abcdef0", folder / "machine")
+    machine = ProcessMachine("i-0000000000000055f", folder / "machine")
     port = machine.start(
         Boot(
-            instance_id="i-0123456789abcdef0",
+            instance_id="i-0000000000000055f",
             address="127.0.0.1",
             port=0,
             public_key=public.line,
