@@ -62,7 +62,7 @@ def test_a_skipped_machine_fails_where_machines_are_required(
     (tmp_path / "test_it.py").write_text(NEEDS_A_MACHINE)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  machine: x\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)],
         env={**os.environ, "GPU_BOX_REQUIRE_MACHINES": required},
         capture_output=True,
         text=True,
