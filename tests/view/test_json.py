@@ -63,3 +63,10 @@ def test_the_whole_config_has_one() -> None:
     told = json.loads(dumps(Config()))
     assert told["limits"] == {"max_hours": 43_200, "stop_at": None}
     assert told["instance_types"] == ["g4dn.xlarge"]
+
+
+def test_it_can_be_written_to_any_pipe() -> None:
+    """A file's name may hold bytes that are no text, and standard output may be ASCII."""
+    told = {"path": Path("/a/\udce9"), "ä": "✓"}
+    assert dumps(told).isascii()
+    assert json.loads(dumps(told)) == {"path": "/a/\udce9", "ä": "✓"}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -29,6 +32,19 @@ def test_without_a_terminal_the_log_is_as_it_stands_and_the_bar_s_lines_are_left
         log.take(line_of(STEP))
         log.take("accuracy 0.9")
     assert capsys.readouterr().out == "[loading] :cloud: 200 photographs\naccuracy 0.9\n"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii:strict", "utf-8:strict"])
+def test_a_sign_that_a_pipe_cannot_take_ends_nothing(encoding: str) -> None:
+    source = (
+        "from gpu_box.view.training import JobLog\n"
+        "with JobLog() as log: log.take('100 % \\u2713 \\udce9'); log.take('on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True
+    )
+    assert done.stderr == b""
+    assert done.stdout in (b"100 % ? ?\non\n", "100 % ✓ ?\non\n".encode())
 
 
 @pytest.mark.parametrize(

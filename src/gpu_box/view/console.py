@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,8 +31,7 @@ def _console(*, stderr: bool) -> Console:
     from rich.theme import Theme
 
     stream = sys.stderr if stderr else sys.stdout
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")  # a terminal that knows no such sign shows ?, and goes on
+    never_refuse(stream)
     # Colours of the 16 that every theme, light or dark, sets to be readable.
     theme = Theme({"good": "green", "bad": "red", "warn": "yellow", "quiet": "bright_black", "what": "bold"})
     return Console(
@@ -43,3 +43,9 @@ def _console(*, stderr: bool) -> Console:
         no_color=None if "NO_COLOR" not in os.environ else True,
         width=None if stream.isatty() else _PIPE_WIDTH,
     )
+
+
+def never_refuse(stream: TextIO) -> None:
+    """A sign that its encoding does not know becomes ?, and ends nothing."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")

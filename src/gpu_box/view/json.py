@@ -15,7 +15,8 @@ from typing import Any
 
 
 def dumps(value: Any) -> str:
-    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+    """ASCII alone, so that it can be written whatever the encoding of standard output is."""
+    return json.dumps(plain(value), indent=2)
 
 
 def plain(value: Any) -> Any:

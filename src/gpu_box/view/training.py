@@ -23,6 +23,7 @@ class JobLog:
     """Feed it lines with `take`; a context manager, so that the terminal is given back."""
 
     def __init__(self) -> None:
+        console.never_refuse(sys.stdout)
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
