@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from gpu_box.machine.setup import StepState
-from gpu_box.machine.watchstate import Layer, Signal, WatchState
+from gpu_box.machine.watchstate import Layer, Signal, Stopped, WatchState
 from gpu_box.view.json import dumps
 from gpu_box.view.status import Row, StatusView, boxes_table, status_lines
 
@@ -99,6 +99,15 @@ gpu-box  running for 2 h 05 min
              on its processor
   !          203.0.113.7:22 does not answer"""
     )
+
+
+def test_a_box_that_stopped_itself_the_last_time_tells_when_and_why(draw: Draw) -> None:
+    last = Stopped(layer="watcher", reason="idle for 30 min; last used: kernel lesson1.ipynb", at=NOON)
+    shown = draw(status_lines(replace(RUNNING, watch=replace(WATCH, signals=(), stopped=last))))
+    assert (
+        "  last stop  Sat Aug 01 12:00 by the watcher: idle for 30 min; last used: kernel\n"
+        "             lesson1.ipynb\n"
+    ) in shown
 
 
 def test_a_box_that_nothing_would_stop_says_so(draw: Draw) -> None:

@@ -94,7 +94,14 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
 def _watch_rows(watch: WatchState) -> list[tuple[str, RenderableType]]:
     stops = "" if watch.stops_in is None else f"stops in {format_duration(watch.stops_in)} unless used; "
     rows: list[tuple[str, RenderableType]] = [("stops", stops + watch.reason)]
-    return [*rows, ("", _signal_table(watch.signals))] if watch.signals else rows
+    if watch.signals:
+        rows.append(("", _signal_table(watch.signals)))
+    if watch.stopped:
+        last = watch.stopped
+        rows.append(
+            ("last stop", f"{last.at.astimezone():%a %b %d %H:%M} by the {last.layer}: {last.reason}")
+        )
+    return rows
 
 
 def _signal_table(signals: Sequence[Signal]) -> RenderableType:
