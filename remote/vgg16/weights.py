@@ -136,7 +136,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except BadWeights:
         raise
     except Exception as error:  # torch.load raises half a dozen types for what is not a weights file
-        raise BadWeights(f"{path}: not a weights file ({str(error).splitlines()[0][:120]})") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise BadWeights(f"{path}: not a weights file ({reason})") from None
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise BadWeights(f"{path}: not a weights file (a dictionary of tensors is expected)")
     return loaded
