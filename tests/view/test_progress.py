@@ -52,6 +52,25 @@ def test_plain_lines_tell_how_each_step_ended(capsys: pytest.CaptureFixture[str]
     ]
 
 
+def test_a_step_that_goes_on_for_long_says_so_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("gpu_box.view.progress.time.monotonic", lambda: now)
+    report = PlainLines()
+    report.start("python")
+    for second in range(0, 101, 10):
+        now = 1_000.0 + second
+        report.update("python", f"python: {second} MB of torch")
+    report.done("python", "python: ready")
+    assert capsys.readouterr().err.splitlines() == [
+        "   ...  python: 30 MB of torch  30.0 s",
+        "   ...  python: 60 MB of torch  1 min 00 s",
+        "   ...  python: 90 MB of torch  1 min 30 s",
+        "    ok  python: ready  1 min 40 s",
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.05, ""), (3.21, "  3.2 s"), (59.9, "  59.9 s"), (125, "  2 min 05 s")]
 )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _REFRESH_PER_S = 8
+# Without a terminal: how long a step may be silent (CI services end a job that is silent for 10 minutes).
+_SILENT_S = 30.0
 # Those that may hold the terminal now.
 _open: list[LiveLines] = []
 
@@ -45,17 +47,28 @@ class Silent:
 
 
 class PlainLines:
-    """One line when a step is done or has failed, with how long it took; and every note."""
+    """One line when a step is done or has failed, with how long it took; and every note.
+
+    A step that goes on for long says so now and then, in its newest words.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
+        self._told: dict[str, float] = {}  # when each step last had a line
 
     def start(self, step: str, line: str = "") -> None:
         with self._lock:
-            self._began[step] = time.monotonic()
+            self._began[step] = self._told[step] = time.monotonic()
 
-    def update(self, step: str, line: str) -> None: ...
+    def update(self, step: str, line: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._told.setdefault(step, now) < _SILENT_S:
+                return
+            self._told[step] = now
+            took = took_text(now - self._began.setdefault(step, now))
+            print(f"{'...':>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
 
     def done(self, step: str, line: str = "") -> None:
         self._print("ok", step, line)
