@@ -54,6 +54,7 @@ class Watcher:
                 due = max(due + self._policy.interval, time.monotonic() + 0.1)
                 time.sleep(due - time.monotonic())
         except Ended:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told once is enough
             self._say_goodbye()
 
     def tick(self) -> Verdict:

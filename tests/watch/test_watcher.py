@@ -257,3 +257,13 @@ def test_an_unknown_command_is_the_caller_s_mistake(box):
     assert box.call("dance").returncode == 2
     assert box.call("keep").returncode == 2
     assert box.call("--help").returncode == 0
+
+
+def test_being_told_twice_to_end_ends_it_quietly(box):
+    box.policy(idle_after=3600)
+    watcher = box.start()
+    assert _until(lambda: box.status()["verdict"], 10)
+    watcher.terminate()
+    time.sleep(0.02)
+    watcher.terminate()
+    assert watcher.wait(10) == 0
