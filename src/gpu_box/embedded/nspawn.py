@@ -9,6 +9,7 @@ up after by the next one.
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -78,10 +79,7 @@ class NspawnMachine:
     def destroy(self) -> None:
         self._stopping = True
         self._clean_up()  # without ceremony: nothing of it is kept
-        self._overlay.remove()
-        self._console.unlink(missing_ok=True)
-        if self._folder.exists():
-            self._folder.rmdir()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def alive(self) -> bool:
         return self._container is not None and not self._off
@@ -110,8 +108,9 @@ class NspawnMachine:
             "systemd-nspawn", "--quiet", "--boot", "--settings=no", "--register=no", "--keep-unit",
             f"--directory={self._overlay.root}", f"--machine={self._id}",
             f"--network-namespace-path={self._namespace.path}",
-            "--console=pipe", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
+            "--console=read-only", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
             *(f"--bind-ro={path}" for path in shown),
+            "systemd.show_status=1",  # else the console of a container stays silent
         ]  # fmt: skip
         with self._console.open("ab") as console:
             return subprocess.Popen(

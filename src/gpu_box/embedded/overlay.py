@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,11 +33,6 @@ class Overlay:
             subprocess.run(
                 ["umount", "--lazy", "--recursive", str(self.root)], check=True, capture_output=True
             )
-
-    def remove(self) -> None:
-        self.unmount()
-        for path in (self.root, self._changes, self._work):
-            shutil.rmtree(path, ignore_errors=True)
 
     def _is_mounted(self) -> bool:
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()

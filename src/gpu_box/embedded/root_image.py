@@ -20,6 +20,7 @@ from pathlib import Path
 from gpu_box.errors import GpuBoxError, InputError
 
 _SUITE = "bookworm"
+_VERSION = 2  # of what `_finish` does
 _MIRROR = "http://deb.debian.org/debian"
 # python3-cffi-backend: python3-cryptography depends on a virtual package of it, which debootstrap cannot
 # resolve.
@@ -105,6 +106,8 @@ def _finish(root: Path) -> None:
     (root / "var/cache/apt/archives/partial").mkdir(parents=True)
     (root / "etc/cloud/cloud.cfg.d/99-embedded.cfg").write_text(_cloud_config())
     (root / "etc/apt/apt.conf.d/90-proxy").write_text(_APT_CONFIG)
+    # As in Ubuntu's cloud images. Told through cloud-init, it would restart sshd just after the first login.
+    (root / "etc/ssh/sshd_config.d/60-cloudimg-settings.conf").write_text("PasswordAuthentication no\n")
     for unit in _MASKED:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
 
@@ -121,7 +124,7 @@ def _cloud_config() -> str:
 
 
 def _fingerprint() -> str:
-    recipe = repr((_PACKAGES, _MASKED, _APT_CONFIG, _cloud_config(), _mirror()))
+    recipe = repr((_VERSION, _PACKAGES, _MASKED, _APT_CONFIG, _cloud_config(), _mirror()))
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 

@@ -1,0 +1,49 @@
+"""A cloud whose machines are real systems (systemd-nspawn). Skips, with the reason, where they cannot be."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpu_box.embedded import daemon
+from gpu_box.embedded.root_image import require_nspawn
+from gpu_box.errors import InputError
+
+from ..embedded.cloud import Cloud, KeyFile, make_key
+
+
+@pytest.fixture(scope="session")
+def nspawn() -> Iterator[None]:
+    """The environment in which a daemon started by a test has nspawn machines."""
+    try:
+        require_nspawn()
+    except InputError as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GPU_BOX_MACHINES", "nspawn")
+        # Of the user, and not of the home folder that tests are given: it takes minutes to build.
+        real_home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+        patch.setenv("GPU_BOX_CACHE", str(real_home / ".cache" / "gpu-box"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_cloud(nspawn: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    home = tmp_path_factory.mktemp("cloud")
+    yield Cloud(home)
+    daemon.stop(home)
+
+
+@pytest.fixture
+def cloud(shared_cloud: Cloud) -> Cloud:
+    shared_cloud.empty()
+    return shared_cloud
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> KeyFile:
+    return make_key(tmp_path)
