@@ -1,8 +1,9 @@
-"""One SSH connection to a machine that is known to be the right one. The only place that imports paramiko.
+"""One SSH connection to a machine that is known to be the right one. Only here: fabric and paramiko.
 
 The key file of the config and the pinned host keys are all that counts: no agent, no ~/.ssh/config, no
-known_hosts, and never a key accepted because it was the first. paramiko is imported at the first connection
-(0.3 s), and none of its exceptions leaves this file.
+known_hosts, and never a key accepted because it was the first. fabric opens and keeps the connection;
+commands run on paramiko's channels below it, for their bytes are not text. Both are imported at the first
+connection (0.3 s), and none of their exceptions leaves this file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import MachineUnreachable
 from gpu_box.machine import failures, keys
@@ -25,6 +26,7 @@ from gpu_box.machine.lines import LineSplitter
 from gpu_box.model import Host, Reporter
 
 if TYPE_CHECKING:
+    import fabric
     import paramiko
 
     # The types of what `channel_to` and `sftp` give, for whoever uses them.
@@ -85,7 +87,8 @@ class Connection:
 
     def __init__(self, host: Host, *, timeout_s: float = 10) -> None:
         self.host = host
-        self._transport = _open_transport(host, timeout_s)
+        self._connection = _open(host, timeout_s)
+        self._transport: paramiko.Transport = self._connection.transport
         key = self._transport.get_remote_server_key()
         self.presented_key = f"{key.get_name()} {key.get_base64()}"
 
@@ -98,7 +101,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        self._transport.close()
+        self._connection.close()
 
     @property
     def alive(self) -> bool:
@@ -226,32 +229,56 @@ class Connection:
         return status
 
 
-def _open_transport(host: Host, timeout_s: float) -> paramiko.Transport:
+def _open(host: Host, timeout_s: float) -> fabric.Connection:
+    """Connected, verified and logged in. Nothing of the user's own SSH or fabric settings takes part."""
+    import fabric
     import paramiko
 
     # paramiko logs each broken connection with a traceback; we raise our own errors for them.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-    link = _open_socket(host, timeout_s)
-    transport = paramiko.Transport(link, default_window_size=_WINDOW_BYTES)
-    try:
-        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = timeout_s
+
+    class Pinned(paramiko.MissingHostKeyPolicy):  # no known_hosts is loaded: every key is asked of it
+        def missing_host_key(self, client: object, hostname: str, key: paramiko.PKey) -> None:
+            _verify(host, key)
+
+    def make_transport(sock: socket.socket, **settings: Any) -> paramiko.Transport:
+        transport = paramiko.Transport(sock, default_window_size=_WINDOW_BYTES, **settings)
+        transport.handshake_timeout = timeout_s
         _ask_for_pinned_kinds(transport, host)
-        try:
-            transport.start_client(timeout=timeout_s)
-        except paramiko.ssh_exception.IncompatiblePeer:
-            raise failures.host_key_changed(host, "of another kind") from None
-        _verify(host, transport.get_remote_server_key())
-        transport.auth_publickey(host.user, paramiko.PKey.from_path(host.key))
-        transport.set_keepalive(_KEEPALIVE_S)
         return transport
+
+    connection = fabric.Connection(
+        host.address,
+        user=host.user,
+        port=host.port,
+        config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+        connect_timeout=timeout_s,
+        connect_kwargs={
+            "pkey": paramiko.PKey.from_path(host.key),
+            "sock": _open_socket(host, timeout_s),
+            "allow_agent": False,
+            "look_for_keys": False,
+            "banner_timeout": timeout_s,
+            "auth_timeout": timeout_s,
+            "transport_factory": make_transport,
+        },
+    )
+    connection.client.set_missing_host_key_policy(Pinned())
+    try:
+        connection.open()
+        connection.transport.set_keepalive(_KEEPALIVE_S)
+        return connection
+    except paramiko.ssh_exception.IncompatiblePeer:
+        connection.client.close()
+        raise failures.host_key_changed(host, "of another kind") from None
     except paramiko.AuthenticationException:
-        transport.close()
+        connection.client.close()
         raise failures.login_refused(host) from None
     except (paramiko.SSHException, EOFError, OSError) as error:
-        transport.close()
+        connection.client.close()
         raise failures.no_answer(host, error) from None
     except BaseException:
-        transport.close()
+        connection.client.close()
         raise
 
 
