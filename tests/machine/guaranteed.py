@@ -84,6 +84,8 @@ class Box:
         while self.ssh("true", check=False).returncode:
             assert time.monotonic() < deadline, self._machine.console().decode(errors="replace")[-2000:]
             time.sleep(0.3)
+        # sshd answers before cloud-init is through with it, and is then started again.
+        self.ssh("cloud-init status --wait", check=False)
 
     def arm(self, **policy: Any) -> None:
         """What set-up does first: the watch folder over SSH, and install."""

@@ -140,7 +140,8 @@ def a_job_that_writes_to_the_disk(box: Box) -> Outcome:
 def a_download(box: Box) -> Outcome:
     """From the Debian mirror through the machine's relay, at 2 MB/s and next to no processor."""
     box.arm()
-    box.ssh(_DOWNLOAD)
+    if box.ssh(_DOWNLOAD, check=False).returncode:
+        raise Untold("no Debian mirror answers the machine")
     _stays_up_by(box, "disk")
     box.ssh("kill $(cat pid); pkill curl; test $(stat -c %s data) -gt 1000000")
     return _off(box, IDLE)
@@ -303,6 +304,11 @@ file=$mirror/dists/bookworm/main/binary-amd64/Packages.xz
 curl -fsS -I "$file" >/dev/null
 (while :; do curl -fsS --limit-rate 2M -o data "$file"; done) >/dev/null 2>&1 &
 echo $! >pid
+for _ in $(seq 50); do
+    [ "$(stat -c %s data 2>/dev/null || echo 0)" -gt 1000000 ] && exit
+    sleep 0.2
+done
+exit 1
 """
 _API = "http://127.0.0.1:8888/api"
 _START_JUPYTER = f"""
