@@ -69,6 +69,6 @@ The same on AWS:
   pip install gpu-box
   aws configure               # once: your keys
   gpu-box init                # region, instance type, budget
-  gpu-box up                  # about \$0.53 an hour (g4dn.xlarge); it stops itself when idle
+  gpu-box up                  # about \$0.54 an hour (g4dn.xlarge); it stops itself when idle
   gpu-box jupyter             # the lesson's notebook
 END

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import time
 
+import pytest
+
 from gpu_box.embedded import census
 
 from .cloud import Cloud, KeyFile, wait_until
@@ -142,3 +144,16 @@ def test_a_cut_network_is_silent_and_comes_back(cloud: Cloud, key: KeyFile) -> N
     assert cloud.state(instance) == "running"
     cloud.http("POST", "/embedded/network", {"instance": instance, "cut": False})
     assert ssh.run("true").returncode == 0
+
+
+@pytest.mark.parametrize("word", ["poweroff", "shutdown -h now"])
+def test_a_machine_that_powers_itself_off_is_stopped_and_comes_back(
+    cloud: Cloud, key: KeyFile, word: str
+) -> None:
+    instance = cloud.run_with_machine(key)
+    reach(cloud, instance, key).run(f"echo kept >kept; {word}")
+    seen = cloud.see(cloud.wait(instance, "stopped"))
+    assert seen["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    cloud.ec2.start_instances(InstanceIds=[instance])
+    cloud.wait(instance, "running")
+    assert reach(cloud, instance, key).says("cat kept") == "kept"

@@ -1,6 +1,7 @@
 """The idle watcher, armed: the work is remote/watch's own; see there."""
 
 import hashlib
+import os
 import sys
 import time
 
@@ -31,8 +32,8 @@ def look(desired: Desired, asked: watcher.Asked) -> State:
 def apply(desired: Desired, session: Session) -> State:
     words = list(desired.watch)
     if watcher.shares_its_host():
-        # It watches and tells, as everywhere; what it would end is not this machine's to end.
-        words.append("stop_command=true")
+        # It watches as everywhere; the only thing that it may end is the machine, never the host.
+        words.append("stop_command=" + os.environ.get("GPU_BOX_POWEROFF", "true"))
     said = session.run([sys.executable, "-m", "watch", "install", *words], cwd=REMOTE, timeout_s=300)
     session.say("waiting for the watcher's first report")
     deadline = time.monotonic() + _REPORTS_WITHIN_S

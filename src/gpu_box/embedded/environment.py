@@ -19,6 +19,7 @@ _DROPPED_PREFIXES = (
     "VIRTUAL_ENV", "WERKZEUG_", "XDG_",
 )  # fmt: skip
 _DROPPED = {"_", "ENV", "HOME", "MAIL", "OLDPWD", "PWD", "SHLVL", "TERM", "COLUMNS", "LINES"}
+POWEROFF_NAMES = ("poweroff", "shutdown")  # in the machine's PATH before the host's
 _SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 _TMUX_SOCKET = "/tmux-0000000/default"
 
@@ -47,6 +48,7 @@ def machine_environment(
         "PATH": os.pathsep.join([str(folder / "bin"), *_path(outer)]),
         "TMUX_TMPDIR": str(tmux_folder(instance_id, folder)),
         "GPU_BOX_SSHD_DIR": str(home / ".sshd"),
+        "GPU_BOX_POWEROFF": str(folder / "bin" / POWEROFF_NAMES[0]),
         MARKER: instance_id,
     }
 

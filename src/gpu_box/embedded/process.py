@@ -1,8 +1,9 @@
 """The `process` machine: an SSH server as the current user with a home folder of its own. No root.
 
 It has exec, terminals, SFTP, local forwarding, rsync, tmux: all that the host has. What it is not: a system.
-There is no systemd and no `shutdown`, cloud-init's user data is not run except for its SSH host key, and its
-loopback is the host's. Whatever needs these is tested on `nspawn` machines.
+There is no systemd, cloud-init's user data is not run except for its SSH host key, and its loopback is the
+host's. Whatever needs these is tested on `nspawn` machines. Its `poweroff` and `shutdown` are of its own:
+they end the machine, as the host's would end the laptop.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import asyncssh
@@ -21,6 +23,11 @@ from gpu_box.embedded.sshd import Sshd
 
 logging.getLogger("asyncssh").setLevel(logging.WARNING)  # at INFO it tells of each connection
 _PROFILE = "export PATH='{path}'\n"
+# Leaves word, and returns: the machine is ended from outside, this script with it.
+_POWEROFF = """#!/bin/sh
+: >'{flag}'
+"""
+_LOOK_S = 0.25  # how often that word is looked for
 
 
 class ProcessMachine:
@@ -28,6 +35,8 @@ class ProcessMachine:
         self._id = instance_id
         self._folder = folder
         self._sshd: Sshd | None = None
+        self._powered_off = folder / "powered-off"
+        self._ended = threading.Event()
 
     def start(self, boot: Boot) -> int:
         variables = environment.machine_environment(self._id, self._folder)
@@ -39,9 +48,12 @@ class ProcessMachine:
         )
         port = on_loop(sshd.open(boot.address, boot.port))
         self._sshd = sshd
+        self._ended = threading.Event()
+        threading.Thread(target=self._tell_power_off, args=(boot, self._ended), daemon=True).start()
         return port
 
     def stop(self) -> None:
+        self._ended.set()
         groups: set[int] = set()
         if self._sshd is not None:
             groups = self._sshd.groups
@@ -55,7 +67,7 @@ class ProcessMachine:
         shutil.rmtree(environment.tmux_folder(self._id, self._folder), ignore_errors=True)
 
     def alive(self) -> bool:
-        return self._sshd is not None
+        return self._sshd is not None and not self._powered_off.exists()
 
     def console(self) -> bytes:
         return b""  # there is no boot to tell of
@@ -71,11 +83,26 @@ class ProcessMachine:
         home.chmod(0o700)
         environment.tmux_folder(self._id, self._folder).mkdir(mode=0o700, exist_ok=True)
         environment.provide_python(self._folder)
+        self._provide_poweroff()
         profile = home / ".profile"
         if not profile.exists():  # /etc/profile sets a PATH of its own for login shells
             profile.write_text(_PROFILE.format(path=path))
         _write_host_key(home / ".sshd", boot)
         return home
+
+    def _provide_poweroff(self) -> None:
+        self._powered_off.unlink(missing_ok=True)
+        script = _POWEROFF.format(flag=self._powered_off)
+        for name in environment.POWEROFF_NAMES:
+            path = self._folder / "bin" / name
+            path.write_text(script)
+            path.chmod(0o755)
+
+    def _tell_power_off(self, boot: Boot, ended: threading.Event) -> None:
+        while not ended.wait(_LOOK_S):
+            if self._powered_off.exists():
+                boot.exited()
+                return
 
 
 def _write_host_key(folder: Path, boot: Boot) -> None:
