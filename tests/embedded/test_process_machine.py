@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from gpu_box.embedded.process import ProcessMachine
 from .cloud import KeyFile, make_key, wait_until
 from .ssh import Ssh
 
-ID = "i-0123456789abcdef0"
+ID = f"i-{secrets.token_hex(8)}0"  # processes are found by it, those of a test run beside this one too
 _admitted = {"127.0.0.1"}
 
 
@@ -154,7 +155,7 @@ def test_the_environment_is_the_machines_own(
     ):
         monkeypatch.setenv(name, "leaked")
     monkeypatch.setenv("UV_CACHE_DIR", "/var/cache/uv")
-    machine = ProcessMachine("i-0000000000000000e", folder / "other")
+    machine = ProcessMachine(f"i-{secrets.token_hex(8)}e", folder / "other")
     port = machine.start(boot(machine_key))
     try:
         ssh = Ssh("127.77.0.7", port, machine_key, folder / "known-other")
@@ -166,7 +167,7 @@ def test_the_environment_is_the_machines_own(
     home = str(folder / "other/home")
     assert told["HOME"] == home
     assert told["GPU_BOX_SSHD_DIR"] == f"{home}/.sshd"
-    assert told["GPU_BOX_MACHINE"] == "i-0000000000000000e"
+    assert told["GPU_BOX_MACHINE"] == f"i-{secrets.token_hex(8)}e"
     assert told["UV_CACHE_DIR"] == "/var/cache/uv"
     assert told["SSH_CONNECTION"].endswith(f"127.77.0.7 {port}")
 
@@ -284,7 +285,7 @@ def test_the_host_key_of_the_user_data_is_served(folder: Path, machine_key: KeyF
     user_data = (
         f"#cloud-config\nssh_keys:\n  ed25519_private: |\n    {indented}\n  ed25519_public: {host.public}\n"
     )
-    machine = ProcessMachine("i-0000000000000000f", tmp_path / "m")
+    machine = ProcessMachine(f"i-{secrets.token_hex(8)}f", tmp_path / "m")
     port = machine.start(boot(machine_key, user_data=user_data.encode()))
     try:
         ssh = Ssh("127.77.0.7", port, machine_key, tmp_path / "known")

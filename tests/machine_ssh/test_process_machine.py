@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import socket
 import subprocess
 import time
@@ -37,10 +38,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     user_data = (
         f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{pem}  ed25519_public: {first.public_line}\n"
     )
-    machine = ProcessMachine("i-0000000000000055f", folder / "machine")
+    instance_id = f"i-{secrets.token_hex(8)}0"
+    machine = ProcessMachine(instance_id, folder / "machine")
     port = machine.start(
         Boot(
-            instance_id="i-0000000000000055f",
+            instance_id=instance_id,
             address="127.0.0.1",
             port=0,
             public_key=public.line,
