@@ -155,7 +155,8 @@ def test_the_environment_is_the_machines_own(
     ):
         monkeypatch.setenv(name, "leaked")
     monkeypatch.setenv("UV_CACHE_DIR", "/var/cache/uv")
-    machine = ProcessMachine(f"i-{secrets.token_hex(8)}e", folder / "other")
+    instance_id = f"i-{secrets.token_hex(8)}e"
+    machine = ProcessMachine(instance_id, folder / "other")
     port = machine.start(boot(machine_key))
     try:
         ssh = Ssh("127.77.0.7", port, machine_key, folder / "known-other")
@@ -167,7 +168,7 @@ def test_the_environment_is_the_machines_own(
     home = str(folder / "other/home")
     assert told["HOME"] == home
     assert told["GPU_BOX_SSHD_DIR"] == f"{home}/.sshd"
-    assert told["GPU_BOX_MACHINE"] == f"i-{secrets.token_hex(8)}e"
+    assert told["GPU_BOX_MACHINE"] == instance_id
     assert told["UV_CACHE_DIR"] == "/var/cache/uv"
     assert told["SSH_CONNECTION"].endswith(f"127.77.0.7 {port}")
 
@@ -307,7 +308,7 @@ def test_small_commands_are_not_delayed_by_nagle(ssh: Ssh) -> None:
 def test_stopping_ends_whatever_was_started_and_keeps_the_home(
     folder: Path, machine_key: KeyFile, tmp_path: Path
 ) -> None:
-    instance_id = "i-00000000000000abc"
+    instance_id = f"i-{secrets.token_hex(8)}d"
     machine = ProcessMachine(instance_id, tmp_path / "m")
     port = machine.start(boot(machine_key))
     ssh = Ssh("127.77.0.7", port, machine_key, tmp_path / "known")
