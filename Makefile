@@ -14,7 +14,7 @@ demo: .demo/venv/ready
 test: check
 
 check: $(VENV)/ready lint types shell
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore=tests/machine tests
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
