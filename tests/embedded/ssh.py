@@ -26,7 +26,8 @@ class Ssh:
 
     def command(self, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
         target = f"{self.user}@{self.address}"
-        return ["ssh", *self.options(), "-p", str(self.port), *options, target, *arguments]
+        # The first value of an option counts.
+        return ["ssh", *options, *self.options(), "-p", str(self.port), target, *arguments]
 
     def run(
         self, command: str, *, sent: bytes = b"", options: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
@@ -159,6 +160,25 @@ def test_nothing_is_reached_from_beyond_loopback(cloud: Cloud, key: KeyFile) -> 
     assert all(address.partition(":")[0].endswith("7F") for address in addresses)  # 127, little-endian
 
 
+def test_a_stranger_on_this_computer_is_not_answered(cloud: Cloud) -> None:
+    def client(service: str) -> Any:
+        return boto3.client(
+            service, region_name="us-east-1", endpoint_url=cloud.endpoint,
+            aws_access_key_id="AKIA" + 16 * "A", aws_secret_access_key="guessed",
+        )  # fmt: skip
+
+    with refused("AuthFailure", status=401):
+        client("ec2").describe_instances()
+    with refused("InvalidClientTokenId", status=403):
+        client("iam").list_roles()
+    with refused("UnrecognizedClientException", status=403):
+        client("ssm").describe_parameters()
+    assert cloud.http("POST", "/", {})[0] == 403, "unsigned"
+    secrets = cloud.home / "embedded"
+    assert secrets.stat().st_mode & 0o077 == 0
+    assert (secrets / "credentials.json").stat().st_mode & 0o077 == 0
+
+
 def test_iam_policies_are_enforced_on_request(cloud: Cloud) -> None:
     iam = cloud.client("iam")
     iam.create_user(UserName="operator")
@@ -166,8 +186,6 @@ def test_iam_policies_are_enforced_on_request(cloud: Cloud) -> None:
     allow = {"Effect": "Allow", "Action": "ec2:DescribeVpcs", "Resource": "*"}
     policy = {"Version": "2012-10-17", "Statement": [allow]}
     iam.put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=json.dumps(policy))
-    import boto3
-
     ec2 = boto3.client(
         "ec2", region_name="us-east-1", endpoint_url=cloud.endpoint,
         aws_access_key_id=pair["AccessKeyId"], aws_secret_access_key=pair["SecretAccessKey"],

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from string import Template
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+
+from gpu_box.resources import infra
 
 from .cloud import Cloud, wait_until
 from .errors import refused
@@ -129,6 +132,23 @@ def test_a_role_that_is_missing_new_or_distrustful_is_refused(cloud: Cloud) -> N
             cloud.client("iam").update_assume_role_policy(RoleName="deadline", PolicyDocument=other)
         with refused("ValidationException", saying="assume the role"):
             scheduler.create_schedule(**schedule(cloud, "i-1", missing))
+
+
+@pytest.mark.parametrize(("name", "end"), [("box", "stopped"), ("other", "running")])
+def test_the_projects_own_role_stops_its_box_and_no_other(cloud: Cloud, name: str, end: str) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "gpu-box:name", "Value": name}]}]
+    instance = cloud.wait(cloud.run(TagSpecifications=tags), "running")
+    text = infra("deadline-role.json").read_text()
+    documents = json.loads(Template(text).substitute(box="box", region="us-east-1"))
+    iam = cloud.client("iam")
+    trust, permissions = json.dumps(documents["trust"]), json.dumps(documents["permissions"])
+    role = iam.create_role(RoleName="deadline", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.put_role_policy(RoleName="deadline", PolicyName="stop", PolicyDocument=permissions)
+    cloud.client("scheduler").create_schedule(
+        **schedule(cloud, instance, role, ScheduleExpression=at(soon()), ActionAfterCompletion="DELETE")
+    )
+    wait_until(lambda: not cloud.client("scheduler").list_schedules()["Schedules"])
+    cloud.wait(instance, end)
 
 
 def test_a_role_without_permission_stops_nothing(cloud: Cloud) -> None:

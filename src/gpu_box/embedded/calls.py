@@ -20,6 +20,7 @@ _SCHEDULER = {
 class Call:
     service: str  # as in the request's signature: "ec2", "iam", "scheduler"; "" for an unsigned request
     operation: str  # "RunInstances"; "" where it cannot be told
+    key_id: str  # the access key that signed it; "" for an unsigned request
 
     @property
     def changes(self) -> bool:
@@ -30,20 +31,24 @@ def identify(environ: dict[str, Any]) -> Call:
     """Reads the body and puts it back."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
-    service = _signed_for(environ.get("HTTP_AUTHORIZATION", ""))
+    key_id, service = _signed_by_and_for(environ.get("HTTP_AUTHORIZATION", ""))
+    return Call(service, _operation(environ, service, body), key_id)
+
+
+def _operation(environ: dict[str, Any], service: str, body: bytes) -> str:
     if target := environ.get("HTTP_X_AMZ_TARGET"):
-        return Call(service, target.rpartition(".")[2])
+        return str(target).rpartition(".")[2]
     if service == "scheduler":
-        return Call(service, _scheduler_operation(environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        return _scheduler_operation(environ["REQUEST_METHOD"], environ["PATH_INFO"])
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
-        return Call(service, parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0])
-    return Call(service, "")
+        return parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+    return ""
 
 
-def _signed_for(authorization: str) -> str:
+def _signed_by_and_for(authorization: str) -> tuple[str, str]:
     # "AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/ec2/aws4_request, SignedHeaders=..."
     scope = authorization.partition("Credential=")[2].partition(",")[0].split("/")
-    return scope[3].lower() if len(scope) == 5 else ""
+    return (scope[0], scope[3].lower()) if len(scope) == 5 else ("", "")
 
 
 def _scheduler_operation(method: str, path: str) -> str:

@@ -20,6 +20,7 @@ from gpu_box.embedded.api import Api, Unimplemented
 from gpu_box.embedded.calls import Call, identify
 from gpu_box.embedded.semantics import lifecycle
 from gpu_box.embedded.semantics.errors import error_answer
+from gpu_box.embedded.semantics.permissions import is_issued
 from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
 from gpu_box.embedded.state import State
 from gpu_box.embedded.world import World
@@ -35,9 +36,13 @@ Answer = tuple[str, list[tuple[str, str]], bytes]
 
 
 class Cloud:
-    """world: what there is; state: where it is kept; changed: called after anything may have changed."""
+    """world: what there is; state: where it is kept; key_id: the access key of its user; changed:
 
-    def __init__(self, world: World, state: State, *, changed: Callable[[], None]) -> None:
+    Called after
+    anything may have changed."""
+
+    def __init__(self, world: World, state: State, *, key_id: str, changed: Callable[[], None]) -> None:
+        self._key_id = key_id
         self.last_call = time.monotonic()
         self._started = time.monotonic()
         self._world = world
@@ -60,6 +65,8 @@ class Cloud:
 
     def _aws(self, environ: dict[str, Any], path: str) -> Answer:
         call = identify(environ)
+        if not (path.startswith("/moto-api/") or call.key_id == self._key_id or is_issued(call.key_id)):
+            return _stranger(call)
         # moto's backends are plain dictionaries, and a repeated client token must find what the first call
         # made.
         with self._world.lock:
@@ -131,6 +138,15 @@ class Cloud:
             "machines": self._world.machines_up(),
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
+
+
+def _stranger(call: Call) -> Answer:
+    if call.service == "ec2":
+        what = "AWS was not able to validate the provided access credentials"
+        return _error(call, "AuthFailure", what, 401)
+    what = "The security token included in the request is invalid."
+    code = "InvalidClientTokenId" if call.service in ("iam", "sts") else "UnrecognizedClientException"
+    return _error(call, code, what, 403)
 
 
 def _strike(call: Call, fault: Any) -> Answer:

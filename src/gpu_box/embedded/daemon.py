@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from gpu_box.embedded.credentials import Credentials, credentials
 from gpu_box.embedded.files import Files
 from gpu_box.errors import GpuBoxError, InputError
 
@@ -31,6 +32,7 @@ _START_TIMEOUT_S = 60.0  # imports take 2 s on a warm disk
 _BUILD_TIMEOUT_S = 1200.0  # the root image of nspawn machines, once
 _STOP_TIMEOUT_S = 60.0  # machines are asked to end first
 _POLL_S = 0.05
+_LOG_BYTES = 1_000_000  # at which the log of earlier daemons is put aside
 _NOT_PASSED_ON = "AWS_"  # a profile or endpoint meant for AWS must not reach the cloud's own boto3
 
 
@@ -55,10 +57,11 @@ def start(home: Path) -> dict[str, str]:
     running = status(home)
     if running is None:
         _require_packages()
-        files.folder.mkdir(parents=True, exist_ok=True)
+        files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(files):
+            credentials(files)
             running = status(home) or _spawn(files)
-    return _exports(running)
+    return _exports(running, credentials(files))
 
 
 def status(home: Path) -> DaemonStatus | None:
@@ -112,6 +115,8 @@ def _require_packages() -> None:
 
 def _spawn(files: Files) -> DaemonStatus:
     env = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_PASSED_ON)}
+    if files.log.exists() and files.log.stat().st_size > _LOG_BYTES:
+        files.log.replace(files.log.with_suffix(".log.old"))
     with files.log.open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "gpu_box.embedded", str(files.home)],
@@ -134,12 +139,12 @@ def _spawn(files: Files) -> DaemonStatus:
     raise GpuBoxError(f"the embedded cloud did not start within {timeout:.0f} s", where=str(files.log))
 
 
-def _exports(running: DaemonStatus) -> dict[str, str]:
+def _exports(running: DaemonStatus, own: Credentials) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": running.endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "AKIAEMBEDDED00000000",  # 20 characters: moto looks for an AWS-like id
-        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_ACCESS_KEY_ID": own.key_id,
+        "AWS_SECRET_ACCESS_KEY": own.secret,
         "GPU_BOX_CHECKIP_URL": f"{running.endpoint}/checkip",
     }
 

@@ -20,6 +20,10 @@ class Files:
         return self.folder / "daemon.json"
 
     @property
+    def credentials(self) -> Path:
+        return self.folder / "credentials.json"
+
+    @property
     def life(self) -> Path:
         """Locked by the daemon for as long as it lives."""
         return self.folder / "daemon.lock"

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from gpu_box.embedded.credentials import credentials
 from gpu_box.embedded.daemon import REFUSED_EXIT_CODE
 from gpu_box.embedded.files import Files
 from gpu_box.errors import GpuBoxError
@@ -27,6 +28,7 @@ _LOOPBACK = "127.0.0.1"  # and nothing else, ever
 def main(home: Path) -> None:
     files = Files(home)
     files.folder.mkdir(parents=True, exist_ok=True)
+    files.folder.chmod(0o700)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with files.life.open("ab") as life:
@@ -79,6 +81,7 @@ def _machines(files: Files) -> str:
 
 def _serve(files: Files, listener: socket.socket, machines: str) -> None:
     # Imported here: two seconds that a refusal above need not wait for.
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # no web page has any business here
     os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).parent / "semantics" / "no_amis.json"))
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from werkzeug.serving import make_server
@@ -111,7 +114,7 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
         )
     reconciler = Reconciler(world, state, kind, files.machines)
     read_consoles_with(reconciler.console)
-    cloud = Cloud(world, state, changed=reconciler.wake)
+    cloud = Cloud(world, state, key_id=credentials(files).key_id, changed=reconciler.wake)
     port = listener.getsockname()[1]
     server = make_server(
         _LOOPBACK, port, cloud, threaded=True, request_handler=Quiet, fd=listener.fileno()

@@ -63,6 +63,10 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         attributes.modify(self.ec2_backend, self.params)
         return EmptyResult()
 
+    def request_spot_instances(self) -> Any:
+        """moto's own is not what stands behind the spot instances of this cloud."""
+        raise NotImplementedError("use RunInstances with InstanceMarketOptions")
+
     def describe_spot_price_history(self) -> Any:
         self.error_on_dryrun()
         return ActionResult({"SpotPriceHistory": prices.spot_history(self.region, self.params)})

@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
-from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import iam_backends
 from moto.scheduler.exceptions import ValidationException
 from moto.scheduler.models import EventBridgeSchedulerBackend, Schedule
 
 from gpu_box.embedded.semantics import scheduler_urls
 from gpu_box.embedded.semantics.extra import now
+from gpu_box.embedded.semantics.permissions import as_list, document, permits
 from gpu_box.embedded.semantics.weather import weather
 
 _STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
@@ -83,15 +83,10 @@ class Scheduler(EventBridgeSchedulerBackend):  # type: ignore[misc]
             _log.warning("schedule %s: %s", schedule.name, error)
 
     def _require_permission(self, role_arn: str, instance_id: str) -> None:
-        backend = iam_backends[self.account_id][self.partition]
-        role = backend.get_role_by_arn(role_arn)
-        policies = [*role.policies.values(), *(p.document for p in role.managed_policies.values())]
-        resource = f"arn:{self.partition}:ec2:{self.region_name}:{self.account_id}:instance/{instance_id}"
-        # moto's evaluation knows no conditions on tags: it takes them as met.
-        verdicts = {
-            IAMPolicy(_document(p)).is_action_permitted("ec2:StopInstances", resource) for p in policies
-        }
-        if PermissionResult.PERMITTED not in verdicts or PermissionResult.DENIED in verdicts:
+        role = iam_backends[self.account_id][self.partition].get_role_by_arn(role_arn)
+        arn = f"arn:{self.partition}:ec2:{self.region_name}:{self.account_id}:instance/{instance_id}"
+        tags = ec2_backends[self.account_id][self.region_name].tags.get(instance_id, {})
+        if not permits(role, "ec2:StopInstances", arn, tags):
             raise PermissionError(f"role {role_arn} may not stop {instance_id}")
 
 
@@ -128,22 +123,14 @@ def _check_role(account_id: str, partition: str, arn: str) -> None:
         )
 
 
-def _trusts_scheduler(document: Any) -> bool:
-    statements = _as_list(json.loads(_document(document)).get("Statement"))
+def _trusts_scheduler(policy: Any) -> bool:
+    statements = as_list(json.loads(document(policy)).get("Statement"))
     return any(
         statement.get("Effect") == "Allow"
-        and "sts:AssumeRole" in _as_list(statement.get("Action"))
-        and _PRINCIPAL in _as_list(statement.get("Principal", {}).get("Service"))
+        and "sts:AssumeRole" in as_list(statement.get("Action"))
+        and _PRINCIPAL in as_list(statement.get("Principal", {}).get("Service"))
         for statement in statements
     )
-
-
-def _document(policy: Any) -> str:
-    return policy if isinstance(policy, str) else json.dumps(policy)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _parse(expression: str, zone: str | None) -> datetime:
