@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import configparser
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -79,12 +78,19 @@ def _pip_settings(outer: Mapping[str, str]) -> dict[str, str]:
 
 
 def _local_paths(pip: Mapping[str, str]) -> list[Path]:
-    """Absolute paths and file: URLs among pip's sources of packages."""
-    places = " ".join(pip.get(key, "") for key in ("index-url", "extra-index-url", "find-links")).split()
-    paths = [Path(unquote(urlsplit(p).path) if p.startswith("file:") else p) for p in places]
-    return list(
-        dict.fromkeys(path for path in paths if path.is_absolute() and re.match(r"/|file:", str(path)))
-    )
+    """Absolute paths and file: URLs among pip's sources of packages; an index with the folder around it.
+
+    The pages of an index (PEP 503) commonly link to files in a folder beside them.
+    """
+    indexes = [_local_path(p) for key in ("index-url", "extra-index-url") for p in pip.get(key, "").split()]
+    links = [_local_path(place) for place in pip.get("find-links", "").split()]
+    around = [path.parent if len(path.parts) > 2 else path for path in indexes if path]
+    return list(dict.fromkeys([*around, *(path for path in links if path)]))
+
+
+def _local_path(place: str) -> Path | None:
+    path = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
+    return path if path.is_absolute() else None
 
 
 def _write(path: Path, content: bytes) -> None:
