@@ -157,6 +157,8 @@ class Batches:
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             pin_memory=torch.cuda.is_available(),
+            # Its own: a loader that drew from the common one would change what dropout draws after it.
+            generator=torch.Generator().manual_seed(0),
         )
         for images, rows, problems in loader:
             for row, why in problems:

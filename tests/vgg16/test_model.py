@@ -77,7 +77,7 @@ def test_gradients_agree_with_finite_differences() -> None:
     net.load_state_dict(random_state(net, 3), assign=True)
     net.double().eval()
     for name, parameter in net.named_parameters():
-        if name.endswith("bias"):  # all zero, they would sit on ReLU's kink, where there is no one derivative
+        if name.endswith("bias"):  # zero would sit on ReLU's kink, where there is no one derivative
             parameter.data.uniform_(-0.3, 0.3)
     images = torch.rand(2, 3, 32, 32, dtype=torch.float64) * 255
     # `normalise` gives floats; in double the differences are exact enough.

@@ -1,0 +1,172 @@
+"""Nothing is computed twice, nothing old is taken for new, and a kill in the middle costs at most a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vgg16.augment import Augment
+from vgg16.cache import FeatureCache
+from vgg16.errors import TrainingFailed
+from vgg16.initialise import random_state
+from vgg16.lesson import Vgg16
+from vgg16.model import VGG16
+from vgg16.preprocess import CAFFE, RANDOM, Preprocessing
+from vgg16.report import Report
+
+SMALL = RANDOM.at(32)
+
+
+class Counting(Report):
+    """Counts the pictures that went through the convolutions."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def due(self, *, last: bool = False) -> bool:
+        return True
+
+    def step(self, phase: str, **figures: float | int | None) -> None:
+        self.steps += phase == "features"
+
+    def say(self, line: str) -> None:
+        pass
+
+
+@pytest.fixture
+def vgg(tmp_path: Path) -> Vgg16:
+    return Vgg16("none", size=32, width=8, cache=tmp_path / "cache", report=Counting())
+
+
+def convolved(vgg: Vgg16, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures each call of the convolutions got, from here on."""
+    counts: list[int] = []
+    convolve = vgg.model.convolve
+    monkeypatch.setattr(vgg.model, "convolve", lambda images: counts.append(len(images)) or convolve(images))
+    return counts
+
+
+def net(preprocessing: Preprocessing = SMALL, seed: int = 0) -> VGG16:
+    made = VGG16(preprocessing, 2, width=8)
+    made.load_state_dict(random_state(made, seed), assign=True)
+    return made
+
+
+def test_the_second_epoch_and_the_second_run_convolve_nothing(
+    vgg: Vgg16, tiny_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    counts = convolved(vgg, monkeypatch)
+    vgg.fit(batches, None, nb_epoch=2)
+    assert sum(counts) == 24
+    vgg.fit(batches, None, nb_epoch=1)
+    assert sum(counts) == 24
+    other = Vgg16("none", size=32, width=8, cache=vgg.cache, report=Counting())
+    again = other.get_batches(tiny_set / "train", batch_size=8)
+    other.finetune(again)
+    counts = convolved(other, monkeypatch)
+    other.fit(again, None, nb_epoch=1)
+    assert counts == []
+
+
+def test_cached_features_are_what_the_convolutions_give(vgg: Vgg16, tiny_set: Path) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    for features, rows in vgg.source(batches).epoch(0):
+        assert features.dtype == torch.float16
+        images = next(images for images, _ in batches.load([rows.numpy()]))
+        with torch.inference_mode():
+            expected = vgg.model.convolve(images)
+        torch.testing.assert_close(features.float(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_changed_picture_is_convolved_again_and_a_renamed_one_is_not(
+    vgg: Vgg16, tiny_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    vgg.source(batches)
+    counts = convolved(vgg, monkeypatch)
+    dark = tiny_set / "train" / "dark"
+    (dark / "dark.0.png").rename(dark / "renamed.png")
+    (dark / "dark.1.png").write_bytes((tiny_set / "valid" / "dark" / "dark.1.png").read_bytes())
+    vgg.source(vgg.get_batches(tiny_set / "train", batch_size=8))
+    assert sum(counts) == 1
+
+
+def test_other_weights_preprocessing_and_precision_have_caches_of_their_own(tmp_path: Path) -> None:
+    paths = {
+        FeatureCache(tmp_path, net(), "fp32").path,
+        FeatureCache(tmp_path, net(seed=1), "fp32").path,
+        FeatureCache(tmp_path, net(CAFFE.at(32)), "fp32").path,
+        FeatureCache(tmp_path, net(RANDOM.at(64)), "fp32").path,
+        FeatureCache(tmp_path, net(), "bf16").path,
+    }
+    assert len(paths) == 5
+    assert FeatureCache(tmp_path, net(), "fp32").path in paths
+
+
+@pytest.mark.parametrize("lost", ["half a key", "half a row", "a row", "everything but keys"])
+def test_a_cache_cut_off_in_the_middle_keeps_its_whole_rows(lost: str, tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, net(), "fp32")
+    keys = [f"{number:032x}" for number in range(4)]
+    rows = torch.randn(4, cache.width)
+    with cache.writer() as writer:
+        writer.append(keys, rows)
+    features, names = cache.path / "0.f16", cache.path / "0.keys"
+    row = 2 * cache.width
+    if lost == "half a key":
+        names.write_bytes(names.read_bytes()[:-10])
+    else:
+        keep = {"half a row": 4 * row - 7, "a row": 3 * row, "everything but keys": 0}[lost]
+        features.write_bytes(features.read_bytes()[:keep])
+    cache.read()
+    whole = 0 if lost == "everything but keys" else 3
+    assert [key in cache for key in keys] == [number < whole for number in range(4)]
+    with cache.writer() as writer:
+        writer.append(keys[whole:], rows[whole:])
+    cache.read()
+    torch.testing.assert_close(cache.rows(keys).float(), rows, rtol=1e-3, atol=1e-3)
+
+
+def test_two_processes_write_side_by_side(tmp_path: Path) -> None:
+    one, other = (FeatureCache(tmp_path, net(), "fp32") for _ in range(2))
+    rows = torch.randn(2, one.width)
+    with one.writer() as first, other.writer() as second:
+        first.append(["a" * 32], rows[:1])
+        second.append(["b" * 32], rows[1:])
+    one.read()
+    torch.testing.assert_close(one.rows(["a" * 32, "b" * 32]).float(), rows, rtol=1e-3, atol=1e-3)
+
+
+def test_the_cache_is_off_by_itself_where_features_change(vgg: Vgg16, tiny_set: Path) -> None:
+    plain = vgg.get_batches(tiny_set / "train", batch_size=8)
+    varied = vgg.get_batches(tiny_set / "train", Augment(), batch_size=8)
+    vgg.finetune(plain)
+    assert vgg.source(plain).forward == vgg.model.classify
+    assert vgg.source(varied).forward is vgg.model
+    vgg.unfreeze("classifier")
+    assert vgg.source(plain).forward == vgg.model.classify
+    vgg.unfreeze("all")
+    assert vgg.source(plain).forward is vgg.model
+
+
+def test_dropout_stays_live_behind_the_cache(vgg: Vgg16, tiny_set: Path) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    source = vgg.source(batches)
+    features, _ = next(source.epoch(0))
+    vgg.model.train()
+    with torch.no_grad():
+        assert not torch.equal(source.forward(features.float()), source.forward(features.float()))
+
+
+def test_values_beyond_half_precision_are_not_kept_as_infinities(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, net(), "fp32")
+    with cache.writer() as writer, pytest.raises(TrainingFailed, match="beyond 65504"):
+        writer.append(["a" * 32], torch.full((1, cache.width), 1e5))
+    cache.read()
+    assert "a" * 32 not in cache
