@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from gpu_box.embedded import daemon
+from gpu_box.embedded.process import ProcessMachine
 
 from .cloud import Cloud, KeyFile, make_key
+from .process_box import ADDRESS, ID, boot
+from .ssh import Ssh
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +34,34 @@ def cloud(shared_cloud: Cloud) -> Cloud:
 @pytest.fixture
 def key(tmp_path: Path) -> KeyFile:
     return make_key(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def process_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("machine")
+
+
+@pytest.fixture(scope="session")
+def machine_key(process_folder: Path) -> KeyFile:
+    return make_key(process_folder)
+
+
+@pytest.fixture(scope="session")
+def machine(process_folder: Path, machine_key: KeyFile) -> Iterator[tuple[ProcessMachine, Ssh]]:
+    machine = ProcessMachine(ID, process_folder / ID)
+    port = machine.start(boot(machine_key))
+    ssh = Ssh(ADDRESS, port, machine_key, process_folder / "known")
+    ssh.pin((process_folder / ID / "home/.sshd/ssh_host_ed25519_key.pub").read_text())
+    yield machine, ssh
+    machine.destroy()
+    assert not (process_folder / ID).exists()
+
+
+@pytest.fixture
+def ssh(machine: tuple[ProcessMachine, Ssh]) -> Ssh:
+    return machine[1]
+
+
+@pytest.fixture
+def machine_home(process_folder: Path, machine: object) -> Path:
+    return process_folder / ID / "home"

@@ -24,9 +24,10 @@ from gpu_box.embedded.semantics.weather import weather
 PORT_TAG = "gpu-box:ssh-port"
 _CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 _ENDS_AS = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
-_LONGEST_HOLD = timedelta(
-    seconds=30
-)  # a machine that does not come up leaves its instance running, as on EC2
+# A machine that does not come up leaves its instance running, as on EC2.
+_LONGEST_HOLD = timedelta(seconds=30)
+_BY_USER = ("UserInitiatedShutdown", "User initiated")  # code and message of a StateReason
+_BY_ITSELF = ("InstanceInitiatedShutdown", "Instance initiated")
 
 Changed = list[tuple[Any, InstanceState]]
 """(instance, the state before), as moto's calls return them."""
@@ -73,13 +74,7 @@ def stop(backend: Any, instances: list[Any]) -> Changed:
     changed = _snapshot(instances)
     for instance in instances:
         if instance.state in ("pending", "running"):
-            _leave(
-                instance,
-                "stopping",
-                f"User initiated ({_stamp()})",
-                "UserInitiatedShutdown",
-                "User initiated",
-            )
+            _leave(instance, "stopping", f"User initiated ({_stamp()})", *_BY_USER)
     return changed
 
 
@@ -90,13 +85,7 @@ def terminate(backend: Any, instances: list[Any]) -> Changed:
     changed = _snapshot(instances)
     for instance in instances:
         if instance.state not in ("shutting-down", "terminated"):
-            _leave(
-                instance,
-                "shutting-down",
-                f"User initiated ({_stamp()})",
-                "UserInitiatedShutdown",
-                "User initiated",
-            )
+            _leave(instance, "shutting-down", f"User initiated ({_stamp()})", *_BY_USER)
     return changed
 
 
@@ -114,10 +103,7 @@ def shut_down_from_inside(backend: Any, instance: Any) -> None:
         return
     keeps = instance.instance_initiated_shutdown_behavior != "terminate" and spot.can_stop(backend, instance)
     # AWS gives no time in this StateTransitionReason.
-    _leave(
-        instance, "stopping" if keeps else "shutting-down",
-        "User initiated", "InstanceInitiatedShutdown", "Instance initiated",
-    )  # fmt: skip
+    _leave(instance, "stopping" if keeps else "shutting-down", "User initiated", *_BY_ITSELF)
 
 
 def interrupt(instance: Any) -> None:
