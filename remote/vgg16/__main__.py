@@ -30,6 +30,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands)
     _add_train(commands)
+    check = commands.add_parser("check-submission", help="would Kaggle take this id,label file?")
+    check.add_argument("submission", type=_path)
+    check.add_argument("--sample", type=_path, help="the competition's sample_submission.csv: same ids?")
+    check.set_defaults(run=_check)
     return parser
 
 
@@ -39,6 +43,19 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     faces = kinds.add_parser("faces", help="200 real photographs that scikit-image ships: no download")
     faces.add_argument("--to", type=_path, required=True, help="folder to make")
     faces.set_defaults(run=_faces)
+    kaggle = kinds.add_parser("kaggle-dogs-cats", help="Kaggle's train.zip and test.zip, unpacked and split")
+    kaggle.add_argument("--zip", type=_path, required=True, help="train.zip: train/cat.0.jpg and so on")
+    kaggle.add_argument("--test-zip", type=_path, help="test.zip: test/1.jpg and so on")
+    kaggle.add_argument("--to", type=_path, required=True, help="folder to make")
+    kaggle.set_defaults(run=_kaggle_dogs_cats)
+    split = kinds.add_parser("split", help="a folder with Kaggle's flat train/cat.0.jpg, split in place")
+    split.add_argument(
+        "--in", dest="root", type=_path, required=True, help="folder with train/ and maybe test/"
+    )
+    split.set_defaults(run=_split)
+    for parser in (kaggle, split):
+        parser.add_argument("--valid", type=_positive, default=2000, help="pictures to hold out (2000)")
+        parser.add_argument("--seed", type=int, default=0, help="of which are held out (0)")
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -76,6 +93,34 @@ def _faces(arguments: argparse.Namespace) -> int:
     from vgg16 import faces
 
     print(faces.prepare(arguments.to), flush=True)
+    return 0
+
+
+def _kaggle_dogs_cats(arguments: argparse.Namespace) -> int:
+    from vgg16 import dogscats
+
+    dogscats.prepare(
+        arguments.to,
+        train_zip=arguments.zip,
+        test_zip=arguments.test_zip,
+        valid=arguments.valid,
+        seed=arguments.seed,
+    )
+    return 0
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    from vgg16 import dogscats
+
+    print(f"{arguments.root}: {dogscats.split(arguments.root, valid=arguments.valid, seed=arguments.seed)}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from vgg16.submission import check_submission
+
+    count = check_submission(arguments.submission, arguments.sample)
+    print(f"{arguments.submission}: {count:,} rows, as Kaggle wants them")
     return 0
 
 
