@@ -3,7 +3,7 @@
 run                      watch, and stop this machine when it is idle (what systemd runs)
 once                     read every signal once and print the sample
 status [--json]          the verdict, each signal, the layers armed, the last stop
-why                      the verdicts of late, each change with its figures
+why [--json]             the verdicts of late, each change with its figures
 keep 3h | keep --off     hold idle-stop off for a while; the time and money limits stay
 replay FILE... [--policy k=v ...] [--all]   the verdict over time of recorded samples
 healthy                  exit 0 when a watcher watches
@@ -21,6 +21,7 @@ from . import place as places
 from . import policy as policies
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+LATE = 20  # changes of the verdict that `why` tells
 
 
 def main(words: List[str]) -> int:
@@ -75,14 +76,20 @@ def _status(words: List[str]) -> int:
 
 
 def _why(words: List[str]) -> int:
+    import json
+
     from .log import Log
-    from .replay import replay
+    from .replay import changes, line, record
     from .stop import stopped
 
     place = places.find()
     last = stopped(place)
-    for line in list(replay(Log(place.state).read(), policies.load(place.policy)[0]))[-20:]:
-        print(line)
+    moments = list(changes(Log(place.state).read(), policies.load(place.policy)[0]))[-LATE:]
+    if "--json" in words:
+        print(json.dumps({"changes": [record(moment) for moment in moments], "stopped": last}))
+        return 0
+    for moment in moments:
+        print(line(moment))
     if last:
         print("last stop, by the %s: %s" % (last["layer"], last["reason"]))
         for name, text in last.get("signals", {}).items():
@@ -114,7 +121,7 @@ def _keep(words: List[str]) -> int:
 
 def _replay(words: List[str]) -> int:
     from .log import samples
-    from .replay import replay
+    from .replay import changes, line
 
     files, values, every = [], {}, False
     rest = iter(words)
@@ -131,8 +138,8 @@ def _replay(words: List[str]) -> int:
     policy, wrong = policies.parse(values)
     if wrong or not files:
         raise ValueError("; ".join(wrong) or "which file?")
-    for line in replay((sample for path in files for sample in samples(path)), policy, every=every):
-        print(line)
+    for moment in changes((sample for path in files for sample in samples(path)), policy, every=every):
+        print(line(moment))
     return 0
 
 

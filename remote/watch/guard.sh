@@ -22,10 +22,12 @@ printf '%s\n%s\n' "$beat" "$count" >"$run/guard.new" && mv -f "$run/guard.new" "
 
 reason="the watcher gave no sign of life for $count looks of the guard"
 # In place, over the padding that was laid out for it: this works on a full disk.
-json=$(printf '{"layer": "guard", "reason": "%s", "wall": %s, "boot": "%s"}' \
-    "$reason" "$(date +%s)" "$(cat /proc/sys/kernel/random/boot_id)")
+# The watcher's last figures, where it left some: what the box did before it fell silent.
+figures=$(cat "$run/figures.json" 2>/dev/null) || figures='{}'
+json=$(printf '{"layer": "guard", "reason": "%s", "wall": %s, "boot": "%s", "signals": %s}' \
+    "$reason" "$(date +%s)" "$(cat /proc/sys/kernel/random/boot_id)" "$figures")
 [ -d "${stopped%/*}" ] && printf '%-4095s\n' "$json" 1<>"$stopped"
-echo "gpu-box: stopping this machine: $reason" >/dev/console
+printf '%s\n' "gpu-box: stopping this machine: $reason" "gpu-box-stopped $json" >/dev/console
 ${GPU_BOX_POWEROFF:-systemctl poweroff} || shutdown -h now
 [ -z "${GPU_BOX_POWEROFF:-}" ] || exit 0
 # Still here: a service that will not end, or a systemd that does not listen.

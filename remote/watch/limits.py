@@ -17,12 +17,14 @@ def nearest(sample: Sample, born: Tuple[float, float], policy: Policy) -> Tuple[
     """
     boot_wall = born[0] - born[1]
     now = min(sample.wall, boot_wall + sample.up)
+    # The deadline is all limits in one, worked out by whoever started or extended this session, and so the
+    # only one. One that ends with this boot's first minutes is an earlier session's, and nobody has replaced
+    # it yet: then the box goes by its own limits.
+    if policy.deadline is not None and policy.deadline > boot_wall + policy.settle:
+        return "deadline", policy.deadline - now
     found = [("idle", float("inf"))]
     if policy.max_hours is not None:
         found.append(("max_hours", policy.max_hours * 3600 - sample.up))
-    # A deadline from before this boot is an earlier session's: a box that was started since has a new one.
-    if policy.deadline is not None and policy.deadline > boot_wall:
-        found.append(("deadline", policy.deadline - now))
     if policy.stop_at is not None:
         found.append(("stop_at", _next(policy.stop_at, boot_wall + policy.settle) - now))
     return min(found, key=lambda item: item[1])

@@ -28,6 +28,11 @@ class Place(NamedTuple):
         return os.path.join(self.run, "verdict.json")
 
     @property
+    def figures(self) -> str:
+        """Each signal's last reading in words: for the guard, which can copy a file and not read one."""
+        return os.path.join(self.run, "figures.json")
+
+    @property
     def heartbeat(self) -> str:
         return os.path.join(self.run, "heartbeat")
 

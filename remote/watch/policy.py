@@ -12,7 +12,7 @@ class Policy(NamedTuple):
     idle_after: float = 1800.0  # stop after this long without use
     stuck_after: float = 7200.0  # how long, in all, unreadable signals and stuck work may hold that off
     max_hours: Optional[float] = 12.0  # hours after boot at which to stop, whatever runs
-    deadline: Optional[float] = None  # Unix time at which to stop, whatever runs (budget, `extend`)
+    deadline: Optional[float] = None  # Unix time at which to stop this session, instead of the two below
     stop_at: Optional[str] = None  # "23:00", local time of day at which to stop, whatever runs
     tz: Optional[str] = None  # the time zone of stop_at, "Europe/Berlin"; None: the machine's own
     warn: Tuple[float, ...] = (600.0, 120.0)  # warn this long ahead

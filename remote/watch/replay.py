@@ -1,20 +1,25 @@
 """The verdict over time of any recorded trace: `replay FILE.jsonl --policy k=v ...`."""
 
 import time
-from typing import Iterable, Iterator, Union
+from typing import Any, Dict, Iterable, Iterator, Tuple, Union
 
-from .judge import State, spell, step, verdict
+from .judge import State, Verdict, spell, step, verdict
 from .policy import Policy
 from .sample import Event, Sample
 
+Moment = Tuple[float, Union[str, Verdict]]
+"""(Unix time, an event's name or the verdict from then on)."""
 
-def replay(samples: Iterable[Union[Sample, Event]], policy: Policy, *, every: bool = False) -> Iterator[str]:
-    """A line whenever the verdict's state or cause changes, or for each sample."""
+
+def changes(
+    samples: Iterable[Union[Sample, Event]], policy: Policy, *, every: bool = False
+) -> Iterator[Moment]:
+    """Whenever the verdict's state or cause changes, or what keeps the box up; or for each sample."""
     state, before = State(), None
     for sample in samples:
         state = step(state, sample, policy)
         if isinstance(sample, Event):
-            yield "%s  %s" % (_when(sample.wall), sample.event)
+            yield sample.wall, sample.event
             continue
         now = verdict(state, policy)
         shown = (
@@ -24,9 +29,32 @@ def replay(samples: Iterable[Union[Sample, Event]], policy: Policy, *, every: bo
             [s.text.split()[0] for s in now.signals.values() if s.age < 1],
         )
         if every or shown != before:
-            word = "STOP" if now.stop else now.state
-            yield "%s  %-6s stops in %-12s %s" % (_when(sample.wall), word, spell(now.stops_in), now.reason)
+            yield sample.wall, now
         before = shown
+
+
+def line(moment: Moment) -> str:
+    """For a person."""
+    wall, what = moment
+    if isinstance(what, str):
+        return "%s  %s" % (_when(wall), what)
+    word = "STOP" if what.stop else what.state
+    return "%s  %-6s stops in %-12s %s" % (_when(wall), word, spell(what.stops_in), what.reason)
+
+
+def record(moment: Moment) -> Dict[str, Any]:
+    """For a program: {wall, event} or {wall, stop, state, reason, stops_in, signals: name -> text}."""
+    wall, what = moment
+    if isinstance(what, str):
+        return {"wall": wall, "event": what}
+    return {
+        "wall": wall,
+        "stop": what.stop,
+        "state": what.state,
+        "reason": what.reason,
+        "stops_in": what.stops_in,
+        "signals": {name: signal.text for name, signal in what.signals.items()},
+    }
 
 
 def _when(wall: float) -> str:

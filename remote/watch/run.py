@@ -126,7 +126,9 @@ class Watcher:
             "complaints": self._complaints + ([self._failed] if self._failed else []),
             "policy": plain(self._policy),
         }
+        figures = {name: item.text for name, item in now.signals.items()}
         _try(lambda: places.write(self._place.verdict, json.dumps(shown)))
+        _try(lambda: places.write(self._place.figures, json.dumps(figures)))
 
     def _beat(self) -> None:
         """The heartbeat changes with each whole round; the guard stops the machine when it stands still."""

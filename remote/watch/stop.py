@@ -1,5 +1,6 @@
 """Warning people, leaving the reason, and powering off. What to do and when is decided elsewhere."""
 
+import contextlib
 import json
 import os
 import time
@@ -19,6 +20,8 @@ COMMANDS = (
     ("systemctl", "--force", "--force", "poweroff"),
 )
 PATIENCE = 60.0  # s for a poweroff to take us along before the next one is tried
+SAYS = "gpu-box: stopping this machine: "  # on the console, for whoever looks at it
+RECORD = "gpu-box-stopped "  # and, behind this, what stopped.json holds
 RESERVE = 4096  # bytes of stopped.json, laid out beforehand: a full disk must not lose the reason
 
 
@@ -51,7 +54,10 @@ def reserve(path: str) -> None:
 
 
 def record(place: Place, layer: str, reason: str, verdict: Verdict, sample: Sample) -> None:
-    """Leave why, and every signal's figures, in stopped.json and on the console (EC2 keeps that, too)."""
+    """Leave why, and every signal's figures, in stopped.json and on the console.
+
+    EC2 keeps what was last on the console (GetConsoleOutput), so a stopped box can be asked why it is.
+    """
     last, at = verdict.last_used
     values: Dict[str, Any] = {
         "layer": layer,
@@ -64,18 +70,14 @@ def record(place: Place, layer: str, reason: str, verdict: Verdict, sample: Samp
         "signals": {name: signal.text for name, signal in verdict.signals.items()},
     }
     text = json.dumps(plain(values))
-    for path, mode in ((place.stopped, "r+b"), ("/dev/console", "wb")):
-        if path == "/dev/console" and place.run == place.state:
-            continue  # not this machine's watcher
-        try:
-            with open(path, mode, buffering=0) as file:
-                file.write(
-                    text[: RESERVE - 1].ljust(RESERVE - 1).encode() + b"\n"
-                    if mode == "r+b"
-                    else _line(reason)
-                )
-        except OSError:
-            continue
+    with contextlib.suppress(OSError), open(place.stopped, "r+b", buffering=0) as file:
+        # In place, over what was laid out: this works on a full disk.
+        file.write(text[: RESERVE - 1].ljust(RESERVE - 1).encode() + b"\n")
+    # A watcher that is not the machine's own has no console but the one that it is given.
+    console = os.environ.get("GPU_BOX_CONSOLE") or ("/dev/console" if place.run != place.state else "")
+    if console:
+        with contextlib.suppress(OSError), open(console, "ab", buffering=0) as file:
+            file.write(("%s%s\r\n%s%s\r\n" % (SAYS, reason, RECORD, text)).encode())
 
 
 def stopped(place: Place) -> Any:
@@ -112,7 +114,3 @@ def _tmux_calls(message: str) -> List[List[str]]:
         if name.startswith("tmux-") and os.path.exists(path):
             calls.append(["tmux", "-S", path, "display-message", "-d", "60000", message])
     return calls
-
-
-def _line(reason: str) -> bytes:
-    return b"gpu-box: stopping this machine: %s\r\n" % reason.encode()

@@ -61,6 +61,14 @@ def test_a_heartbeat_that_stands_still_stops_the_machine(machine):
     assert reason["layer"] == "guard" and "no sign of life" in reason["reason"] and reason["wall"] > 1e9
 
 
+def test_it_leaves_the_last_figures_of_the_watcher(machine):
+    (machine.run / "figures.json").write_text(json.dumps({"gpu": '98 % "T4"', "cpu": "none"}))
+    machine.beat("1")
+    while not machine.look():
+        pass
+    assert json.loads(machine.stopped.read_text())["signals"] == {"gpu": '98 % "T4"', "cpu": "none"}
+
+
 def test_a_watcher_that_never_was_stops_the_machine(machine):
     assert [machine.look() for _ in range(4)] == [False, False, False, True]
 

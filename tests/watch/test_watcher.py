@@ -99,6 +99,27 @@ def test_an_idle_box_stops_and_says_why(box):
     assert "last stop, by the watcher: idle" in box.call("why").stdout
 
 
+def test_the_reason_is_left_on_the_console_too(box):
+    console = box.root / "console"
+    box.environment["GPU_BOX_CONSOLE"] = str(console)
+    box.start()
+    assert box.stopped_within(15)
+    said, record = console.read_text().splitlines()[:2]
+    assert said.startswith("gpu-box: stopping this machine: idle 2 s")
+    head, _, values = record.partition("gpu-box-stopped ")
+    assert head == "" and json.loads(values) == box.status()["stopped"]
+
+
+def test_why_tells_a_program_the_changes_with_their_figures(box):
+    box.start()
+    assert box.stopped_within(15)
+    told = json.loads(box.call("why", "--json").stdout)
+    last = [change for change in told["changes"] if "state" in change][-1]
+    assert last["stop"] and last["state"] == "idle" and last["reason"].startswith("idle 2 s")
+    assert set(last["signals"]) == {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
+    assert told["stopped"]["layer"] == "watcher"
+
+
 def test_a_box_that_is_kept_does_not_stop_until_it_is_let_go(box):
     assert "kept until" in box.call("keep", "1h").stdout
     box.start()

@@ -48,9 +48,15 @@ def machine_environment(
         "PATH": os.pathsep.join([str(folder / "bin"), *_path(outer)]),
         "TMUX_TMPDIR": str(tmux_folder(instance_id, folder)),
         "GPU_BOX_SSHD_DIR": str(home / ".sshd"),
+        "GPU_BOX_CONSOLE": str(console(folder)),
         "GPU_BOX_POWEROFF": str(folder / "bin" / POWEROFF_NAMES[0]),
         MARKER: instance_id,
     }
+
+
+def console(folder: Path) -> Path:
+    """Where a machine without a console of its own writes what EC2 keeps of one."""
+    return folder / "console.log"
 
 
 def tmux_folder(instance_id: str, folder: Path) -> Path:

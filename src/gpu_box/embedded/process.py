@@ -28,6 +28,7 @@ _POWEROFF = """#!/bin/sh
 : >'{flag}'
 """
 _LOOK_S = 0.25  # how often that word is looked for
+_CONSOLE_BYTES = 64 * 1024  # what EC2 keeps
 
 
 class ProcessMachine:
@@ -70,7 +71,9 @@ class ProcessMachine:
         return self._sshd is not None and not self._powered_off.exists()
 
     def console(self) -> bytes:
-        return b""  # there is no boot to tell of
+        """What the machine's watcher said at its end: there is no boot to tell of."""
+        path = environment.console(self._folder)
+        return path.read_bytes()[-_CONSOLE_BYTES:] if path.exists() else b""
 
     def cut(self, cut: bool) -> None:
         if self._sshd is not None:

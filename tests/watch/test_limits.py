@@ -1,0 +1,62 @@
+"""The time limits: the deadline of this session comes before the box's own rules; an old one does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from watch.limits import nearest, text
+from watch.policy import Policy
+
+BOOT = 1_800_000_000.0  # Unix time
+HOUR = 3600.0
+
+
+@dataclass
+class At:
+    """What of a sample the limits look at."""
+
+    up: float  # s since boot
+    wall: float
+
+
+def at(hours: float, *, clock_ahead: float = 0.0) -> At:
+    return At(up=hours * HOUR, wall=BOOT + hours * HOUR + clock_ahead)
+
+
+def limit(sample: At, policy: Policy) -> tuple[str, float]:
+    return nearest(sample, (BOOT, 0.0), policy)
+
+
+def test_max_hours_count_from_boot():
+    assert limit(at(3), Policy(max_hours=12)) == ("max_hours", 9 * HOUR)
+
+
+def test_the_deadline_of_this_session_alone_decides():
+    # `extend` moved it past max_hours; another session's budget put it before.
+    assert limit(at(3), Policy(max_hours=4, deadline=BOOT + 7 * HOUR)) == ("deadline", 4 * HOUR)
+    assert limit(at(3), Policy(max_hours=12, deadline=BOOT + 5 * HOUR)) == ("deadline", 2 * HOUR)
+
+
+@pytest.mark.parametrize("ended", [-9 * HOUR, 0.0, 200.0])
+def test_a_deadline_of_an_earlier_session_is_none(ended):
+    assert limit(at(3), Policy(max_hours=12, deadline=BOOT + ended)) == ("max_hours", 9 * HOUR)
+
+
+def test_a_deadline_that_has_passed_stops_it():
+    cause, left = limit(at(8), Policy(deadline=BOOT + 7 * HOUR))
+    assert (cause, left) == ("deadline", -HOUR)
+
+
+def test_a_clock_set_forward_does_not_bring_the_deadline_nearer():
+    assert limit(at(3, clock_ahead=24 * HOUR), Policy(deadline=BOOT + 7 * HOUR)) == ("deadline", 4 * HOUR)
+
+
+def test_without_a_limit_nothing_but_idleness_stops_it():
+    assert limit(at(300), Policy(max_hours=None)) == ("idle", float("inf"))
+
+
+def test_the_reason_names_the_limit():
+    assert text("max_hours", Policy(max_hours=12)) == "it ran for its max_hours (12 h)"
+    assert text("stop_at", Policy(stop_at="23:00")) == "its stop_at (23:00)"
