@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "gpu_box"
 
 # A room may import itself and these. `aws` and `machine` do not know each other.
-FOUNDATION = {"config", "model", "errors", "units", "resources", "steps"}
+FOUNDATION = {"config", "model", "errors", "units", "resources", "steps", "spending", "stopped"}
 MAY_IMPORT = {
     "config": set(),
     "config_values": {"model", "units"},
@@ -23,15 +23,19 @@ MAY_IMPORT = {
     "model": set(),
     "resources": {"errors"},
     "steps": {"model"},
+    "spending": set(),
+    "stopped": {"model"},
+    "budget": FOUNDATION,
     "initialize": FOUNDATION | {"config_file", "config_values", "aws"},
-    "plan": FOUNDATION,
+    "plan": FOUNDATION | {"budget"},
     "aws": FOUNDATION,
     "machine": FOUNDATION,
     "view": FOUNDATION | {"plan", "aws", "machine"},
-    "box": FOUNDATION | {"plan", "project", "aws", "machine"},
+    "box": FOUNDATION | {"budget", "plan", "project", "aws", "machine"},
+    "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
-    "cli": FOUNDATION | {"config_file", "aws", "view", "box", "work", "embedded", "initialize"},
+    "cli": FOUNDATION | {"config_file", "aws", "view", "box", "work", "stopping", "embedded", "initialize"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

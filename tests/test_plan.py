@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from ipaddress import ip_network
 
 import pytest
@@ -25,7 +26,16 @@ from gpu_box.model import (
     SecurityGroup,
     Volume,
 )
-from gpu_box.steps import CreateSecurityGroup, RunInstance, Step, WaitForInstance
+from gpu_box.spending import Rates
+from gpu_box.steps import (
+    ArmDeadline,
+    CountSession,
+    CreateSecurityGroup,
+    RunInstance,
+    StartInstance,
+    Step,
+    WaitForInstance,
+)
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 HOME, CAFE = ip_network("203.0.113.7/32"), ip_network("2001:db8::7/128")
@@ -70,9 +80,18 @@ def world(*instances: Instance, **more: object) -> Observed:
 NOTHING = Observed(region="us-east-1", caller=(HOME,))
 
 
+RATES = Rates(hour=Decimal("0.50"), disk_month=Decimal("7.30"))
+
+
 def up(observed: Observed, config: Config | None = None, now: datetime = NOW) -> list[Step]:
     return plan.up(
-        config or Config(), observed, now=now, public_key=KEY, launch=LAUNCH, launchable=LAUNCHABLE
+        config or Config(),
+        observed,
+        now=now,
+        public_key=KEY,
+        launch=LAUNCH,
+        launchable=LAUNCHABLE,
+        rates=RATES,
     )
 
 
@@ -95,8 +114,13 @@ def names(steps: list[Step]) -> list[str]:
         pytest.param(world(instance()), [], id="a finished box: nothing to do"),
         pytest.param(
             world(instance(InstanceState.STOPPED)),
+            ["ArmDeadline", "CountSession", "StartInstance", "WaitForInstance"],
+            id="stopped: the deadline is armed, and the last session noted, before the meter starts",
+        ),
+        pytest.param(
+            world(instance(InstanceState.STOPPED, spent_until=NOW - timedelta(hours=1))),
             ["ArmDeadline", "StartInstance", "WaitForInstance"],
-            id="stopped: the deadline is armed before the meter starts",
+            id="stopped, its last session noted already",
         ),
         pytest.param(
             world(instance(InstanceState.STOPPING)), ["WaitForInstance"], id="stopping cannot be started yet"
@@ -235,3 +259,67 @@ def test_stop_at_is_what_the_clock_on_the_wall_says(
 def test_every_step_reads_as_a_line_of_a_plan() -> None:
     for step in [*up(NOTHING), *plan.down(world(instance())), *up(replace(world(), caller=(CAFE,)))]:
         assert str(step) and "\n" not in str(step)
+
+
+def budget(usd: str) -> Config:
+    return Config(limits=Limits(budget=Decimal(usd)))
+
+
+def armed(steps: list[Step]) -> datetime | None:
+    return next((step.at for step in steps if isinstance(step, ArmDeadline)), None)
+
+
+def test_the_deadline_is_never_past_the_end_of_the_budget() -> None:
+    # November has 183 h left, for which the disk costs $1.83; the hour that it ran cost $0.50.
+    stopped = world(instance(InstanceState.STOPPED, transition="User initiated (2026-11-23 09:00:00 GMT)"))
+    assert armed(up(stopped, budget("4.33"))) == NOW + timedelta(hours=4)
+    assert armed(up(stopped, budget("400"))) == NOW + timedelta(hours=12)
+
+
+def test_earlier_sessions_of_the_month_count_and_last_month_s_do_not() -> None:
+    earlier = ((date(2026, 11, 2), Decimal("1")), (date(2026, 10, 31), Decimal("100")))
+    one = instance(InstanceState.STOPPED, spent=earlier, spent_until=NOW - timedelta(hours=1))
+    assert armed(up(world(one), budget("4.83"))) == NOW + timedelta(hours=4)
+
+
+def test_a_budget_that_was_lowered_brings_the_deadline_of_a_running_box_forward() -> None:
+    steps = up(world(instance()), budget("3.33"))
+    assert armed(steps) == NOW + timedelta(hours=2)
+    assert up(world(instance()), budget("50")) == []
+
+
+def test_a_budget_that_is_spent_starts_nothing() -> None:
+    with pytest.raises(InputError) as refused:
+        up(world(instance(InstanceState.STOPPED)), budget("2"))
+    assert refused.value.where == "limits.budget"
+    with pytest.raises(InputError):
+        up(NOTHING, budget("1.50"))  # less than the disk until the month's end
+
+
+def test_a_budget_without_a_known_price_is_refused_and_not_ignored() -> None:
+    with pytest.raises(InputError, match="price"):
+        plan.up(budget("50"), world(instance()), now=NOW, public_key=KEY, rates=None)
+
+
+def test_the_last_session_is_noted_with_the_end_that_ec2_tells() -> None:
+    stopped = instance(InstanceState.STOPPED, transition="User initiated (2026-11-23 08:30:00 GMT)")
+    steps = up(world(stopped))
+    [count] = [step for step in steps if isinstance(step, CountSession)]
+    assert count.launched == NOW - timedelta(hours=1)
+    assert count.ended == NOW - timedelta(minutes=30)
+    assert count.usd_hour == Decimal("0.50")
+    assert count.stage < StartInstance.stage
+
+
+def test_extend_moves_the_deadline_once() -> None:
+    at = NOW + timedelta(hours=13)
+    [step] = plan.extend(world(instance()), at=at)
+    assert isinstance(step, ArmDeadline)
+    assert (step.at, step.exists) == (at, True)
+    moved = Deadline(instance_id="i-1", at=at, role_arn=ROLE)
+    assert plan.extend(world(instance(), deadline=moved), at=at) == []
+
+
+def test_a_deadline_that_was_extended_is_left_alone_by_up() -> None:
+    moved = Deadline(instance_id="i-1", at=NOW + timedelta(hours=40), role_arn=ROLE)
+    assert up(world(instance(), deadline=moved)) == []

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,49 @@ def test_a_changed_host_key_is_refused_with_what_it_means(user: User, up: dict[s
     [machine] = (Path(user.environment["GPU_BOX_HOME"]) / "embedded" / "machines").iterdir()
     (machine / "home" / ".sshd" / "saved").replace(machine / "home" / ".sshd" / "ssh_host_ed25519_key")
     user.run("up")
+
+
+def test_keep_and_extend_tell_what_they_may_cost(user: User, up: dict[str, Any]) -> None:
+    user.run("up")
+    before = datetime.fromisoformat(user.json("status")["deadline"])
+    kept = user.run("keep", "3h").stdout
+    assert "Kept up for 3 h" in kept
+    assert "$1.63 at most" in kept
+    assert "comes first" in user.run("keep", "2d").stdout
+    extended = user.run("extend", "2h").stdout
+    assert "$1.08 more at most" in extended
+    status = user.json("status")
+    assert datetime.fromisoformat(status["deadline"]) == before + timedelta(hours=2)
+    assert status["watch"]["deadline"] == status["deadline"]
+    assert user.json("up")["changed"] is False  # which leaves it where it was moved to
+    assert "No longer kept" in user.run("keep", "--off").stdout
+    for wrong in (["keep"], ["keep", "soon"], ["keep", "3h", "--off"], ["extend", "-1h"], ["extend", "31d"]):
+        assert user.run(*wrong, expect=2).stderr.count("\n") == 1
+
+
+def test_an_idle_box_stops_itself_and_says_why_ever_after(user: User, up: dict[str, Any]) -> None:
+    awake = user.json("why")
+    assert awake["state"] == "running"
+    assert {name for name, _ in awake["changes"][-1]["signals"]} >= {"gpu", "cpu", "ssh", "jupyter", "job"}
+    # Nobody waits half an hour here; a machine shares its host's processor with other tests.
+    impatient = (
+        "idle_after=3 settle=0 interval=0.5 window=1 slow=1 cpu_cores=1e6 network_bps=1e12 disk_bps=1e12"
+    )
+    user.run("ssh", "--", f"cd .gpu-box/remote && python3 -m watch policy {impatient}")
+    give_up = time.monotonic() + 60
+    while (status := user.json("status"))["state"] != "stopped":
+        assert time.monotonic() < give_up, status["watch"]
+        time.sleep(0.5)
+    told = status["stopped"]
+    assert told["layer"] == "watcher"
+    assert told["reason"].startswith("idle")
+    why = user.run("why").stdout
+    assert "by the watcher: idle" in why
+    assert "  gpu " in why
+    again = user.run("up").stdout
+    assert "it had stopped" in again
+    assert "by the watcher: idle" in again
+    assert user.json("why")["stopped"]["reason"] == told["reason"]
 
 
 def test_down_asks_and_then_leaves_nothing(user: User, up: dict[str, Any]) -> None:

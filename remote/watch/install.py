@@ -69,8 +69,7 @@ def _alone() -> str:
     """Without systemd the watcher is a process of its own; nothing starts it again."""
     where = place.find()
     os.makedirs(where.state, exist_ok=True)
-    pid_file = os.path.join(where.run, "pid")
-    if _runs(pid_file):
+    if place.runs(where):
         return "watcher: armed, as a process of its own"
     if os.fork() == 0:
         os.setsid()
@@ -79,16 +78,6 @@ def _alone() -> str:
         os.chdir(os.path.dirname(HERE))
         os.execv(_python(), [_python(), "-s", "-m", "watch", "run"])
     return "watcher: armed, started as a process of its own"
-
-
-def _runs(pid_file: str) -> bool:
-    try:
-        with open(pid_file, encoding="ascii") as file:
-            pid = int(file.read())
-        with open("/proc/%d/cmdline" % pid, "rb") as file:
-            return b"watch\0run" in file.read()
-    except (OSError, ValueError):
-        return False
 
 
 def _python() -> str:

@@ -28,6 +28,10 @@ class Place(NamedTuple):
         return os.path.join(self.run, "verdict.json")
 
     @property
+    def pid(self) -> str:
+        return os.path.join(self.run, "pid")
+
+    @property
     def figures(self) -> str:
         """Each signal's last reading in words: for the guard, which can copy a file and not read one."""
         return os.path.join(self.run, "figures.json")
@@ -70,6 +74,17 @@ def shared() -> bool:
 def systemd() -> bool:
     """Whether a systemd of this machine's own is there to arm the layers."""
     return not shared() and "GPU_BOX_WATCH" not in os.environ and os.path.isdir("/run/systemd/system")
+
+
+def runs(place: Place) -> bool:
+    """Whether the watcher that wrote its number here still is a process."""
+    try:
+        with open(place.pid, encoding="ascii") as file:
+            pid = int(file.read())
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            return b"watch\0run" in file.read()
+    except (OSError, ValueError):
+        return False
 
 
 def keeps(place: Place, homes: List[str]) -> List[str]:

@@ -11,6 +11,7 @@ status() returns, ready for JSON (times in s, moments in Unix time):
     stopped    the last stop: {layer, reason, wall, idle_for, last_used, signals, ...} or null
     complaints what is wrong with the policy or the last attempt to stop
     policy     the thresholds in force
+    deadline   of this session, as it was told; with the next sample it is in force
 """
 
 import json
@@ -21,7 +22,7 @@ from typing import Any, Dict, List
 from . import stop
 from .judge import spell
 from .limits import hhmm
-from .place import Place, systemd
+from .place import Place, runs, systemd
 from .policy import load
 from .read.command import run
 
@@ -55,6 +56,7 @@ def status(place: Place) -> Dict[str, Any]:
         "stopped": stop.stopped(place),
         "complaints": current.get("complaints", []),
         "policy": current.get("policy", rules),
+        "deadline": rules["deadline"],
     }
 
 
@@ -96,7 +98,9 @@ def _layers(place: Place, age: Any) -> Dict[str, Dict[str, Any]]:
     beat = "last sample %s ago" % spell(age) if age is not None else "no sample since boot"
     if not systemd():
         none = {"armed": False, "detail": "no systemd here"}
-        return {"fuse": none, "watcher": {"armed": alive, "detail": beat}, "guard": dict(none)}
+        # Its last sample may be young and the process gone: nothing starts it again here.
+        watcher = {"armed": alive and runs(place), "detail": beat if runs(place) else "it does not run"}
+        return {"fuse": none, "watcher": watcher, "guard": dict(none)}
     states = _unit_states()
     cut = os.path.exists(place.healthy)
     found = {name: {"armed": state == "active", "detail": state} for name, state in states.items()}

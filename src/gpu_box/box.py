@@ -10,26 +10,30 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from gpu_box import plan, project
+from gpu_box import budget, plan, project
 from gpu_box.aws.act import act, tag_host_key
 from gpu_box.aws.client import Cloud
+from gpu_box.aws.console import read_console_record
 from gpu_box.aws.launchable import read_launchable
 from gpu_box.aws.observe import Listed, observe, observe_all
 from gpu_box.aws.prices import Price, price_of
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, MachineError
-from gpu_box.machine import hostkey, keys, setup, sshconfig
+from gpu_box.machine import hostkey, keys, setup, sshconfig, watcher
 from gpu_box.machine.connection import Connection, connect, wait_for_ssh
-from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter
+from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter, Stopped
+from gpu_box.spending import Rates, Spent
 from gpu_box.steps import Step
+from gpu_box.stopped import why
 
 # Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
 _MAX_ROUNDS = 12
 # Seconds until the machine answers on port 22 after EC2 says `running`: 10-60 s on AWS.
 _SSH_WAIT_S = 300.0
+_SAME_DEADLINE = timedelta(minutes=2)  # a budget's end moves a little from one look to the next
 _PENDING = "pending "
 
 
@@ -52,6 +56,7 @@ class Up:
     host: Host
     machine: setup.MachineState
     price: Price
+    stopped: Stopped | None  # why it was stopped, where it was
     changed: bool  # whether anything had to be done
 
 
@@ -59,6 +64,8 @@ class Up:
 class Status:
     observed: Observed
     price: Price | None
+    spent: Spent | None  # None where no price is known
+    stopped: Stopped | None  # why it is stopped, where it is
     machine: setup.MachineState | None  # None where it is not running, or did not answer
     unreachable: str  # why it did not answer, or ""
 
@@ -68,13 +75,15 @@ def up(config: Config, report: Reporter) -> Up:
     project.folder(config)  # refused now, before anything is made
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
-    observed, acted = bring_up(cloud, key.line, report)
+    found, observed, acted = bring_up(cloud, key.line, report)
     with _enter(cloud, observed, report) as (connection, host):
         desired = setup.desired(config)
         machine = setup.check(connection, desired)
+        told = _tell_deadline(connection, config, observed, machine)
         to_set_up = machine.needs_work
         if to_set_up:
             machine = setup.apply(connection, machine, desired, report)
+            told = told or _tell_deadline(connection, config, observed, machine)
         to_sync = not project.is_current(config, machine.project)
         if to_sync:
             project.push(connection, config, report=report)
@@ -87,7 +96,10 @@ def up(config: Config, report: Reporter) -> Up:
         host=host,
         machine=machine,
         price=price_of(observed.instance.type, observed.region, config.disk),
-        changed=acted or to_set_up or to_sync,
+        stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
+        if found.instance
+        else None,
+        changed=acted or told or to_set_up or to_sync,
     )
 
 
@@ -133,13 +145,17 @@ def status(config: Config) -> Status:
     machine, unreachable = None, ""
     if instance and instance.state is InstanceState.RUNNING and instance.address:
         try:
-            with connect(_host(config, observed, instance)) as connection:
+            with connect(host_of(config, observed)) as connection:
                 machine = setup.check(connection, setup.desired(config))
         except MachineError as error:
             unreachable = str(error)
+    price = price_of(instance.type, observed.region, config.disk) if instance else None
+    rates = rates_of(price) if price else None
     return Status(
         observed=observed,
-        price=price_of(instance.type, observed.region, config.disk) if instance else None,
+        price=price,
+        spent=budget.spent(observed, rates, now=datetime.now(UTC)) if rates else None,
+        stopped=stopped_because(cloud, observed),
         machine=machine,
         unreachable=unreachable,
     )
@@ -158,7 +174,10 @@ def list_boxes(config: Config) -> tuple[str, list[Listed]]:
 
 def host(config: Config) -> Host:
     """Where the running box is reached. Starts nothing: only `up` does. CloudError if it does not run."""
-    observed = observe(Cloud(config))
+    return host_of(config, observe(Cloud(config)))
+
+
+def host_of(config: Config, observed: Observed) -> Host:
     instance = observed.instance
     if instance is None:
         raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
@@ -167,11 +186,51 @@ def host(config: Config) -> Host:
     return _host(config, observed, instance)
 
 
-def bring_up(cloud: Cloud, public_key: str, report: Reporter) -> tuple[Observed, bool]:
+def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:
+    """Why it is stopped, with what it left on its console; None while it is not."""
+    instance = observed.instance
+    if instance is None or instance.state not in (InstanceState.STOPPING, InstanceState.STOPPED):
+        return None
+    return why(instance, observed.deadline, read_console_record(cloud, instance.id))
+
+
+def rates_of(price: Price) -> Rates | None:
+    """None where the type's price is not known."""
+    if price.instance_hour is None:
+        return None
+    return Rates(hour=price.instance_hour + price.address_hour, disk_month=price.disk_month)
+
+
+def bring_up(cloud: Cloud, public_key: str, report: Reporter) -> tuple[Observed, Observed, bool]:
+    """What was found, what is now, and whether anything was done."""
+    found: list[Observed] = []
+
     def steps(observed: Observed) -> list[Step]:
+        found.append(observed)
         return _next_up_steps(cloud, public_key, observed, really=True)
 
-    return converge(cloud, report, steps, ask_caller=True)
+    observed, acted = converge(cloud, report, steps, ask_caller=True)
+    return found[0], observed, acted
+
+
+def _tell_deadline(
+    connection: Connection, config: Config, observed: Observed, machine: setup.MachineState
+) -> bool:
+    """The box's own watcher goes by the deadline that AWS has. Whether it had to be told."""
+    instance, watch = observed.instance, machine.watch
+    assert instance is not None
+    if watch is None:
+        return False
+    at = budget.deadline_of(observed, instance)
+    if at is None:
+        # Not to be armed in AWS: then the box alone keeps the limits.
+        price = rates_of(price_of(instance.type, observed.region, config.disk))
+        end = budget.budget_end(config, observed, price, now=datetime.now(UTC))
+        at = plan.deadline_at(config, instance.launched, end)
+    if watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
+        return False
+    watcher.set_deadline(connection, at)
+    return True
 
 
 def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really: bool) -> list[Step]:
@@ -186,6 +245,7 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
             public_key=public_key,
             user_data=_user_data(cloud.config, generation) if really else "",
         )
+    instance_type = observed.instance.type if observed.instance else cloud.config.instance_types[0]
     return plan.up(
         cloud.config,
         observed,
@@ -193,6 +253,7 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
         public_key=public_key,
         launch=launch,
         launchable=launchable,
+        rates=rates_of(price_of(instance_type, observed.region, cloud.config.disk)),
     )
 
 

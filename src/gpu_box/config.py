@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import time, timedelta
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Idle:
 class Limits:
     max_hours: timedelta = timedelta(hours=12)  # the deadline: stopped from AWS's side this long after start
     stop_at: time | None = None  # a local time of day at which it stops, at the latest
+    budget: Decimal | None = None  # US dollars a calendar month (UTC); the deadline is never past its end
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,7 @@ SCHEMA: Schema = {
     "limits": {
         "max_hours": values.duration("10m", "30d"),
         "stop_at": values.time_of_day,
+        "budget": values.money,
     },
     "sync": {"source": values.path, "exclude": Many(values.text), "results": values.path},
     "jupyter": {"port": values.integer(1024, 65535)},

@@ -97,7 +97,10 @@ def duration(least: str, most: str) -> Callable[[str], timedelta]:
 
 
 def money(raw: str) -> Decimal:
-    return parse_money(raw)
+    value = parse_money(raw)
+    if not 1 <= value <= 100_000:
+        raise ValueError(f"{raw} is out of range: $1 to $100,000")
+    return value
 
 
 def time_of_day(raw: str) -> time:

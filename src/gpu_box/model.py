@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -29,6 +30,27 @@ class InstanceState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StopAsked:
+    """That `gpu-box stop` asked for the stop."""
+
+    at: datetime  # aware, UTC
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Why a box stopped."""
+
+    layer: (
+        str  # fuse, watcher, guard, deadline; command, box (shut down on it), AWS; outside: not known there
+    )
+    reason: str
+    at: datetime | None  # aware, UTC; None where nobody tells
+    signals: tuple[tuple[str, str], ...] = ()  # each signal's last figures, in words
+    last_use: tuple[str, datetime] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Instance:
     id: str
     state: InstanceState
@@ -40,7 +62,12 @@ class Instance:
     key_name: str = ""
     host_key: str | None = None  # tag gpu-box:host-key: "ssh-ed25519 AAAA...", or "pending " + that
     ssh_port: int = 22  # tag gpu-box:ssh-port: for images whose sshd listens elsewhere
-    state_reason: str = ""  # EC2's StateTransitionReason, and the code of its StateReason
+    reason_code: str = ""  # EC2's StateReason of its last change of state: "Client.UserInitiatedShutdown"
+    reason: str = ""  # the message of it
+    transition: str = ""  # EC2's StateTransitionReason: "User initiated (2026-11-23 14:02:11 GMT)"
+    stop_asked: StopAsked | None = None  # tag gpu-box:stop: by our own command, the last time
+    spent: tuple[tuple[date, Decimal], ...] = ()  # tags gpu-box:usd-*: US dollars a day of earlier sessions
+    spent_until: datetime | None = None  # tag gpu-box:counted: LaunchTime of the last session in `spent`
     owner: str = ""
 
     @property
@@ -68,6 +95,7 @@ class Volume:
     id: str
     size_gib: int
     attached_to: str | None
+    created: datetime | None = None  # aware, UTC
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from gpu_box.budget import budget_end, deadline_of
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.model import Instance, InstanceState, Launch, Launchable, Observed
+from gpu_box.spending import Rates
 from gpu_box.steps import (
     AllowSsh,
     ArmDeadline,
+    CountSession,
     CreateDeadlineRole,
     CreateSecurityGroup,
     DeleteDeadline,
@@ -31,6 +34,10 @@ from gpu_box.steps import (
     Terminate,
     WaitForInstance,
 )
+from gpu_box.stopped import stopped_at
+
+# A budget's end moves by seconds from one look to the next; only a real change moves the deadline.
+_BUDGET_SLACK = timedelta(minutes=5)
 
 
 def wants_launch(observed: Observed) -> bool:
@@ -46,14 +53,18 @@ def up(
     public_key: str,
     launch: Launch | None = None,
     launchable: Launchable | None = None,
+    rates: Rates | None = None,
 ) -> list[Step]:
     """From anything to a running instance that is reachable from here and that AWS itself will stop.
 
-    now: aware. public_key: OpenSSH line of the user's key, with which the machine is entered.
-    Raises CloudError where a person has to choose: two instances with work on them, another person's key.
+    now: aware. public_key: OpenSSH line of the user's key, with which the machine is entered. rates: of the
+    instance, or of the type that would be tried first; None where they are not known. Raises CloudError where
+    a person has to choose: two instances with work on them, another person's key; InputError for a month's
+    budget that is spent.
     """
     extra = list(_extra_instances(observed))
     instance = observed.instance
+    budget = budget_end(config, observed, rates, now=now)
     if instance is None:
         if launch is None or launchable is None:
             raise ValueError("a launch is wanted: pass `launch` and `launchable`")
@@ -86,7 +97,8 @@ def up(
                 *extra,
                 *_access(config, observed),
                 *_deadline_role(observed),
-                *_deadline(config, observed, instance, now=now, starting=True),
+                *_deadline(config, observed, instance, now=now, budget=budget, starting=True),
+                *_count_session(observed, instance, rates),
                 StartInstance(instance_id=instance.id),
                 WaitForInstance(instance_id=instance.id, state=InstanceState.RUNNING),
             ]
@@ -96,7 +108,7 @@ def up(
                 *extra,
                 *_access(config, observed),
                 *_deadline_role(observed),
-                *_deadline(config, observed, instance, now=now, starting=False),
+                *_deadline(config, observed, instance, now=now, budget=budget, starting=False),
                 *(
                     []
                     if reachable
@@ -139,11 +151,39 @@ def down(observed: Observed) -> list[Step]:
     return steps
 
 
-def deadline_at(config: Config, start: datetime) -> datetime:
-    """When AWS stops the box, if it starts (or started) at `start` (aware). To the minute, never early.
+def extend(observed: Observed, *, at: datetime) -> list[Step]:
+    """The deadline of the running instance moved to `at` (aware, a whole minute)."""
+    instance, armed = observed.instance, observed.deadline
+    if instance is None or observed.deadline_unavailable:
+        return []
+    if armed and armed.instance_id == instance.id and armed.at == at:
+        return []
+    return [
+        *_deadline_role(observed),
+        ArmDeadline(
+            at=at, instance_id=instance.id, exists=armed is not None, role_arn=observed.deadline_role_arn
+        ),
+    ]
 
-    The sooner of `limits.max_hours` after the start and the next `limits.stop_at`, which is local wall-clock
-    time: across a change to or from summer time it is still what the clock on the wall says.
+
+def _count_session(observed: Observed, instance: Instance, rates: Rates | None) -> Iterator[Step]:
+    if instance.spent_until != instance.launched:
+        yield CountSession(
+            instance_id=instance.id,
+            launched=instance.launched,
+            ended=stopped_at(instance.transition),
+            deadline=deadline_of(observed, instance),
+            usd_hour=rates.hour if rates else None,
+            before=instance.spent,
+        )
+
+
+def deadline_at(config: Config, start: datetime, budget: datetime | None = None) -> datetime:
+    """When AWS stops the box, if it starts (or started) at `start` (aware). To the minute.
+
+    The soonest of `limits.max_hours` after the start, the next `limits.stop_at`, and the end of the budget.
+    `stop_at` is local wall-clock time: across a change to or from summer time it is still what the clock on
+    the wall says. Rounded up, but for the budget, which is never overdrawn.
     """
     by_hours = start + config.limits.max_hours
     candidates = [by_hours]
@@ -157,7 +197,8 @@ def deadline_at(config: Config, start: datetime) -> datetime:
                 candidates.append(at)
                 break
     at = min(candidates).astimezone(start.tzinfo)
-    return at.replace(second=0, microsecond=0) + timedelta(minutes=1 if at.second or at.microsecond else 0)
+    whole = at.replace(second=0, microsecond=0) + timedelta(minutes=1 if at.second or at.microsecond else 0)
+    return whole if budget is None else min(whole, budget.replace(second=0, microsecond=0))
 
 
 def _extra_instances(observed: Observed) -> Iterator[Step]:
@@ -213,15 +254,22 @@ def _deadline_role(observed: Observed) -> Iterator[Step]:
 
 
 def _deadline(
-    config: Config, observed: Observed, instance: Instance, *, now: datetime, starting: bool
+    config: Config,
+    observed: Observed,
+    instance: Instance,
+    *,
+    now: datetime,
+    budget: datetime | None,
+    starting: bool,
 ) -> Iterator[Step]:
     if observed.deadline_unavailable:
         return
     armed = observed.deadline
-    if armed and armed.instance_id == instance.id and not starting and armed.at > now:
+    overdrawn = armed and budget and armed.at > budget + _BUDGET_SLACK
+    if armed and armed.instance_id == instance.id and not starting and armed.at > now and not overdrawn:
         return
-    since_launch = deadline_at(config, instance.launched)
-    at = since_launch if not starting and since_launch > now else deadline_at(config, now)
+    since_launch = deadline_at(config, instance.launched, budget)
+    at = since_launch if not starting and since_launch > now else deadline_at(config, now, budget)
     if armed and armed.instance_id == instance.id and abs(armed.at - at) < timedelta(minutes=5):
         return
     yield ArmDeadline(

@@ -7,7 +7,8 @@ something billable come after the ones that arm what stops it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import ClassVar
 
 from gpu_box.model import Cidr, InstanceState, Launch, Launchable
@@ -127,6 +128,24 @@ class ArmDeadline(Step):
 
     def __str__(self) -> str:
         return f"deadline: AWS stops it at {self.at.astimezone():%a %H:%M}, whatever the box does"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountSession(Step):
+    """What the session that has ended cost, kept in tags: the next start overwrites its LaunchTime."""
+
+    title: ClassVar[str] = "last session"
+    stage: ClassVar[int] = 1
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    launched: datetime
+    ended: datetime | None  # None: EC2 does not tell; the box's console may
+    deadline: datetime | None
+    usd_hour: Decimal | None  # None: not known
+    before: tuple[tuple[date, Decimal], ...]  # what earlier sessions cost, a day
+
+    def __str__(self) -> str:
+        return f"last session: from {self.launched.astimezone():%a %H:%M}, its cost noted in a tag"
 
 
 @dataclass(frozen=True, kw_only=True)

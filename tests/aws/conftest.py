@@ -68,7 +68,7 @@ class Laptop:
         return observe(self.cloud, ask_caller=True)
 
     def up(self) -> Observed:
-        return box.bring_up(self.cloud, self.public_key, self.report)[0]
+        return box.bring_up(self.cloud, self.public_key, self.report)[1]
 
     def stop(self) -> Observed:
         return box.converge(self.cloud, self.report, plan.stop)[0]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from ipaddress import ip_network
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from gpu_box import box
+from gpu_box.aws import deadline
 from gpu_box.aws.observe import observe_all
 from gpu_box.config import Network
 from gpu_box.errors import CloudUnreachable
@@ -71,6 +76,58 @@ def test_a_stopped_box_is_started_after_its_deadline_is_moved(laptop: Callable[.
     assert again.instance.id == first.instance.id
     writes = [c for c in calls if not c.startswith(READS)]
     assert writes[-1] == "StartInstances"
+
+
+def test_what_a_session_cost_outlives_the_next_start(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    first = mine.up().instance
+    assert first is not None
+    mine.stop()
+    again = mine.up().instance
+    assert again is not None
+    assert again.launched > first.launched
+    assert again.spent_until == first.launched
+    [(day, usd)] = again.spent
+    # A minute, the least that EC2 bills, of a g4dn.xlarge and an address, to the tenth of a cent.
+    assert day == first.launched.date()
+    assert usd == Decimal("0.009")
+
+
+def test_our_own_stop_is_known_from_any_other(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop(owner="ada")
+    mine.up()
+    told = box.stopped_because(mine.cloud, mine.stop())
+    assert told is not None
+    assert (told.layer, told.reason) == ("command", "`gpu-box stop`, by ada")
+    assert told.at is not None
+    started = mine.up().instance
+    assert started is not None
+    mine.cloud.ec2.stop_instances(InstanceIds=[started.id])  # as the console would
+    other = box.stopped_because(mine.cloud, mine.stop())
+    assert other is not None
+    assert (other.layer, other.at) != (told.layer, told.at)
+
+
+def test_the_deadline_stops_the_box_from_outside_and_is_named_as_the_reason(
+    laptop: Callable[..., Laptop],
+) -> None:
+    mine = laptop()
+    up = mine.up()
+    assert up.instance is not None
+    assert up.deadline is not None
+    at = datetime.now(UTC) + timedelta(seconds=2)
+    deadline.arm(mine.cloud, instance_id=up.instance.id, at=at, role_arn=up.deadline.role_arn)
+    give_up = time.monotonic() + 60
+    while (seen := mine.observe()).instance is None or seen.instance.state is not InstanceState.STOPPED:
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
+    told = box.stopped_because(mine.cloud, seen)
+    assert told is not None
+    assert told.layer == "deadline"
+    # The next `up` arms a new one, as the old one has passed, before it starts anything.
+    again = mine.up()
+    assert again.deadline is not None
+    assert again.deadline.at > datetime.now(UTC) + timedelta(hours=11)
 
 
 def test_two_laptops_at_once_end_with_one_instance(laptop: Callable[..., Laptop]) -> None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from gpu_box.machine.setup import StepState
-from gpu_box.machine.watchstate import Layer, Signal, Stopped, WatchState
+from gpu_box.machine.watchstate import Layer, Signal, WatchState
+from gpu_box.model import Stopped
 from gpu_box.view.json import dumps
 from gpu_box.view.status import Row, StatusView, boxes_table, status_lines
 
@@ -48,6 +49,9 @@ RUNNING = StatusView(
     uptime=timedelta(minutes=125),
     usd_hour=Decimal("0.542"),
     usd_session=Decimal("1.10625"),
+    usd_today=Decimal("1.12"),
+    usd_month=Decimal("14.02"),
+    usd_budget=Decimal("50"),
     usd_month_stopped=Decimal("8.00"),
     deadline=NOON + timedelta(hours=12),
 )
@@ -83,7 +87,8 @@ def test_a_running_box_tells_money_what_keeps_it_awake_and_what_stops_it(draw: D
         == """\
 gpu-box  running for 2 h 05 min
   instance   g4dn.xlarge in us-east-1a, i-0123456789abcdef0, 203.0.113.7
-  money      $1.11 this session, $0.542 an hour
+  money      $1.11 this session, $1.12 today, $14.02 of $50.00 this month,
+             $0.542 an hour
   stops      stops in 28 min unless used; ssh: a person is connected from
              203.0.113.7
              gpu      -               no NVIDIA card
@@ -125,15 +130,18 @@ def test_a_stopped_box_tells_why_and_what_its_disk_costs(draw: Draw) -> None:
         address=None,
         uptime=None,
         usd_session=None,
-        stopped_because="idle for 30 min",
+        usd_budget=None,
+        usd_today=Decimal("0.13"),
+        usd_month=Decimal("14.02"),
+        stopped=Stopped(layer="watcher", reason="idle for 30 min", at=NOON),
     )
     assert (
         draw(status_lines(view))
         == """\
 gpu-box  stopped
   instance  g4dn.xlarge in us-east-1a, i-0123456789abcdef0
-  money     $8.00 a month for its disk
-  stopped   idle for 30 min"""
+  money     $14.02 this month, $8.00 a month for its disk
+  stopped   Sat Aug 01 12:00 by the watcher: idle for 30 min"""
     )
 
 

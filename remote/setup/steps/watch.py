@@ -21,6 +21,10 @@ def look(desired: Desired, asked: watcher.Asked) -> State:
     """The check, with a question that was asked earlier."""
     if not (watcher.PACKAGE / "__main__.py").exists():
         return unavailable("no watcher came with this version: the other layers of the stop guarantee hold")
+    if not os.path.isdir("/proc/self"):
+        return unavailable(
+            "this machine is a process of a computer without /proc, as a Mac: nothing bills here"
+        )
     record = records.read("watch")
     if record is None or record["fingerprint"] != _fingerprint(desired):
         return needed("the watcher is not armed")

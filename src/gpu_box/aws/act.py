@@ -10,16 +10,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial, singledispatch
 from itertools import groupby
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from gpu_box import spending
 from gpu_box import steps as s
 from gpu_box.aws import deadline, naming
 from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.console import read_console_record
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.launch import run_instance
 from gpu_box.aws.observe import read_instance
@@ -187,6 +192,31 @@ def _(step: s.StopInstance, work: Work) -> None:
             # It is on its way down by another hand: what remains is to wait for it.
             if code_of(error) != "IncorrectInstanceState":
                 raise
+    # Only so that `why` can tell it from other hands: a meter that is off matters more than who stopped it.
+    asked = f"{datetime.now(UTC).isoformat(timespec='seconds')} {naming.owner(work.cloud.config)}"
+    with suppress(CloudError):
+        tag_instance(work.cloud, step.instance_id, {naming.STOP: asked[:256]}, "noting who stopped it")
+
+
+@_do.register
+def _(step: s.CountSession, work: Work) -> str:
+    ended = step.ended or _told_end(work.cloud, step)
+    days = spending.added(
+        dict(step.before), spending.session_days(step.launched, ended, step.usd_hour or Decimal(0))
+    )
+    tags = {naming.USD_MONTH + month: value for month, value in spending.to_tags(days).items()}
+    tags[naming.COUNTED] = step.launched.isoformat(timespec="seconds")
+    tag_instance(work.cloud, step.instance_id, tags, "noting what the last session cost")
+    return f"{step.title}: {(ended - step.launched).total_seconds() / 3600:.1f} h noted"
+
+
+def _told_end(cloud: Cloud, step: s.CountSession) -> datetime:
+    """When it shut itself down, as its console tells; else, at the latest, at its deadline."""
+    left = read_console_record(cloud, step.instance_id)
+    if left and left.at and left.at >= step.launched:
+        return left.at
+    now = datetime.now(UTC)
+    return min(now, step.deadline) if step.deadline and step.deadline > step.launched else now
 
 
 @_do.register
@@ -206,7 +236,7 @@ def _(step: s.WaitForInstance, work: Work) -> str:
             at = f" at {instance.address}" if instance and state is InstanceState.RUNNING else ""
             return f"instance {step.instance_id}: {state}{at}"
         if _cannot_become(state, step.state):
-            reason = f" ({instance.state_reason})" if instance and instance.state_reason else ""
+            reason = f" ({instance.reason})" if instance and instance.reason else ""
             raise CloudError(
                 f"instance {step.instance_id} is {state} instead of {step.state}{reason}",
                 remedy="Run the command again; `gpu-box status` shows what AWS says.",
@@ -260,8 +290,14 @@ def _(step: s.DeleteSecurityGroup, work: Work) -> None:
 
 def tag_host_key(cloud: Cloud, instance_id: str, value: str) -> None:
     """Publish the machine's host key where every laptop with the account's credentials can read it."""
-    with translated("noting the machine's host key"):
-        cloud.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": naming.HOST_KEY, "Value": value}])
+    tag_instance(cloud, instance_id, {naming.HOST_KEY: value}, "noting the machine's host key")
+
+
+def tag_instance(cloud: Cloud, instance_id: str, tags: dict[str, str], doing: str) -> None:
+    with translated(doing):
+        cloud.ec2.create_tags(
+            Resources=[instance_id], Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+        )
 
 
 def _delete(work: Work, doing: str, operation: str, **arguments: Any) -> None:

@@ -9,6 +9,9 @@ from gpu_box import __version__
 from gpu_box.config import Config
 
 NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
+# What the box has cost in earlier sessions, a tag a month, and up to which session (gpu_box.spending).
+USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
+STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop
 GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
 
 
@@ -21,12 +24,16 @@ def role_name(config: Config, region: str) -> str:
     return f"gpu-box-{config.name}-{region}"  # 8 + 32 + 16 characters at most; IAM allows 64
 
 
+def owner(config: Config) -> str:
+    return config.owner or getpass.getuser()
+
+
 def tags(config: Config, **more: str) -> list[dict[str, str]]:
     """AWS's list form. `Name` is what the console shows."""
     own = {
         "Name": resource_name(config),
         NAME: config.name,
-        OWNER: config.owner or getpass.getuser(),
+        OWNER: owner(config),
         VERSION: __version__,
         **more,
     }

@@ -13,7 +13,8 @@ from gpu_box.aws.caller import caller_address
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
-from gpu_box.model import Cidr, Instance, InstanceState, KeyPair, Observed, SecurityGroup, Volume
+from gpu_box.model import Cidr, Instance, InstanceState, KeyPair, Observed, SecurityGroup, StopAsked, Volume
+from gpu_box.spending import from_tags
 
 
 def observe(cloud: Cloud, *, ask_caller: bool = False) -> Observed:
@@ -78,7 +79,12 @@ def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
 
 def parse_instance(raw: dict[str, Any]) -> Instance:
     tags = naming.tag_map(raw)
-    reason = raw.get("StateTransitionReason") or raw.get("StateReason", {}).get("Code", "")
+    reason = raw.get("StateReason", {})
+    spent = from_tags(
+        (key.removeprefix(naming.USD_MONTH), value)
+        for key, value in tags.items()
+        if key.startswith(naming.USD_MONTH)
+    )
     launched: datetime = raw["LaunchTime"]
     return Instance(
         id=raw["InstanceId"],
@@ -91,9 +97,29 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         key_name=raw.get("KeyName", ""),
         host_key=tags.get(naming.HOST_KEY),
         ssh_port=int(tags.get(naming.SSH_PORT, 22)),
-        state_reason=reason,
+        reason_code=reason.get("Code", ""),
+        reason=reason.get("Message", ""),
+        transition=raw.get("StateTransitionReason", ""),
+        stop_asked=_stop_asked(tags.get(naming.STOP, "")),
+        spent=tuple(sorted(spent.items())),
+        spent_until=_time(tags.get(naming.COUNTED, "")),
         owner=tags.get(naming.OWNER, ""),
     )
+
+
+def _stop_asked(value: str) -> StopAsked | None:
+    when, _, by = value.partition(" ")
+    at = _time(when)
+    return StopAsked(at=at, by=by or "somebody") if at else None
+
+
+def _time(value: str) -> datetime | None:
+    """Of a tag, which anybody may have edited."""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
@@ -145,6 +171,7 @@ def _read_volumes(ec2: Any, box: str) -> list[Volume]:
             id=v["VolumeId"],
             size_gib=v["Size"],
             attached_to=next((a["InstanceId"] for a in v["Attachments"]), None),
+            created=v["CreateTime"],
         )
         for v in raw
         if v["State"] not in ("deleting", "deleted")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpu_box.cli.context import options
-from gpu_box.units import format_money
+from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gpu_box import box
     from gpu_box.config import Config
     from gpu_box.view.status import StatusView
+
+
+_SOON = timedelta(minutes=10)  # as the watcher warns on the box
 
 
 def register(app: typer.Typer) -> None:
@@ -84,6 +89,7 @@ def up(context: typer.Context) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
     from gpu_box import box
     from gpu_box.view.receipt import stop_lines
+    from gpu_box.view.stops import stop_line
 
     opts = options(context)
     config = opts.load()
@@ -100,13 +106,17 @@ def up(context: typer.Context) -> None:
         "ssh_port": instance.ssh_port,
         "usd_hour": done.price.hour,
         "deadline": done.observed.deadline.at if done.observed.deadline else None,
+        "stopped": done.stopped,
     }
 
     def draw() -> str:
         hour = f", {format_money(done.price.hour)} an hour" if done.price.hour is not None else ""
         head = f"{config.name} is up: {instance.type} in {instance.zone} at {instance.address}{hour}"
         stops = "; ".join(stop_lines(config))
-        return f"{head}\n  {stops}\n  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter"
+        last = f"\n  it had stopped {stop_line(done.stopped)}" if done.stopped else ""
+        return (
+            f"{head}{last}\n  {stops}\n  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter"
+        )
 
     opts.show(result, draw)
 
@@ -198,6 +208,19 @@ def _ask(context: typer.Context, question: str, default: str, choices: str = "")
     return answer
 
 
+def _notices(found: box.Status) -> Iterator[str]:
+    """What a person should act on now."""
+    if found.unreachable:
+        yield found.unreachable
+    watch = found.machine.watch if found.machine else None
+    if watch is None:
+        return
+    if watch.stops_in is not None and watch.stops_in <= _SOON:
+        hold = "keep 2h" if watch.state in ("idle", "held") else "extend 2h"
+        yield f"stops in {format_duration(watch.stops_in)}: `gpu-box {hold}` holds that off"
+    yield from watch.complaints
+
+
 def _status_view(config: Config, found: box.Status) -> StatusView:
     from gpu_box.view.status import StatusView
 
@@ -222,15 +245,18 @@ def _status_view(config: Config, found: box.Status) -> StatusView:
         since=instance.launched,
         uptime=now - instance.launched if running else None,
         usd_hour=price.hour,
-        usd_session=price.session(instance.launched, now) if running else None,
+        usd_session=found.spent.session if running and found.spent else None,
+        usd_today=found.spent.today if found.spent else None,
+        usd_month=found.spent.month if found.spent else None,
+        usd_budget=config.limits.budget,
         usd_month_stopped=price.disk_month,
         deadline=observed.deadline.at if observed.deadline else None,
         deadline_missing=observed.deadline_unavailable
         or ("" if observed.deadline else "`gpu-box up` arms it"),
-        stopped_because=instance.state_reason,
+        stopped=found.stopped,
         gpu=machine.gpu if machine else "",
         jupyter=jupyter,
         watch=machine.watch if machine else None,
         steps=machine.steps if machine else (),
-        notices=(found.unreachable,) if found.unreachable else (),
+        notices=tuple(_notices(found)),
     )

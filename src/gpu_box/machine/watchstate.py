@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gpu_box.model import Stopped
+from gpu_box.stopped import parse_record
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
@@ -24,28 +27,22 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stopped:
-    """Why the machine stopped itself the last time."""
-
-    layer: str
-    reason: str
-    at: datetime  # aware, UTC
-
-
-@dataclass(frozen=True, kw_only=True)
 class WatchState:
     state: str  # active | idle | held (cannot tell) | limit (time or money), or unknown: no sample yet
     reason: str
     stops_in: timedelta | None  # if nothing uses it from now on; None without a sample
     signals: tuple[Signal, ...]
     layers: tuple[Layer, ...]
-    stopped: Stopped | None
+    stopped: Stopped | None  # why it stopped the last time
+    deadline: datetime | None = None  # of this session, as the watcher was told; aware, UTC
+    complaints: tuple[str, ...] = ()  # what is wrong with its policy or with its last attempt to stop
 
 
 def parse(raw: Mapping[str, Any]) -> WatchState:
     """raw: the JSON object; of another version, what it has in common with this one."""
     verdict = raw.get("verdict") or {}
     stops_in, stopped = verdict.get("stops_in"), raw.get("stopped")
+    deadline = raw.get("deadline")
     return WatchState(
         state=str(verdict.get("state", "unknown")),
         reason=str(verdict.get("reason", "no sample yet")),
@@ -63,11 +60,7 @@ def parse(raw: Mapping[str, Any]) -> WatchState:
             Layer(name=name, armed=bool(told.get("armed")), detail=str(told.get("detail", "")))
             for name, told in (raw.get("layers") or {}).items()
         ),
-        stopped=Stopped(
-            layer=str(stopped.get("layer", "")),
-            reason=str(stopped.get("reason", "")),
-            at=datetime.fromtimestamp(float(stopped.get("wall", 0)), UTC),
-        )
-        if stopped
-        else None,
+        stopped=parse_record(stopped) if stopped else None,
+        deadline=datetime.fromtimestamp(float(deadline), UTC) if deadline else None,
+        complaints=tuple(str(complaint) for complaint in raw.get("complaints") or ()),
     )

@@ -58,8 +58,10 @@ def cost_lines(price: Price) -> list[tuple[str, str]]:
 
 
 def stop_lines(config: Config) -> list[str]:
-    at = f", and at {config.limits.stop_at:%H:%M}" if config.limits.stop_at else ""
+    limits = config.limits
+    at = f", and at {limits.stop_at:%H:%M}" if limits.stop_at else ""
+    spent = f", and when it has cost {format_money(limits.budget)} this month" if limits.budget else ""
     return [
         f"stops itself when idle for {format_duration(config.idle.after)}",
-        f"stopped by AWS {format_duration(config.limits.max_hours)} after its start{at}, whatever happens",
+        f"stopped by AWS {format_duration(limits.max_hours)} after its start{at}{spent}, whatever happens",
     ]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from gpu_box.machine.setup import StepState
 from gpu_box.machine.watchstate import Signal, WatchState
+from gpu_box.model import Stopped
 from gpu_box.units import format_duration, format_money
+from gpu_box.view.stops import stop_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,11 +34,14 @@ class StatusView:
     since: datetime | None = None  # of the last start
     uptime: timedelta | None = None
     usd_hour: Decimal | None = None
-    usd_session: Decimal | None = None
+    usd_session: Decimal | None = None  # of this run
+    usd_today: Decimal | None = None  # of this UTC day, the disk included; so the next
+    usd_month: Decimal | None = None
+    usd_budget: Decimal | None = None  # limits.budget
     usd_month_stopped: Decimal | None = None
     deadline: datetime | None = None
     deadline_missing: str = ""  # why AWS's side is not armed
-    stopped_because: str = ""
+    stopped: Stopped | None = None  # why, of a box that is stopped
     watch: WatchState | None = None  # what the box's watcher says
     gpu: str = ""
     jupyter: str = ""
@@ -74,21 +79,35 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
         rows.append(("instance", where + (f", {view.address}" if view.address else "")))
     if view.gpu:
         rows.append(("gpu", view.gpu))
-    if view.usd_session is not None and view.usd_hour is not None:
-        money = f"{format_money(view.usd_session)} this session, {format_money(view.usd_hour)} an hour"
+    if money := _money(view):
         rows.append(("money", money))
-    elif view.state == "stopped" and view.usd_month_stopped is not None:
-        rows.append(("money", f"{format_money(view.usd_month_stopped)} a month for its disk"))
     if view.watch:
         rows += _watch_rows(view.watch)
     if view.state == "running":
         rows += _layer_rows(view)
-    if view.stopped_because and view.state in ("stopped", "stopping"):
-        rows.append(("stopped", view.stopped_because))
+    if view.stopped:
+        rows.append(("stopped", stop_line(view.stopped)))
     if view.jupyter:
         rows.append(("jupyter", view.jupyter))
     rows += [(step.name, f"{step.status}: {step.line}") for step in view.steps if step.status != "done"]
     return rows
+
+
+def _money(view: StatusView) -> str:
+    """What it cost until now, and what it costs as it is."""
+    parts = []
+    if view.usd_session is not None and view.uptime is not None:
+        parts.append(f"{format_money(view.usd_session)} this session")
+    if view.usd_today is not None and view.uptime is not None:
+        parts.append(f"{format_money(view.usd_today)} today")
+    if view.usd_month is not None:
+        of = f" of {format_money(view.usd_budget)}" if view.usd_budget is not None else ""
+        parts.append(f"{format_money(view.usd_month)}{of} this month")
+    if view.uptime is not None and view.usd_hour is not None:
+        parts.append(f"{format_money(view.usd_hour)} an hour")
+    if view.state == "stopped" and view.usd_month_stopped is not None:
+        parts.append(f"{format_money(view.usd_month_stopped)} a month for its disk")
+    return ", ".join(parts)
 
 
 def _watch_rows(watch: WatchState) -> list[tuple[str, RenderableType]]:
@@ -97,10 +116,7 @@ def _watch_rows(watch: WatchState) -> list[tuple[str, RenderableType]]:
     if watch.signals:
         rows.append(("", _signal_table(watch.signals)))
     if watch.stopped:
-        last = watch.stopped
-        rows.append(
-            ("last stop", f"{last.at.astimezone():%a %b %d %H:%M} by the {last.layer}: {last.reason}")
-        )
+        rows.append(("last stop", stop_line(watch.stopped)))
     return rows
 
 

@@ -1,0 +1,39 @@
+"""What a stopped box left on its console: why it stopped. EC2 keeps the last 64 KiB."""
+
+from __future__ import annotations
+
+import json
+
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import translated
+from gpu_box.errors import CloudError
+from gpu_box.model import Stopped
+from gpu_box.stopped import parse_record
+
+_RECORD = (
+    "gpu-box-stopped "  # as remote/watch/stop.py, guard.sh and the fuse in infra/user-data.yaml write it
+)
+
+
+def read_console_record(cloud: Cloud, instance_id: str) -> Stopped | None:
+    """The last record on it; None where there is none, or where it may not be read: it is only a reason."""
+    try:
+        with translated("reading the console"):
+            raw = cloud.ec2.get_console_output(InstanceId=instance_id)
+    except CloudError:
+        return None
+    return find_record(raw.get("Output", ""))
+
+
+def find_record(console: str) -> Stopped | None:
+    """The newest whole record; a kernel that speaks in the middle of a line spoils that line only."""
+    for line in reversed(console.splitlines()):
+        _, found, text = line.partition(_RECORD)
+        if found:
+            try:
+                record = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and (stopped := parse_record(record)):
+                return stopped
+    return None

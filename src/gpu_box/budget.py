@@ -1,0 +1,62 @@
+"""PURE: what an observed box has cost until now, and when it will have spent its budget."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from gpu_box import spending
+from gpu_box.config import Config
+from gpu_box.errors import InputError
+from gpu_box.model import Instance, Observed
+from gpu_box.spending import Rates, Spent
+from gpu_box.stopped import stopped_at
+from gpu_box.units import format_money
+
+# Less than this is no session: the box would be stopped before it is set up.
+_LEAST_RUN = timedelta(minutes=10)
+
+
+def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
+    """now: aware. A last session whose end EC2 does not tell counts until its deadline: never too little."""
+    instance = observed.instance
+    created = [volume.created for volume in observed.volumes if volume.created]
+    since = min(created) if created else None
+    if instance is None:
+        return spending.spent({}, launched=None, disk_since=since, rates=rates, now=now)
+    days, running = dict(instance.spent), instance.state.bills
+    if not running and instance.spent_until != instance.launched:
+        ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
+        days = spending.added(days, spending.session_days(instance.launched, min(ended, now), rates.hour))
+    launched = instance.launched if running else None
+    return spending.spent(days, launched=launched, disk_since=since, rates=rates, now=now)
+
+
+def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: datetime) -> datetime | None:
+    """When the box will have spent `limits.budget` if it runs from now on; None without a budget.
+
+    Raises InputError where it is spent already, or cannot be kept because no price is known.
+    """
+    budget = config.limits.budget
+    if budget is None:
+        return None
+    if rates is None:
+        raise InputError(
+            "the budget cannot be kept: the price of this instance type is not known",
+            where="limits.budget",
+            remedy="Choose another type in instance_types, or leave limits.budget out.",
+        )
+    month = spent(observed, rates, now=now).month
+    end = spending.budget_end(budget, month, rates, now)
+    if end < now + _LEAST_RUN:
+        raise InputError(
+            f"this month's budget is spent: {format_money(month)} of {format_money(budget)} until now, "
+            f"and the disk costs {format_money(rates.disk_month)} a month",
+            where="limits.budget",
+            remedy="Raise limits.budget, or wait for the next month.",
+        )
+    return end
+
+
+def deadline_of(observed: Observed, instance: Instance) -> datetime | None:
+    armed = observed.deadline
+    return armed.at if armed and armed.instance_id == instance.id else None

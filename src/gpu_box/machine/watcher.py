@@ -1,0 +1,78 @@
+"""Talking to the watcher on the box: hold it off, give it this session's deadline, ask what it decided."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gpu_box.errors import MachineError
+from gpu_box.machine.connection import Connection
+from gpu_box.machine.quoting import quote
+from gpu_box.model import Stopped
+from gpu_box.stopped import parse_record
+
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """From `at` on, this was the verdict; or an event (poweroff, boot) happened then."""
+
+    at: datetime  # aware, UTC
+    state: str  # active, idle, held, limit; or the event's name
+    reason: str
+    stops_in: timedelta | None
+    signals: tuple[tuple[str, str], ...]
+
+
+def keep(connection: Connection, span: timedelta | None) -> None:
+    """Hold idle-stop off for so long from now; None: no longer."""
+    _ask(connection, "keep", f"{span.total_seconds():.0f}s" if span else "--off")
+
+
+def set_deadline(connection: Connection, at: datetime) -> None:
+    """The moment at which the watcher stops the box whatever it does: the same as AWS's."""
+    _ask(connection, "policy", f"deadline={at.timestamp():.0f}")
+
+
+def history(connection: Connection) -> tuple[tuple[Change, ...], Stopped | None]:
+    """The verdicts of late, oldest first, and the last stop."""
+    said = _ask(connection, "why", "--json")
+    try:
+        told = json.loads(said.splitlines()[-1])  # a login may print before it
+        changes = tuple(_change(one) for one in told["changes"])
+        return changes, parse_record(told["stopped"]) if told["stopped"] else None
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise _failed(connection, f"it answers {said.strip()[-80:]!r}") from error
+
+
+def _change(told: dict[str, Any]) -> Change:
+    stops_in = told.get("stops_in")
+    return Change(
+        at=datetime.fromtimestamp(float(told["wall"]), UTC),
+        state=str(told.get("event") or ("stop" if told["stop"] else told["state"])),
+        reason=str(told.get("reason", "")),
+        stops_in=None if stops_in is None else timedelta(seconds=float(stops_in)),
+        signals=tuple((str(k), str(v)) for k, v in told.get("signals", {}).items()),
+    )
+
+
+def _ask(connection: Connection, *words: str) -> str:
+    line = " ".join(quote(word) for word in words)
+    result = connection.run(
+        f"cd ~/.gpu-box/remote && exec python3 -m watch {line}", check=False, timeout_s=_TIMEOUT_S
+    )
+    if result.exit_status != 0:
+        said = result.stderr.strip() or result.stdout.strip() or f"exit status {result.exit_status}"
+        raise _failed(connection, said.splitlines()[-1])
+    return result.stdout
+
+
+def _failed(connection: Connection, why: str) -> MachineError:
+    return MachineError(
+        f"the watcher on the box does not take that: {why}",
+        where=connection.host.name,
+        remedy="`gpu-box up` sets it up anew; `gpu-box status` shows what is armed.",
+    )

@@ -1,0 +1,145 @@
+"""PURE: what a box has cost, a day and a month, and when a budget will be spent. In UTC, as AWS bills.
+
+Finished sessions are kept in the instance's own tags, one a month: the n-th number is what the n-th day cost,
+in thousandths of a dollar (instance and address; the disk is reckoned from its age). So any laptop knows, and
+a session is not lost when the next start overwrites its LaunchTime.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+
+Days = Mapping[date, Decimal]
+"""US dollars of each day."""
+
+# EC2 bills Linux by the second, one minute at least (EC2 pricing, "Per second billing").
+_LEAST = timedelta(minutes=1)
+# EBS is billed for the part of a month for which it exists; AWS's calculator takes a month as 730 hours.
+_MONTH = timedelta(hours=730)
+_MONTH_TAG = "%Y-%m"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """US dollars. hour: instance and address, while it runs. disk_month: always."""
+
+    hour: Decimal
+    disk_month: Decimal
+
+    def disk(self, span: timedelta) -> Decimal:
+        return self.disk_month * _hours(span) / _hours(_MONTH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """US dollars until now: of this run, of this day and of this month, disk included in the last two."""
+
+    session: Decimal
+    today: Decimal
+    month: Decimal
+
+
+def session_days(start: datetime, end: datetime, usd_hour: Decimal) -> dict[date, Decimal]:
+    """What a run from start to end (aware) cost on each day it touched."""
+    start, end = start.astimezone(UTC), max(end.astimezone(UTC), start.astimezone(UTC) + _LEAST)
+    days: dict[date, Decimal] = {}
+    while start < end:
+        until = min(end, _midnight(start.date() + timedelta(days=1)))
+        days[start.date()] = usd_hour * _hours(until - start)
+        start = until
+    return days
+
+
+def added(*parts: Days) -> dict[date, Decimal]:
+    total: dict[date, Decimal] = {}
+    for days in parts:
+        for day, usd in days.items():
+            total[day] = total.get(day, Decimal(0)) + usd
+    return total
+
+
+def to_tags(days: Days) -> dict[str, str]:
+    """{"2026-11": "1520 0 880"}: a tag's value is 256 characters at most, which 31 days of $9,999 fit."""
+    months: dict[str, dict[int, Decimal]] = {}
+    for day, usd in days.items():
+        months.setdefault(day.strftime(_MONTH_TAG), {})[day.day] = usd
+    return {
+        month: " ".join(str(_thousandths(known.get(day, Decimal(0)))) for day in range(1, max(known) + 1))
+        for month, known in months.items()
+    }
+
+
+def from_tags(tags: Iterable[tuple[str, str]]) -> dict[date, Decimal]:
+    """tags: ("2026-11", "1520 0 880"). What somebody else wrote there and is no such thing is left out."""
+    days: dict[date, Decimal] = {}
+    for month, value in tags:
+        try:
+            first = datetime.strptime(month, _MONTH_TAG).date()
+            for index, word in enumerate(value.split()):
+                if int(word):
+                    days[first.replace(day=index + 1)] = Decimal(int(word)) / 1000
+        except ValueError:
+            continue
+    return days
+
+
+def spent(
+    finished: Days, *, launched: datetime | None, disk_since: datetime | None, rates: Rates, now: datetime
+) -> Spent:
+    """finished: of earlier sessions. launched: of the session that runs, or None. Times are aware."""
+    now = now.astimezone(UTC)
+    running = session_days(launched, now, rates.hour) if launched else {}
+    days = added(finished, running)
+    day, month = _midnight(now.date()), _midnight(now.date().replace(day=1))
+    return Spent(
+        session=sum(running.values(), Decimal(0)),
+        today=days.get(now.date(), Decimal(0)) + _disk(rates, disk_since, day, now),
+        month=sum((usd for d, usd in days.items() if d >= month.date()), Decimal(0))
+        + _disk(rates, disk_since, month, now),
+    )
+
+
+def budget_end(budget: Decimal, month: Decimal, rates: Rates, now: datetime) -> datetime:
+    """When a box that runs from now on will have spent the month's budget; its disk's cost is set aside.
+
+    month: US dollars spent of it until now. In the past: it is spent already. A month that begins before then
+    brings a budget of its own.
+    """
+    now = now.astimezone(UTC)
+    following = (now.date().replace(day=1) + timedelta(days=32)).replace(day=1)
+    end = _midnight(following)
+    left = budget - month - rates.disk(end - now)
+    at = now + _lasts(left, rates)
+    if at <= end:
+        return at
+    length = timedelta(days=calendar.monthrange(following.year, following.month)[1])
+    return end + max(timedelta(0), _lasts(budget - rates.disk(length), rates))
+
+
+def _lasts(usd: Decimal, rates: Rates) -> timedelta:
+    longest = timedelta(days=62)  # further off than any limit
+    if not rates.hour:
+        return longest
+    return min(longest, timedelta(seconds=float(usd / rates.hour * 3600)))
+
+
+def _disk(rates: Rates, since: datetime | None, start: datetime, end: datetime) -> Decimal:
+    if since is None:
+        return Decimal(0)
+    return rates.disk(max(timedelta(0), end - max(start, since.astimezone(UTC))))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _hours(span: timedelta) -> Decimal:
+    return Decimal(span // timedelta(milliseconds=1)) / 3_600_000
+
+
+def _thousandths(usd: Decimal) -> int:
+    return int((usd * 1000).quantize(Decimal(1), ROUND_HALF_UP))

@@ -1,0 +1,118 @@
+"""What stops the box and what holds that off: why, keep, extend. None of them starts a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from gpu_box import box, budget, plan
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.observe import observe
+from gpu_box.aws.prices import price_of
+from gpu_box.config import Config
+from gpu_box.errors import InputError
+from gpu_box.machine import setup, watcher
+from gpu_box.machine.connection import connect
+from gpu_box.machine.watchstate import WatchState
+from gpu_box.model import Instance, InstanceState, Observed, Reporter, Stopped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Why:
+    """Why the box is stopped, or why it is not."""
+
+    state: str  # EC2's word, or "none"
+    stopped: Stopped | None  # the present stop; of a box that runs, the last one
+    watch: WatchState | None  # of a box that runs
+    changes: tuple[watcher.Change, ...]  # its verdicts of late, oldest first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    until: datetime | None  # None: no longer kept
+    usd_at_most: Decimal | None  # what it may cost until then; None: no price is known
+    deadline: datetime | None  # stops it whatever is kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extended:
+    before: datetime | None
+    deadline: datetime
+    usd_more: Decimal | None  # what the added time may cost
+    in_aws: bool  # False: AWS's side may not be armed, and only the box's own watcher was told
+
+
+def why(config: Config) -> Why:
+    cloud = Cloud(config)
+    observed = observe(cloud)
+    instance = observed.instance
+    if instance is None:
+        return Why(state="none", stopped=None, watch=None, changes=())
+    if instance.state is InstanceState.RUNNING and instance.address:
+        with connect(box.host_of(config, observed)) as connection:
+            machine = setup.check(connection, setup.desired(config))
+            changes, last = watcher.history(connection)
+        return Why(state=str(instance.state), stopped=last, watch=machine.watch, changes=changes)
+    return Why(
+        state=str(instance.state), stopped=box.stopped_because(cloud, observed), watch=None, changes=()
+    )
+
+
+def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
+    """span: from now; None: no longer."""
+    observed = observe(Cloud(config))
+    instance = _running(config, observed)
+    report.start("keep", "telling the box's watcher")
+    with connect(box.host_of(config, observed)) as connection:
+        watcher.keep(connection, span)
+    report.done("keep", "the box's watcher knows")
+    price = price_of(instance.type, observed.region, config.disk)
+    usd = price.hour * _hours(span) if span and price.hour is not None else None
+    return Kept(
+        until=datetime.now(UTC) + span if span else None,
+        usd_at_most=usd,
+        deadline=budget.deadline_of(observed, instance),
+    )
+
+
+def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
+    """The hard deadline later by `span`, in AWS and on the box. Raises InputError past the budget's end."""
+    cloud = Cloud(config)
+    observed = observe(cloud)
+    instance, now = _running(config, observed), datetime.now(UTC)
+    price = price_of(instance.type, observed.region, config.disk)
+    rates = box.rates_of(price)
+    before = budget.deadline_of(observed, instance)
+    # Of one that has passed, or was never armed, the time is counted from now.
+    base = before if before and before > now else now.replace(second=0, microsecond=0)
+    at, end = base + span, budget.budget_end(config, observed, rates, now=now)
+    if end and at > end:
+        raise InputError(
+            f"the budget ends at {end.astimezone():%a %b %d %H:%M}, before {at.astimezone():%a %b %d %H:%M}",
+            where="limits.budget",
+            remedy="Raise limits.budget in config.yaml, or extend by less.",
+        )
+    if not observed.deadline_unavailable:
+        observed, _ = box.converge(cloud, report, lambda seen: plan.extend(seen, at=at))
+    report.start("watcher", "telling the box's watcher")
+    with connect(box.host_of(config, observed)) as connection:
+        watcher.set_deadline(connection, at)
+    report.done("watcher", "the box's watcher knows")
+    more = at - max(before, now) if before else span
+    return Extended(
+        before=before,
+        deadline=at,
+        usd_more=price.hour * _hours(more) if price.hour is not None else None,
+        in_aws=budget.deadline_of(observed, instance) == at,
+    )
+
+
+def _running(config: Config, observed: Observed) -> Instance:
+    box.host_of(config, observed)  # refuses a box that does not run
+    assert observed.instance is not None
+    return observed.instance
+
+
+def _hours(span: timedelta) -> Decimal:
+    return Decimal(int(span.total_seconds())) / 3600
