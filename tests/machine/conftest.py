@@ -6,13 +6,14 @@ import os
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from gpu_box.embedded import daemon
-from gpu_box.embedded.root_image import require_nspawn
+from gpu_box.embedded import daemon, root_image
 from gpu_box.errors import InputError
 
+from ..conftest import permit_host
 from ..embedded.cloud import Cloud, KeyFile, make_key
 
 
@@ -20,7 +21,7 @@ from ..embedded.cloud import Cloud, KeyFile, make_key
 def nspawn() -> Iterator[None]:
     """The environment in which a daemon started by a test has nspawn machines."""
     try:
-        require_nspawn()
+        root_image.require_nspawn()
     except InputError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
@@ -28,6 +29,9 @@ def nspawn() -> Iterator[None]:
         # Of the user, and not of the home folder that tests are given: it takes minutes to build.
         real_home = Path(pwd.getpwuid(os.getuid()).pw_dir)
         patch.setenv("GPU_BOX_CACHE", str(real_home / ".cache" / "gpu-box"))
+        # Machines of this very process install what set-up would, and from nowhere else.
+        for url in (root_image.mirror(), "https://pypi.org", "https://files.pythonhosted.org"):
+            permit_host(str(urlsplit(url).hostname))
         yield
 
 

@@ -1,6 +1,8 @@
 """What nspawn machines start from: Debian with systemd and cloud-init, built once by debootstrap.
 
 Kept in $GPU_BOX_CACHE or ~/.cache/gpu-box, under a name that changes with the recipe. 400 MB, 90 s to build.
+Who uses an image holds a shared lock on its folder for as long as the process lives; one that nobody holds
+is removed once there is a newer one.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 from gpu_box.errors import GpuBoxError, InputError
 
@@ -34,6 +37,7 @@ _TOOLS = {
     "debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "ip": "iproute2", "mount": "mount"
 }  # fmt: skip
 _log = logging.getLogger(__name__)
+_held: dict[Path, int] = {}  # image -> descriptor of its folder
 
 
 def require_nspawn() -> None:
@@ -57,13 +61,13 @@ def root_image() -> Path:
     require_nspawn()
     cache = _cache()
     image = cache / f"root-{_SUITE}-{_fingerprint()}"
-    if image.is_dir():
-        return image
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "root.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two daemons at once: the second waits and finds it made
         if not image.is_dir():
-            _build(image)
+            _build(image, lock)
+            _remove_others(image)
+        _hold(image)
     return image
 
 
@@ -74,16 +78,40 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpu-box"
 
 
-def _build(image: Path) -> None:
+def _hold(image: Path) -> None:
+    """Say, until this process ends, that it uses the image."""
+    if image not in _held:
+        _held[image] = os.open(image, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(_held[image], fcntl.LOCK_SH)
+
+
+def _remove_others(image: Path) -> None:
+    """Images of other recipes, unless somebody holds them, and what an interrupted build left."""
+    for other in image.parent.glob(f"root-{_SUITE}-*"):
+        if other == image:
+            continue
+        folder = os.open(other, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(other, ignore_errors=True)
+        except BlockingIOError:
+            _log.info("%s is old, and still used", other)
+        finally:
+            os.close(folder)
+
+
+def _build(image: Path, lock: IO[bytes]) -> None:
+    """lock: handed on, so that what goes on building after this process was killed holds it, too."""
     unfinished = image.with_name(f"{image.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     _log.info("building the root image %s (90 s or so)", image)
     done = subprocess.run(
         [
             "debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}",
-            _SUITE, str(unfinished), _mirror(),
+            _SUITE, str(unfinished), mirror(),
         ],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        pass_fds=(lock.fileno(),),
     )  # fmt: skip
     if done.returncode != 0:
         lines = done.stdout.strip().splitlines()
@@ -124,11 +152,11 @@ def _cloud_config() -> str:
 
 
 def _fingerprint() -> str:
-    recipe = repr((_VERSION, _PACKAGES, _MASKED, _APT_CONFIG, _cloud_config(), _mirror()))
+    recipe = repr((_VERSION, _PACKAGES, _MASKED, _APT_CONFIG, _cloud_config(), mirror()))
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """The host's own Debian mirror, where it has one."""
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.*"))]
     for path in sources:
