@@ -8,47 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-COMMAND = Path(sys.executable).with_name("gpu-box")
-CONFIG = """\
-region: us-east-1
-ssh:
-  key: ./key
-  config: false
-sync:
-  exclude: ["*.secret"]
-"""
-
-
-@dataclass
-class User:
-    """Somebody in their project's folder."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def run(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [COMMAND, "--local", *words],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=240,
-        )
-        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.run("--json", *words).stdout)
+from .user import COMMAND, CONFIG, User
 
 
 @pytest.fixture(scope="module")

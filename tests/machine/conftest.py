@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import pwd
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from gpu_box.embedded import daemon, root_image
-from gpu_box.errors import InputError
+from gpu_box.embedded.root_image import require_nspawn, root_image
+from gpu_box.errors import GpuBoxError, InputError
 
-from ..conftest import permit_host
 from ..embedded.cloud import Cloud, KeyFile, make_key
+from .leash import leashed
 
 
 @pytest.fixture(scope="session")
 def nspawn() -> Iterator[None]:
     """The environment in which a daemon started by a test has nspawn machines."""
     try:
-        root_image.require_nspawn()
+        require_nspawn()
     except InputError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
@@ -29,17 +29,18 @@ def nspawn() -> Iterator[None]:
         # Of the user, and not of the home folder that tests are given: it takes minutes to build.
         real_home = Path(pwd.getpwuid(os.getuid()).pw_dir)
         patch.setenv("GPU_BOX_CACHE", str(real_home / ".cache" / "gpu-box"))
-        # Machines of this very process install what set-up would, and from nowhere else.
-        for url in (root_image.mirror(), "https://pypi.org", "https://files.pythonhosted.org"):
-            permit_host(str(urlsplit(url).hostname))
+        try:
+            root_image()
+        except GpuBoxError as error:
+            pytest.skip(f"no root image: {error}")
         yield
 
 
 @pytest.fixture(scope="session")
-def shared_cloud(nspawn: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    home = tmp_path_factory.mktemp("cloud")
-    yield Cloud(home)
-    daemon.stop(home)
+def shared_cloud(nspawn: None) -> Iterator[Cloud]:
+    home = new_home()
+    with leashed(home):
+        yield Cloud(home)
 
 
 @pytest.fixture
@@ -51,3 +52,8 @@ def cloud(shared_cloud: Cloud) -> Cloud:
 @pytest.fixture
 def key(tmp_path: Path) -> KeyFile:
     return make_key(tmp_path)
+
+
+def new_home() -> Path:
+    """A cloud's folder outside pytest's, which keeps the disks of its last three runs."""
+    return Path(tempfile.mkdtemp(prefix="gpu-box-machines-"))

@@ -5,33 +5,34 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
-import threading
 import time
-import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-
+from gpu_box import box as product
+from gpu_box.aws import naming
+from gpu_box.aws.client import Cloud as Aws
+from gpu_box.aws.deadline import read_deadline
 from gpu_box.aws.userdata import render_user_data
-from gpu_box.config import Config
-from gpu_box.embedded.machine import Boot
-from gpu_box.embedded.nspawn import NspawnMachine
-from gpu_box.embedded.root_image import root_image
+from gpu_box.config import Config, Limits, Ssh
+from gpu_box.machine import keys
+from gpu_box.model import Stopped
 from gpu_box.resources import remote
+from gpu_box.view.json import SILENT
+
+from ..embedded.cloud import KeyFile, make_key
+from ..embedded.ssh import Ssh as Client
+from ..embedded.ssh import reach
+from .fleet import Fleet
 
 IDLE = 20  # s; a terminal's stamp of its last input has a grain of 8 s
 STUCK = 15
+GUARD = 15
+LATE = 120.0  # s that a loaded machine may be late by, its shutdown included: late is slow, and no failure
 POLICY = {
     "idle_after": IDLE,
     "stuck_after": STUCK,
@@ -42,77 +43,61 @@ POLICY = {
     "window": 3,
     "gpu_window": 4,
     "warn": "8,3",
-    "guard_after": 15,
+    "guard_after": GUARD,
 }
 
 
 class Box:
-    """A running machine. `ssh` runs a command in it as its login user."""
+    """A running instance. `ssh` runs a command in it as its login user."""
 
-    def __init__(self, folder: Path, *, fuse: str = "1800s") -> None:
-        self._folder = folder
-        self._id = f"i-{uuid.uuid4().hex[:17]}"
-        self._off = threading.Event()
-        self._fuse = fuse
-        self.root = folder / "machine" / "root"
-        self._machine = NspawnMachine(root_image(), self._id, folder / "machine")
-        self._key = folder / "key"
+    def __init__(self, fleet: Fleet, config: Config, instance: str, host_key: str) -> None:
+        self.fleet = fleet
+        self.config = config
+        self.instance = instance
+        self._host_key = host_key
+        self._client: Client | None = None
         self._sessions: list[subprocess.Popen[bytes]] = []
-        self._port = 0
 
-    def start(self) -> None:
-        key, host = _key(), _key()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "machine").mkdir(exist_ok=True)
-        self._key.write_text(key[0])
-        self._key.chmod(0o600)
-        document = render_user_data(Config(), host_private_key=host[0], host_public_key=host[1])
-        boot = Boot(
-            instance_id=self._id,
-            address="127.0.0.1",
-            port=0,
-            public_key=key[1],
-            user_data=document.replace("span=1800s", f"span={self._fuse}").encode(),
-            admits=lambda peer: True,
-            exited=self._off.set,
-        )
-        self._port = self._machine.start(boot)
-        (self._folder / "known").write_text(f"[127.0.0.1]:{self._port} {host[1]}\n")
+    @property
+    def root(self) -> Path:
+        """Its file system, as the host sees it."""
+        return self.fleet.cloud.machine_folder(self.instance) / "root"
 
-    def wait_for_ssh(self, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_for_ssh(self) -> None:
+        """Its address differs after each start."""
+        assert self.fleet.is_within(self.instance, "running", 120), self.console()
+        key = KeyFile(self.config.ssh.key, "")
+        self._client = reach(self.fleet.cloud, self.instance, key, host_key=self._host_key)
+        deadline = time.monotonic() + 120
         while self.ssh("true", check=False).returncode:
-            assert time.monotonic() < deadline, self._machine.console().decode(errors="replace")[-2000:]
-            time.sleep(0.3)
-        # sshd answers before cloud-init is through with it, and is then started again.
-        self.ssh("cloud-init status --wait", check=False)
+            assert time.monotonic() < deadline, self.console()
+            self.fleet.pause(0.5)
 
     def arm(self, **policy: Any) -> None:
         """What set-up does first: the watch folder over SSH, and install."""
-        self.wait_for_ssh()
-        self.ssh("mkdir -p .gpu-box/remote && tar -x -C .gpu-box/remote", input=_watch_folder())
+        if self._client is None:
+            self.wait_for_ssh()
         settings = " ".join(f"{key}={value}" for key, value in {**POLICY, **policy}.items())
-        said = self.ssh(f"cd .gpu-box/remote && python3 -m watch install {settings}").stdout
+        said = self.ssh(_INSTALL + settings, input=_watch_folder()).stdout
         assert "watcher: armed" in said and "guard: armed" in said and "fuse: armed" in said, said
-        deadline = time.monotonic() + 20
-        while self.ssh("gpu-box-watch healthy", check=False).returncode:
-            assert time.monotonic() < deadline, self.ssh("gpu-box-watch status", check=False).stdout
-            time.sleep(0.3)
+        self.wait_for_watcher()
+
+    def wait_for_watcher(self) -> None:
+        healthy = "for _ in $(seq 240); do gpu-box-watch healthy >/dev/null && exit; sleep 0.5; done; exit 1"
+        self.ssh(f"until [ -e /run/gpu-box/healthy ]; do sleep 0.2; done; {healthy}", seconds=120)
 
     def ssh(
         self, command: str, *, check: bool = True, seconds: float = 60, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*self._argv(), command], capture_output=True, timeout=seconds, **_text(options)
-        )
+        done = subprocess.run(self._argv(command), capture_output=True, timeout=seconds, **_text(options))
         assert not check or done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
         return done
 
-    def session(self, *argv: str) -> subprocess.Popen[bytes]:
+    def session(self, *words: str) -> subprocess.Popen[bytes]:
         """`ssh` with these further words, left open; its input is a pipe."""
-        words = [word for word in argv if word.startswith("-")], [w for w in argv if not w.startswith("-")]
+        options = tuple(word for word in words if word.startswith("-"))
         process = subprocess.Popen(
-            [*self._argv(*words[0]), *words[1]],
+            self._argv(*(word for word in words if not word.startswith("-")), options=options),
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._sessions.append(process)
@@ -122,54 +107,86 @@ class Box:
         shown: dict[str, Any] = json.loads(self.ssh("gpu-box-watch status --json").stdout)
         return shown
 
-    def off_within(self, seconds: float) -> bool:
-        return self._off.wait(seconds)
+    def is_off_within(self, seconds: float) -> bool:
+        """Whether EC2 says `stopped` before then."""
+        return self.fleet.is_within(self.instance, "stopped", seconds)
 
-    def stopped(self) -> dict[str, Any]:
-        """Why, as its disk says once it is off: what the next `status` shows."""
-        disk = self._folder / "machine" / "changes"
-        saved = disk / "saved/stopped.json"
-        path = saved if saved.exists() else disk / "var/lib/gpu-box/watch/stopped.json"
-        why: dict[str, Any] = json.loads(path.read_text())
-        return why
+    def why(self) -> Stopped | None:
+        """As `gpu-box status` says it."""
+        mine = Aws(self.config) if self.has_deadline else None
+        return self.fleet.why(self.instance, read_deadline(mine)[0] if mine else None)
+
+    @property
+    def has_deadline(self) -> bool:
+        return self.config.limits != Limits()
 
     def console(self) -> str:
-        return self._machine.console().decode(errors="replace")
+        said = self.fleet.cloud.ec2.get_console_output(InstanceId=self.instance).get("Output", "")
+        return str(said)[-2000:]
 
-    def destroy(self) -> None:
+    def close(self) -> None:
         for session in self._sessions:
             session.kill()
             session.wait(10)
             if session.stdin:
                 with contextlib.suppress(BrokenPipeError):
                     session.stdin.close()
-        self._machine.stop()  # in good order: what is killed leaves its lock file behind
-        self._machine.destroy()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _argv(self, *options: str) -> list[str]:
-        return [
-            "ssh", "-F", "none", "-i", str(self._key), "-p", str(self._port), "-o", "BatchMode=yes",
-            "-o", f"UserKnownHostsFile={self._folder / 'known'}", "-o", "ConnectTimeout=5",
-            "-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=5", *options, "ubuntu@127.0.0.1",
-        ]  # fmt: skip
+    def _argv(self, *words: str, options: tuple[str, ...] = ()) -> list[str]:
+        assert self._client is not None, "wait_for_ssh comes first"
+        return self._client.command(
+            *words, options=("-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15", *options)
+        )
 
 
 @contextlib.contextmanager
-def running(folder: Path, **options: Any) -> Iterator[Box]:
-    box = Box(folder, **options)
+def running(
+    fleet: Fleet, folder: Path, name: str, *, fuse: str, max_hours: timedelta | None
+) -> Iterator[Box]:
+    """max_hours: then gpu-box itself brings it up, as far as AWS goes, with its deadline armed there."""
+    folder.mkdir()
+    limits = Limits() if max_hours is None else Limits(max_hours=max_hours)
+    config = Config(name=name, ssh=Ssh(key=folder / "key"), limits=limits)
+    box = _run(fleet, config, fuse) if max_hours is None else _bring_up(fleet, config)
     try:
-        box.start()
         yield box
     finally:
-        box.destroy()
+        box.close()
+        fleet.cloud.ec2.terminate_instances(InstanceIds=[box.instance])
 
 
-def _key() -> tuple[str, str]:
-    """(PEM, OpenSSH line)."""
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    return private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+def _run(fleet: Fleet, config: Config, fuse: str) -> Box:
+    """One call: what an `up` that dies right after RunInstances leaves."""
+    cloud, key = fleet.cloud, make_key(config.ssh.key.parent)
+    host = make_key(config.ssh.key.parent, "host")
+    document = render_user_data(
+        config, host_private_key=host.path.read_text(), host_public_key=host.public
+    ).replace("span=1800s", f"span={fuse}")
+    cloud.ec2.import_key_pair(KeyName=config.name, PublicKeyMaterial=key.public.encode())
+    group = cloud.ec2.create_security_group(GroupName=config.name, Description="box")["GroupId"]
+    cloud.admit(group, "127.0.0.1/32")
+    instance = cloud.run(
+        KeyName=config.name,
+        SecurityGroupIds=[group],
+        UserData=document,
+        InstanceInitiatedShutdownBehavior="stop",
+        TagSpecifications=[naming.tag_specification("instance", config)],
+    )
+    return Box(fleet, config, instance, host.public)
+
+
+def _bring_up(fleet: Fleet, config: Config) -> Box:
+    key = keys.ensure_key_pair(config.ssh.key)
+    _, observed, _ = product.bring_up(Aws(config), key.line, SILENT)
+    assert observed.instance is not None and observed.group is not None and observed.deadline is not None
+    host = keys.first_host_key(config.ssh.key, config.name, observed.group.generation)
+    return Box(fleet, config, observed.instance.id, host.public_line)
+
+
+_INSTALL = (
+    "cloud-init status --wait >/dev/null; mkdir -p .gpu-box/remote && tar -x -C .gpu-box/remote && "
+    "cd .gpu-box/remote && python3 -m watch install "
+)
 
 
 def _watch_folder() -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -13,8 +14,9 @@ from gpu_box.aws.errors import translated
 from gpu_box.config import Config
 from gpu_box.errors import InputError
 
-# Retries: AWS's "standard" mode (jittered backoff). Times in seconds: an API answer is small and quick.
-_ATTEMPTS, _CONNECT_S, _READ_S = 5, 5, 30
+# Attempts (AWS's "standard" mode, jittered backoff), seconds to connect, seconds to read: an API answer is
+# small and quick. The second is for what nothing may wait for, a price: better unknown than late.
+_PATIENT, _BRISK = (6, 5, 30), (1, 2, 4)
 _MAX_PARALLEL = 12
 
 
@@ -27,7 +29,7 @@ class Cloud:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._lock = threading.Lock()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str, bool], Any] = {}
 
     @cached_property
     def _session(self) -> Any:
@@ -61,24 +63,33 @@ class Cloud:
             )
         return str(region)
 
-    def client(self, service: str) -> Any:
+    def elsewhere(self, region: str) -> Cloud:
+        """The same account in another region, which AWS has named itself."""
+        other = Cloud(replace(self.config, region=region))
+        # Shared: a session of its own would read the SDK's megabytes of service models once more.
+        other.__dict__.update(_session=self._session, region=region)
+        other._lock = self._lock
+        return other
+
+    def client(self, service: str, *, region: str = "", brisk: bool = False) -> Any:
+        """region: another than the config's. brisk: one attempt, a few seconds, for what may stay unknown."""
+        key = (service, region or self.region, brisk)
         # boto3's session is not thread-safe while it makes a client; a made client is.
         with self._lock:
-            if service not in self._clients:
+            if key not in self._clients:
                 from botocore.config import Config as BotoConfig
 
+                attempts, connect_s, read_s = _BRISK if brisk else _PATIENT
                 settings = BotoConfig(
-                    retries={"mode": "standard", "max_attempts": _ATTEMPTS},
-                    connect_timeout=_CONNECT_S,
-                    read_timeout=_READ_S,
+                    retries={"mode": "standard", "total_max_attempts": attempts},
+                    connect_timeout=connect_s,
+                    read_timeout=read_s,
                     user_agent_extra="gpu-box",
                     max_pool_connections=_MAX_PARALLEL,
                 )
                 with translated("reaching AWS"):
-                    self._clients[service] = self._session.client(
-                        service, region_name=self.region, config=settings
-                    )
-            return self._clients[service]
+                    self._clients[key] = self._session.client(service, region_name=key[1], config=settings)
+            return self._clients[key]
 
     @property
     def ec2(self) -> Any:

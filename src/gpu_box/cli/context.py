@@ -63,11 +63,14 @@ class Options:
         else:
             drawn = draw()
             if isinstance(drawn, str):
+                from gpu_box.view.console import never_refuse
+
+                never_refuse(sys.stdout)
                 print(drawn, flush=True)
             else:
-                from gpu_box.view.console import output
+                from gpu_box.view.console import print_result
 
-                output().print(drawn)
+                print_result(drawn)
 
 
 def options(context: typer.Context) -> Options:

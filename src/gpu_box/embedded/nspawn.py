@@ -9,6 +9,7 @@ up after by the next one.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import threading
@@ -29,6 +30,9 @@ _SSH = 22
 _REBOOT_EXIT_CODE = 133  # systemd-nspawn(1), "Exit status"
 _SHUTDOWN_S = 20.0  # an orderly shutdown takes 2; EC2 gives minutes and then pulls the plug
 _CONSOLE_BYTES = 64 * 1024  # as much as GetConsoleOutput gives
+# Its locks guard a folder that is this machine's alone, and outlive an nspawn that is killed.
+_WITHOUT_LOCKS = {"SYSTEMD_NSPAWN_LOCK": "0"}
+_PROPAGATE = Path("/run/systemd/nspawn/propagate")  # a folder a machine, which a killed nspawn leaves behind
 _log = logging.getLogger(__name__)
 
 
@@ -116,6 +120,7 @@ class NspawnMachine:
             return subprocess.Popen(
                 ["/bin/sh", "-c", f'{joins}exec "$@"', "sh", *nspawn],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
+                env={**os.environ, **_WITHOUT_LOCKS},
             )  # fmt: skip
 
     def _clean_up(self) -> None:
@@ -130,3 +135,4 @@ class NspawnMachine:
         self._relay = self._proxy = self._container = self._keeper = None
         self._namespace.remove()
         self._overlay.unmount()
+        shutil.rmtree(_PROPAGATE / self._id, ignore_errors=True)

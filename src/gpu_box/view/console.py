@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 # Wide enough for a whole line of ours: a pipe or a file has no width, and must not be wrapped.
 _PIPE_WIDTH = 10_000
@@ -22,6 +22,17 @@ def output() -> Console:
 @cache
 def progress() -> Console:
     return _console(stderr=True)
+
+
+def print_result(drawn: RenderableType) -> None:
+    """On standard output. Into a pipe or a file without the blanks that fill a table's lines."""
+    console = output()
+    if console.is_terminal:
+        console.print(drawn)
+        return
+    with console.capture() as captured:
+        console.print(drawn)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -1,0 +1,132 @@
+"""A whole box on a real machine, as a user has it: every layer armed, and it says which one stopped it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gpu_box.aws import deadline
+from gpu_box.aws.client import Cloud
+from gpu_box.config import Config
+
+from ..user import COMMAND, CONFIG, User
+
+pytestmark = [pytest.mark.machine, pytest.mark.xdist_group("a whole box")]
+
+SIGNALS = {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
+
+
+@pytest.fixture(scope="module")
+def user(nspawn: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
+    (folder / "config.yaml").write_text(CONFIG)
+    one = User(folder, {**os.environ, "GPU_BOX_HOME": str(home)})
+    yield one
+    one.run("down", "--yes")
+    subprocess.run([COMMAND, "local", "stop"], env=one.environment, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def up(user: User) -> dict[str, Any]:
+    told: dict[str, Any] = user.json("up")
+    return told
+
+
+def wait_for(state: str, user: User, seconds: float) -> dict[str, Any]:
+    give_up = time.monotonic() + seconds
+    while (status := user.json("status"))["state"] != state:
+        assert time.monotonic() < give_up, status
+        time.sleep(1)
+    told: dict[str, Any] = status
+    return told
+
+
+@pytest.fixture
+def aws(user: User, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The same account, as another program of the user's sees it."""
+    printed = subprocess.run(
+        [COMMAND, "local", "env"], env=user.environment, capture_output=True, text=True, check=True
+    ).stdout
+    for line in printed.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        monkeypatch.setenv(name, value.strip("'\""))
+    return Cloud(Config())
+
+
+def test_up_arms_every_layer(user: User, up: dict[str, Any]) -> None:
+    status = user.json("status")
+    assert {layer["name"]: layer["armed"] for layer in status["watch"]["layers"]} == {
+        "fuse": True,
+        "watcher": True,
+        "guard": True,
+    }
+    assert status["deadline"] == status["watch"]["deadline"]
+    assert "fuse, watcher, guard, deadline (AWS stops it" in user.run("status").stdout
+
+
+def test_an_idle_box_stops_and_status_says_why_with_every_figure(user: User, up: dict[str, Any]) -> None:
+    user.run(
+        "ssh", "--", "gpu-box-watch policy idle_after=5s settle=0 interval=1 window=3 slow=1 gpu_window=3"
+    )
+    status = wait_for("stopped", user, 120)
+    stopped = status["stopped"]
+    assert stopped["layer"] == "watcher"
+    assert stopped["reason"].startswith("idle")
+    assert {name for name, _ in stopped["signals"]} == SIGNALS
+    assert stopped["at"] > status["since"]
+    assert "by the watcher: idle" in user.run("why").stdout
+
+
+def test_nothing_but_up_starts_it(user: User, up: dict[str, Any]) -> None:
+    for words in (["ssh", "--", "true"], ["tunnel", "8888"], ["jupyter", "--no-browser"], ["keep", "1h"],
+                  ["extend", "1h"], ["sync"], ["logs"]):  # fmt: skip
+        assert "`gpu-box up` starts it" in user.run(*words, expect=1).stderr
+    assert user.json("status")["state"] == "stopped"
+
+
+def test_up_says_why_it_had_stopped(user: User, up: dict[str, Any]) -> None:
+    said = user.run("up").stdout
+    assert "it had stopped" in said
+    assert "by the watcher: idle" in said
+    assert user.json("why")["stopped"]["layer"] == "watcher"
+
+
+def test_a_box_that_is_cut_off_is_stopped_by_its_deadline_from_outside(
+    user: User, up: dict[str, Any], aws: Cloud
+) -> None:
+    # What systemd runs at the next boot, and so now, watches with thresholds that never come.
+    user.run("ssh", "--", "gpu-box-watch policy idle_after=1d settle=300")
+    _post(aws, "/embedded/network", {"instance": up["instance"], "cut": True})
+    assert user.run("ssh", "--", "true", expect=255).stdout == ""
+    role = deadline.read_role(aws)[0]
+    assert role is not None
+    at = datetime.now(UTC) + timedelta(seconds=3)
+    deadline.arm(aws, instance_id=up["instance"], at=at, role_arn=role)
+    stopped = wait_for("stopped", user, 120)["stopped"]
+    assert stopped["layer"] == "deadline"
+    assert {name for name, _ in stopped["signals"]} == SIGNALS  # of its last moment, in its own words
+
+
+def test_a_stop_by_hand_keeps_the_figures_too(user: User, up: dict[str, Any]) -> None:
+    user.run("up")
+    user.run("stop")
+    stopped = user.json("status")["stopped"]
+    assert stopped["layer"] == "command"
+    assert {name for name, _ in stopped["signals"]} == SIGNALS
+    assert "stopped" in user.run("why").stdout
+
+
+def _post(aws: Cloud, path: str, what: dict[str, Any]) -> None:
+    url = os.environ["AWS_ENDPOINT_URL"] + path
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(what).encode(), headers, method="POST")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 200
