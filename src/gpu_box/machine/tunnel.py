@@ -96,24 +96,28 @@ class Tunnel:
                 back.join()
 
     def _keep_up(self) -> None:
-        pause_s = 0.5
+        pause_s, broken = 0.5, False
         while not self._closed.wait(_LOOK_S):
             assert self._connection
             if self._connection.alive:
                 pause_s = 0.5
                 continue
-            self._report.update(_STEP, f"link to {self._host.name} broken: connecting again")
+            if not broken:
+                self._report.start(_STEP, f"link to {self._host.name} broken: connecting again")
+            broken = True
             try:
                 fresh = connect(self._host)
             except (MachineUnreachable, LoginRefused):
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 self._closed.wait(pause_s)
             except GpuBoxError as error:  # another machine answers there: no tunnel to it
+                self._report.failed(_STEP, f"link to {self._host.name} is lost")
                 self._error = error
                 self._close()
             else:
                 self._connection = fresh
-                self._report.update(_STEP, f"link to {self._host.name} is back")
+                self._report.done(_STEP, f"link to {self._host.name} is back")
+                broken = False
                 if self._closed.is_set():
                     fresh.close()
 
