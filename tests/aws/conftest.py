@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,8 @@ from gpu_box.config import Config, Network, Ssh
 from gpu_box.embedded import daemon
 from gpu_box.machine import keys
 from gpu_box.model import Observed
+
+Weather = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +80,21 @@ class Laptop:
 
     def down(self) -> Observed:
         return box.converge(self.cloud, self.report, plan.down)[0]
+
+
+@pytest.fixture
+def weather(aws: dict[str, str]) -> Iterator[Weather]:
+    """`weather(capacity={...})`: what the embedded cloud has, and what goes wrong, until the test ends."""
+    url = aws["AWS_ENDPOINT_URL"] + "/embedded/weather"
+
+    def send(method: str, body: dict[str, Any] | None = None) -> None:
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, data=data, method=method, headers=headers)
+        urllib.request.urlopen(request, timeout=10).close()
+
+    yield lambda **wanted: send("POST", wanted)
+    send("DELETE")
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,24 +18,7 @@ from gpu_box.errors import (
     QuotaError,
 )
 
-from .conftest import Laptop
-
-Weather = Callable[..., None]
-
-
-@pytest.fixture
-def weather(aws: dict[str, str]) -> Iterator[Weather]:
-    """`weather(capacity={...})`: what the embedded cloud has, and what goes wrong, until the test ends."""
-    url = aws["AWS_ENDPOINT_URL"] + "/embedded/weather"
-
-    def send(method: str, body: dict[str, Any] | None = None) -> None:
-        data = json.dumps(body).encode() if body is not None else None
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(url, data=data, method=method, headers=headers)
-        urllib.request.urlopen(request, timeout=10).close()
-
-    yield lambda **wanted: send("POST", wanted)
-    send("DELETE")
+from .conftest import Laptop, Weather
 
 
 def test_capacity_is_looked_for_in_the_next_zone_then_in_the_next_type(

@@ -124,6 +124,21 @@ def test_on_demand_prices_are_those_of_the_table(cloud: Cloud) -> None:
     assert price(productFamily="Storage", volumeApiName="gp3", regionCode="us-east-1") == [0.08]
 
 
+def test_what_is_billed_is_named_as_on_a_bill(cloud: Cloud) -> None:
+    def usages(region: str, **attributes: str) -> set[str]:
+        filters = [
+            {"Type": "TERM_MATCH", "Field": k, "Value": v}
+            for k, v in (attributes | {"regionCode": region}).items()
+        ]
+        told = cloud.client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)
+        return {json.loads(p)["product"]["attributes"]["usagetype"] for p in told["PriceList"]}
+
+    speed = {"EBS:VolumeP-IOPS.gp3", "EBS:VolumeP-Throughput.gp3"}
+    assert usages("us-east-1", volumeApiName="gp3") == {"EBS:VolumeUsage.gp3", *speed}
+    assert usages("eu-west-2", instanceType="g5.xlarge") == {"EUW2-BoxUsage:g5.xlarge"}
+    assert usages("ap-southeast-1", productFamily="Storage Snapshot") == {"APS1-EBS:SnapshotUsage"}
+
+
 def test_checkip_tells_the_caller_its_address(cloud: Cloud) -> None:
     assert cloud.http("GET", "/checkip") == (200, b"127.0.0.1\n")
 

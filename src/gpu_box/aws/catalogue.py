@@ -51,6 +51,7 @@ class Catalogue:
     disk_iops_month: dict[str, Tiers]
     disk_mib_month: dict[str, Tiers]
     public_ipv4_hour: Decimal
+    snapshot_gib_month: Decimal
 
 
 @cache
@@ -69,6 +70,7 @@ def catalogue() -> Catalogue:
         disk_iops_month=_tiers(raw["disk_iops_month"]),
         disk_mib_month=_tiers(raw["disk_mib_month"]),
         public_ipv4_hour=Decimal(str(raw["public_ipv4_hour"])),
+        snapshot_gib_month=Decimal(str(raw["snapshot_gib_month"])),
     )
 
 

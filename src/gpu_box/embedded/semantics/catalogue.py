@@ -48,6 +48,18 @@ def volume_prices() -> dict[str, float]:
     return dict(_data("prices.json")["volumes_gb_month"])
 
 
+@cache
+def speed_prices() -> dict[str, float]:
+    """US dollars a month, by usage type: an operation a second; a GiB a second."""
+    return dict(_data("prices.json")["speed_month"])
+
+
+@cache
+def snapshot_price() -> float:
+    """US dollars a GB-month."""
+    return float(_data("prices.json")["snapshot_gb_month"])
+
+
 def exists(instance_type: str) -> bool:
     return instance_type in _types()
 

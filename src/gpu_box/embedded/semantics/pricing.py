@@ -1,4 +1,4 @@
-"""The Price List service (GetProducts), which moto does not have: instances and volumes.
+"""The Price List service (GetProducts), which moto does not have: instances, volumes and snapshots.
 
 The prices are those of us-east-1. Elsewhere they are multiplied by a factor that is plausible, not quoted.
 """
@@ -18,6 +18,7 @@ _AS_IN_US_EAST = ("us-east-1", "us-east-2", "us-west-2")
 _ELSEWHERE = 1.2
 _PUBLISHED = "2026-08-31T00:00:00Z"
 _PAGE = 100
+_IOPS = ("System Operation", "IOPS-Mo")
 
 
 class PricingResponses(BaseResponse):  # type: ignore[misc]
@@ -31,7 +32,7 @@ class PricingResponses(BaseResponse):  # type: ignore[misc]
         region = wanted.get("regionCode", "us-east-1")
         found = [
             product
-            for product in (*_instances(region), *_volumes(region))
+            for product in (*_instances(region), *_volumes(region), *_snapshots(region))
             if all(_attribute(product, field) == value for field, value in wanted.items())
         ]
         start = int(self._get_param("NextToken") or 0)
@@ -59,7 +60,8 @@ def _instances(region: str) -> Iterator[dict[str, Any]]:
             "instanceType": name, **_size(name),
             "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
             "capacitystatus": "Used", "licenseModel": "No License required",
-            "operation": "RunInstances", "marketoption": "OnDemand", "usagetype": f"BoxUsage:{name}",
+            "operation": "RunInstances", "marketoption": "OnDemand",
+            "usagetype": _usage(region, f"BoxUsage:{name}"),
         }  # fmt: skip
         yield _product(f"I{name}", "Compute Instance", attributes, price * _factor(region), "Hrs")
 
@@ -75,11 +77,36 @@ def _size(instance_type: str) -> dict[str, str]:
 
 def _volumes(region: str) -> Iterator[dict[str, Any]]:
     for name, price in catalogue.volume_prices().items():
-        attributes = {
-            "servicecode": "AmazonEC2", "regionCode": region, "locationType": "AWS Region",
-            "volumeApiName": name, "usagetype": f"EBS:VolumeUsage.{name}",
-        }  # fmt: skip
-        yield _product(f"V{name}", "Storage", attributes, price * _factor(region), "GB-Mo")
+        yield _volume(region, name, f"EBS:VolumeUsage.{name}", "Storage", price, "GB-Mo")
+    for usage, price in catalogue.speed_prices().items():
+        name = usage.split(".")[1]
+        family, unit = ("Provisioned Throughput", "GiBps-mo") if "Throughput" in usage else _IOPS
+        yield _volume(region, name, usage, family, price, unit)
+
+
+def _volume(region: str, name: str, usage: str, family: str, price: float, unit: str) -> dict[str, Any]:
+    attributes = {
+        "servicecode": "AmazonEC2", "regionCode": region, "locationType": "AWS Region",
+        "volumeApiName": name, "usagetype": _usage(region, usage),
+    }  # fmt: skip
+    return _product(usage, family, attributes, price * _factor(region), unit)
+
+
+def _snapshots(region: str) -> Iterator[dict[str, Any]]:
+    attributes = {
+        "servicecode": "AmazonEC2", "regionCode": region, "locationType": "AWS Region",
+        "usagetype": _usage(region, "EBS:SnapshotUsage"),
+    }  # fmt: skip
+    price = catalogue.snapshot_price() * _factor(region)
+    yield _product("EBSSnapshotUsage", "Storage Snapshot", attributes, price, "GB-Mo")
+
+
+def _usage(region: str, usage: str) -> str:
+    """As bills name it: with the region's prefix, which us-east-1 does not have ("EUW2-BoxUsage:...")."""
+    if region == "us-east-1":
+        return usage
+    area, *compass, number = region.split("-")
+    return f"{area.upper()}{''.join(word[0].upper() for word in compass)}{number}-{usage}"
 
 
 def _factor(region: str) -> float:
