@@ -5,7 +5,6 @@ Sub-processes inherit the environment made here; the network guard reaches this 
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import os
 import shutil
@@ -24,7 +23,6 @@ settings.load_profile("gpu-box")
 
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
 _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
-_permitted: set[str] = set()  # addresses beyond this machine that a fixture has asked for by name
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
 
 
@@ -79,6 +77,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which layer of the stop guarantee caught what, as tests/machine recorded it; in whichever process."""
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == "stopped"
+    ]
+    if rows:
+        terminalreporter.section("stopped by, and how many seconds after the fault or the end of the work")
+    for what, layer, seconds, reason in sorted(rows, key=lambda row: (row[1], row[0])):
+        terminalreporter.write_line(f"{layer:9} {seconds:4.0f} s  {what}: {reason}")
+
+
 def _keep_installers_fast(patch: pytest.MonkeyPatch, real_home: Path) -> None:
     """pip and uv find their caches and settings through HOME; tests that install need the real ones."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or real_home / ".cache")
@@ -95,17 +109,11 @@ def _keep_installers_fast(patch: pytest.MonkeyPatch, real_home: Path) -> None:
             patch.setenv(name, str(path))
 
 
-def permit_host(name: str) -> None:
-    """Let this process connect to a host: for machines in it that install packages, as set-up would."""
-    with contextlib.suppress(OSError):
-        _permitted.update(str(entry[4][0]) for entry in socket.getaddrinfo(name, None))
-
-
 def _guarded(connect: Any) -> Any:
     def guarded(self: socket.socket, address: Any) -> Any:
         # A datagram socket sends nothing by being connected: that is how one's own address is found.
         over_ip = self.family in (socket.AF_INET, socket.AF_INET6) and self.type == socket.SOCK_STREAM
-        if over_ip and str(address[0]) not in _permitted and not _stays_here(str(address[0])):
+        if over_ip and not _stays_here(str(address[0])):
             pytest.fail(f"a test reached for the network: {address[0]}:{address[1]}")
         return connect(self, address)
 

@@ -22,7 +22,7 @@ from gpu_box.config import Config, Limits, Ssh
 from gpu_box.machine import keys
 from gpu_box.model import Stopped
 from gpu_box.resources import remote
-from gpu_box.view.json import SILENT
+from gpu_box.view.progress import Silent
 
 from ..embedded.cloud import KeyFile, make_key
 from ..embedded.ssh import Ssh as Client
@@ -177,7 +177,7 @@ def _run(fleet: Fleet, config: Config, fuse: str) -> Box:
 
 def _bring_up(fleet: Fleet, config: Config) -> Box:
     key = keys.ensure_key_pair(config.ssh.key)
-    _, observed, _ = product.bring_up(Aws(config), key.line, SILENT)
+    _, observed, _ = product.bring_up(Aws(config), key.line, Silent())
     assert observed.instance is not None and observed.group is not None and observed.deadline is not None
     host = keys.first_host_key(config.ssh.key, config.name, observed.group.generation)
     return Box(fleet, config, observed.instance.id, host.public_line)

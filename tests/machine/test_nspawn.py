@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ from gpu_box.embedded import daemon
 
 from ..embedded.cloud import Cloud, KeyFile, wait_until
 from .box import Box, start_box
+from .conftest import new_home
+from .leash import leashed
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.xdist_group("nspawn"), pytest.mark.timeout(600)]
 
 SAVES_WHEN_STOPPED = b"""
 [Service]
@@ -221,12 +224,10 @@ def test_a_cut_network_stalls_what_is_under_way_and_loses_nothing(cloud: Cloud, 
     assert counting.returncode == 0
 
 
-def test_a_killed_daemon_is_cleaned_up_after_and_the_box_comes_back(
-    nspawn: None, tmp_path: Path, key: KeyFile
-) -> None:
-    home = tmp_path / "data"
-    cloud = Cloud(home)
-    try:
+def test_a_killed_daemon_is_cleaned_up_after_and_the_box_comes_back(nspawn: None, key: KeyFile) -> None:
+    home = new_home()
+    with leashed(home):
+        cloud = Cloud(home)
         cloud.empty()
         box = start_box(cloud, key)
         box.ssh().says("echo kept > file; sync")
@@ -239,5 +240,36 @@ def test_a_killed_daemon_is_cleaned_up_after_and_the_box_comes_back(
         assert box.ssh().says("cat file") == "kept"
         daemon.stop(home)
         assert left_of(box.instance) == []
-    finally:
-        daemon.stop(home)
+
+
+def test_tests_that_are_killed_leave_nothing_behind(nspawn: None, tmp_path: Path) -> None:
+    """Not by their own clean-up, which a kill -9 takes away."""
+    root = Path(__file__).parents[2]
+    tests = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        cwd=root, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with tests:
+        assert tests.stdout is not None
+        home, instance = tests.stdout.readline().split()
+        assert left_of(instance)
+        tests.kill()
+    wait_until(lambda: left_of(instance) == [] and not Path(home).exists(), seconds=60)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.embedded.cloud import Cloud, make_key
+from tests.machine.box import start_box
+from tests.machine.conftest import new_home
+from tests.machine.leash import leashed
+
+home = new_home()
+with leashed(home):
+    cloud = Cloud(home)
+    cloud.empty()
+    box = start_box(cloud, make_key(Path(sys.argv[1])))
+    print(home, box.instance, flush=True)
+    time.sleep(600)
+"""

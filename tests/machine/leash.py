@@ -1,0 +1,50 @@
+"""A cloud ends with the test process that made it, however that one ends: also by a kill -9.
+
+A process of its own waits for the end of a pipe, then takes the cloud down and every machine with it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gpu_box.embedded import daemon
+from gpu_box.embedded.files import Files
+from gpu_box.embedded.nspawn import NspawnMachine
+from gpu_box.errors import GpuBoxError
+
+_TAKES_S = 120  # s at most: machines shut down side by side
+
+
+@contextmanager
+def leashed(home: Path) -> Iterator[None]:
+    """home: the cloud's folder, gone at the end."""
+    keeper = subprocess.Popen(
+        [sys.executable, __file__, str(home)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C is for the tests
+    )
+    try:
+        yield
+    finally:
+        assert keeper.stdin is not None
+        keeper.stdin.close()
+        keeper.wait(_TAKES_S)
+
+
+def _take_down(home: Path) -> None:
+    with suppress(GpuBoxError):  # it hangs: its machines are ended all the same
+        daemon.stop(home)
+    machines = Files(home).machines
+    for folder in machines.iterdir() if machines.is_dir() else ():
+        NspawnMachine(Path(), folder.name, folder).destroy()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    _take_down(Path(sys.argv[1]))

@@ -1,0 +1,111 @@
+"""A layer, the disk, the network or the driver fails, and the box stops all the same."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from .guaranteed import GUARD, IDLE, STUCK, Box
+from .nvidia_smi import stand_in
+from .story import Outcome, off, story
+
+ARMS = 75  # s after boot at which a fuse burns: on a loaded machine, arming takes a part of them
+
+
+@story()
+def kill_9_of_the_watcher(box: Box) -> Outcome:
+    """systemd starts it again, and it goes on with what it knew."""
+    box.arm()
+    first = box.ssh(_PID).stdout.strip()
+    box.ssh("sudo systemctl kill --signal=KILL gpu-box-watch")
+    box.ssh(f"until p=$({_PID}) && [ $p != 0 ] && [ $p != {first} ]; do sleep 0.2; done")
+    return off(box, IDLE)
+
+
+@story(stopped_by="guard")
+def the_watcher_masked(box: Box) -> Outcome:
+    box.arm()
+    box.ssh("sudo systemctl mask --now gpu-box-watch")
+    return off(box, GUARD)
+
+
+@story(stopped_by="guard")
+def the_watcher_frozen(box: Box) -> Outcome:
+    box.arm()
+    box.ssh("sudo systemctl kill --signal=STOP gpu-box-watch")
+    return off(box, GUARD)
+
+
+@story(stopped_by="guard")
+def the_watcher_s_files_deleted(box: Box) -> Outcome:
+    box.arm()
+    box.ssh("sudo rm -rf /usr/local/lib/gpu-box/watch && sudo systemctl kill --signal=KILL gpu-box-watch")
+    return off(box, GUARD)
+
+
+@story()
+def a_full_disk_under_a_watcher(box: Box) -> Outcome:
+    """The samples find no room; what was laid out beforehand takes the reason."""
+    _small_disk(box)
+    box.arm()
+    box.ssh(_FILL)
+    return off(box, IDLE)
+
+
+@story(stopped_by="guard")
+def a_full_disk_and_no_watcher(box: Box) -> Outcome:
+    _small_disk(box)
+    box.arm()
+    box.ssh(_FILL)
+    box.ssh("sudo systemctl mask --now gpu-box-watch")
+    return off(box, GUARD)
+
+
+@story()
+def nvidia_smi_hangs(box: Box) -> Outcome:
+    """It cannot tell for `stuck_after`, and no longer."""
+    box.wait_for_ssh()
+    stand_in(box)
+    box.ssh("echo hang >/tmp/percent")
+    box.arm()
+    assert not box.is_off_within(IDLE), "a failed probe is no idleness, at first"
+    return off(box, STUCK)
+
+
+@story(stopped_by="deadline", max_hours=timedelta(seconds=60))
+def its_network_cut_and_no_layer_on_it_that_minds(box: Box) -> Outcome:
+    box.arm(idle_after="1h", guard_after="1h")
+    box.fleet.cloud.http("POST", "/embedded/network", {"instance": box.instance, "cut": True})
+    assert box.ssh("true", check=False, seconds=60).returncode == 255, "nobody reaches it"
+    return off(box, 120)
+
+
+@story(stopped_by="fuse", fuse="20s")
+def set_up_never_ran(box: Box) -> Outcome:
+    """As if the laptop had died right after RunInstances."""
+    return off(box, 20)
+
+
+@story(fuse=f"{ARMS}s")
+def a_healthy_watcher_cuts_the_fuse(box: Box) -> Outcome:
+    box.arm(idle_after="1h")
+    assert not box.is_off_within(ARMS + 5), box.why()
+    box.ssh("gpu-box-watch policy idle_after=1s")
+    return off(box, 2)
+
+
+@story(stopped_by="fuse", fuse=f"{ARMS}s")
+def a_reboot_lights_the_fuse_again(box: Box) -> Outcome:
+    """Without its watcher: at the second boot nothing reports healthy, and the guard is away too."""
+    box.arm(idle_after="1h")
+    box.ssh("sudo systemctl disable gpu-box-watch gpu-box-guard.timer && sudo systemctl reboot", check=False)
+    return off(box, ARMS + 5)
+
+
+_PID = "systemctl show --property=MainPID --value gpu-box-watch"
+_FILL = "sudo dd if=/dev/zero of=/var/lib/gpu-box/filler bs=4k 2>/dev/null; true"
+
+
+def _small_disk(box: Box) -> None:
+    """Of its own, under the state folder."""
+    box.wait_for_ssh()
+    box.ssh("sudo mkdir -p /var/lib/gpu-box && sudo mount -t tmpfs -o size=256k tmpfs /var/lib/gpu-box")

@@ -1,0 +1,178 @@
+"""Nobody there, or somebody or something, each made by a real thing, that then ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from . import jupyter
+from .guaranteed import IDLE, Box
+from .nvidia_smi import stand_in
+from .story import Outcome, Untold, off, stays_up_by, story
+
+# Half of a core, a second at a time: work by any measure, and it leaves room for the other stories.
+HALF = """
+import time
+while True:
+    end = time.process_time() + 0.5
+    while time.process_time() < end:
+        pass
+    time.sleep(0.5)
+"""
+
+
+@story()
+def an_idle_box(box: Box) -> Outcome:
+    box.arm()
+    outcome = off(box, IDLE)
+    _the_command_line_tells(box, outcome)
+    return outcome
+
+
+@story()
+def a_forgotten_interactive_shell(box: Box) -> Outcome:
+    box.arm()
+    box.session("-tt")
+    return off(box, IDLE)
+
+
+@story()
+def an_open_tunnel_to_nothing_that_works(box: Box) -> Outcome:
+    box.arm()
+    box.session("-N", "-L127.0.0.1:0:127.0.0.1:8888")
+    return off(box, IDLE)
+
+
+@story()
+def an_idle_box_that_was_stopped_and_started(box: Box) -> Outcome:
+    """The watcher is up again without anybody's doing, and the stop from outside was not its own."""
+    box.arm()
+    box.fleet.cloud.ec2.stop_instances(InstanceIds=[box.instance])
+    assert off(box, 10).layer == "AWS"
+    box.fleet.cloud.ec2.start_instances(InstanceIds=[box.instance])
+    box.wait_for_ssh()
+    box.wait_for_watcher()
+    return off(box, IDLE)
+
+
+@story()
+def a_cpu_loop_by_a_command_without_a_terminal(box: Box) -> Outcome:
+    box.arm()
+    loop = box.session(f"exec timeout 1000 python3 -c '{HALF}'")
+    stays_up_by(box, "cpu")
+    loop.kill()
+    box.ssh("pkill -u ubuntu timeout", check=False)
+    return off(box, IDLE)
+
+
+@story()
+def training_in_a_detached_tmux(box: Box) -> Outcome:
+    box.arm()
+    box.ssh("cat >train.py; tmux new-session -d -s train 'python3 train.py'", input=HALF)
+    stays_up_by(box, "cpu")
+    box.ssh("tmux kill-server")
+    return off(box, IDLE)
+
+
+@story()
+def a_tty_being_typed_at(box: Box) -> Outcome:
+    box.arm()
+    shell = box.session("-tt")
+    assert shell.stdin is not None
+    for _ in range(IDLE + 12):
+        shell.stdin.write(b"x")
+        shell.stdin.flush()
+        assert not box.is_off_within(1.0), "stopped while someone typed"
+    return off(box, IDLE)
+
+
+@story()
+def a_job_that_writes_to_the_disk(box: Box) -> Outcome:
+    box.arm()
+    loop = "while :; do head -c 4000000 /dev/zero >data; sleep 0.5; done"
+    box.ssh(f"({loop}) >/dev/null 2>&1 & echo $! >pid")
+    stays_up_by(box, "disk")
+    box.ssh("kill $(cat pid)")
+    return off(box, IDLE)
+
+
+@story()
+def a_download(box: Box) -> Outcome:
+    """From the Debian mirror through the machine's relay, at 2 MB/s and next to no processor."""
+    box.arm()
+    if box.ssh(_DOWNLOAD, check=False).returncode:
+        raise Untold("no Debian mirror answers the machine")
+    stays_up_by(box, "disk")
+    box.ssh("kill $(cat pid); pkill curl; test $(stat -c %s data) -gt 1000000")
+    return off(box, IDLE)
+
+
+@story()
+def a_jupyter_kernel_behind_an_open_tunnel(box: Box) -> Outcome:
+    """It counts while it computes; the tunnel and the server that stay open afterwards do not."""
+    box.wait_for_ssh()
+    if reason := jupyter.install(box.root):
+        raise Untold(reason)
+    box.ssh(jupyter.START, seconds=120)
+    kernel = box.ssh(jupyter.NEW_KERNEL).stdout.strip()
+    box.arm()
+    box.session("-N", "-L127.0.0.1:0:127.0.0.1:8888")
+    jupyter.execute(box, kernel, HALF)
+    stays_up_by(box, "jupyter")
+    assert "kernel lesson1.ipynb" in json.dumps(box.status()["signals"]["jupyter"])
+    box.ssh(jupyter.interrupt(kernel))
+    return off(box, IDLE)
+
+
+@story()
+def a_gpu_that_computes(box: Box) -> Outcome:
+    box.wait_for_ssh()
+    stand_in(box)
+    box.ssh("echo 97 >/tmp/percent")
+    box.arm()
+    stays_up_by(box, "gpu")
+    box.ssh("echo 0 >/tmp/percent")
+    return off(box, IDLE)
+
+
+@story()
+def a_box_that_is_kept(box: Box) -> Outcome:
+    box.arm()
+    box.ssh("gpu-box-watch keep 1h")
+    stays_up_by(box, "keep")
+    box.ssh("gpu-box-watch keep --off")
+    return off(box, IDLE)
+
+
+def _the_command_line_tells(box: Box, outcome: Outcome) -> None:
+    """`gpu-box status` and `gpu-box why` of the stopped box, as a user types them."""
+    command = Path(sys.executable).with_name("gpu-box")
+    for words in (["status"], ["why"]):
+        done = subprocess.run(
+            [command, "--local", "--name", box.config.name, *words],
+            env={**os.environ, "GPU_BOX_HOME": str(box.fleet.cloud.home), "COLUMNS": "400"},
+            cwd=box.config.ssh.key.parent,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert outcome.layer in done.stdout and outcome.reason in done.stdout, done.stdout
+
+
+_DOWNLOAD = """
+mirror=$(grep -o 'http[^ ]*' /etc/apt/sources.list | head -n 1)
+file=$mirror/dists/bookworm/main/binary-amd64/Packages.xz
+curl -fsS -I "$file" >/dev/null
+(while :; do curl -fsS --limit-rate 2M -o data "$file"; done) >/dev/null 2>&1 &
+echo $! >pid
+for _ in $(seq 150); do
+    [ "$(stat -c %s data 2>/dev/null || echo 0)" -gt 1000000 ] && exit
+    sleep 0.2
+done
+exit 1
+"""
