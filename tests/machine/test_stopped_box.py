@@ -74,7 +74,7 @@ def test_up_arms_every_layer(user: User, up: dict[str, Any]) -> None:
 
 def test_an_idle_box_stops_and_status_says_why_with_every_figure(user: User, up: dict[str, Any]) -> None:
     user.run(
-        "ssh", "--", "gpu-box-watch policy idle_after=5s settle=0 interval=1 window=3 slow=1 gpu_window=3"
+        "ssh", "--", "gpu-box-watch policy idle_after=5s settle=45 interval=1 window=3 slow=1 gpu_window=3"
     )
     status = wait_for("stopped", user, 120)
     stopped = status["stopped"]
