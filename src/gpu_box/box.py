@@ -17,8 +17,8 @@ from gpu_box.aws.act import act, tag_host_key
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.launchable import read_launchable
-from gpu_box.aws.observe import Listed, observe, observe_all
-from gpu_box.aws.prices import Price, price_of
+from gpu_box.aws.observe import observe
+from gpu_box.aws.prices import Price, read_price, read_price_of
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, MachineError
@@ -79,11 +79,11 @@ def up(config: Config, report: Reporter) -> Up:
     with _enter(cloud, observed, report) as (connection, host):
         desired = setup.desired(config)
         machine = setup.check(connection, desired)
-        told = _tell_deadline(connection, config, observed, machine)
+        told = _tell_deadline(connection, cloud, observed, machine)
         to_set_up = machine.needs_work
         if to_set_up:
             machine = setup.apply(connection, machine, desired, report)
-            told = told or _tell_deadline(connection, config, observed, machine)
+            told = told or _tell_deadline(connection, cloud, observed, machine)
         to_sync = not project.is_current(config, machine.project)
         if to_sync:
             project.push(connection, config, report=report)
@@ -95,7 +95,7 @@ def up(config: Config, report: Reporter) -> Up:
         instance=observed.instance,
         host=host,
         machine=machine,
-        price=price_of(observed.instance.type, observed.region, config.disk),
+        price=read_price_of(cloud, observed.instance),
         stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
         if found.instance
         else None,
@@ -114,7 +114,7 @@ def plan_up(config: Config) -> Planned:
     return Planned(
         observed=observed,
         steps=tuple(steps),
-        price=price_of(instance_type, observed.region, config.disk),
+        price=read_price_of(cloud, instance) if instance else read_price(cloud, instance_type),
         instance_type=instance_type,
     )
 
@@ -149,7 +149,7 @@ def status(config: Config) -> Status:
                 machine = setup.check(connection, setup.desired(config))
         except MachineError as error:
             unreachable = str(error)
-    price = price_of(instance.type, observed.region, config.disk) if instance else None
+    price = read_price_of(cloud, instance) if instance else None
     rates = rates_of(price) if price else None
     return Status(
         observed=observed,
@@ -164,12 +164,6 @@ def status(config: Config) -> Status:
 def look(config: Config) -> Observed:
     """What of this box exists in AWS. Changes nothing."""
     return observe(Cloud(config))
-
-
-def list_boxes(config: Config) -> tuple[str, list[Listed]]:
-    """The region, and every box in it, whoever made it."""
-    cloud = Cloud(config)
-    return cloud.region, observe_all(cloud)
 
 
 def host(config: Config) -> Host:
@@ -214,7 +208,7 @@ def bring_up(cloud: Cloud, public_key: str, report: Reporter) -> tuple[Observed,
 
 
 def _tell_deadline(
-    connection: Connection, config: Config, observed: Observed, machine: setup.MachineState
+    connection: Connection, cloud: Cloud, observed: Observed, machine: setup.MachineState
 ) -> bool:
     """The box's own watcher goes by the deadline that AWS has. Whether it had to be told."""
     instance, watch = observed.instance, machine.watch
@@ -224,9 +218,9 @@ def _tell_deadline(
     at = budget.deadline_of(observed, instance)
     if at is None:
         # Not to be armed in AWS: then the box alone keeps the limits.
-        price = rates_of(price_of(instance.type, observed.region, config.disk))
-        end = budget.budget_end(config, observed, price, now=datetime.now(UTC))
-        at = plan.deadline_at(config, instance.launched, end)
+        price = rates_of(read_price_of(cloud, instance))
+        end = budget.budget_end(cloud.config, observed, price, now=datetime.now(UTC))
+        at = plan.deadline_at(cloud.config, instance.launched, end)
     if watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
         return False
     watcher.set_deadline(connection, at)
@@ -245,7 +239,8 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
             public_key=public_key,
             user_data=_user_data(cloud.config, generation) if really else "",
         )
-    instance_type = observed.instance.type if observed.instance else cloud.config.instance_types[0]
+    instance = observed.instance
+    price = read_price_of(cloud, instance) if instance else read_price(cloud, cloud.config.instance_types[0])
     return plan.up(
         cloud.config,
         observed,
@@ -253,7 +248,7 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
         public_key=public_key,
         launch=launch,
         launchable=launchable,
-        rates=rates_of(price_of(instance_type, observed.region, cloud.config.disk)),
+        rates=rates_of(price),
     )
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from gpu_box import box, budget, plan
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe
-from gpu_box.aws.prices import price_of
+from gpu_box.aws.prices import read_price_of
 from gpu_box.config import Config
 from gpu_box.errors import InputError
 from gpu_box.machine import setup, watcher
@@ -61,13 +61,14 @@ def why(config: Config) -> Why:
 
 def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
     """span: from now; None: no longer."""
-    observed = observe(Cloud(config))
+    cloud = Cloud(config)
+    observed = observe(cloud)
     instance = _running(config, observed)
     report.start("keep", "telling the box's watcher")
     with connect(box.host_of(config, observed)) as connection:
         watcher.keep(connection, span)
     report.done("keep", "the box's watcher knows")
-    price = price_of(instance.type, observed.region, config.disk)
+    price = read_price_of(cloud, instance)
     usd = price.hour * _hours(span) if span and price.hour is not None else None
     return Kept(
         until=datetime.now(UTC) + span if span else None,
@@ -81,7 +82,7 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
     cloud = Cloud(config)
     observed = observe(cloud)
     instance, now = _running(config, observed), datetime.now(UTC)
-    price = price_of(instance.type, observed.region, config.disk)
+    price = read_price_of(cloud, instance)
     rates = box.rates_of(price)
     before = budget.deadline_of(observed, instance)
     # Of one that has passed, or was never armed, the time is counted from now.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_box import box
 from gpu_box.aws.price_cache import PriceCache
 from gpu_box.aws.prices import price_of, read_price, snapshot_gib_month
 from gpu_box.config import Config, Disk
@@ -174,3 +175,13 @@ def _write_often(number: int) -> None:
 
 def test_a_default_config_has_a_price(laptop: Callable[..., Laptop]) -> None:
     assert read_price(laptop().cloud, Config().instance_types[0]).hour is not None
+
+
+def test_plan_and_status_and_the_price_itself_agree(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop(region="eu-west-2")
+    planned = box.plan_up(mine.config).price
+    mine.up()
+    mine.stop()
+    told = box.status(mine.config).price
+    assert planned == told == read_price(mine.cloud, "g4dn.xlarge")
+    assert planned.source == "live, today"

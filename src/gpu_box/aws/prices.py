@@ -19,6 +19,7 @@ from gpu_box.aws.price_cache import PriceCache
 from gpu_box.aws.price_list import Rates, disk_rates, instance_rates, snapshot_rates, spot_rates
 from gpu_box.config import Disk
 from gpu_box.errors import CloudError
+from gpu_box.model import Instance
 
 # EC2 bills Linux by the second, one minute at least (EC2 pricing, "Per second billing").
 _LEAST_SECONDS = 60
@@ -90,6 +91,11 @@ def read_price(
     )
     price = price_of(instance_type, cloud.region, wanted, _together(instance, volume))
     return _at_spot(price, spot, zones) if spot else price
+
+
+def read_price_of(cloud: Cloud, instance: Instance) -> Price:
+    """Of an instance as it is: its type, its market, its zone."""
+    return read_price(cloud, instance.type, market=instance.market, zones=[instance.zone])
 
 
 def price_of(instance_type: str, region: str, disk: Disk, live: Live | None = None) -> Price:

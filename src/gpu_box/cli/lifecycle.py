@@ -134,13 +134,13 @@ def status(context: typer.Context) -> None:
 
 def ls(context: typer.Context) -> None:
     """Every box of the region, whoever made it."""
-    from gpu_box import box
-    from gpu_box.aws.prices import price_of
+    from gpu_box.aws.client import Cloud
+    from gpu_box.aws.observe import observe_all
+    from gpu_box.aws.prices import read_price_of
     from gpu_box.view.status import Row, boxes_table
 
     opts = options(context)
-    config = opts.load()
-    region, listed = box.list_boxes(config)
+    cloud = Cloud(opts.load())
     rows = [
         Row(
             box=one.box,
@@ -150,35 +150,34 @@ def ls(context: typer.Context) -> None:
             instance=one.instance.id,
             since=one.instance.launched,
             owner=one.instance.owner,
-            usd_hour=price_of(one.instance.type, region, config.disk).instance_hour
-            if one.instance.state.bills
-            else None,
+            usd_hour=read_price_of(cloud, one.instance).instance_hour if one.instance.state.bills else None,
         )
-        for one in listed
+        for one in observe_all(cloud)
         if one.instance.state != "terminated"
     ]
-    opts.show(rows, lambda: boxes_table(rows, region))
+    opts.show(rows, lambda: boxes_table(rows, cloud.region))
 
 
 def stop(context: typer.Context) -> None:
     """Stop the meter. The disk stays, and the next `up` finds it as it was."""
     from gpu_box import box
-    from gpu_box.aws.prices import price_of
+    from gpu_box.aws.client import Cloud
+    from gpu_box.aws.prices import read_price_of
 
     opts = options(context)
     config = opts.load()
     observed = box.stop(config, opts.reporter())
     instance = observed.instance
-    month = price_of(instance.type if instance else "", observed.region, config.disk).disk_month
+    month = read_price_of(Cloud(config), instance).disk_month if instance else None
     state = str(instance.state) if instance else "none"
 
     def draw() -> str:
-        if instance is None:
+        if month is None:
             return f"There is no box {config.name!r}: nothing to stop."
         disk = f"{format_money(month)} a month for its disk"
         return f"{config.name} is stopped: {disk}; `gpu-box down` removes it."
 
-    opts.show({"box": config.name, "state": state, "usd_month_stopped": month if instance else None}, draw)
+    opts.show({"box": config.name, "state": state, "usd_month_stopped": month}, draw)
 
 
 def down(context: typer.Context) -> None:
