@@ -45,7 +45,7 @@ def _run(words: List[str]) -> int:
 
     place = places.find()
     watcher = Watcher(place)
-    places.write(place.pid, "%d\n" % os.getpid())
+    places.write(place.pid, "%d %s\n" % (os.getpid(), places.code()))
     watcher.run()
     return 0
 

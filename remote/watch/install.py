@@ -3,13 +3,16 @@
 import contextlib
 import json
 import os
+import signal
 import stat
+import time
 from typing import List
 
 from . import place, policy
 from .read.command import find, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE = 10.0  # s for a watcher that is told to end
 LOOKS = 15  # of the guard at a heartbeat that stands still
 UNITS = ("gpu-box-watch.service", "gpu-box-guard.service", "gpu-box-guard.timer")
 WRAPPER = '#!/bin/sh\ncd "%s" && exec /usr/bin/python3 -s -m watch "$@"\n'
@@ -69,8 +72,11 @@ def _alone() -> str:
     """Without systemd the watcher is a process of its own; nothing starts it again."""
     where = place.find()
     os.makedirs(where.state, exist_ok=True)
-    if place.runs(where):
+    pid, version = place.running(where)
+    if pid and version == place.code():
         return "watcher: armed, as a process of its own"
+    if pid:
+        _end(pid, where)
     if os.fork() == 0:
         os.setsid()
         for file, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
@@ -78,6 +84,18 @@ def _alone() -> str:
         os.chdir(os.path.dirname(HERE))
         os.execv(_python(), [_python(), "-s", "-m", "watch", "run"])
     return "watcher: armed, started as a process of its own"
+
+
+def _end(pid: int, where: place.Place) -> None:
+    """An older version: it goes, and what it knew is in its log."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if place.running(where)[0] != pid:
+                return
+            time.sleep(0.05)
 
 
 def _python() -> str:

@@ -1,7 +1,8 @@
 """Where the watcher keeps what: /var/lib and /run for root, ~/.gpu-box/watch for anyone else."""
 
 import os
-from typing import List, NamedTuple, Optional
+import zlib
+from typing import List, NamedTuple, Optional, Tuple
 
 STATE, RUN = "/var/lib/gpu-box/watch", "/run/gpu-box"
 CODE, UNITS = "/usr/local/lib/gpu-box", "/usr/local/lib/systemd/system"
@@ -78,13 +79,29 @@ def systemd() -> bool:
 
 def runs(place: Place) -> bool:
     """Whether the watcher that wrote its number here still is a process."""
+    return bool(running(place)[0])
+
+
+def running(place: Place) -> Tuple[int, str]:
+    """The watcher's process and the code that it runs (as `code` gives it); 0 where there is none."""
     try:
         with open(place.pid, encoding="ascii") as file:
-            pid = int(file.read())
-        with open("/proc/%d/cmdline" % pid, "rb") as file:
-            return b"watch\0run" in file.read()
+            pid, _, version = file.read().strip().partition(" ")
+        with open("/proc/%d/cmdline" % int(pid), "rb") as file:
+            return (int(pid), version) if b"watch\0run" in file.read() else (0, "")
     except (OSError, ValueError):
-        return False
+        return 0, ""
+
+
+def code() -> str:
+    """What tells this version of the folder from another."""
+    here, total = os.path.dirname(os.path.abspath(__file__)), 0
+    for folder, _, names in sorted(os.walk(here)):
+        for name in sorted(names):
+            if name.endswith(".py"):
+                with open(os.path.join(folder, name), "rb") as file:
+                    total = zlib.crc32(file.read(), total)
+    return "%08x" % total
 
 
 def keeps(place: Place, homes: List[str]) -> List[str]:
