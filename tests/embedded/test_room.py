@@ -82,6 +82,18 @@ def test_service_quotas_tells_the_same_figures(cloud: Cloud) -> None:
         "RequestedQuota"
     ]
     assert asked["Status"] == "PENDING"
+    history = quotas.list_requested_service_quota_change_history_by_quota(
+        ServiceCode="ec2", QuotaCode="L-DB2E81BA"
+    )
+    assert [request["Id"] for request in history["RequestedQuotas"]] == [asked["Id"]]
+    with refused("ResourceAlreadyExistsException"):
+        quotas.request_service_quota_increase(ServiceCode="ec2", QuotaCode="L-DB2E81BA", DesiredValue=16)
+
+
+def test_p5_has_a_spot_quota_of_its_own(cloud: Cloud) -> None:
+    cloud.weather(quotas={"L-C4BD4855": 0, "L-7212CCBC": 999})
+    with refused("MaxSpotInstanceCountExceeded"):
+        cloud.run(InstanceType="p5.48xlarge", InstanceMarketOptions={"MarketType": "spot"})
 
 
 def test_service_quotas_refuses_what_is_not_more_and_what_is_not_there(cloud: Cloud) -> None:

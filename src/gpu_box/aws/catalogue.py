@@ -43,10 +43,20 @@ class Tiers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quota:
+    """A pair of vCPU quotas, by their codes, and the families that they count."""
+
+    families: tuple[str, ...]  # what an instance type's name begins with: "g", "p5"
+    on_demand: str
+    spot: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Catalogue:
     prices_of: str  # year and month of the prices
     prices_region: str
     types: dict[str, GpuType]
+    quotas: tuple[Quota, ...]
     disk_gib_month: dict[str, Decimal]
     disk_iops_month: dict[str, Tiers]
     disk_mib_month: dict[str, Tiers]
@@ -66,6 +76,10 @@ def catalogue() -> Catalogue:
             name: GpuType(name=name, **{**facts, "usd_hour": Decimal(str(facts["usd_hour"]))})
             for name, facts in raw["types"].items()
         },
+        quotas=tuple(
+            Quota(families=tuple(q["families"]), on_demand=q["on-demand"], spot=q["spot"])
+            for q in raw["quotas"].values()
+        ),
         disk_gib_month={kind: Decimal(str(price)) for kind, price in raw["disk_gib_month"].items()},
         disk_iops_month=_tiers(raw["disk_iops_month"]),
         disk_mib_month=_tiers(raw["disk_mib_month"]),

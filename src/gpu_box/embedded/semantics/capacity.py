@@ -34,6 +34,7 @@ QUOTAS = (
     ),
     Quota("L-3819A6DF", "All G and VT Spot Instance Requests", ("g", "gr", "vt"), True),
     Quota("L-7212CCBC", "All P4, P3 and P2 Spot Instance Requests", ("p",), True),
+    Quota("L-C4BD4855", "All P5 Spot Instance Requests", ("p5",), True),
     Quota(
         "L-34B43A08",
         "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests",
@@ -85,10 +86,14 @@ def has_capacity(backend: Any, instance_type: str, zone: str, count: int, *, spo
 
 
 def quota_of(instance_type: str, *, spot: bool) -> Quota | None:
-    """The quota that a type counts against: by the letters before the generation's digit."""
+    """The quota that a type counts against: by the letters before the generation's digit, or with it."""
     family = instance_type.split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz-")
     letters = family.rstrip("0123456789")
-    return next((q for q in QUOTAS if q.spot is spot and letters in q.families), None)
+    for name in (family, letters):
+        for quota in QUOTAS:
+            if quota.spot is spot and name in quota.families:
+                return quota
+    return None
 
 
 def check_quota(backend: Any, instance_type: str, count: int, *, spot: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import BaseResponse
 
+from gpu_box.embedded.semantics import quota_requests
 from gpu_box.embedded.semantics.capacity import QUOTAS, Quota
 from gpu_box.embedded.semantics.weather import weather
 
@@ -42,19 +43,27 @@ class QuotaResponses(BaseResponse):  # type: ignore[misc]
                 "IllegalArgumentException",
                 "You must provide a quota value greater than the current quota value",
             )
+        if quota_requests.made(self._account(), self.region, quota.code):
+            raise JsonRESTError(
+                "ResourceAlreadyExistsException",
+                "Only one open service quota increase request is allowed per quota.",
+            )
         request = {
-            "Id": f"{quota.code}-request",
             "ServiceCode": _SERVICE,
             "QuotaCode": quota.code,
             "QuotaName": quota.name,
             "DesiredValue": wanted,
             "Status": "PENDING",
         }
-        return json.dumps({"RequestedQuota": request})
+        return json.dumps({"RequestedQuota": quota_requests.keep(self._account(), self.region, request)})
 
     def list_requested_service_quota_change_history_by_quota(self) -> str:
-        self._asked()
-        return json.dumps({"RequestedQuotas": []})
+        quota = self._asked()
+        found = quota_requests.made(self._account(), self.region, quota.code)
+        return json.dumps({"RequestedQuotas": found})
+
+    def _account(self) -> str:
+        return str(self.current_account)
 
     def _asked(self) -> Quota:
         self._check_service()

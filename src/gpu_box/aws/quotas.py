@@ -1,0 +1,184 @@
+"""vCPU quotas: how many of a family's vCPUs the account may run in the region, and how many it has running.
+
+New accounts have 0 for GPUs: the first wall that everybody meets. It is arithmetic (EC2 User Guide, "Amazon
+EC2 instance type quotas"): vCPUs running in the families of a quota + vCPUs wanted <= quota, on-demand and
+spot apart; of spot, stopped instances and open requests count too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpu_box.aws.catalogue import catalogue
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.errors import translated
+from gpu_box.errors import CloudError
+from gpu_box.model import Instance, InstanceState
+
+_SERVICE = "ec2"
+_ON_DEMAND, _SPOT = "on-demand", "spot"
+# States that count, by EC2's words.
+_COUNTED = {
+    _ON_DEMAND: {"pending", "running"},
+    _SPOT: {"pending", "running", "stopping", "stopped"},
+}
+_UNDECIDED = {"PENDING", "CASE_OPENED"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaUse:
+    """One quota against what one instance type wants of it. Numbers are vCPUs."""
+
+    instance_type: str
+    market: str
+    code: str  # Service Quotas: "L-DB2E81BA"
+    name: str  # "Running On-Demand G and VT instances"
+    limit: int
+    used: int
+    wanted: int  # on top of what is used
+
+    @property
+    def fits(self) -> bool:
+        return self.used + self.wanted <= self.limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.instance_type} ({self.market}) needs {self.wanted} vCPUs of the quota '{self.name}' "
+            f"({self.code}), and {max(0, self.limit - self.used)} of {self.limit} are free"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """An increase that AWS was asked for. status: AWS's word."""
+
+    id: str
+    vcpus: int
+    status: str
+    new: bool  # whether it was made now
+
+
+def quota_code(instance_type: str, market: str) -> str | None:
+    """The quota that counts the type; None where it is none of the catalogue's."""
+    match = re.match(r"([a-z]+)(\d*)", instance_type)
+    letters, generation = match.groups() if match else ("", "")
+    by_family = {family: quota for quota in catalogue().quotas for family in quota.families}
+    quota = by_family.get(letters + generation) or by_family.get(letters)
+    return (quota.spot if market == _SPOT else quota.on_demand) if quota else None
+
+
+def read_quotas(cloud: Cloud, market: str = _ON_DEMAND, own: Instance | None = None) -> list[QuotaUse]:
+    """For each of the config's instance types that a known quota counts, in order. Raises CloudError.
+
+    own: the box's instance; what is counted for it already is not wanted once more.
+    """
+    code_of = {t: code for t in cloud.config.instance_types if (code := quota_code(t, market))}
+    codes = list(dict.fromkeys(code_of.values()))
+    if not codes:
+        return []
+    counted, *quotas = side_by_side(
+        lambda: _counted(cloud, market), *(lambda code=code: _quota(cloud, code) for code in codes)
+    )
+    by_code = dict(zip(codes, quotas, strict=True))
+    vcpus = _vcpus(cloud, {*counted, *code_of})
+    has_one = own is not None and own.market == market and own.state in _COUNTED[market]
+    uses = []
+    for kind, code in code_of.items():
+        quota = by_code[code]
+        uses.append(
+            QuotaUse(
+                instance_type=kind,
+                market=market,
+                code=code,
+                name=quota["QuotaName"],
+                limit=int(quota["Value"]),
+                used=sum(vcpus[t] for t in counted if quota_code(t, market) == code),
+                wanted=0 if has_one else vcpus[kind],
+            )
+        )
+    return uses
+
+
+def missing_quota(cloud: Cloud, own: Instance | None = None, market: str = _ON_DEMAND) -> str | None:
+    """What `plan` says where the first choice does not fit; None where it does, or where nobody may tell."""
+    if own is not None and own.state in (InstanceState.PENDING, InstanceState.RUNNING):
+        return None
+    try:
+        uses = read_quotas(cloud, market, own)
+    except CloudError:
+        return None  # no reason to hold a plan up; `doctor` says what is not permitted
+    # A stopped instance is started as it is: another type is no way out for it.
+    if own is not None:
+        uses = [use for use in uses if use.instance_type == own.type]
+    if not uses or uses[0].fits:
+        return None
+    fitting = next((use.instance_type for use in uses if use.fits), None)
+    way_out = f"`up` will go on to {fitting}" if fitting else "`gpu-box doctor --request-quota` asks for more"
+    return f"{uses[0]}: {way_out}"
+
+
+def request_increase(cloud: Cloud, uses: Sequence[QuotaUse]) -> Request:
+    """Ask AWS for what is missing of one quota: for the largest of what is wanted. Raises CloudError.
+
+    Where the account has asked before and nobody has decided, that is told and nothing is asked.
+    """
+    code, wanted = uses[0].code, max(use.used + use.wanted for use in uses)
+    client = cloud.client("service-quotas")
+    with translated("asking for a quota"):
+        history = client.list_requested_service_quota_change_history_by_quota(
+            ServiceCode=_SERVICE, QuotaCode=code
+        )["RequestedQuotas"]
+        for asked in history:
+            if asked["Status"] in _UNDECIDED:
+                return _request(asked, new=False)
+        made = client.request_service_quota_increase(
+            ServiceCode=_SERVICE, QuotaCode=code, DesiredValue=float(wanted)
+        )["RequestedQuota"]
+    return _request(made, new=True)
+
+
+def _request(raw: dict[str, Any], *, new: bool) -> Request:
+    return Request(id=raw["Id"], vcpus=int(raw["DesiredValue"]), status=raw["Status"], new=new)
+
+
+def _quota(cloud: Cloud, code: str) -> dict[str, Any]:
+    with translated("reading a quota"):
+        quota: dict[str, Any] = cloud.client("service-quotas").get_service_quota(
+            ServiceCode=_SERVICE, QuotaCode=code
+        )["Quota"]
+    return quota
+
+
+def _counted(cloud: Cloud, market: str) -> list[str]:
+    """The instance type of everything that counts, as often as it is there."""
+    states = [{"Name": "instance-state-name", "Values": sorted(_COUNTED[market])}]
+    with translated("reading what runs"):
+        pages = cloud.ec2.get_paginator("describe_instances").paginate(Filters=states)
+        instances = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    types = [i["InstanceType"] for i in instances if i.get("InstanceLifecycle", _ON_DEMAND) == market]
+    return types + (_open_requests(cloud) if market == _SPOT else [])
+
+
+def _open_requests(cloud: Cloud) -> list[str]:
+    with translated("reading spot requests"):
+        pages = cloud.ec2.get_paginator("describe_spot_instance_requests").paginate(
+            Filters=[{"Name": "state", "Values": ["open"]}]
+        )
+        requests = [r for page in pages for r in page["SpotInstanceRequests"]]
+    # An open one of an instance that is stopped is counted with its instance.
+    return [r["LaunchSpecification"]["InstanceType"] for r in requests if not r.get("InstanceId")]
+
+
+def _vcpus(cloud: Cloud, types: Iterable[str]) -> dict[str, int]:
+    """Quotas count a type's own number, whatever an instance was told to use of it."""
+    known = {name: kind.vcpus for name, kind in catalogue().types.items() if name in types}
+    unknown = sorted(set(types) - known.keys())
+    if unknown:
+        with translated("reading instance types"):
+            pages = cloud.ec2.get_paginator("describe_instance_types").paginate(InstanceTypes=unknown)
+            for kind in (k for page in pages for k in page["InstanceTypes"]):
+                known[kind["InstanceType"]] = kind["VCpuInfo"]["DefaultVCpus"]
+    return known
