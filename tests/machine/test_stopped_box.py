@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
+import termios
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,13 +46,48 @@ def up(user: User) -> dict[str, Any]:
     return told
 
 
-def wait_for(state: str, user: User, seconds: float) -> dict[str, Any]:
+def wait_for(
+    state: str, user: User, seconds: float, also: Callable[[dict[str, Any]], bool] = lambda _: True
+) -> dict[str, Any]:
     give_up = time.monotonic() + seconds
-    while (status := user.json("status"))["state"] != state:
+    while True:
+        status: dict[str, Any] = user.json("status")
+        if status["state"] == state and also(status):
+            return status
         assert time.monotonic() < give_up, status
         time.sleep(1)
-    told: dict[str, Any] = status
-    return told
+
+
+class Terminal:
+    """A terminal of 80 by 24 in which somebody has typed `gpu-box WORD` and then gone away."""
+
+    def __init__(self, user: User, word: str) -> None:
+        self._user, self._word = user, word
+        self.seen = b""
+
+    def __enter__(self) -> Terminal:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self._process = subprocess.Popen(
+            [COMMAND, "--local", self._word],
+            cwd=self._user.folder, env={**self._user.environment, "TERM": "xterm"},
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        self._reader.join(10)
+        os.close(self._master)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # EIO: nobody holds the other end any more
+            while data := os.read(self._master, 4096):
+                self.seen += data
 
 
 @pytest.fixture
@@ -73,10 +114,16 @@ def test_up_arms_every_layer(user: User, up: dict[str, Any]) -> None:
 
 
 def test_an_idle_box_stops_and_status_says_why_with_every_figure(user: User, up: dict[str, Any]) -> None:
-    user.run(
-        "ssh", "--", "gpu-box-watch policy idle_after=5s settle=45 interval=1 window=3 slow=1 gpu_window=3"
-    )
-    status = wait_for("stopped", user, 120)
+    policy = "idle_after=15s settle=45 warn=13s,6s interval=1 window=3 slow=1 gpu_window=3"
+    user.run("ssh", "--", f"gpu-box-watch policy {policy}")
+    with Terminal(user, "ssh") as shell, Terminal(user, "tmux") as tmux:
+        warned = wait_for("running", user, 90, lambda status: bool(status["notices"]))["notices"]
+        status = wait_for("stopped", user, 120)
+    # Both were left open, and did not keep it up; but whoever still sat there was told in time.
+    assert "`gpu-box keep 2h` holds that off" in warned[0]
+    for seen in (shell.seen, tmux.seen):
+        assert b"this machine stops in" in seen
+        assert b"gpu-box keep 2h" in seen
     stopped = status["stopped"]
     assert stopped["layer"] == "watcher"
     assert stopped["reason"].startswith("idle")

@@ -214,8 +214,9 @@ def _notices(found: box.Status) -> Iterator[str]:
     watch = found.machine.watch if found.machine else None
     if watch is None:
         return
-    if watch.stops_in is not None and watch.stops_in <= _SOON:
-        hold = "keep 2h" if watch.state in ("idle", "held") else "extend 2h"
+    used = watch.cause == "idle" and watch.state == "active"
+    if watch.stops_in is not None and watch.stops_in <= _SOON and not used:
+        hold = "keep 2h" if watch.cause == "idle" else "extend 2h"
         yield f"stops in {format_duration(watch.stops_in)}: `gpu-box {hold}` holds that off"
     yield from watch.complaints
 

@@ -34,6 +34,7 @@ class WatchState:
     signals: tuple[Signal, ...]
     layers: tuple[Layer, ...]
     stopped: Stopped | None  # why it stopped the last time
+    cause: str = "idle"  # what comes first: idle, or a limit (deadline, max_hours, stop_at)
     deadline: datetime | None = None  # of this session, as the watcher was told; aware, UTC
     complaints: tuple[str, ...] = ()  # what is wrong with its policy or with its last attempt to stop
 
@@ -61,6 +62,7 @@ def parse(raw: Mapping[str, Any]) -> WatchState:
             for name, told in (raw.get("layers") or {}).items()
         ),
         stopped=parse_record(stopped) if stopped else None,
+        cause=str(verdict.get("cause", "idle")),
         deadline=datetime.fromtimestamp(float(deadline), UTC) if deadline else None,
         complaints=tuple(str(complaint) for complaint in raw.get("complaints") or ()),
     )
