@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TypeVar
 
 from gpu_box.aws.client import Cloud as Aws
@@ -27,9 +26,12 @@ class Over(Exception):  # noqa: N818 - no error: the tests end before the story 
 
 
 class Fleet:
-    def __init__(self, cloud: Cloud, side_by_side: int) -> None:
+    """booting: held while a machine boots, which takes a processor for seconds; waiting takes none."""
+
+    def __init__(self, cloud: Cloud, *, side_by_side: int, booting: int) -> None:
         self.cloud = cloud
         self.aws = Aws(Config())  # as the command line sees it
+        self.booting = threading.Semaphore(booting)
         self._states: dict[str, str] = {}
         self._news = threading.Condition()
         self._over = False
@@ -83,9 +85,3 @@ class Fleet:
                 self._news.notify_all()
             self._pool.shutdown(cancel_futures=True)
             self._looking.join()
-
-
-def stamp(moment: datetime | None) -> float:
-    """Unix time."""
-    assert moment is not None
-    return moment.timestamp()

@@ -37,11 +37,11 @@ POLICY = {
     "idle_after": IDLE,
     "stuck_after": STUCK,
     "settle": 0,
-    "interval": 1,
+    "interval": 2,  # with a dozen boxes on two cores, looking every second would be their work
     "slow": 2,
     "probe_timeout": 2,
-    "window": 3,
-    "gpu_window": 4,
+    "window": 6,
+    "gpu_window": 6,
     "warn": "8,3",
     "guard_after": GUARD,
 }
@@ -64,19 +64,17 @@ class Box:
         return self.fleet.cloud.machine_folder(self.instance) / "root"
 
     def wait_for_ssh(self) -> None:
-        """Its address differs after each start."""
+        """Until its boot is over. Its address differs after each start."""
         assert self.fleet.is_within(self.instance, "running", 120), self.console()
         key = KeyFile(self.config.ssh.key, "")
         self._client = reach(self.fleet.cloud, self.instance, key, host_key=self._host_key)
         deadline = time.monotonic() + 120
-        while self.ssh("true", check=False).returncode:
+        while self.ssh("cloud-init status --wait", check=False, seconds=120).returncode == _NO_CONNECTION:
             assert time.monotonic() < deadline, self.console()
             self.fleet.pause(0.5)
 
     def arm(self, **policy: Any) -> None:
         """What set-up does first: the watch folder over SSH, and install."""
-        if self._client is None:
-            self.wait_for_ssh()
         settings = " ".join(f"{key}={value}" for key, value in {**POLICY, **policy}.items())
         said = self.ssh(_INSTALL + settings, input=_watch_folder()).stdout
         assert "watcher: armed" in said and "guard: armed" in said and "fuse: armed" in said, said
@@ -141,18 +139,23 @@ class Box:
 
 @contextlib.contextmanager
 def running(
-    fleet: Fleet, folder: Path, name: str, *, fuse: str, max_hours: timedelta | None
+    fleet: Fleet, folder: Path, name: str, *, fuse: str, max_hours: timedelta | None, reached: bool = True
 ) -> Iterator[Box]:
-    """max_hours: then gpu-box itself brings it up, as far as AWS goes, with its deadline armed there."""
+    """A box that answers, where it is to be reached at all.
+
+    max_hours: then gpu-box itself brings it up, as far as AWS goes, with its deadline armed there.
+    """
     folder.mkdir()
     limits = Limits() if max_hours is None else Limits(max_hours=max_hours)
     config = Config(name=name, ssh=Ssh(key=folder / "key"), limits=limits)
-    box = _run(fleet, config, fuse) if max_hours is None else _bring_up(fleet, config)
-    try:
+    with contextlib.ExitStack() as whole:
+        with fleet.booting:
+            box = _run(fleet, config, fuse) if max_hours is None else _bring_up(fleet, config)
+            whole.callback(fleet.cloud.ec2.terminate_instances, InstanceIds=[box.instance])
+            whole.callback(box.close)
+            if reached:
+                box.wait_for_ssh()
         yield box
-    finally:
-        box.close()
-        fleet.cloud.ec2.terminate_instances(InstanceIds=[box.instance])
 
 
 def _run(fleet: Fleet, config: Config, fuse: str) -> Box:
@@ -183,9 +186,9 @@ def _bring_up(fleet: Fleet, config: Config) -> Box:
     return Box(fleet, config, observed.instance.id, host.public_line)
 
 
+_NO_CONNECTION = 255  # ssh(1), "EXIT STATUS"
 _INSTALL = (
-    "cloud-init status --wait >/dev/null; mkdir -p .gpu-box/remote && tar -x -C .gpu-box/remote && "
-    "cd .gpu-box/remote && python3 -m watch install "
+    "mkdir -p .gpu-box/remote && tar -x -C .gpu-box/remote && cd .gpu-box/remote && python3 -m watch install "
 )
 
 

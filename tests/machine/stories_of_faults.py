@@ -63,7 +63,6 @@ def a_full_disk_and_no_watcher(box: Box) -> Outcome:
 @story()
 def nvidia_smi_hangs(box: Box) -> Outcome:
     """It cannot tell for `stuck_after`, and no longer."""
-    box.wait_for_ssh()
     stand_in(box)
     box.ssh("echo hang >/tmp/percent")
     box.arm()
@@ -79,7 +78,7 @@ def its_network_cut_and_no_layer_on_it_that_minds(box: Box) -> Outcome:
     return off(box, 120)
 
 
-@story(stopped_by="fuse", fuse="20s")
+@story(stopped_by="fuse", fuse="20s", reached=False)
 def set_up_never_ran(box: Box) -> Outcome:
     """As if the laptop had died right after RunInstances."""
     return off(box, 20)
@@ -107,5 +106,4 @@ _FILL = "sudo dd if=/dev/zero of=/var/lib/gpu-box/filler bs=4k 2>/dev/null; true
 
 def _small_disk(box: Box) -> None:
     """Of its own, under the state folder."""
-    box.wait_for_ssh()
     box.ssh("sudo mkdir -p /var/lib/gpu-box && sudo mount -t tmpfs -o size=256k tmpfs /var/lib/gpu-box")

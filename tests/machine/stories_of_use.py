@@ -113,7 +113,6 @@ def a_download(box: Box) -> Outcome:
 @story()
 def a_jupyter_kernel_behind_an_open_tunnel(box: Box) -> Outcome:
     """It counts while it computes; the tunnel and the server that stay open afterwards do not."""
-    box.wait_for_ssh()
     if reason := jupyter.install(box.root):
         raise Untold(reason)
     box.ssh(jupyter.START, seconds=120)
@@ -129,7 +128,6 @@ def a_jupyter_kernel_behind_an_open_tunnel(box: Box) -> Outcome:
 
 @story()
 def a_gpu_that_computes(box: Box) -> Outcome:
-    box.wait_for_ssh()
     stand_in(box)
     box.ssh("echo 97 >/tmp/percent")
     box.arm()

@@ -23,6 +23,7 @@ class Story:
     stopped_by: str
     fuse: str
     max_hours: timedelta | None
+    reached: bool
     play: Callable[[Box], Outcome]
 
 
@@ -35,12 +36,19 @@ Play = Callable[[Box], Outcome]
 
 
 def story(
-    *, stopped_by: str = "watcher", fuse: str = "1800s", max_hours: timedelta | None = None
+    *,
+    stopped_by: str = "watcher",
+    fuse: str = "1800s",
+    max_hours: timedelta | None = None,
+    reached: bool = True,
 ) -> Callable[[Play], Play]:
-    """max_hours: armed in AWS by gpu-box itself; otherwise there is no deadline."""
+    """max_hours: armed in AWS by gpu-box itself; otherwise there is no deadline.
+
+    reached: whether the story begins once the machine answers, or at its launch.
+    """
 
     def enter(play: Play) -> Play:
-        STORIES[play.__name__] = Story(play.__name__, stopped_by, fuse, max_hours, play)
+        STORIES[play.__name__] = Story(play.__name__, stopped_by, fuse, max_hours, reached, play)
         return play
 
     return enter

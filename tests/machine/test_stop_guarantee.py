@@ -24,7 +24,7 @@ from .story import STORIES, Outcome, Untold
 # One process tells all stories, and they wait for each other's processor time at most.
 pytestmark = [pytest.mark.machine, pytest.mark.xdist_group("stories"), pytest.mark.timeout(600)]
 
-SIDE_BY_SIDE = 9
+SIDE_BY_SIDE, BOOTING = 12, 3
 _LONGEST_S = 540.0
 # The longest first, so that none is left over at the end.
 _FIRST = (
@@ -48,7 +48,7 @@ def told(nspawn: None, request: pytest.FixtureRequest) -> Iterator[dict[str, Fut
         cloud.weather(delays=QUICK, quotas={"L-DB2E81BA": 1000})
         for name, value in cloud.exports.items():
             patch.setenv(name, value)
-        with Fleet(cloud, SIDE_BY_SIDE).at_work() as fleet:
+        with Fleet(cloud, side_by_side=SIDE_BY_SIDE, booting=BOOTING).at_work() as fleet:
             yield {name: fleet.begin(_telling(fleet, folder, name)) for name in NAMES if name in asked}
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -57,7 +57,14 @@ def _telling(fleet: Fleet, folder: Path, name: str) -> Callable[[], Outcome]:
     told, box_name = STORIES[name], f"story-{NAMES.index(name)}"
 
     def tell() -> Outcome:
-        with running(fleet, folder / box_name, box_name, fuse=told.fuse, max_hours=told.max_hours) as box:
+        with running(
+            fleet,
+            folder / box_name,
+            box_name,
+            fuse=told.fuse,
+            max_hours=told.max_hours,
+            reached=told.reached,
+        ) as box:
             return told.play(box)
 
     return tell
