@@ -192,23 +192,3 @@ def test_a_stranger_on_this_computer_is_not_answered(cloud: Cloud) -> None:
     secrets = cloud.home / "embedded"
     assert secrets.stat().st_mode & 0o077 == 0
     assert (secrets / "credentials.json").stat().st_mode & 0o077 == 0
-
-
-def test_iam_policies_are_enforced_on_request(cloud: Cloud) -> None:
-    iam = cloud.client("iam")
-    iam.create_user(UserName="operator")
-    pair = iam.create_access_key(UserName="operator")["AccessKey"]
-    allow = {"Effect": "Allow", "Action": "ec2:DescribeVpcs", "Resource": "*"}
-    policy = {"Version": "2012-10-17", "Statement": [allow]}
-    iam.put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=json.dumps(policy))
-    ec2 = boto3.client(
-        "ec2", region_name="us-east-1", endpoint_url=cloud.endpoint,
-        aws_access_key_id=pair["AccessKeyId"], aws_secret_access_key=pair["SecretAccessKey"],
-    )  # fmt: skip
-    assert cloud.http("POST", "/moto-api/reset-auth", 0)[0] == 200
-    try:
-        ec2.describe_vpcs()
-        with refused("AccessDenied", status=403):
-            ec2.describe_instances()
-    finally:
-        cloud.http("POST", "/moto-api/reset-auth", 1e9)

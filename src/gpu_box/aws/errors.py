@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -86,6 +87,12 @@ def translated(doing: str) -> Iterator[None]:
         raise CloudError(f"AWS's SDK failed: {error}", where=doing) from error
 
 
+def _missing_action(message: str) -> str | None:
+    """Of "... is not authorized to perform: iam:PassRole on resource ...": not always the call's own name."""
+    found = re.search(r"perform: ([a-z0-9-]+:[A-Za-z]+)", message)
+    return found[1] if found else None
+
+
 def _from_client_error(error: boto.ClientError, doing: str) -> CloudError:
     code = code_of(error)
     message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
@@ -105,10 +112,10 @@ def _from_client_error(error: boto.ClientError, doing: str) -> CloudError:
         )
     if code in DENIED_CODES:
         return PermissionDenied(
-            f"your AWS user may not do this ({error.operation_name})",
+            f"your AWS user may not do this ({_missing_action(message) or error.operation_name})",
             code=code,
             where=doing,
-            remedy="Ask for the permissions in infra/operator-policy.json.",
+            remedy="Ask for the permissions in infra/operator-policy.json (`gpu-box policy` prints them).",
         )
     if code in CAPACITY_CODES:
         return CapacityError(f"AWS has none there now ({code}: {message})", code=code, where=doing)

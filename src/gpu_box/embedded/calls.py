@@ -16,11 +16,14 @@ _SCHEDULER = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     service: str  # as in the request's signature: "ec2", "iam", "scheduler"; "" for an unsigned request
     operation: str  # "RunInstances"; "" where it cannot be told
     key_id: str  # the access key that signed it; "" for an unsigned request
+    region: str  # that it was signed for
+    path: str
+    body: bytes
 
     @property
     def changes(self) -> bool:
@@ -31,8 +34,15 @@ def identify(environ: dict[str, Any]) -> Call:
     """Reads the body and puts it back."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
-    key_id, service = _signed_by_and_for(environ.get("HTTP_AUTHORIZATION", ""))
-    return Call(service, _operation(environ, service, body), key_id)
+    key_id, region, service = _signed_by_and_for(environ.get("HTTP_AUTHORIZATION", ""))
+    return Call(
+        service=service,
+        operation=_operation(environ, service, body),
+        key_id=key_id,
+        region=region,
+        path=environ.get("PATH_INFO", "/"),
+        body=body,
+    )
 
 
 def _operation(environ: dict[str, Any], service: str, body: bytes) -> str:
@@ -45,10 +55,10 @@ def _operation(environ: dict[str, Any], service: str, body: bytes) -> str:
     return ""
 
 
-def _signed_by_and_for(authorization: str) -> tuple[str, str]:
+def _signed_by_and_for(authorization: str) -> tuple[str, str, str]:
     # "AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/ec2/aws4_request, SignedHeaders=..."
     scope = authorization.partition("Credential=")[2].partition(",")[0].split("/")
-    return (scope[0], scope[3].lower()) if len(scope) == 5 else ("", "")
+    return (scope[0], scope[2], scope[3].lower()) if len(scope) == 5 else ("", "", "")
 
 
 def _scheduler_operation(method: str, path: str) -> str:

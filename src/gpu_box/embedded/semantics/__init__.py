@@ -2,8 +2,8 @@
 
 `models` is the EC2 backend, moto's with overrides that delegate to `launch`, `lifecycle`, `disks`,
 `capacity`, `spot`, `images` and `groups`; `responses` corrects how its calls are read and answered.
-`scheduler`, `quotas`, `pricing` and `parameters` are the other services. `weather` is what a test can set:
-capacity, quotas, delays, faults.
+`scheduler`, `quotas`, `pricing` and `parameters` are the other services; `needs` and `policies` say what a
+user is permitted. `weather` is what a test can set: capacity, quotas, delays, faults.
 
 Every class here derives from moto's, which carry no types: hence `type: ignore[misc]` on their first lines.
 """

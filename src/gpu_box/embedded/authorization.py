@@ -1,0 +1,76 @@
+"""Whether who calls may: IAM users and roles of this cloud by their policies, its own user everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.iam.models import IAMBackend, iam_backends
+from moto.sts.models import sts_backends
+
+from gpu_box.embedded.calls import Call
+from gpu_box.embedded.semantics.needs import needs
+from gpu_box.embedded.semantics.permissions import as_list, document
+from gpu_box.embedded.semantics.policies import allows
+
+# "No permissions are required to perform this operation" (STS API reference).
+_FREE = {("sts", "GetCallerIdentity")}
+
+
+def refusal(call: Call) -> str | None:
+    """AWS's message where the call is not permitted; None where it is."""
+    if (call.service, call.operation) in _FREE:
+        return None
+    found = _policies(call.key_id)
+    if found is None:
+        return None
+    arn, policies = found
+    for need in needs(call, account=DEFAULT_ACCOUNT_ID):
+        if not allows(policies, need):
+            on = f" on resource: {need.resource}" if need.resource != "*" else ""
+            return (
+                f"User: {arn} is not authorized to perform: {need.action}{on} because no identity-based "
+                f"policy allows the {need.action} action"
+            )
+    return None
+
+
+def error_code(service: str) -> str:
+    if service == "ec2":
+        return "UnauthorizedOperation"
+    return "AccessDenied" if service in ("iam", "sts") else "AccessDeniedException"
+
+
+def _policies(key_id: str) -> tuple[str, list[dict[str, Any]]] | None:
+    """Whose key it is, and that one's policies."""
+    for _, _, backend in iam_backends.iter_backends():
+        for user in backend.users.values():
+            if any(key.access_key_id == key_id for key in user.access_keys):
+                return user.arn, list(_of_user(backend, user))
+    for _, _, backend in sts_backends.iter_backends():
+        for role in backend.assumed_roles:
+            if role.access_key_id == key_id:
+                return role.arn, list(_of_role(role.role_arn))
+    return None
+
+
+def _of_user(backend: IAMBackend, user: Any) -> Iterator[dict[str, Any]]:
+    groups = [group for group in backend.groups.values() if user in group.users]
+    for holder in (user, *groups):
+        yield from _documents(holder)
+
+
+def _of_role(arn: str) -> Iterator[dict[str, Any]]:
+    for _, _, backend in iam_backends.iter_backends():
+        for role in backend.roles.values():
+            if role.arn == arn:
+                yield from _documents(role)
+
+
+def _documents(holder: Any) -> Iterator[dict[str, Any]]:
+    for policy in as_list(list(holder.policies.values())):
+        yield json.loads(document(policy))
+    for policy in holder.managed_policies.values():
+        yield json.loads(next(v.document for v in policy.versions if v.is_default))

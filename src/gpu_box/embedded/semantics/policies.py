@@ -1,0 +1,85 @@
+"""IAM policies, evaluated as AWS does: a Deny that applies wins, else an Allow that applies is needed.
+
+Pure. moto's own evaluation knows neither resources nor conditions but StringEquals (IAM User Guide, "Policy
+evaluation logic" and "IAM JSON policy elements: Condition operators").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Context = Mapping[str, "str | Sequence[str]"]
+"""Condition keys that the call has a value for; a sequence for keys with several, such as aws:TagKeys."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One action on one resource. A call can need several."""
+
+    action: str  # "ec2:RunInstances"
+    resource: str = "*"  # its ARN; "*" for actions that know no resources
+    context: Context = field(default_factory=dict)
+
+
+def allows(policies: Iterable[Mapping[str, Any]], need: Need) -> bool:
+    """policies: documents, parsed. Raises ValueError for a condition that is not known here."""
+    allowed = False
+    for policy in policies:
+        statements = policy["Statement"]
+        for statement in statements if isinstance(statements, list) else [statements]:
+            if _applies(statement, need):
+                if statement["Effect"] == "Deny":
+                    return False
+                allowed = True
+    return allowed
+
+
+def _applies(statement: Mapping[str, Any], need: Need) -> bool:
+    return (
+        _any_like(statement["Action"], need.action, ignore_case=True)
+        and (need.resource == "*" == statement["Resource"] or _any_like(statement["Resource"], need.resource))
+        and all(
+            _holds(operator, need.context.get(key), _words(wanted))
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, wanted in keys.items()
+        )
+    )
+
+
+def _holds(operator: str, actual: str | Sequence[str] | None, wanted: list[str]) -> bool:
+    if operator == "Null":
+        return (actual is None) == (wanted[0].lower() == "true")
+    every = operator.startswith("ForAllValues:")
+    operator = operator.removeprefix("ForAllValues:")
+    if actual is None:
+        # Without a value no test is passed, but one of all values, of which there is none, and ...IfExists.
+        return every or operator.endswith("IfExists")
+    match = {"StringEquals": _equal, "StringLike": _like}.get(operator.removesuffix("IfExists"))
+    if match is None:
+        raise ValueError(f"the condition operator {operator} is not implemented")
+    passed = [any(match(pattern, value) for pattern in wanted) for value in _words(actual)]
+    return all(passed) if every else any(passed)
+
+
+def _any_like(patterns: str | list[str], value: str, *, ignore_case: bool = False) -> bool:
+    if ignore_case:
+        value = value.lower()
+        return any(_like(pattern.lower(), value) for pattern in _words(patterns))
+    return any(_like(pattern, value) for pattern in _words(patterns))
+
+
+def _equal(pattern: str, value: str) -> bool:
+    return pattern == value
+
+
+def _like(pattern: str, value: str) -> bool:
+    """* is any number of characters, ? one."""
+    words = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(words, value, re.DOTALL) is not None
+
+
+def _words(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
