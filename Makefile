@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test check lint format types shell lock clean
+.PHONY: demo test check walk lint format types shell lock clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
@@ -15,6 +15,10 @@ test: check
 
 check: $(VENV)/ready lint types shell
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore=tests/machine tests
+
+# Every command struck at every AWS call by every fault; `make walk EACH=20` takes so many a command.
+walk: $(VENV)/ready
+	$(BIN)/python -m tests.walk $(if $(EACH),--each $(EACH)) --write docs/reliability.md
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .

@@ -1,0 +1,192 @@
+"""A command, struck at one of its AWS calls, then run again: what must hold in between and afterwards."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from gpu_box import box, plan
+from gpu_box.errors import GpuBoxError
+from gpu_box.model import InstanceState, Observed
+
+from ..aws.conftest import Laptop
+from .faults import FAULTS, Killed, Place, Saboteur
+
+EXTENDED = timedelta(hours=3)
+
+
+@dataclass(frozen=True)
+class Command:
+    name: str
+    prepare: Callable[[Laptop], None]  # the state in which it begins
+    run: Callable[[Laptop], Observed]
+    reached: Callable[[Observed], bool]  # the one right final state
+
+
+@dataclass
+class Account:
+    """What breaks the promises, seen at any moment of a scenario."""
+
+    laptop: Laptop  # of its own, never struck
+    defects: list[str] = field(default_factory=list)
+    denied: bool = False  # the deadline may not be armed: the layers on the box hold alone
+
+    def before_send(self, operation: str) -> None:
+        if operation == "StartInstances" and not self.denied:
+            deadline = self.laptop.observe().deadline
+            if deadline is None or deadline.at < datetime.now(UTC):
+                self.defects.append("unguarded: StartInstances before a deadline was armed")
+
+    def look(self, when: str) -> Observed:
+        seen = self.laptop.observe()
+        if len(seen.live) > 1:
+            self.defects.append(f"double: {len(seen.live)} instances {when}")
+        for instance in seen.live:
+            if instance.state.bills and not self._burns(instance.id):
+                self.defects.append(f"unguarded: {instance.id} runs without a fuse {when}")
+        for what, count in self._count().items():
+            if count > 1:
+                self.defects.append(f"double: {count} {what} {when}")
+        return seen
+
+    def _burns(self, instance_id: str) -> bool:
+        """Whether its user data lights the fuse, and a shutdown stops the meter and keeps the disk."""
+        ec2 = self.laptop.cloud.ec2
+
+        def attribute(name: str) -> str:
+            raw = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute=name)
+            return str(raw[name[0].upper() + name[1:]].get("Value", ""))
+
+        data = base64.b64decode(attribute("userData")).decode()
+        return "gpu-box-fuse.timer" in data and attribute("instanceInitiatedShutdownBehavior") == "stop"
+
+    def _count(self) -> dict[str, int]:
+        cloud, name = self.laptop.cloud, self.laptop.config.name
+        mine = [{"Name": "tag:gpu-box:name", "Values": [name]}]
+        schedules = cloud.client("scheduler").list_schedules()["Schedules"]
+        roles = cloud.client("iam").list_roles()["Roles"]
+        return {
+            "security groups": len(cloud.ec2.describe_security_groups(Filters=mine)["SecurityGroups"]),
+            "key pairs": len(cloud.ec2.describe_key_pairs(Filters=mine)["KeyPairs"]),
+            "schedules": sum(name in schedule["Name"] for schedule in schedules),
+            "roles": sum(name in role["RoleName"] for role in roles),
+            "volumes": len(cloud.ec2.describe_volumes(Filters=mine)["Volumes"]),
+        }
+
+
+def run(make: Callable[[], Laptop], command: Command, at: Place, fault: str) -> list[str]:
+    """The defects of one scenario; none is what is wanted. make: laptops of one config."""
+    account = Account(make())
+    command.prepare(make())
+    struck = make()
+    saboteur = Saboteur(at, FAULTS[fault], before_send=account.before_send)
+    saboteur.follow(struck.cloud)
+    account.denied = fault == "access denied"
+    try:
+        command.run(struck)
+    except (GpuBoxError, Killed):
+        pass
+    except Exception as error:
+        account.defects.append(f"no clear line: {type(error).__name__}: {error}")
+    if not saboteur.struck:
+        # Which calls run side by side differs from run to run; what was not reached was not tested.
+        return ["not reached"]
+    account.look("after the fault")
+    account.denied = False
+    again = make()
+    watcher = Saboteur(before_send=account.before_send)
+    watcher.follow(again.cloud)
+    try:
+        command.run(again)
+    except GpuBoxError as error:
+        account.defects.append(f"the second run is refused: {error}")
+    seen = account.look("after the second run")
+    if not command.reached(seen):
+        account.defects.append(f"not reached: {_shown(seen)}")
+    make().down()
+    left = account.look("after down")
+    counts = {what: count for what, count in account._count().items() if count}
+    if not left.nothing_left or counts:
+        account.defects.append(f"leak after down: {counts} {_shown(left)}")
+    return account.defects
+
+
+def calls_of(make: Callable[[], Laptop], command: Command) -> list[Place]:
+    """The AWS calls of an undisturbed run, in order."""
+    command.prepare(make())
+    one, saboteur = make(), Saboteur()
+    saboteur.follow(one.cloud)
+    command.run(one)
+    make().down()
+    return saboteur.calls
+
+
+def _shown(seen: Observed) -> str:
+    states = [f"{i.id} {i.state}" for i in seen.live]
+    return json.dumps({"instances": states, "deadline": str(seen.deadline), "group": str(seen.group)})
+
+
+def _up(laptop: Laptop) -> Observed:
+    return laptop.up()
+
+
+def _extend(laptop: Laptop) -> Observed:
+    """To a moment, and not by a span: a second run must not extend twice."""
+    at = (datetime.now(UTC) + EXTENDED + timedelta(hours=12)).replace(second=0, microsecond=0)
+    return box.converge(laptop.cloud, laptop.report, lambda seen: plan.extend(seen, at=at))[0]
+
+
+def _is_up(seen: Observed) -> bool:
+    instance, deadline = seen.instance, seen.deadline
+    armed = deadline and instance and deadline.instance_id == instance.id and deadline.at > datetime.now(UTC)
+    running = instance is not None and instance.state is InstanceState.RUNNING
+    return bool(running and armed and seen.group and seen.group.ssh_from and seen.key_pair)
+
+
+def _is_stopped(seen: Observed) -> bool:
+    return seen.instance is not None and seen.instance.state is InstanceState.STOPPED
+
+
+def _is_extended(seen: Observed) -> bool:
+    late = datetime.now(UTC) + timedelta(hours=14)
+    return _is_up(seen) and seen.deadline is not None and seen.deadline.at > late
+
+
+def _nothing(laptop: Laptop) -> None:
+    pass
+
+
+def _running(laptop: Laptop) -> None:
+    laptop.up()
+
+
+def _stopped(laptop: Laptop) -> None:
+    laptop.up()
+    laptop.stop()
+
+
+def _half_done(laptop: Laptop) -> None:
+    """`up` died right after its instance was launched."""
+    Saboteur(("RunInstances", 1), FAULTS["killed after"]).follow(laptop.cloud)
+    try:
+        laptop.up()
+    except Killed:
+        return
+    raise AssertionError("it was to be killed")
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("up from nothing", _nothing, _up, _is_up),
+        Command("up from stopped", _stopped, _up, _is_up),
+        Command("up from half done", _half_done, _up, _is_up),
+        Command("stop", _running, lambda laptop: laptop.stop(), _is_stopped),
+        Command("extend", _running, _extend, _is_extended),
+        Command("down from running", _running, lambda laptop: laptop.down(), lambda o: o.nothing_left),
+        Command("down from stopped", _stopped, lambda laptop: laptop.down(), lambda o: o.nothing_left),
+    )
+}
