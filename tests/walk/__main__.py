@@ -33,8 +33,8 @@ PAGE = """\
 # Killed anywhere, run again
 
 Each command is run, struck at one of its AWS calls by one fault, and run again without it. Then there must be
-the one right state; never more than one instance, security group, key pair, schedule, role or disk of a box; at
-no moment an instance that runs without something armed that stops it; and after `down`, nothing.
+the one right state; never more than one instance, security group, key pair, schedule, role or disk of a box;
+at no moment an instance that runs without something armed that stops it; and after `down`, nothing.
 
 The faults: {faults}. "Answer lost" means that the request took effect; "killed" is `kill -9`, before or after
 it did.
