@@ -39,7 +39,7 @@ def read_deadline(cloud: Cloud) -> tuple[Deadline | None, str]:
                 return None, ""
             except ClientError as error:
                 if code_of(error) in DENIED_CODES:
-                    return None, "your AWS user may not read schedules"
+                    return None, "your AWS user may not read schedules (scheduler:GetSchedule)"
                 raise
     except CloudError as error:
         if error.code == "UnsupportedOperation":
@@ -62,7 +62,7 @@ def read_role(cloud: Cloud) -> tuple[str | None, str]:
             return None, ""
         except ClientError as error:
             if code_of(error) in DENIED_CODES:
-                return None, "your AWS user may not read roles"
+                return None, "your AWS user may not read roles (iam:GetRole)"
             raise
     return str(role["Arn"]), ""
 

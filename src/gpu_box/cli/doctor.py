@@ -1,0 +1,60 @@
+"""What an account must allow: doctor, policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpu_box.cli.context import Options, options
+
+if TYPE_CHECKING:
+    from gpu_box.config import Config
+
+
+def register(app: typer.Typer) -> None:
+    for command in (doctor, policy):
+        app.command(rich_help_panel="The account")(command)
+
+
+def doctor(
+    context: typer.Context,
+    request_quota: Annotated[
+        bool, typer.Option("--request-quota", help="Ask AWS for the vCPU quota that is missing.")
+    ] = False,
+) -> None:
+    """Check credentials, permissions, vCPU quota, network, clock and tools: ok, or what to do."""
+    from gpu_box import doctor as examination
+    from gpu_box.view.doctor import checks_table
+
+    opts = options(context)
+    config = opts.load()
+    if request_quota:
+        _request(opts, config)
+        return
+    checks = examination.examine(config)
+    opts.show(checks, lambda: checks_table(checks))
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def policy() -> None:
+    """Print the least that gpu-box needs of IAM, as a policy for the AWS user who types its commands."""
+    from gpu_box.resources import infra
+
+    print(infra("operator-policy.json").read_text(encoding="utf-8"), end="")
+
+
+def _request(opts: Options, config: Config) -> None:
+    from gpu_box import doctor as examination
+
+    lacking = examination.missing_quotas(config)
+    lines, made = ["" if lacking else "No quota is missing: nothing is asked for."], []
+    for uses in lacking:
+        vcpus = max(use.used + use.wanted for use in uses)
+        opts.confirm(f"Ask AWS for {vcpus} vCPUs of '{uses[0].name}' ({uses[0].code})?")
+        asked = examination.request_quota(config, uses)
+        made.append({"code": uses[0].code, "name": uses[0].name, "request": asked})
+        how = "asked AWS" if asked.new else "AWS has been asked already"
+        lines.append(f"{uses[0].name}: {how} for {asked.vcpus} vCPUs ({asked.status.lower()}, {asked.id})")
+    opts.show(made, lambda: "\n".join(line for line in lines if line))

@@ -1,0 +1,57 @@
+"""What stands between the user and a box, a line each: this computer, then AWS."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import groupby
+
+from gpu_box.aws import checks
+from gpu_box.aws.checks import Check
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.observe import observe
+from gpu_box.aws.quotas import QuotaUse, Request, read_quotas, request_increase
+from gpu_box.config import Config
+from gpu_box.errors import GpuBoxError
+
+
+def examine(config: Config) -> list[Check]:
+    """Changes nothing. Raises InputError where there is no region to ask in."""
+    cloud = Cloud(config)
+    caller = checks.check_caller(cloud)
+    if not all(check.ok for check in caller if check.name == "credentials"):
+        return [*caller, *_tools()]
+    account, uses = side_by_side(lambda: checks.check_account(cloud), lambda: _uses(cloud))
+    return [*caller, *account, *checks.check_quota(uses), *_tools()]
+
+
+def missing_quotas(config: Config) -> list[list[QuotaUse]]:
+    """Those that the config's instance types do not fit into, quota by quota. Raises CloudError."""
+    cloud = Cloud(config)
+    uses = read_quotas(cloud, own=observe(cloud).instance)
+    lacking = sorted((use for use in uses if not use.fits), key=lambda use: use.code)
+    return [list(of_one) for _, of_one in groupby(lacking, key=lambda use: use.code)]
+
+
+def request_quota(config: Config, uses: list[QuotaUse]) -> Request:
+    return request_increase(Cloud(config), uses)
+
+
+def _uses(cloud: Cloud) -> list[QuotaUse] | GpuBoxError:
+    try:
+        return read_quotas(cloud, own=observe(cloud).instance)
+    except GpuBoxError as error:
+        return error
+
+
+def _tools() -> list[Check]:
+    return [
+        _tool("ssh", needed=True, without="`gpu-box ssh` and `tmux` need it: install OpenSSH's client."),
+        _tool("rsync", needed=False, without="Files go by SFTP, which is slower: install rsync."),
+    ]
+
+
+def _tool(name: str, *, needed: bool, without: str) -> Check:
+    path = shutil.which(name)
+    if path:
+        return Check(name=name, ok=True, line=path)
+    return Check(name=name, ok=not needed, line="not on this computer", remedy=without)

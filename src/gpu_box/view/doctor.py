@@ -1,0 +1,27 @@
+"""`doctor`: a line a check, and what to do under what is not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpu_box.aws.checks import Check
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def checks_table(checks: Sequence[Check]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(style="quiet", no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        mark = Text("ok", style="good") if check.ok else Text("NO", style="bad")
+        table.add_row(mark, check.name, Text(check.line))
+        if check.remedy:
+            table.add_row("", "", Text(check.remedy, style="warn"))
+    return table
