@@ -7,6 +7,7 @@ at any point and run again, from this laptop or another.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,19 +22,21 @@ from gpu_box.aws.observe import observe
 from gpu_box.aws.prices import Price, read_price, read_price_of
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
-from gpu_box.errors import CloudError, MachineError
+from gpu_box.errors import CapacityError, CloudError, MachineError
 from gpu_box.machine import hostkey, keys, setup, sshconfig, watcher
 from gpu_box.machine.connection import Connection, connect, wait_for_ssh
 from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter, Stopped
 from gpu_box.spending import Rates, Spent
 from gpu_box.steps import Step
 from gpu_box.stopped import why
+from gpu_box.units import format_duration
 
 # Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
 _MAX_ROUNDS = 12
 # Seconds until the machine answers on port 22 after EC2 says `running`: 10-60 s on AWS.
 _SSH_WAIT_S = 300.0
 _SAME_DEADLINE = timedelta(minutes=2)  # a budget's end moves a little from one look to the next
+_ASK_AGAIN_S = 20.0  # capacity comes back when somebody else's instance goes: seconds to hours
 _PENDING = "pending "
 
 
@@ -70,12 +73,15 @@ class Status:
     unreachable: str  # why it did not answer, or ""
 
 
-def up(config: Config, report: Reporter) -> Up:
-    """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering."""
+def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> Up:
+    """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering.
+
+    wait: how long to go on asking where AWS has no capacity.
+    """
     project.folder(config)  # refused now, before anything is made
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
-    found, observed, acted = bring_up(cloud, key.line, report)
+    found, observed, acted = bring_up(cloud, key.line, report, wait=wait)
     with _enter(cloud, observed, report) as (connection, host):
         desired = setup.desired(config)
         machine = setup.check(connection, desired)
@@ -195,16 +201,27 @@ def rates_of(price: Price) -> Rates | None:
     return Rates(hour=price.instance_hour + price.address_hour, disk_month=price.disk_month)
 
 
-def bring_up(cloud: Cloud, public_key: str, report: Reporter) -> tuple[Observed, Observed, bool]:
-    """What was found, what is now, and whether anything was done."""
+def bring_up(
+    cloud: Cloud, public_key: str, report: Reporter, *, wait: timedelta = timedelta(0)
+) -> tuple[Observed, Observed, bool]:
+    """What was found, what is now, and whether anything was done. wait: as for `up`."""
     found: list[Observed] = []
+    give_up = time.monotonic() + wait.total_seconds()
 
     def steps(observed: Observed) -> list[Step]:
         found.append(observed)
         return _next_up_steps(cloud, public_key, observed, really=True)
 
-    observed, acted = converge(cloud, report, steps, ask_caller=True)
-    return found[0], observed, acted
+    while True:
+        try:
+            observed, acted = converge(cloud, report, steps, ask_caller=True)
+            return found[0], observed, acted or len(found) > 1
+        except CapacityError as error:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise
+            report.note(f"{error.what}; asking again for {format_duration(timedelta(seconds=left))}")
+            time.sleep(min(left, _ASK_AGAIN_S))
 
 
 def _tell_deadline(

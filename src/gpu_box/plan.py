@@ -99,7 +99,7 @@ def up(
                 *_deadline_role(observed),
                 *_deadline(config, observed, instance, now=now, budget=budget, starting=True),
                 *_count_session(observed, instance, rates),
-                StartInstance(instance_id=instance.id),
+                StartInstance(instance_id=instance.id, type=instance.type, zone=instance.zone),
                 WaitForInstance(instance_id=instance.id, state=InstanceState.RUNNING),
             ]
         case _:

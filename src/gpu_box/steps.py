@@ -109,6 +109,8 @@ class StartInstance(Step):
     stage: ClassVar[int] = 2
     mark: ClassVar[str] = ">"
     instance_id: str
+    type: str
+    zone: str
 
     def __str__(self) -> str:
         return f"instance {self.instance_id}: start, with its disk as it was left"

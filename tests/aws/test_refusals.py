@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from gpu_box import box
 from gpu_box.config import Disk, Image
 from gpu_box.errors import (
     CapacityError,
@@ -17,6 +20,7 @@ from gpu_box.errors import (
     PermissionDenied,
     QuotaError,
 )
+from gpu_box.model import InstanceState
 
 from .conftest import Laptop, Weather
 
@@ -26,7 +30,10 @@ def test_capacity_is_looked_for_in_the_next_zone_then_in_the_next_type(
 ) -> None:
     mine = laptop(instance_types=("g5.xlarge", "g4dn.xlarge"), zones=("us-east-1a", "us-east-1b"))
     weather(capacity={"g5.xlarge": {"*": 0}, "g4dn.xlarge": {"us-east-1a": 0, "*": 4}})
+    sent: list[str] = []
+    mine.cloud.ec2.meta.events.register("before-send.ec2.RunInstances", lambda **_: sent.append("asked"))
     instance = mine.up().instance
+    assert len(sent) == 4  # twice g5, then g4dn: each place was asked once
     assert instance is not None
     assert (instance.type, instance.zone) == ("g4dn.xlarge", "us-east-1b")
     tried = [line.split(":")[0] for line in mine.report.lines if "InsufficientInstanceCapacity" in line]
@@ -153,3 +160,45 @@ def test_who_may_not_arm_the_deadline_is_told_loudly_and_gets_the_box(
     observed = mine.up()
     assert observed.live
     assert any("NOT ARMED" in line for line in mine.report.lines)
+
+
+def test_a_stopped_box_whose_zone_is_full_is_kept_as_it_is_and_never_replaced(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    mine = laptop()
+    first = mine.up().instance
+    assert first is not None
+    mine.stop()
+    weather(capacity={"g4dn.xlarge": {first.zone: 0, "*": 8}})
+    with pytest.raises(CapacityError) as refused:
+        mine.up()
+    assert f"no g4dn.xlarge left in {first.zone}" in refused.value.what
+    assert "--wait" in (refused.value.remedy or "")
+    [kept] = mine.observe().live
+    assert (kept.id, kept.state) == (first.id, InstanceState.STOPPED)
+
+
+def test_waiting_for_capacity_ends_when_there_is_some(
+    laptop: Callable[..., Laptop], weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box, "_ASK_AGAIN_S", 0.2)
+    mine = laptop()
+    weather(capacity={"g4dn.xlarge": {"*": 0}})
+    later = threading.Timer(1.0, lambda: weather(capacity={}))
+    later.start()
+    _, up, acted = box.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(minutes=2))
+    later.join()
+    assert acted
+    assert up.instance is not None
+    assert up.instance.state is InstanceState.RUNNING
+    assert any("asking again for" in line for line in mine.report.lines)
+
+
+def test_waiting_for_capacity_gives_up_in_time(
+    laptop: Callable[..., Laptop], weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box, "_ASK_AGAIN_S", 0.2)
+    mine = laptop()
+    weather(capacity={"g4dn.xlarge": {"*": 0}})
+    with pytest.raises(CapacityError):
+        box.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(seconds=1))

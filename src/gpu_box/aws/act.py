@@ -28,7 +28,7 @@ from gpu_box.aws.console import read_console_record
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.launch import run_instance
 from gpu_box.aws.observe import read_instance
-from gpu_box.errors import CloudError, PermissionDenied
+from gpu_box.errors import CapacityError, CloudError, PermissionDenied
 from gpu_box.model import Cidr, InstanceState, Reporter
 
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
@@ -179,8 +179,17 @@ def _(step: s.ArmDeadline, work: Work) -> str | None:
 
 @_do.register
 def _(step: s.StartInstance, work: Work) -> None:
-    with translated(f"starting {step.instance_id}"):
-        work.cloud.ec2.start_instances(InstanceIds=[step.instance_id])
+    try:
+        with translated(f"starting {step.instance_id}"):
+            work.cloud.ec2.start_instances(InstanceIds=[step.instance_id])
+    except CapacityError as error:
+        # Its disk is in this zone: another instance elsewhere would come up without the work on it.
+        raise CapacityError(
+            f"AWS has no {step.type} left in {step.zone}, where the box's disk is ({error.code}); "
+            "nothing was lost",
+            code=error.code,
+            remedy="`gpu-box up --wait 1h` goes on asking until there is one.",
+        ) from error
 
 
 @_do.register

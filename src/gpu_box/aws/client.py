@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from gpu_box.aws.errors import translated
+from gpu_box.aws.errors import CAPACITY_CODES, translated
 from gpu_box.config import Config
 from gpu_box.errors import InputError
 
@@ -63,12 +63,12 @@ class Cloud:
             )
         return str(region)
 
-    def elsewhere(self, region: str) -> Cloud:
-        """The same account in another region, which AWS has named itself."""
-        other = Cloud(replace(self.config, region=region))
+    def elsewhere(self, region: str, *, box: str = "") -> Cloud:
+        """The same account in another region, which AWS has named itself; `box`: for another box."""
+        other = Cloud(replace(self.config, region=region, name=box or self.config.name))
         # Shared: a session of its own would read the SDK's megabytes of service models once more.
         other.__dict__.update(_session=self._session, region=region)
-        other._lock = self._lock
+        other._lock, other._clients = self._lock, self._clients
         return other
 
     def client(self, service: str, *, region: str = "", brisk: bool = False) -> Any:
@@ -88,12 +88,26 @@ class Cloud:
                     max_pool_connections=_MAX_PARALLEL,
                 )
                 with translated("reaching AWS"):
-                    self._clients[key] = self._session.client(service, region_name=key[1], config=settings)
+                    made = self._session.client(service, region_name=key[1], config=settings)
+                made.meta.events.register_first("needs-retry.ec2", _no_retry_for_capacity)
+                self._clients[key] = made
             return self._clients[key]
 
     @property
     def ec2(self) -> Any:
         return self.client("ec2")
+
+
+def _no_retry_for_capacity(response: Any, **_: Any) -> None:
+    """EC2 answers a lack of capacity with HTTP 500, which the SDK would ask for again, half a minute long.
+
+    Another zone, type or time may have some; the same request at once has not.
+    """
+    if response is None:
+        return  # a connection that broke: that is to be tried again
+    http_response, parsed = response
+    if parsed.get("Error", {}).get("Code") in CAPACITY_CODES:
+        http_response.status_code = 400
 
 
 def side_by_side(*calls: Callable[[], Any]) -> list[Any]:

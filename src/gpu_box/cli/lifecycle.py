@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpu_box.cli.context import options
-from gpu_box.units import format_duration, format_money
+from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,12 @@ def plan(context: typer.Context) -> None:
     )
 
 
-def up(context: typer.Context) -> None:
+def up(
+    context: typer.Context,
+    wait: Annotated[
+        str | None, typer.Option("--wait", metavar="1h", help="Go on asking while AWS has no capacity.")
+    ] = None,
+) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
     from gpu_box import box
     from gpu_box.view.receipt import stop_lines
@@ -93,7 +98,7 @@ def up(context: typer.Context) -> None:
 
     opts = options(context)
     config = opts.load()
-    done = box.up(config, opts.reporter())
+    done = box.up(config, opts.reporter(), wait=_duration(wait, "--wait") if wait else timedelta(0))
     instance = done.instance
     result = {
         "box": config.name,
@@ -196,6 +201,15 @@ def down(context: typer.Context) -> None:
         {"box": config.name, "state": "none", "left": []},
         lambda: f"Nothing of {config.name} is left in {observed.region} (read back from AWS).",
     )
+
+
+def _duration(text: str, where: str) -> timedelta:
+    from gpu_box.errors import InputError
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InputError(str(error), where=where, remedy="Give a time such as 45m or 2h.") from None
 
 
 def _ask(context: typer.Context, question: str, default: str, choices: str = "") -> str:
