@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "gpu_box"
 
 # A room may import itself and these. `aws` and `machine` do not know each other.
-FOUNDATION = {"config", "model", "errors", "units", "resources", "steps", "spending", "stopped"}
+FOUNDATION = {"config", "model", "errors", "units", "resources", "steps", "spending", "stopped", "forgotten"}
 MAY_IMPORT = {
     "config": set(),
     "config_values": {"model", "units"},
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "steps": {"model"},
     "spending": set(),
     "stopped": {"model"},
+    "forgotten": {"model", "stopped"},
     "budget": FOUNDATION,
     "initialize": FOUNDATION | {"config_file", "config_values", "aws"},
     "plan": FOUNDATION | {"budget"},

@@ -87,6 +87,7 @@ def problems(content: str | bytes) -> list[str]:
         ("idle: {after: 30}", "idle.after: '30' is not a duration such as 30m, 2h or 1h30m; 30m or 30h?"),
         ("idle: {after: 1m}", "idle.after: 1m is out of range: 2 min to 1 d"),
         ("limits: {max_hours: 0h}", "limits.max_hours: 0h is out of range: 10 min to 30 d"),
+        ("limits: {forgotten_after: 1h}", "limits.forgotten_after: 1h is out of range: 1 d to 365 d"),
         ("limits: {stop_at: 24:00}", "limits.stop_at: '24:00' is not a time of day such as 23:00"),
         ("limits: {stop_at: 1380}", "limits.stop_at: '1380' is not a time of day such as 23:00"),
         ("jupyter: {port: 80}", "jupyter.port: 80 is out of range: 1024 to 65535"),

@@ -49,6 +49,7 @@ class Idle:
 class Limits:
     max_hours: timedelta = timedelta(hours=12)  # the deadline: stopped from AWS's side this long after start
     stop_at: time | None = None  # a local time of day at which it stops, at the latest
+    forgotten_after: timedelta = timedelta(days=14)  # a box stopped for longer is said to be forgotten
     budget: Decimal | None = None  # US dollars a calendar month (UTC); the deadline is never past its end
 
 

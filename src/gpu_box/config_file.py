@@ -69,6 +69,7 @@ SCHEMA: Schema = {
         "max_hours": values.duration("10m", "30d"),
         "stop_at": values.time_of_day,
         "budget": values.money,
+        "forgotten_after": values.duration("1d", "365d"),
     },
     "sync": {"source": values.path, "exclude": Many(values.text), "results": values.path},
     "jupyter": {"port": values.integer(1024, 65535)},

@@ -61,7 +61,12 @@ def test_each_type_has_one_form(value: object, told: object) -> None:
 
 def test_the_whole_config_has_one() -> None:
     told = json.loads(dumps(Config()))
-    assert told["limits"] == {"max_hours": 43_200, "stop_at": None, "budget": None}
+    assert told["limits"] == {
+        "max_hours": 43_200,
+        "stop_at": None,
+        "forgotten_after": 14 * 86_400,
+        "budget": None,
+    }
     assert told["instance_types"] == ["g4dn.xlarge"]
 
 

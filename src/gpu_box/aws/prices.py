@@ -29,6 +29,7 @@ _KEPT, _SPOT_KEPT, _SILENT = timedelta(days=1), timedelta(hours=1), timedelta(mi
 # The usage types of each tier of a disk's operations a second.
 _IOPS_USAGE = {
     "gp3": ["EBS:VolumeP-IOPS.gp3"],
+    "io1": ["EBS:VolumeP-IOPS.piops"],
     "io2": ["EBS:VolumeP-IOPS.io2", "EBS:VolumeP-IOPS.io2.tier2", "EBS:VolumeP-IOPS.io2.tier3"],
 }
 _SIZE_USAGE = {"io1": "EBS:VolumeUsage.piops", "standard": "EBS:VolumeUsage"}
@@ -146,6 +147,13 @@ def disk_month(disk: Disk, live: Live | None = None) -> Decimal | None:
     if gib is None:
         return None
     return gib * disk.size_gib + iops.cost(disk.iops or 0) + mib.cost(disk.throughput_mib or 0)
+
+
+def read_disk_month(cloud: Cloud, disk: Disk) -> Decimal | None:
+    """US dollars a month of a disk of any type; None where neither AWS nor the table tells."""
+    live = _live(cloud, f"disk-{disk.type}", partial(disk_rates, cloud, disk.type))
+    told = disk_month(disk, live) if live.asked else None
+    return told if told is not None else disk_month(disk)
 
 
 def snapshot_gib_month(cloud: Cloud) -> Decimal:

@@ -143,9 +143,12 @@ def ls(context: typer.Context) -> None:
     from gpu_box.aws.observe import observe_all
     from gpu_box.aws.prices import read_price_of
     from gpu_box.view.status import Row, boxes_table
+    from gpu_box.view.sweep import forgotten_lines
 
     opts = options(context)
-    cloud = Cloud(opts.load())
+    config = opts.load()
+    cloud = Cloud(config)
+    listed = observe_all(cloud)
     rows = [
         Row(
             box=one.box,
@@ -157,10 +160,12 @@ def ls(context: typer.Context) -> None:
             owner=one.instance.owner,
             usd_hour=read_price_of(cloud, one.instance).instance_hour if one.instance.state.bills else None,
         )
-        for one in observe_all(cloud)
+        for one in listed
         if one.instance.state != "terminated"
     ]
     opts.show(rows, lambda: boxes_table(rows, cloud.region))
+    for line in forgotten_lines(listed, datetime.now(UTC), after=config.limits.forgotten_after):
+        opts.reporter().note(line)
 
 
 def stop(context: typer.Context) -> None:

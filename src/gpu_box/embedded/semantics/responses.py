@@ -14,7 +14,7 @@ from moto.ec2.responses import EC2Response
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 
-from gpu_box.embedded.semantics import attributes, prices
+from gpu_box.embedded.semantics import attributes, prices, regions
 from gpu_box.embedded.semantics.consoles import console_output
 from gpu_box.embedded.semantics.lifecycle import Changed
 from gpu_box.embedded.semantics.weather import weather
@@ -70,6 +70,16 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
     def describe_spot_price_history(self) -> Any:
         self.error_on_dryrun()
         return ActionResult({"SpotPriceHistory": prices.spot_history(self.region, self.params)})
+
+    def describe_regions(self) -> Any:
+        self.error_on_dryrun()
+        found = regions.described(
+            self.ec2_backend.regions,
+            here=self.region,
+            names=self._get_param("RegionNames", []),
+            every=self._get_bool_param("AllRegions", False),
+        )
+        return ActionResult({"Regions": found})
 
     def describe_snapshots(self) -> Any:
         """moto's own takes no notice of OwnerIds."""

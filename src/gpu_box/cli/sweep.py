@@ -1,0 +1,53 @@
+"""`sweep`: anything left behind, in every region."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gpu_box.cli.context import options
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="The account")(sweep)
+
+
+def sweep(
+    context: typer.Context,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Also what others made that bills: idle addresses, old snapshots ..."),
+    ] = False,
+    removing: Annotated[
+        bool, typer.Option("--remove", help="Remove your boxes' things, once you have seen the list.")
+    ] = False,
+) -> None:
+    """What gpu-box left in any region, and what it costs a month. With --name: removes of that box alone."""
+    from gpu_box.aws import naming
+    from gpu_box.aws import sweep as sweeping
+    from gpu_box.aws.client import Cloud
+    from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
+
+    opts = options(context)
+    config = opts.load()
+    cloud, report, me = Cloud(config), opts.reporter(), naming.owner(config)
+    swept = sweeping.sweep(cloud, everything=everything, report=report)
+    mine = swept.mine(me, opts.name)
+    if not (removing and mine):
+        told = {"regions": swept.regions, "found": swept.found, "usd_month": swept.usd_month}
+        opts.show({**told, "unread": swept.unread}, lambda: sweep_view(swept))
+        if swept.unread:
+            raise typer.Exit(1)
+        return
+    opts.confirm(f"{removal_lines(mine)}\nRemove these {len(mine)}, disks with all that is on them?")
+    failed = sweeping.remove(cloud, mine, report=report)
+    after = sweeping.sweep(cloud, everything=False, report=report)
+    left = after.mine(me, opts.name)
+    unread = (*failed, *after.unread)
+    opts.show(
+        {"removed": [one for one in mine if one not in left], "left": left, "unread": unread},
+        lambda: removed_view(len(mine), left, unread),
+    )
+    if left or unread:
+        raise typer.Exit(1)

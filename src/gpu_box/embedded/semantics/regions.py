@@ -1,0 +1,25 @@
+"""DescribeRegions: of the caller's own partition, and those alone that are enabled for the account.
+
+moto names all that there are, China's and the government's too, whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.utilities.utils import get_partition
+
+_DISABLED = "not-opted-in"
+
+
+def described(regions: Iterable[Any], *, here: str, names: list[str], every: bool) -> list[Any]:
+    """here: the region that was asked. every: AllRegions, those too that the account has not enabled."""
+    own = [region for region in regions if get_partition(region.name) == get_partition(here)]
+    unknown = sorted(set(names) - {region.name for region in own})
+    if unknown:
+        raise EC2ClientError("InvalidParameterValue", f"Invalid region names provided: {', '.join(unknown)}")
+    # One that is named is told whether it is enabled or not, as with AllRegions.
+    wanted = [region for region in own if not names or region.name in names]
+    return [region for region in wanted if every or names or region.opt_in_status != _DISABLED]

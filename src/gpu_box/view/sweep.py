@@ -1,0 +1,93 @@
+"""`sweep`: what there is in all regions, the dearest first; and boxes that somebody may have forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from gpu_box.aws.leftovers import Leftover
+from gpu_box.aws.observe import Listed
+from gpu_box.aws.sweep import Sweep, Unread
+from gpu_box.forgotten import is_forgotten, lying
+from gpu_box.units import format_duration, format_money
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def sweep_view(swept: Sweep) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    unread = {one.region for one in swept.unread} & set(swept.regions)
+    of = f"{len(swept.regions) - len(unread)} of " if unread else ""
+    where = f"{of}{len(swept.regions)} regions"
+    lines: list[RenderableType] = []
+    if swept.found:
+        lines.append(leftovers_table(swept.found))
+        unknown = any(one.usd_month is None for one in swept.found)
+        more = ", and what has no known price" if unknown else ""
+        lines.append(Text(f"{format_money(swept.usd_month)} a month as it is now{more}, in {where}."))
+    else:
+        lines.append(Text(f"Nothing is left in {where}."))
+    lines += [Text(f"NOT looked at: {one.region}: {one.why}", style="bad") for one in swept.unread]
+    return Group(*lines)
+
+
+def removed_view(count: int, left: Sequence[Leftover], unread: Sequence[Unread]) -> RenderableType:
+    """count: how many were to be removed. left: what a second look found."""
+    from rich.console import Group
+    from rich.text import Text
+
+    if not (left or unread):
+        return Text(f"Removed {count}; nothing of yours is left in any region (read back from AWS).")
+    failures = [Text(f"{one.region}: {one.why}", style="bad") for one in unread]
+    again = Text("Run it again: it goes on where it was.", style="warn")
+    return Group(*([leftovers_table(left)] if left else []), *failures, again)
+
+
+def leftovers_table(found: Sequence[Leftover]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="quiet")
+    for name in ("REGION", "WHAT", "ID"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("BOX", overflow="fold")
+    table.add_column("STATE", no_wrap=True)
+    table.add_column("$/MONTH", no_wrap=True, justify="right")
+    table.add_column("", overflow="fold")
+    for one in sorted(found, key=_dearest_first):
+        usd = "?" if one.usd_month is None else format_money(one.usd_month).removeprefix("$")
+        usd = "" if one.usd_month == 0 else usd
+        whose = f"{one.box} ({one.owner})" if one.owner else one.box
+        table.add_row(
+            one.region, one.kind, one.id, Text(whose or "-"), one.state, usd, Text(one.note)
+        )  # fmt: skip
+    return table
+
+
+def removal_lines(found: Iterable[Leftover]) -> str:
+    """What a confirmation lists: a line each."""
+    return "\n".join(
+        f"  {one.region}  {one.kind} {one.id}" + (f" ({one.state})" if one.state else "") + f" of {one.box}"
+        for one in sorted(found, key=lambda one: (one.region, one.box, one.kind, one.id))
+    )
+
+
+def forgotten_lines(listed: Iterable[Listed], now: datetime, *, after: timedelta) -> Iterator[str]:
+    """For `ls`, `status` and `up`: a line for each box that has been stopped for longer than `after`."""
+    for one in listed:
+        stopped_for = lying(one.instance, now)
+        if stopped_for is not None and is_forgotten(one.instance, now, after=after):
+            owner = f" ({one.instance.owner})" if one.instance.owner else ""
+            yield (
+                f"{one.box}{owner} has been stopped for {format_duration(stopped_for)}, and its disk bills "
+                f"on: `gpu-box --name {one.box} down` removes it"
+            )
+
+
+def _dearest_first(one: Leftover) -> tuple[Decimal, str, str, str]:
+    return -(one.usd_month or Decimal(0)), one.region, one.box, one.kind
