@@ -33,12 +33,13 @@ MAY_IMPORT = {
     "machine": FOUNDATION,
     "view": FOUNDATION | {"plan", "aws", "machine"},
     "box": FOUNDATION | {"budget", "plan", "project", "aws", "machine"},
+    "resize": FOUNDATION | {"box", "plan", "aws"},
     "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
     "doctor": FOUNDATION | {"aws"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
     "cli": FOUNDATION
-    | {"config_file", "aws", "view", "box", "work", "stopping", "doctor", "embedded", "initialize"},
+    | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

@@ -103,6 +103,14 @@ def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any]) -
     assert "answers" in user.json("status")["jupyter"]
 
 
+def test_resize_keeps_the_disk_and_what_ran_runs_again(user: User, up: dict[str, Any]) -> None:
+    told = user.json("resize", "g4dn.2xlarge")
+    assert (told["state"], told["before"], told["type"]) == ("running", "g4dn.xlarge", "g4dn.2xlarge")
+    assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "kept\n"
+    assert user.json("resize", "g4dn.xlarge")["type"] == "g4dn.xlarge"
+    assert "Did you mean g5.xlarge?" in user.run("resize", "g5.xlrge", expect=2).stderr
+
+
 def test_a_changed_host_key_is_refused_with_what_it_means(user: User, up: dict[str, Any]) -> None:
     folder = '"$GPU_BOX_SSHD_DIR"'
     user.run("ssh", "--", f"cp -a {folder}/ssh_host_ed25519_key {folder}/saved")

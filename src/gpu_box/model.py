@@ -68,6 +68,7 @@ class Instance:
     stop_asked: StopAsked | None = None  # tag gpu-box:stop: by our own command, the last time
     spent: tuple[tuple[date, Decimal], ...] = ()  # tags gpu-box:usd-*: US dollars a day of earlier sessions
     spent_until: datetime | None = None  # tag gpu-box:counted: LaunchTime of the last session in `spent`
+    resizing: str = ""  # tag gpu-box:resizing: the type to which a running box was on its way
     owner: str = ""
 
     @property

@@ -17,6 +17,7 @@ from gpu_box.spending import Rates
 from gpu_box.steps import (
     AllowSsh,
     ArmDeadline,
+    ChangeType,
     CountSession,
     CreateDeadlineRole,
     CreateSecurityGroup,
@@ -26,6 +27,7 @@ from gpu_box.steps import (
     DeleteSecurityGroup,
     DeleteVolume,
     ImportKeyPair,
+    NoteResize,
     ReplaceKeyPair,
     RunInstance,
     StartInstance,
@@ -126,6 +128,23 @@ def stop(observed: Observed) -> list[Step]:
         if instance.state is not InstanceState.STOPPED:
             steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.STOPPED))
     return steps
+
+
+def resize(observed: Observed, instance_type: str, *, rates: Rates | None) -> list[Step]:
+    """Until the instance is of this type: stopped for it, where it runs. Starting it again is `up`'s."""
+    instance = observed.instance
+    if instance is None or instance.type == instance_type:
+        return []
+    if instance.state.bills:
+        if instance.resizing != instance_type:
+            return [NoteResize(instance_id=instance.id, type=instance_type)]
+        return stop(observed)
+    if instance.state is not InstanceState.STOPPED:
+        return [WaitForInstance(instance_id=instance.id, state=InstanceState.STOPPED)]
+    return [
+        *_count_session(observed, instance, rates),
+        ChangeType(instance_id=instance.id, before=instance.type, type=instance_type),
+    ]
 
 
 def down(observed: Observed) -> list[Step]:

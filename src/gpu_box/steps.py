@@ -117,6 +117,34 @@ class StartInstance(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoteResize(Step):
+    """That a running box is being resized: whoever finishes it starts the box again. type "": it is done."""
+
+    title: ClassVar[str] = "resize"
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    type: str
+
+    def __str__(self) -> str:
+        return f"resize: to {self.type}" if self.type else "resize: done"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeType(Step):
+    """Of a stopped instance. After CountSession: what a session cost is reckoned by the type that it had."""
+
+    title: ClassVar[str] = "instance"
+    stage: ClassVar[int] = 2
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    before: str
+    type: str
+
+    def __str__(self) -> str:
+        return f"instance {self.instance_id}: {self.type} instead of {self.before}, its disk kept"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArmDeadline(Step):
     """For an instance that exists already: armed or moved before it is started."""
 

@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from gpu_box import box, plan
 from gpu_box.errors import GpuBoxError
 from gpu_box.model import InstanceState, Observed
+from gpu_box.resize import change_type
 
 from ..aws.conftest import Laptop
 from .faults import FAULTS, Killed, Place, Saboteur
 
 EXTENDED = timedelta(hours=3)
+BIGGER = "g4dn.2xlarge"
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,15 @@ def _extend(laptop: Laptop) -> Observed:
     return box.converge(laptop.cloud, laptop.report, lambda seen: plan.extend(seen, at=at))[0]
 
 
+def _resize(laptop: Laptop) -> Observed:
+    change_type(laptop.cloud, BIGGER, laptop.report)
+    return laptop.up()
+
+
+def _is_resized(seen: Observed) -> bool:
+    return _is_up(seen) and seen.instance is not None and seen.instance.type == BIGGER
+
+
 def _is_up(seen: Observed) -> bool:
     instance, deadline = seen.instance, seen.deadline
     armed = deadline and instance and deadline.instance_id == instance.id and deadline.at > datetime.now(UTC)
@@ -185,6 +196,7 @@ COMMANDS = {
         Command("up from stopped", _stopped, _up, _is_up),
         Command("up from half done", _half_done, _up, _is_up),
         Command("stop", _running, lambda laptop: laptop.stop(), _is_stopped),
+        Command("resize", _running, _resize, _is_resized),
         Command("extend", _running, _extend, _is_extended),
         Command("down from running", _running, lambda laptop: laptop.down(), lambda o: o.nothing_left),
         Command("down from stopped", _stopped, lambda laptop: laptop.down(), lambda o: o.nothing_left),

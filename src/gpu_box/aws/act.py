@@ -208,6 +208,19 @@ def _(step: s.StopInstance, work: Work) -> None:
 
 
 @_do.register
+def _(step: s.NoteResize, work: Work) -> None:
+    tag_instance(work.cloud, step.instance_id, {naming.RESIZING: step.type}, "noting the resize")
+
+
+@_do.register
+def _(step: s.ChangeType, work: Work) -> None:
+    with translated(f"changing the type of {step.instance_id}"):
+        work.cloud.ec2.modify_instance_attribute(
+            InstanceId=step.instance_id, InstanceType={"Value": step.type}
+        )
+
+
+@_do.register
 def _(step: s.CountSession, work: Work) -> str:
     ended = step.ended or _told_end(work.cloud, step)
     days = spending.added(

@@ -11,6 +11,7 @@ from gpu_box.config import Config
 NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
 # What the box has cost in earlier sessions, a tag a month, and up to which session (gpu_box.spending).
 USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
+RESIZING = "gpu-box:resizing"  # the type to come: whoever finishes this resize starts the box again
 STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop
 GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
 

@@ -103,6 +103,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         stop_asked=_stop_asked(tags.get(naming.STOP, "")),
         spent=tuple(sorted(spent.items())),
         spent_until=_time(tags.get(naming.COUNTED, "")),
+        resizing=tags.get(naming.RESIZING, ""),
         owner=tags.get(naming.OWNER, ""),
     )
 

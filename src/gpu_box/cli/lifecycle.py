@@ -23,7 +23,7 @@ _SOON = timedelta(minutes=10)  # as the watcher warns on the box
 
 
 def register(app: typer.Typer) -> None:
-    for command in (init, plan, up, status, ls, stop, down):
+    for command in (init, plan, up, status, ls, resize, stop, down):
         app.command(rich_help_panel="The box")(command)
 
 
@@ -166,6 +166,34 @@ def ls(context: typer.Context) -> None:
     opts.show(rows, lambda: boxes_table(rows, cloud.region))
     for line in forgotten_lines(listed, datetime.now(UTC), after=config.limits.forgotten_after):
         opts.reporter().note(line)
+
+
+def resize(
+    context: typer.Context,
+    instance_type: Annotated[str, typer.Argument(metavar="TYPE", help="As g5.xlarge.")],
+) -> None:
+    """Another instance type for the same box: stopped for it, its disk kept; one that ran runs again."""
+    from gpu_box import resize as resizing
+
+    opts = options(context)
+    config = opts.load()
+    done = resizing.resize(config, instance_type, opts.reporter())
+    state = "running" if done.up else "stopped"
+    result = {
+        "box": config.name,
+        "state": state,
+        "before": done.before,
+        "type": done.after,
+        "usd_hour": done.price.hour,
+    }
+
+    def draw() -> str:
+        hour = f", {format_money(done.price.hour)} an hour" if done.price.hour is not None else ""
+        was = f" (it was {done.before})" if done.before != done.after else ""
+        start = "" if done.up else "; `gpu-box up` starts it"
+        return f"{config.name} is {state}: {done.after}{was}{hour}{start}"
+
+    opts.show(result, draw)
 
 
 def stop(context: typer.Context) -> None:
