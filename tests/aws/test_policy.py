@@ -1,0 +1,261 @@
+"""infra/operator-policy.json: all that gpu-box needs, nothing for nothing, and no power over others' things.
+
+The embedded cloud holds its IAM users to their policies, so every story here is told by a user who has this
+one and nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError
+
+from gpu_box import doctor
+from gpu_box.aws import quotas
+from gpu_box.aws.act import tag_host_key
+from gpu_box.aws.console import read_console_record
+from gpu_box.aws.prices import read_price
+from gpu_box.config import Network
+from gpu_box.errors import PermissionDenied
+from gpu_box.resources import infra
+
+from .conftest import Laptop
+
+POLICY: dict[str, Any] = json.loads(infra("operator-policy.json").read_text())
+STATEMENTS: list[dict[str, Any]] = POLICY["Statement"]
+SOURCE = Path(quotas.__file__).parent
+USER = "operator"
+# Services that gpu-box calls, by the SDK's name and by IAM's.
+SERVICES = {
+    "ec2": "ec2",
+    "iam": "iam",
+    "scheduler": "scheduler",
+    "ssm": "ssm",
+    "pricing": "pricing",
+    "service-quotas": "servicequotas",
+    "sts": "sts",
+}
+# Checked by AWS beside the call that is made: tags that come with what is made, a role that is handed on.
+BESIDE = {"iam:TagRole", "iam:PassRole"}
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    listed: str | list[str] = statement["Action"]
+    return [listed] if isinstance(listed, str) else listed
+
+
+class Operator:
+    """The user of the policy, in the account of the embedded cloud."""
+
+    def __init__(self, exports: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        # Clients of the account's owner, made before the environment is the operator's.
+        session = boto3.Session()
+        self.owner = {service: session.client(service) for service in ("iam", "ec2")}
+        self._monkeypatch = monkeypatch
+        self.owner["iam"].create_user(UserName=USER)
+        self.pair = self.owner["iam"].create_access_key(UserName=USER)["AccessKey"]
+        self.may(STATEMENTS)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", self.pair["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", self.pair["SecretAccessKey"])
+
+    def may(self, statements: list[dict[str, Any]]) -> None:
+        policy = json.dumps({"Version": POLICY["Version"], "Statement": statements})
+        self.owner["iam"].put_user_policy(UserName=USER, PolicyName="operator", PolicyDocument=policy)
+
+    @contextmanager
+    def without(self, sid: str) -> Iterator[None]:
+        self.may([statement for statement in STATEMENTS if statement["Sid"] != sid])
+        yield
+        self.may(STATEMENTS)
+
+    def leave(self) -> None:
+        iam = self.owner["iam"]
+        iam.delete_user_policy(UserName=USER, PolicyName="operator")
+        iam.delete_access_key(UserName=USER, AccessKeyId=self.pair["AccessKeyId"])
+        iam.delete_user(UserName=USER)
+
+
+@pytest.fixture
+def operator(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
+    one = Operator(aws, monkeypatch)
+    yield one
+    one.leave()
+
+
+def life(mine: Laptop) -> None:
+    """All that gpu-box does to AWS for a box, from nothing to nothing."""
+    found = mine.up().instance
+    assert found is not None
+    tag_host_key(mine.cloud, found.id, "ssh-ed25519 AAAA")
+    read_console_record(mine.cloud, found.id)
+    elsewhere = Network(allow_ssh_from=(ip_network("127.0.0.2/32"),))
+    Laptop(replace(mine.config, network=elsewhere)).up()
+    mine.stop()
+    mine.up()
+    mine.down()
+
+
+def test_the_whole_life_of_a_box_is_permitted(operator: Operator, laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    life(mine)
+    assert mine.observe().nothing_left
+    assert not [line for line in mine.report.lines if "NOT ARMED" in line]
+    assert read_price(mine.cloud, "g4dn.xlarge", market="spot").source.startswith("spot in")
+    assert [check for check in doctor.examine(mine.config) if not check.ok] == []
+
+
+def reads(mine: Laptop) -> None:
+    mine.observe()
+
+
+def counts_quotas(mine: Laptop) -> None:
+    quotas.read_quotas(mine.cloud)
+
+
+def asks_for_a_quota(mine: Laptop) -> None:
+    quotas.request_increase(
+        mine.cloud, [replace(use, wanted=5_000) for use in quotas.read_quotas(mine.cloud)]
+    )
+
+
+def launches(mine: Laptop) -> None:
+    mine.up()
+
+
+def publishes_the_host_key(mine: Laptop) -> None:
+    found = mine.observe().instance
+    assert found is not None
+    tag_host_key(mine.cloud, found.id, "ssh-ed25519 AAAA")
+
+
+def removes(mine: Laptop) -> None:
+    mine.down()
+
+
+@pytest.mark.parametrize(
+    ("sid", "does", "action"),
+    [
+        ("SeeWhatThereIs", reads, "ec2:Describe[A-Za-z]+"),
+        ("SeePricesAndQuotas", counts_quotas, "servicequotas:GetServiceQuota"),
+        ("AskForVcpus", asks_for_a_quota, "servicequotas:RequestServiceQuotaIncrease"),
+        ("FindTheImage", launches, "ssm:GetParameter"),
+        ("LaunchFromAnyImageInAnySubnet", launches, "ec2:RunInstances"),
+        ("LaunchBehindOwnGroupsWithOwnKeys", launches, "ec2:RunInstances"),
+        ("MakeOnlyWhatIsTagged", launches, "ec2:(ImportKeyPair|CreateSecurityGroup)"),
+        ("MakeGroupsInAnyVpc", launches, "ec2:CreateSecurityGroup"),
+        ("TagWhileMaking", launches, "ec2:CreateTags"),
+        ("TagOwnInstances", publishes_the_host_key, "ec2:CreateTags"),
+        ("ChangeAndRemoveOnlyWhatIsTagged", removes, "ec2:TerminateInstances"),
+    ],
+)
+def test_without_a_statement_it_is_said_which_action_is_missing(
+    operator: Operator,
+    laptop: Callable[..., Laptop],
+    sid: str,
+    does: Callable[[Laptop], None],
+    action: str,
+) -> None:
+    mine = laptop()
+    if does in (publishes_the_host_key, removes):
+        mine.up()
+    with operator.without(sid), pytest.raises(PermissionDenied) as denied:
+        does(mine)
+    assert re.search(rf"may not do this \({action}\)", str(denied.value))
+    assert "gpu-box policy" in str(denied.value)
+
+
+@pytest.mark.parametrize(
+    ("sid", "action"),
+    [
+        ("ArmTheDeadline", "scheduler:GetSchedule"),
+        ("MakeTheRoleThatStops", "iam:GetRole"),
+        ("LendThatRoleToTheSchedulerAlone", "iam:PassRole"),
+    ],
+)
+def test_without_the_deadline_s_statements_the_box_comes_up_and_says_what_is_not_armed(
+    operator: Operator, laptop: Callable[..., Laptop], sid: str, action: str
+) -> None:
+    mine = laptop()
+    with operator.without(sid):
+        observed = mine.up()
+    assert len(observed.live) == 1
+    told = [observed.deadline_unavailable, *(line for line in mine.report.lines if "NOT ARMED" in line)]
+    assert action in " ".join(told)
+
+
+def test_every_statement_was_taken_away() -> None:
+    marks = [
+        mark
+        for name, test in globals().items()
+        if name.startswith("test_without")
+        for mark in test.pytestmark
+    ]
+    assert {row[0] for mark in marks for row in mark.args[1]} == {s["Sid"] for s in STATEMENTS}
+
+
+def test_others_things_are_out_of_reach(operator: Operator) -> None:
+    """With this policy alone, what is not tagged can neither be removed, nor opened, nor taken over."""
+    session = boto3.Session()
+    owner, mine = operator.owner["ec2"], session.client("ec2")
+    group = owner.create_security_group(GroupName="theirs", Description="theirs")["GroupId"]
+    volume = owner.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    for attempt in (
+        lambda: mine.delete_volume(VolumeId=volume),
+        lambda: mine.delete_security_group(GroupId=group),
+        lambda: mine.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule]),
+        lambda: mine.create_tags(Resources=[volume], Tags=[{"Key": "gpu-box:name", "Value": "mine-now"}]),
+        lambda: mine.create_security_group(GroupName="untagged", Description="x"),
+        lambda: session.client("iam").create_role(RoleName="admin", AssumeRolePolicyDocument="{}"),
+        lambda: session.client("scheduler").delete_schedule(Name="theirs"),
+        lambda: session.client("ssm").get_parameter(Name="/theirs/secret"),
+    ):
+        with pytest.raises(ClientError, match="is not authorized to perform"):
+            attempt()
+    owner.delete_volume(VolumeId=volume)
+    owner.delete_security_group(GroupId=group)
+
+
+def test_what_changes_things_names_what_it_may_change() -> None:
+    for statement in STATEMENTS:
+        reading = all(re.match(r"[a-z0-9]+:(Describe|Get|List)", action) for action in actions(statement))
+        assert reading or statement["Resource"] != "*", statement["Sid"]
+        assert not [action for action in actions(statement) if "*" in action]
+
+
+def test_each_action_is_one_that_the_code_calls() -> None:
+    called = {action for path in SOURCE.rglob("*.py") for action in calls_in(path)}
+    free = {"sts:GetCallerIdentity"}  # needs no permission
+    assert {action for s in STATEMENTS for action in actions(s)} == (called | BESIDE) - free
+
+
+def calls_in(path: Path) -> Iterator[str]:
+    """Every name in a file that is a method of an AWS client, as IAM calls it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
+        if isinstance(name, str) and name in METHODS:
+            yield METHODS[name]
+
+
+def _methods() -> dict[str, str]:
+    session = botocore.session.get_session()
+    return {
+        xform_name(operation): f"{prefix}:{operation}"
+        for service, prefix in SERVICES.items()
+        for operation in session.get_service_model(service).operation_names
+    }
+
+
+METHODS = _methods()
