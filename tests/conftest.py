@@ -77,6 +77,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Machines first: they wait more than they work, and other tests work meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("machine") is None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Which layer of the stop guarantee caught what, as tests/machine recorded it; in whichever process."""
     rows = [

@@ -118,7 +118,7 @@ class Cloud:
         return self.home / "embedded" / "machines" / instance_id
 
 
-def wait_until(true: Callable[[], bool], *, seconds: float = 15.0) -> None:
+def wait_until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not so within {seconds} s"

@@ -65,12 +65,12 @@ class Box:
 
     def wait_for_ssh(self) -> None:
         """Until its boot is over. Its address differs after each start."""
-        assert self.fleet.is_within(self.instance, "running", 120), self.console()
+        assert self.fleet.is_within(self.instance, "running", 120), self.told()
         key = KeyFile(self.config.ssh.key, "")
         self._client = reach(self.fleet.cloud, self.instance, key, host_key=self._host_key)
         deadline = time.monotonic() + 120
-        while self.ssh("cloud-init status --wait", check=False, seconds=120).returncode == _NO_CONNECTION:
-            assert time.monotonic() < deadline, self.console()
+        while (tried := self.ssh(_BOOTED, check=False, seconds=120)).returncode == _NO_CONNECTION:
+            assert time.monotonic() < deadline, f"{tried.stderr}\n{self.told()}"
             self.fleet.pause(0.5)
 
     def arm(self, **policy: Any) -> None:
@@ -118,9 +118,11 @@ class Box:
     def has_deadline(self) -> bool:
         return self.config.limits != Limits()
 
-    def console(self) -> str:
+    def told(self) -> str:
+        """For whoever reads a failure: what EC2 and the machine say of it."""
+        seen = self.fleet.cloud.see(self.instance)
         said = self.fleet.cloud.ec2.get_console_output(InstanceId=self.instance).get("Output", "")
-        return str(said)[-2000:]
+        return f"{seen['State']} {seen['StateReason']} {seen['Tags']}\n{said[-2000:]}"
 
     def close(self) -> None:
         for session in self._sessions:
@@ -186,6 +188,7 @@ def _bring_up(fleet: Fleet, config: Config) -> Box:
     return Box(fleet, config, observed.instance.id, host.public_line)
 
 
+_BOOTED = "cloud-init status --wait"
 _NO_CONNECTION = 255  # ssh(1), "EXIT STATUS"
 _INSTALL = (
     "mkdir -p .gpu-box/remote && tar -x -C .gpu-box/remote && cd .gpu-box/remote && python3 -m watch install "

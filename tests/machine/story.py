@@ -57,7 +57,7 @@ def story(
 def off(box: Box, within: float) -> Outcome:
     """within: s, as its thresholds have it, on a machine with nothing else to do."""
     begin = time.monotonic()
-    assert box.is_off_within(within + LATE), f"still up: {box.console()}"
+    assert box.is_off_within(within + LATE), f"still up: {box.told()}"
     seconds = time.monotonic() - begin
     why = box.why()
     assert why is not None and why.at is not None

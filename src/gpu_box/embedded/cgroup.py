@@ -40,15 +40,17 @@ class Cgroup:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(_POLL_S)
         for path in self._paths:
-            for child in sorted(path.glob("**/"), reverse=True):
+            for child, _, _ in os.walk(path, topdown=False):
                 with suppress(OSError):
-                    child.rmdir()
+                    os.rmdir(child)
 
     def _members(self) -> Iterator[int]:
         for path in self._paths:
-            for procs in path.glob("**/cgroup.procs"):
+            # Groups come and go while one looks: os.walk does not mind, pathlib's glob would raise.
+            for group, _, _ in os.walk(path):
                 with suppress(OSError):
-                    yield from (int(line) for line in procs.read_text().split() if line != "0")
+                    procs = Path(group, "cgroup.procs").read_text()
+                    yield from (int(line) for line in procs.split() if line != "0")
 
 
 def _hierarchies() -> list[Path]:

@@ -150,9 +150,9 @@ class Reconciler:
             _log.exception("%s: its machine did not start", instance_id)
             slot.failed = time.monotonic()
             return
-        slot.boot, slot.failed = want.number, None
-        with self._world.lock:
+        with self._world.lock:  # `running` is never seen without its port
             self._world.publish_port(instance_id, port)
+            slot.boot, slot.failed = want.number, None
             self._state.save()
 
     def _stop(self, slot: _Slot) -> None:
@@ -187,7 +187,8 @@ class Reconciler:
             if not _should_run(instance):
                 return False
             return slot is None or (slot.boot != extra(instance).boots and slot.failed is None)
-        return slot is not None and (slot.busy or slot.boot is not None)
+        # A terminated instance has no disk any more; a stopped one keeps it.
+        return slot is not None and (state == "terminated" or slot.busy or slot.boot is not None)
 
     def _machine(self, instance_id: str) -> Machine:
         folder = self._folder / instance_id
