@@ -15,11 +15,12 @@ from datetime import UTC, datetime, timedelta
 
 from gpu_box import budget, plan, project
 from gpu_box.aws.act import act, tag_host_key
-from gpu_box.aws.client import Cloud
+from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.launchable import read_launchable
 from gpu_box.aws.observe import observe
 from gpu_box.aws.prices import Price, read_price, read_price_of
+from gpu_box.aws.quotas import missing_quota
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CapacityError, CloudError, MachineError
@@ -48,6 +49,7 @@ class Planned:
     steps: tuple[Step, ...]
     price: Price  # of the type that runs, or would be tried first
     instance_type: str
+    missing_quota: str | None  # why the account may not run it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +119,16 @@ def plan_up(config: Config) -> Planned:
     steps = _next_up_steps(cloud, public_key, observed, really=False)
     instance = observed.instance
     instance_type = instance.type if instance else config.instance_types[0]
+    price, missing = side_by_side(
+        lambda: read_price_of(cloud, instance) if instance else read_price(cloud, instance_type),
+        lambda: missing_quota(cloud, instance),
+    )
     return Planned(
         observed=observed,
         steps=tuple(steps),
-        price=read_price_of(cloud, instance) if instance else read_price(cloud, instance_type),
+        price=price,
         instance_type=instance_type,
+        missing_quota=missing,
     )
 
 

@@ -26,7 +26,9 @@ from gpu_box import doctor
 from gpu_box.aws import quotas
 from gpu_box.aws.act import tag_host_key
 from gpu_box.aws.console import read_console_record
+from gpu_box.aws.naming import owner
 from gpu_box.aws.prices import read_price
+from gpu_box.aws.sweep import remove, sweep
 from gpu_box.config import Network
 from gpu_box.errors import PermissionDenied
 from gpu_box.resources import infra
@@ -62,6 +64,10 @@ class Operator:
     def __init__(self, exports: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         # Clients of the account's owner, made before the environment is the operator's.
         session = boto3.Session()
+        self.key_id, self.secret = (
+            exports["AWS_ACCESS_KEY_ID"],
+            exports["AWS_SECRET_ACCESS_KEY"],
+        )  # the owner's
         self.owner = {service: session.client(service) for service in ("iam", "ec2")}
         self._monkeypatch = monkeypatch
         self.owner["iam"].create_user(UserName=USER)
@@ -114,6 +120,37 @@ def test_the_whole_life_of_a_box_is_permitted(operator: Operator, laptop: Callab
     assert not [line for line in mine.report.lines if "NOT ARMED" in line]
     assert read_price(mine.cloud, "g4dn.xlarge", market="spot").source.startswith("spot in")
     assert [check for check in doctor.examine(mine.config) if not check.ok] == []
+
+
+def test_a_sweep_under_the_policy_sees_and_removes_all_that_is_tagged(
+    operator: Operator, laptop: Callable[..., Laptop]
+) -> None:
+    mine = laptop(region="ca-central-1")
+    mine.up()
+    ec2 = boto3.Session(aws_access_key_id=operator.key_id, aws_secret_access_key=operator.secret).client(
+        "ec2", region_name="ca-central-1"
+    )
+
+    def tags(kind: str) -> list[dict[str, Any]]:
+        own = {"gpu-box:name": mine.config.name, "gpu-box:owner": owner(mine.config)}
+        return [{"ResourceType": kind, "Tags": [{"Key": k, "Value": v} for k, v in own.items()]}]
+
+    volume = ec2.create_volume(AvailabilityZone="ca-central-1a", Size=1, TagSpecifications=tags("volume"))
+    ec2.create_snapshot(VolumeId=volume["VolumeId"], TagSpecifications=tags("snapshot"))
+    ec2.allocate_address(TagSpecifications=tags("elastic-ip"))
+    found = mine.observe().instance
+    assert found is not None
+    ec2.create_image(InstanceId=found.id, Name="baked", TagSpecifications=tags("image"))
+    swept = sweep(mine.cloud, everything=True, report=mine.report)
+    mine_alone = swept.mine(owner(mine.config), mine.config.name)
+    made = {"volume", "snapshot", "image", "address"}
+    kinds = made | {"instance", "security group", "key pair", "schedule", "role"}
+    assert {one.kind for one in mine_alone} == kinds
+    assert remove(mine.cloud, mine_alone, report=mine.report) == []
+    assert (
+        sweep(mine.cloud, everything=False, report=mine.report).mine(owner(mine.config), mine.config.name)
+        == ()
+    )
 
 
 def reads(mine: Laptop) -> None:
@@ -208,9 +245,9 @@ def test_every_statement_was_taken_away() -> None:
 def test_others_things_are_out_of_reach(operator: Operator) -> None:
     """With this policy alone, what is not tagged can neither be removed, nor opened, nor taken over."""
     session = boto3.Session()
-    owner, mine = operator.owner["ec2"], session.client("ec2")
-    group = owner.create_security_group(GroupName="theirs", Description="theirs")["GroupId"]
-    volume = owner.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    theirs, mine = operator.owner["ec2"], session.client("ec2")
+    group = theirs.create_security_group(GroupName="theirs", Description="theirs")["GroupId"]
+    volume = theirs.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
     rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     for attempt in (
         lambda: mine.delete_volume(VolumeId=volume),
@@ -224,8 +261,8 @@ def test_others_things_are_out_of_reach(operator: Operator) -> None:
     ):
         with pytest.raises(ClientError, match="is not authorized to perform"):
             attempt()
-    owner.delete_volume(VolumeId=volume)
-    owner.delete_security_group(GroupId=group)
+    theirs.delete_volume(VolumeId=volume)
+    theirs.delete_security_group(GroupId=group)
 
 
 def test_what_changes_things_names_what_it_may_change() -> None:

@@ -19,6 +19,8 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.leftovers import Leftover, read_region
 from gpu_box.aws.observe import observe_all
 from gpu_box.aws.sweep import Sweep, enabled_regions, remove, sweep
+from gpu_box.cli.context import Options
+from gpu_box.cli.forgotten import mention_forgotten
 from gpu_box.cli.main import main
 from gpu_box.config import Config, Limits
 from gpu_box.embedded import daemon
@@ -265,6 +267,27 @@ def test_a_box_that_lies_stopped_for_long_is_called_forgotten(
         f"{box.config.name} ({ME}) has been stopped for 21 d, and its disk bills on: "
         f"`gpu-box --name {box.config.name} down` removes it"
     )
+    box.down()
+
+
+def test_other_commands_mention_a_forgotten_box_and_never_fail_for_it(
+    account: Callable[..., Any],
+    laptop: Callable[..., Laptop],
+    weather: Weather,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    box = laptop()
+    box.up()
+    box.stop()
+    plain = Options(config=None, name=None, local=False, json=False, yes=False, debug=False)
+    soon = replace(box.config, limits=Limits(forgotten_after=timedelta(0)))
+    mention_forgotten(plain, soon)
+    assert f"{box.config.name} ({ME}) has been stopped for " in capsys.readouterr().err
+    mention_forgotten(plain, box.config)
+    mention_forgotten(replace(plain, json=True), soon)
+    weather(faults=[{"operation": "DescribeInstances", "code": "UnauthorizedOperation", "status": 403}])
+    mention_forgotten(plain, soon)
+    assert capsys.readouterr().err == ""
     box.down()
 
 

@@ -75,7 +75,7 @@ gpu-box in eu-west-1: g4dn.xlarge, T4 (16 GiB), 4 vCPUs, 16 GiB
 
 def test_from_stopped_the_deadline_is_armed_before_the_start(draw: Draw) -> None:
     steps: list[Step] = [
-        StartInstance(instance_id="i-0123456789abcdef0"),
+        StartInstance(instance_id="i-0123456789abcdef0", type="g4dn.xlarge", zone="us-east-1a"),
         ArmDeadline(
             at=datetime(2026, 8, 1, 23, tzinfo=UTC),
             instance_id="i-0",
@@ -110,6 +110,21 @@ gpu-box in us-east-1: m7i.large
   stops itself when idle for 30 min
   stopped by AWS 12 h after its start, whatever happens"""
     )
+
+
+def test_a_quota_that_is_missing_is_told_last(draw: Draw) -> None:
+    price = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
+    shown = draw(
+        receipt(
+            CONFIG,
+            region="us-east-1",
+            instance_type="g4dn.xlarge",
+            steps=[],
+            price=price,
+            missing_quota="g4dn.xlarge needs 4 vCPUs",
+        )
+    )
+    assert shown.endswith("whatever happens\n\n  ! g4dn.xlarge needs 4 vCPUs")
 
 
 def test_in_a_pipe_every_step_is_one_line(draw: Draw) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpu_box.cli.context import options
+from gpu_box.cli.forgotten import mention_forgotten
 from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def plan(context: typer.Context) -> None:
         "usd_hour": planned.price.hour,
         "usd_month_stopped": planned.price.disk_month,
         "prices": planned.price.source,
+        "missing_quota": planned.missing_quota,
     }
     opts.show(
         result,
@@ -81,6 +83,7 @@ def plan(context: typer.Context) -> None:
             instance_type=planned.instance_type,
             steps=planned.steps,
             price=planned.price,
+            missing_quota=planned.missing_quota,
         ),
     )
 
@@ -124,6 +127,8 @@ def up(
         )
 
     opts.show(result, draw)
+    if done.changed:  # one that was up already is told within a second
+        mention_forgotten(opts, config)
 
 
 def status(context: typer.Context) -> None:
@@ -135,6 +140,7 @@ def status(context: typer.Context) -> None:
     config = opts.load()
     view = _status_view(config, box.status(config))
     opts.show(view, lambda: status_lines(view))
+    mention_forgotten(opts, config)
 
 
 def ls(context: typer.Context) -> None:

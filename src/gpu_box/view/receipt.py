@@ -17,7 +17,13 @@ _MARK_STYLE = {"+": "good", ">": "good", "~": "warn", "-": "bad"}
 
 
 def receipt(
-    config: Config, *, region: str, instance_type: str, steps: Sequence[Step], price: Price
+    config: Config,
+    *,
+    region: str,
+    instance_type: str,
+    steps: Sequence[Step],
+    price: Price,
+    missing_quota: str | None = None,
 ) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
@@ -30,7 +36,9 @@ def receipt(
     source = Text(f"  prices: {price.source}", style="quiet")
     stops = [Text(f"  {line}") for line in stop_lines(config)]
     gap = Text()
-    return Group(head, gap, _step_table(steps) if steps else done, gap, *costs, source, gap, *stops)
+    quota = [gap, Text(f"  ! {missing_quota}", style="warn")] if missing_quota else []
+    table = _step_table(steps) if steps else done
+    return Group(head, gap, table, gap, *costs, source, gap, *stops, *quota)
 
 
 def _step_table(steps: Sequence[Step]) -> RenderableType:
