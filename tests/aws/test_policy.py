@@ -33,7 +33,7 @@ from gpu_box.config import Network
 from gpu_box.errors import PermissionDenied
 from gpu_box.resources import infra
 
-from .conftest import Laptop
+from .conftest import Laptop, Weather
 
 POLICY: dict[str, Any] = json.loads(infra("operator-policy.json").read_text())
 STATEMENTS: list[dict[str, Any]] = POLICY["Statement"]
@@ -123,8 +123,9 @@ def test_the_whole_life_of_a_box_is_permitted(operator: Operator, laptop: Callab
 
 
 def test_a_sweep_under_the_policy_sees_and_removes_all_that_is_tagged(
-    operator: Operator, laptop: Callable[..., Laptop]
+    operator: Operator, laptop: Callable[..., Laptop], weather: Weather
 ) -> None:
+    weather(regions=["us-east-1", "ca-central-1"])
     mine = laptop(region="ca-central-1")
     mine.up()
     ec2 = boto3.Session(aws_access_key_id=operator.key_id, aws_secret_access_key=operator.secret).client(

@@ -11,6 +11,8 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError
 from moto.utilities.utils import get_partition
 
+from gpu_box.embedded.semantics.weather import weather
+
 _DISABLED = "not-opted-in"
 
 
@@ -22,4 +24,9 @@ def described(regions: Iterable[Any], *, here: str, names: list[str], every: boo
         raise EC2ClientError("InvalidParameterValue", f"Invalid region names provided: {', '.join(unknown)}")
     # One that is named is told whether it is enabled or not, as with AllRegions.
     wanted = [region for region in own if not names or region.name in names]
-    return [region for region in wanted if every or names or region.opt_in_status != _DISABLED]
+    return [region for region in wanted if every or names or _is_enabled(region)]
+
+
+def _is_enabled(region: Any) -> bool:
+    chosen = weather().regions
+    return region.name in chosen if chosen else bool(region.opt_in_status != _DISABLED)

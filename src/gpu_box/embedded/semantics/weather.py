@@ -9,6 +9,7 @@ weather.
      "capacity": {"g4dn.xlarge": {"us-east-1a": 0, "*": 4}},
      "spot_capacity": {"*": {"*": 0}},
      "quotas": {"L-DB2E81BA": 0},
+     "regions": ["us-east-1", "eu-west-2"],
      "faults": [{"service": "ec2", "operation": "RunInstances",
                  "code": "RequestLimitExceeded", "status": 503}]}
 
@@ -66,6 +67,9 @@ class Weather:
     capacity: dict[str, dict[str, int]] = field(default_factory=dict)
     spot_capacity: dict[str, dict[str, int]] = field(default_factory=dict)
     quotas: dict[str, float] = field(default_factory=lambda: dict(_QUOTAS))
+    # Enabled for the account; none named: all that need no opting in. Without a factory, since a state that
+    # was saved before there was this has no such attribute.
+    regions: tuple[str, ...] = ()
     faults: list[Fault] = field(default_factory=list)
 
     def change(self, wanted: dict[str, Any]) -> None:
@@ -81,6 +85,7 @@ class Weather:
             raise ValueError(str(error)) from error
         self.delays.update(wanted.get("delays", {}))
         self.quotas.update(wanted.get("quotas", {}))
+        self.regions = tuple(wanted.get("regions", self.regions))
         self.terminated_shown_s = wanted.get("terminated_shown_s", self.terminated_shown_s)
         self.capacity = wanted.get("capacity", self.capacity)
         self.spot_capacity = wanted.get("spot_capacity", self.spot_capacity)
