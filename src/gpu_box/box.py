@@ -120,7 +120,7 @@ def plan_up(config: Config) -> Planned:
     instance = observed.instance
     instance_type = instance.type if instance else config.instance_types[0]
     price, missing = side_by_side(
-        lambda: read_price_of(cloud, instance) if instance else read_price(cloud, instance_type),
+        lambda: read_price_of(cloud, instance) if instance else first_price(cloud),
         lambda: missing_quota(cloud, instance),
     )
     return Planned(
@@ -201,6 +201,13 @@ def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:
     return why(instance, observed.deadline, read_console_record(cloud, instance.id))
 
 
+def first_price(cloud: Cloud) -> Price:
+    """Of what `up` would ask for first."""
+    config = cloud.config
+    market = "on-demand" if config.market == "on-demand" else "spot"
+    return read_price(cloud, config.instance_types[0], market=market, zones=config.zones)
+
+
 def rates_of(price: Price) -> Rates | None:
     """None where the type's price is not known."""
     if price.instance_hour is None:
@@ -221,7 +228,9 @@ def bring_up(
 
     while True:
         try:
-            observed, acted = converge(cloud, report, steps, ask_caller=True)
+            observed, acted = converge(
+                cloud, report, steps, ask_caller=True, everything=_counts(cloud.config)
+            )
             return found[0], observed, acted or len(found) > 1
         except CapacityError as error:
             left = give_up - time.monotonic()
@@ -229,6 +238,11 @@ def bring_up(
                 raise
             report.note(f"{error.what}; asking again for {format_duration(timedelta(seconds=left))}")
             time.sleep(min(left, _ASK_AGAIN_S))
+
+
+def _counts(config: Config) -> bool:
+    """Whether `up` needs to know of disks and spot requests: for the budget, and to cancel a second spot."""
+    return config.limits.budget is not None or config.market != "on-demand"
 
 
 def _tell_deadline(
@@ -264,7 +278,7 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
             user_data=_user_data(cloud.config, generation) if really else "",
         )
     instance = observed.instance
-    price = read_price_of(cloud, instance) if instance else read_price(cloud, cloud.config.instance_types[0])
+    price = read_price_of(cloud, instance) if instance else first_price(cloud)
     return plan.up(
         cloud.config,
         observed,
@@ -289,11 +303,12 @@ def converge(
     next_steps: Callable[[Observed], list[Step]],
     *,
     ask_caller: bool = False,
+    everything: bool = True,
 ) -> tuple[Observed, bool]:
     """Observe, plan, act, until the plan is empty: the last observation, and whether anything was done."""
     unarmable, acted = "", False
     for _ in range(_MAX_ROUNDS):
-        observed = observe(cloud, ask_caller=ask_caller)
+        observed = observe(cloud, ask_caller=ask_caller, everything=everything)
         if unarmable:
             observed = replace(observed, deadline_unavailable=unarmable)
         steps = next_steps(observed)

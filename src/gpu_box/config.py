@@ -74,6 +74,7 @@ class Config:
     profile: str | None = None
     owner: str | None = None  # tag value; None: the local user name
     instance_types: tuple[str, ...] = ("g4dn.xlarge",)  # tried in this order
+    market: str = "on-demand"  # on-demand | spot | spot-then-on-demand
     zones: tuple[str, ...] = ()  # tried in this order; empty: every zone that offers the type
     image: Image = field(default_factory=Image)
     disk: Disk = field(default_factory=Disk)

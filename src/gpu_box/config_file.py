@@ -42,6 +42,7 @@ SCHEMA: Schema = {
     "profile": values.text,
     "owner": values.tag_value,
     "instance_types": Many(values.instance_type, least=1),
+    "market": values.choice("on-demand", "spot", "spot-then-on-demand"),
     "zones": Many(values.zone),
     "packages": Many(values.requirement),
     "image": {

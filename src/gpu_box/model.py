@@ -117,6 +117,7 @@ class Observed:
     group: SecurityGroup | None = None
     key_pair: KeyPair | None = None
     volumes: tuple[Volume, ...] = ()
+    spot_requests: tuple[SpotRequest, ...] = ()  # those that could still launch something
     deadline: Deadline | None = None
     deadline_role_arn: str | None = None  # None where it does not exist
     deadline_unavailable: str = ""  # why AWS's side cannot be armed (no permission); "" where it can
@@ -138,17 +139,34 @@ class Observed:
     @property
     def nothing_left(self) -> bool:
         going = any(i.state is InstanceState.SHUTTING_DOWN for i in self.instances)
-        left = self.live or self.group or self.key_pair or self.volumes or self.deadline
-        return not (going or left or self.deadline_role_arn)
+        left = (self.live, self.group, self.key_pair, self.volumes, self.deadline, self.deadline_role_arn)
+        return not (going or any(left) or self.spot_requests)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """One place to try: an instance type in a zone."""
+    """One place to try: an instance type in a zone, on a market."""
 
     type: str
     zone: str
     subnet_id: str
+    market: str = "on-demand"  # on-demand | spot
+
+    def __str__(self) -> str:
+        return f"{self.type} in {self.zone}" + (", spot" if self.market == "spot" else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpotRequest:
+    """Behind a spot instance. A persistent one launches again until it is cancelled: a leak of money."""
+
+    id: str
+    state: str  # open | active | disabled (its instance was stopped) | closed | cancelled | failed
+    instance_id: str | None
+
+    @property
+    def exists(self) -> bool:
+        return self.state in ("open", "active", "disabled")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from gpu_box.spending import Rates
 from gpu_box.steps import (
     AllowSsh,
     ArmDeadline,
+    CancelSpotRequest,
     ChangeType,
     CountSession,
     CreateDeadlineRole,
@@ -149,7 +150,7 @@ def resize(observed: Observed, instance_type: str, *, rates: Rates | None) -> li
 
 def down(observed: Observed) -> list[Step]:
     """Nothing left. What stops the instance goes only after the instance; the group, last of all."""
-    steps: list[Step] = []
+    steps: list[Step] = [CancelSpotRequest(request_id=request.id) for request in observed.spot_requests]
     for instance in observed.instances:
         if instance.exists:
             steps.append(Terminate(instance_id=instance.id, why="terminate, with its disk"))
@@ -229,6 +230,9 @@ def _extra_instances(observed: Observed) -> Iterator[Step]:
                 f"this box has {len(observed.live)} instances that were set up: {ids}",
                 remedy="Terminate the one you do not need, by its id, in the AWS console; then run again.",
             )
+        for request in observed.spot_requests:
+            if request.instance_id == instance.id:
+                yield CancelSpotRequest(request_id=request.id)
         yield Terminate(instance_id=instance.id, why="terminate: a second one of this box, never used")
 
 

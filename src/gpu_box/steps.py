@@ -77,6 +77,19 @@ class CreateDeadlineRole(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CancelSpotRequest(Step):
+    """Before its instance goes: else AWS launches another one."""
+
+    title: ClassVar[str] = "spot request"
+    stage: ClassVar[int] = -1
+    mark: ClassVar[str] = "-"
+    request_id: str
+
+    def __str__(self) -> str:
+        return f"spot request {self.request_id}: cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Terminate(Step):
     title: ClassVar[str] = "instance"
     stage: ClassVar[int] = 0
@@ -100,7 +113,7 @@ class RunInstance(Step):
     def __str__(self) -> str:
         first, *others = self.launchable.placements
         more = f", else {len(others)} other placements in turn" if others else ""
-        return f"instance: {first.type} in {first.zone}{more}, {self.launchable.image_name}"
+        return f"instance: {first}{more}, {self.launchable.image_name}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,8 @@ def test_a_running_box_is_stopped_for_it_and_keeps_its_disk(laptop: Callable[...
     mine = laptop()
     first = mine.up()
     assert first.instance is not None
+    disks = mine.observe().volumes
+    assert disks
     changed = change_type(mine.cloud, "g5.xlarge", mine.report).instance
     assert changed is not None
     assert (changed.id, changed.type, changed.state) == (
@@ -29,7 +31,7 @@ def test_a_running_box_is_stopped_for_it_and_keeps_its_disk(laptop: Callable[...
     )
     assert changed.resizing == "g5.xlarge"  # so that whoever goes on starts it again
     again = mine.up()
-    assert again.volumes == first.volumes
+    assert mine.observe().volumes == disks
     assert again.instance is not None
     assert again.instance.state is InstanceState.RUNNING
     # The first session was reckoned by the type that it had: a minute of a g4dn.xlarge.

@@ -75,6 +75,10 @@ class Account:
             "key pairs": len(cloud.ec2.describe_key_pairs(Filters=mine)["KeyPairs"]),
             "schedules": sum(name in schedule["Name"] for schedule in schedules),
             "roles": sum(name in role["RoleName"] for role in roles),
+            "spot requests": sum(
+                request["State"] in ("open", "active", "disabled")
+                for request in cloud.ec2.describe_spot_instance_requests(Filters=mine)["SpotInstanceRequests"]
+            ),
             "volumes": len(cloud.ec2.describe_volumes(Filters=mine)["Volumes"]),
         }
 

@@ -35,6 +35,7 @@ from gpu_box.model import Cidr, InstanceState, Reporter
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
 _POLL_FIRST_S, _POLL_MAX_S = 0.25, 3.0
 _GROUP_IN_USE_S = 120.0
+_INTERRUPTED = "IncorrectSpotRequestState"
 
 
 class Raced(Exception):
@@ -182,7 +183,17 @@ def _(step: s.StartInstance, work: Work) -> None:
     try:
         with translated(f"starting {step.instance_id}"):
             work.cloud.ec2.start_instances(InstanceIds=[step.instance_id])
-    except CapacityError as error:
+    except CloudError as error:
+        if error.code == _INTERRUPTED:
+            # "Only Amazon EC2 can restart an interrupted stopped Spot Instance" (EC2 User Guide).
+            raise CapacityError(
+                "AWS took this spot instance back, and starts it by itself once it has capacity; "
+                "nothing was lost",
+                code=error.code,
+                remedy="`gpu-box up --wait 1h` waits for it.",
+            ) from error
+        if not isinstance(error, CapacityError):
+            raise
         # Its disk is in this zone: another instance elsewhere would come up without the work on it.
         raise CapacityError(
             f"AWS has no {step.type} left in {step.zone}, where the box's disk is ({error.code}); "
@@ -205,6 +216,16 @@ def _(step: s.StopInstance, work: Work) -> None:
     asked = f"{datetime.now(UTC).isoformat(timespec='seconds')} {naming.owner(work.cloud.config)}"
     with suppress(CloudError):
         tag_instance(work.cloud, step.instance_id, {naming.STOP: asked[:256]}, "noting who stopped it")
+
+
+@_do.register
+def _(step: s.CancelSpotRequest, work: Work) -> None:
+    _delete(
+        work,
+        f"cancelling {step.request_id}",
+        "cancel_spot_instance_requests",
+        SpotInstanceRequestIds=[step.request_id],
+    )
 
 
 @_do.register

@@ -19,6 +19,14 @@ from gpu_box.steps import RunInstance
 # What was just made is not at once visible to every part of EC2 ("Eventual consistency", EC2 API reference).
 _NOT_YET_CODES = frozenset({"InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidKeyPair.NotFound"})
 _NOT_YET_S = 10.0
+# Only a persistent request's instance can be stopped and started (EC2 User Guide, "Stop a Spot Instance");
+# and an interruption then keeps the disk, too.
+_SPOT = {
+    "InstanceMarketOptions": {
+        "MarketType": "spot",
+        "SpotOptions": {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"},
+    }
+}
 
 
 def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Reporter) -> Instance | None:
@@ -30,13 +38,13 @@ def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Repo
     attempts: list[str] = []
     refused: CapacityError | QuotaError | None = None
     for placement in step.launchable.placements:
-        report.update(step.title, f"instance: asking for {placement.type} in {placement.zone}")
+        report.update(step.title, f"instance: asking for {placement}")
         try:
             return _run(cloud, step, placement, group_id)
         except (CapacityError, QuotaError) as error:
             refused = error
-            attempts.append(f"{placement.type} in {placement.zone}: {error.code}")
-            report.note(f"{placement.type} in {placement.zone}: {error.what}")
+            attempts.append(f"{placement}: {error.code}")
+            report.note(f"{placement}: {error.what}")
     assert refused is not None, "a launchable has at least one placement"
     raise type(refused)(
         f"no instance to be had ({'; '.join(attempts)})",
@@ -49,7 +57,7 @@ def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Repo
 def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> Instance | None:
     request = _request(cloud, step, place, group_id)
     give_up = time.monotonic() + _NOT_YET_S
-    with translated(f"launching {place.type} in {place.zone}"):
+    with translated(f"launching {place}"):
         while True:
             try:
                 raw = cloud.ec2.run_instances(**request)["Instances"][0]
@@ -73,7 +81,9 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
         **({"Iops": config.disk.iops} if config.disk.iops else {}),
         **({"Throughput": config.disk.throughput_mib} if config.disk.throughput_mib else {}),
     }
+    spot = place.market == "spot"
     return {
+        **(_SPOT if spot else {}),
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": _client_token(step, place),
@@ -96,6 +106,7 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
         "TagSpecifications": [
             naming.tag_specification("instance", config),
             naming.tag_specification("volume", config),
+            *([naming.tag_specification("spot-instances-request", config)] if spot else []),
         ],
     }
 
@@ -105,5 +116,5 @@ def _client_token(step: RunInstance, place: Placement) -> str:
 
     64 characters, EC2's limit.
     """
-    parts = (step.launch.generation, place.type, place.zone, *step.previous)
+    parts = (step.launch.generation, place.type, place.zone, place.market, *step.previous)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -166,8 +166,11 @@ def _placements(
                 where="zones",
                 remedy=f"In {region} it is offered in {', '.join(its_zones)}.",
             )
+    # All that is cheap before anything that is not: that is what spot-then-on-demand asks for.
+    markets = ("spot", "on-demand") if config.market == "spot-then-on-demand" else (config.market,)
     return tuple(
-        Placement(type=wanted, zone=zone, subnet_id=by_zone[zone])
+        Placement(type=wanted, zone=zone, subnet_id=by_zone[zone], market=market)
+        for market in markets
         for wanted in config.instance_types
         for zone in zones
         if (wanted, zone) in offered

@@ -13,23 +13,36 @@ from gpu_box.aws.caller import caller_address
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
-from gpu_box.model import Cidr, Instance, InstanceState, KeyPair, Observed, SecurityGroup, StopAsked, Volume
+from gpu_box.model import (
+    Cidr,
+    Instance,
+    InstanceState,
+    KeyPair,
+    Observed,
+    SecurityGroup,
+    SpotRequest,
+    StopAsked,
+    Volume,
+)
 from gpu_box.spending import from_tags
 
 
-def observe(cloud: Cloud, *, ask_caller: bool = False) -> Observed:
+def observe(cloud: Cloud, *, ask_caller: bool = False, everything: bool = True) -> Observed:
     """ask_caller: also ask from which address this laptop is seen (only `up` needs it).
+
+    everything: also disks and spot requests, which cost money and start nothing by themselves.
 
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
     config = cloud.config
     ask = ask_caller and config.network.allow_ssh_from is None
     region, ec2 = cloud.region, cloud.ec2  # both fail here, in words, before any thread starts
-    instances, group, key_pair, volumes, (deadline, unarmable), role, caller = side_by_side(
+    instances, group, key_pair, volumes, spot, (deadline, unarmable), role, caller = side_by_side(
         lambda: read_instances(cloud, naming.of_box(config)),
         lambda: _read_group(ec2, config.name),
         lambda: _read_key_pair(ec2, config.name),
-        lambda: _read_volumes(ec2, config.name),
+        lambda: _read_volumes(ec2, config.name) if everything else [],
+        lambda: _read_spot_requests(ec2, config.name) if everything else [],
         lambda: read_deadline(cloud),
         lambda: read_role(cloud),
         lambda: caller_address() if ask else (),
@@ -41,6 +54,7 @@ def observe(cloud: Cloud, *, ask_caller: bool = False) -> Observed:
         group=group,
         key_pair=key_pair,
         volumes=tuple(volumes),
+        spot_requests=tuple(request for request in spot if request.exists),
         deadline=deadline,
         deadline_role_arn=role_arn,
         deadline_unavailable=unarmable or unreadable,
@@ -159,6 +173,15 @@ def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
         return None
     raw = pairs[0]
     return KeyPair(id=raw["KeyPairId"], name=raw["KeyName"], public_key=raw.get("PublicKey", "").strip())
+
+
+def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
+    with translated("reading spot requests"):
+        raw = ec2.describe_spot_instance_requests(Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}])
+    return [
+        SpotRequest(id=r["SpotInstanceRequestId"], state=r["State"], instance_id=r.get("InstanceId"))
+        for r in raw["SpotInstanceRequests"]
+    ]
 
 
 def _read_volumes(ec2: Any, box: str) -> list[Volume]:

@@ -1,0 +1,79 @@
+"""A spot box: a persistent request behind it, which `down` cancels first; else like any other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from gpu_box.errors import CapacityError
+
+from .conftest import Laptop, Weather
+
+
+def test_a_spot_box_is_stopped_started_and_removed_like_any_other(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop(market="spot")
+    first = mine.up()
+    assert first.instance is not None
+    assert first.instance.market == "spot"
+    [request] = first.spot_requests
+    assert (request.instance_id, request.state) == (first.instance.id, "active")
+    assert mine.stop().instance is not None
+    again = mine.up()
+    assert again.instance is not None
+    assert again.instance.id == first.instance.id
+    assert [one.id for one in again.spot_requests] == [request.id]
+    down = mine.down()
+    assert down.nothing_left
+
+
+def test_down_cancels_the_request_before_its_instance_goes(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    """Else AWS launches another one: a leak of money that nobody sees."""
+    weather(delays={"spot-relaunch": 0.0})
+    mine = laptop(market="spot")
+    mine.up()
+    calls: list[str] = []
+    mine.cloud.ec2.meta.events.register(
+        "before-send.ec2.*", lambda event_name, **_: calls.append(event_name.rsplit(".", 1)[1])
+    )
+    mine.down()
+    assert calls.index("CancelSpotInstanceRequests") < calls.index("TerminateInstances")
+    time.sleep(0.5)
+    assert mine.observe().live == ()
+
+
+def test_a_box_that_aws_took_back_is_left_to_aws_to_start(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    mine = laptop(market="spot")
+    first = mine.up().instance
+    assert first is not None
+    mine.stop()
+    weather(faults=[{"operation": "StartInstances", "code": "IncorrectSpotRequestState"}])
+    with pytest.raises(CapacityError) as refused:
+        mine.up()
+    assert "starts it by itself" in refused.value.what
+    assert [one.id for one in mine.observe().live] == [first.id]
+
+
+def test_spot_alone_is_never_paid_for_on_demand(laptop: Callable[..., Laptop], weather: Weather) -> None:
+    weather(spot_capacity={"*": {"*": 0}})
+    mine = laptop(market="spot", zones=("us-east-1a",))
+    with pytest.raises(CapacityError) as refused:
+        mine.up()
+    assert "g4dn.xlarge in us-east-1a, spot" in refused.value.what
+    assert mine.observe().live == ()
+
+
+def test_where_there_is_no_spot_on_demand_is_taken_if_so_asked(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    weather(spot_capacity={"*": {"*": 0}})
+    mine = laptop(market="spot-then-on-demand", zones=("us-east-1a",))
+    up = mine.up()
+    assert up.instance is not None
+    assert up.instance.market == "on-demand"
+    assert up.spot_requests == ()
