@@ -22,8 +22,8 @@ from .story import STORIES, Outcome, Untold
 # One process begins all stories: with pytest-xdist, `--dist loadfile` keeps them together.
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(600)]
 
-# A machine takes 7 inotify instances of the 128 that Linux gives a user (fs.inotify.max_user_instances); where
-# there are none left, its systemd hangs. This leaves room for others beside these.
+# A machine takes 7 inotify instances of the 128 that Linux gives a user (fs.inotify.max_user_instances);
+# where there are none left, its systemd hangs. This leaves room for others beside these.
 SIDE_BY_SIDE, BOOTING = 10, 3
 _LONGEST_S = 540.0
 # The longest first, so that none is left over at the end.
