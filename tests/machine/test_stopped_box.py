@@ -24,20 +24,22 @@ from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
 
 from ..user import COMMAND, CONFIG, User
+from .conftest import new_home
+from .leash import leashed
 
-pytestmark = [pytest.mark.machine, pytest.mark.xdist_group("a whole box")]
+pytestmark = pytest.mark.machine
 
 SIGNALS = {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
 
 
 @pytest.fixture(scope="module")
 def user(nspawn: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
+    folder, home = tmp_path_factory.mktemp("project"), new_home()
     (folder / "config.yaml").write_text(CONFIG)
     one = User(folder, {**os.environ, "GPU_BOX_HOME": str(home)})
-    yield one
-    one.run("down", "--yes")
-    subprocess.run([COMMAND, "local", "stop"], env=one.environment, check=True, capture_output=True)
+    with leashed(home):
+        yield one
+        one.run("down", "--yes")
 
 
 @pytest.fixture(scope="module")
