@@ -17,9 +17,9 @@ from ..embedded.cloud import Cloud, KeyFile, make_key
 from .leash import leashed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nspawn() -> Iterator[None]:
-    """The environment in which a daemon started by a test has nspawn machines."""
+    """The environment in which a daemon started by a test has nspawn machines; others have theirs."""
     try:
         require_nspawn()
     except InputError as error:
@@ -36,7 +36,7 @@ def nspawn() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_cloud(nspawn: None) -> Iterator[Cloud]:
     home = new_home()
     with leashed(home):
