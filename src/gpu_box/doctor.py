@@ -9,7 +9,7 @@ from gpu_box.aws import checks
 from gpu_box.aws.checks import Check
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.observe import observe
-from gpu_box.aws.quotas import QuotaUse, Request, read_quotas, request_increase
+from gpu_box.aws.quotas import QuotaUse, Request, read_wanted_quotas, request_increase
 from gpu_box.config import Config
 from gpu_box.errors import GpuBoxError
 
@@ -27,7 +27,7 @@ def examine(config: Config) -> list[Check]:
 def missing_quotas(config: Config) -> list[list[QuotaUse]]:
     """Those that the config's instance types do not fit into, quota by quota. Raises CloudError."""
     cloud = Cloud(config)
-    uses = read_quotas(cloud, own=observe(cloud).instance)
+    uses = read_wanted_quotas(cloud, observe(cloud).instance)
     lacking = sorted((use for use in uses if not use.fits), key=lambda use: use.code)
     return [list(of_one) for _, of_one in groupby(lacking, key=lambda use: use.code)]
 
@@ -38,7 +38,7 @@ def request_quota(config: Config, uses: list[QuotaUse]) -> Request:
 
 def _uses(cloud: Cloud) -> list[QuotaUse] | GpuBoxError:
     try:
-        return read_quotas(cloud, own=observe(cloud).instance)
+        return read_wanted_quotas(cloud, observe(cloud).instance)
     except GpuBoxError as error:
         return error
 

@@ -74,7 +74,18 @@ def test_the_next_type_is_named_where_it_fits(laptop: Callable[..., Laptop], wea
     mine = laptop(instance_types=("p3.2xlarge", "g5.xlarge"))
     weather(quotas={P: 0})
     said = missing_quota(mine.cloud)
-    assert said is not None and said.endswith("`up` will go on to g5.xlarge")
+    assert said is not None and said.endswith("`up` will go on to g5.xlarge (on-demand)")
+
+
+def test_a_spot_box_is_held_to_the_spot_quota_and_may_go_on_on_demand(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    weather(quotas={SPOT_G: 0})
+    assert missing_quota(laptop().cloud) is None
+    alone = missing_quota(laptop(market="spot").cloud)
+    assert alone is not None and "(L-3819A6DF), and 0 of 0 are free: `gpu-box doctor" in alone
+    both = missing_quota(laptop(market="spot-then-on-demand").cloud)
+    assert both is not None and both.endswith("`up` will go on to g4dn.xlarge (on-demand)")
 
 
 def test_spot_has_its_own_quota_and_counts_what_is_stopped(

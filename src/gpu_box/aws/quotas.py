@@ -25,6 +25,11 @@ _COUNTED = {
     _ON_DEMAND: {"pending", "running"},
     _SPOT: {"pending", "running", "stopping", "stopped"},
 }
+_MARKETS = {
+    "on-demand": (_ON_DEMAND,),
+    "spot": (_SPOT,),
+    "spot-then-on-demand": (_SPOT, _ON_DEMAND),
+}
 _UNDECIDED = {"PENDING", "CASE_OPENED"}
 
 
@@ -102,12 +107,19 @@ def read_quotas(cloud: Cloud, market: str = _ON_DEMAND, own: Instance | None = N
     return uses
 
 
-def missing_quota(cloud: Cloud, own: Instance | None = None, market: str = _ON_DEMAND) -> str | None:
+def read_wanted_quotas(cloud: Cloud, own: Instance | None = None) -> list[QuotaUse]:
+    """Of each market that `up` would try, in order; of a box that is there, its own. Raises CloudError."""
+    config = cloud.config
+    markets = (own.market,) if own else _MARKETS[config.market]
+    return [use for market in markets for use in read_quotas(cloud, market, own)]
+
+
+def missing_quota(cloud: Cloud, own: Instance | None = None) -> str | None:
     """What `plan` says where the first choice does not fit; None where it does, or where nobody may tell."""
     if own is not None and own.state in (InstanceState.PENDING, InstanceState.RUNNING):
         return None
     try:
-        uses = read_quotas(cloud, market, own)
+        uses = read_wanted_quotas(cloud, own)
     except CloudError:
         return None  # no reason to hold a plan up; `doctor` says what is not permitted
     # A stopped instance is started as it is: another type is no way out for it.
@@ -115,7 +127,7 @@ def missing_quota(cloud: Cloud, own: Instance | None = None, market: str = _ON_D
         uses = [use for use in uses if use.instance_type == own.type]
     if not uses or uses[0].fits:
         return None
-    fitting = next((use.instance_type for use in uses if use.fits), None)
+    fitting = next((f"{use.instance_type} ({use.market})" for use in uses if use.fits), None)
     way_out = f"`up` will go on to {fitting}" if fitting else "`gpu-box doctor --request-quota` asks for more"
     return f"{uses[0]}: {way_out}"
 
