@@ -33,7 +33,7 @@ class Ssh:
         self, command: str, *, sent: bytes = b"", options: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            self.command(command, options=options), input=sent, capture_output=True, timeout=60
+            self.command(command, options=options), input=sent, capture_output=True, timeout=240
         )
 
     def says(self, command: str) -> str:
