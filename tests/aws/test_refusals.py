@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -184,14 +183,19 @@ def test_waiting_for_capacity_ends_when_there_is_some(
     monkeypatch.setattr(box, "_ASK_AGAIN_S", 0.2)
     mine = laptop()
     weather(capacity={"g4dn.xlarge": {"*": 0}})
-    later = threading.Timer(1.0, lambda: weather(capacity={}))
-    later.start()
+    told: list[str] = []
+
+    def note(line: str) -> None:
+        told.append(line)
+        if "asking again" in line:
+            weather(capacity={})  # somebody else's instance went
+
+    monkeypatch.setattr(mine.report, "note", note)
     _, up, acted = box.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(minutes=2))
-    later.join()
     assert acted
     assert up.instance is not None
     assert up.instance.state is InstanceState.RUNNING
-    assert any("asking again for" in line for line in mine.report.lines)
+    assert any("asking again for" in line for line in told)
 
 
 def test_waiting_for_capacity_gives_up_in_time(
