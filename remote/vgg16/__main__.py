@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 
-from vgg16.errors import Problem
+from vgg16 import competition
+from vgg16.competition import DOGS_VS_CATS
+from vgg16.errors import DamagedArchive, Problem
 
 # Small enough for two cores without a GPU, on the 200 photographs of `data faces`: half a minute.
 _DEMO = {"weights": "none", "image_size": 48, "epochs": 8, "batch_size": 16}
@@ -21,19 +24,17 @@ def main(words: list[str] | None = None) -> int:
         print(f"error: {problem}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; --resume goes on from the last finished epoch", file=sys.stderr)
+        print(f"interrupted; {arguments.goes_on}", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vgg16", description=__doc__)
+    parser.set_defaults(goes_on="the same command goes on where it was")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands)
     _add_train(commands)
-    check = commands.add_parser("check-submission", help="would Kaggle take this id,label file?")
-    check.add_argument("submission", type=_path)
-    check.add_argument("--sample", type=_path, help="the competition's sample_submission.csv: same ids?")
-    check.set_defaults(run=_check)
+    _add_kaggle(commands)
     return parser
 
 
@@ -43,19 +44,28 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     faces = kinds.add_parser("faces", help="200 real photographs that scikit-image ships: no download")
     faces.add_argument("--to", type=_path, required=True, help="folder to make")
     faces.set_defaults(run=_faces)
-    kaggle = kinds.add_parser("kaggle-dogs-cats", help="Kaggle's train.zip and test.zip, unpacked and split")
-    kaggle.add_argument("--zip", type=_path, required=True, help="train.zip: train/cat.0.jpg and so on")
-    kaggle.add_argument("--test-zip", type=_path, help="test.zip: test/1.jpg and so on")
-    kaggle.add_argument("--to", type=_path, required=True, help="folder to make")
-    kaggle.set_defaults(run=_kaggle_dogs_cats)
-    split = kinds.add_parser("split", help="a folder with Kaggle's flat train/cat.0.jpg, split in place")
-    split.add_argument(
-        "--in", dest="root", type=_path, required=True, help="folder with train/ and maybe test/"
-    )
+
+
+def _add_kaggle(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    fetch = commands.add_parser("fetch", help="Kaggle's Dogs vs Cats, downloaded, unpacked and split")
+    fetch.add_argument("--to", type=_path, required=True, help="folder to make")
+    fetch.add_argument("--zip", type=_path, nargs="+", help="Kaggle's zip files, where you have them already")
+    fetch.set_defaults(run=_fetch)
+    split = commands.add_parser("split", help="a folder with Kaggle's flat train/cat.0.jpg, split in place")
+    split.add_argument("folder", type=_path, help="with train/ and maybe test/")
     split.set_defaults(run=_split)
-    for parser in (kaggle, split):
+    for parser in (fetch, split):
         parser.add_argument("--valid", type=_positive, default=2000, help="pictures to hold out (2000)")
         parser.add_argument("--seed", type=int, default=0, help="of which are held out (0)")
+    submit = commands.add_parser("submit", help="a trained run's answers to Kaggle, as id,label")
+    submit.add_argument("--results", type=_path, required=True, help="the folder that `train` filled")
+    submit.add_argument("--clip", type=_clip, help="as for train (default: chosen on valid)")
+    submit.add_argument("--sample", type=_path, help="Kaggle's sample_submission.csv (default: the data's)")
+    submit.add_argument("--message", default="VGG16, fine-tuned", help="what Kaggle shows beside the score")
+    submit.add_argument("--no-send", action="store_true", help="write and check the file, and keep it here")
+    submit.set_defaults(run=_submit)
+    for parser in (fetch, submit):
+        parser.add_argument("--competition", default=DOGS_VS_CATS, help="Kaggle's name for it")
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,7 +96,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
     option("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
     option("--dollars-per-hour", type=float, help="the box's price, for the running cost in progress lines")
-    train.set_defaults(run=_train)
+    train.set_defaults(run=_train, goes_on="--resume goes on from the last finished epoch")
 
 
 def _faces(arguments: argparse.Namespace) -> int:
@@ -96,31 +106,52 @@ def _faces(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _kaggle_dogs_cats(arguments: argparse.Namespace) -> int:
+def _fetch(arguments: argparse.Namespace) -> int:
     from vgg16 import dogscats
 
-    dogscats.prepare(
-        arguments.to,
-        train_zip=arguments.zip,
-        test_zip=arguments.test_zip,
-        valid=arguments.valid,
-        seed=arguments.seed,
-    )
+    to = arguments.to
+    if dogscats.is_prepared(to):
+        return 0
+    # Kept until all is unpacked: a download that broke off, or was killed, goes on.
+    kept = to.with_name(f".{to.name}.download")
+    zips = arguments.zip or [competition.fetch(arguments.competition, kept)]
+    try:
+        dogscats.prepare(to, zips, valid=arguments.valid, seed=arguments.seed)
+    except DamagedArchive:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
+    shutil.rmtree(kept, ignore_errors=True)
     return 0
 
 
 def _split(arguments: argparse.Namespace) -> int:
     from vgg16 import dogscats
 
-    print(f"{arguments.root}: {dogscats.split(arguments.root, valid=arguments.valid, seed=arguments.seed)}")
+    folder = arguments.folder
+    print(f"{folder}: {dogscats.split(folder, valid=arguments.valid, seed=arguments.seed)}")
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    from vgg16.submission import check_submission
+def _submit(arguments: argparse.Namespace) -> int:
+    from vgg16 import predictions, submission
+    from vgg16.dogscats import SAMPLE
 
-    count = check_submission(arguments.submission, arguments.sample)
-    print(f"{arguments.submission}: {count:,} rows, as Kaggle wants them")
+    told = predictions.load(arguments.results)
+    path = arguments.results / "submission.csv"
+    clip = submission.make_submission(path, told, arguments.clip)
+    print(f"{path}: {submission.describe(told, clip)}")
+    sample = arguments.sample or told.data / SAMPLE
+    if arguments.sample or sample.is_file():
+        count = submission.check_submission(path, sample)
+        print(f"{count:,} rows with the ids of {sample}")
+    else:
+        print(f"{submission.check_submission(path):,} rows; no {SAMPLE} here, so the ids are not compared")
+    if arguments.no_send:
+        print("not sent: --no-send")
+    elif not competition.has_credentials():
+        print("not sent: no Kaggle credentials here (kaggle: true in config.yaml brings them)")
+    else:
+        print(competition.send(path, arguments.competition, arguments.message))
     return 0
 
 

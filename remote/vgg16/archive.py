@@ -1,21 +1,22 @@
-"""Zip files unpacked into a folder, and nowhere else; what is there already is not unpacked again."""
+"""Zip files, and zip files in zip files, unpacked into a folder and nowhere else."""
 
 from __future__ import annotations
 
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from vgg16.errors import BadData
+from vgg16.errors import BadData, DamagedArchive
 
 
 def unpack(archive: Path, to: Path, *, rename: Callable[[PurePosixPath], Path | None]) -> int:
-    """rename: a member's name -> its place under `to`, or None to leave it out. How many are there then.
+    """rename: a member's name -> its place under `to`, or None to leave it out. How many came.
 
-    Raises BadData: no zip, damaged, or with a member that would land outside of `to` (then nothing is
-    unpacked). A file whose size is right stays as it is, so a killed run goes on.
+    Raises DamagedArchive, or BadData: no such file, or a member that would land outside of `to` (then nothing
+    of this zip is unpacked).
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -24,6 +25,9 @@ def unpack(archive: Path, to: Path, *, rename: Callable[[PurePosixPath], Path | 
                 _refuse_escape(archive, member)
             count = 0
             for member in members:
+                if member.filename.lower().endswith(".zip"):
+                    count += _unpack_inner(opened, member, to, rename)
+                    continue
                 place = rename(PurePosixPath(member.filename))
                 if place is not None:
                     _extract(opened, member, to / place)
@@ -31,22 +35,40 @@ def unpack(archive: Path, to: Path, *, rename: Callable[[PurePosixPath], Path | 
             return count
     except FileNotFoundError:
         raise BadData(f"{archive}: no such file") from None
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise BadData(f"{archive}: damaged, or no zip file ({error})") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        # The last two: a kind of compression, or a password, that Python's zipfile does not know.
+        raise DamagedArchive(f"{archive}: damaged, or no zip file that can be read ({error})") from None
+
+
+def _unpack_inner(
+    opened: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    to: Path,
+    rename: Callable[[PurePosixPath], Path | None],
+) -> int:
+    """As a file of its own first: inside of a compressed zip one can only read forwards."""
+    inner = to / f".inner-{PurePosixPath(member.filename).name}"
+    try:
+        _extract(opened, member, inner)
+        return unpack(inner, to, rename=rename)
+    finally:
+        inner.unlink(missing_ok=True)
 
 
 def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
     path = PurePosixPath(member.filename.replace("\\", "/"))
     link = stat.S_ISLNK(member.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or link:
+    drive = any(":" in part for part in path.parts[:1])
+    if path.is_absolute() or ".." in path.parts or drive or link:
         raise BadData(f"{archive}: refused: its member {member.filename!r} would leave the folder")
 
 
 def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> None:
-    if place.exists() and place.stat().st_size == member.file_size:
-        return
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.new")
-    with opened.open(member) as source, temporary.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    temporary.replace(place)
+    try:
+        with opened.open(member) as source, place.open("xb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except FileExistsError:
+        raise BadData(
+            f"{opened.filename}: {place.name} comes twice: two versions of the data at once?"
+        ) from None

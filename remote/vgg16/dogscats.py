@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,30 +21,47 @@ from vgg16.files import new_folder, write_text
 _LABELLED = re.compile(r"^([A-Za-z]\w*)\.(\d+)\.jpe?g$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^\d+\.jpe?g$", re.IGNORECASE)
 _READY = "README.txt"
+SAMPLE = "sample_submission.csv"
 
 
 def prepare(
     to: Path,
+    zips: Sequence[Path],
     *,
-    train_zip: Path,
-    test_zip: Path | None = None,
     valid: int = 2000,
     seed: int = 0,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Unpacks the zips, then splits. Whole or not there; a second call does nothing. Raises BadData."""
+    """Unpacks train.zip and test.zip, or the one zip that Kaggle wraps around both, then splits.
+
+    Whole or not there; a second call does nothing. Raises BadData.
+    """
+    if is_prepared(to, say):
+        return
+    with new_folder(to) as folder:
+        for archive in zips:
+            count = unpack(archive, folder, rename=_place)
+            say(f"{archive.name}: {count:,} files")
+        say(f"{to}: {split(folder, valid=valid, seed=seed)}")
+
+
+def is_prepared(to: Path, say: Callable[[str], None] = print) -> bool:
+    """Raises BadData where something else is in the way."""
     if (to / _READY).is_file():
         say(f"{to}: already prepared")
-        return
+        return True
     if to.is_dir() and any(to.iterdir()):
         raise BadData(f"{to} holds something else: choose another folder with --to, or empty it")
-    with new_folder(to) as folder:
-        count = unpack(train_zip, folder / "train", rename=_if(_LABELLED))
-        say(f"{train_zip.name}: {count:,} pictures")
-        if test_zip is not None:
-            count = unpack(test_zip, folder / "test" / "unknown", rename=_if(_NUMBERED))
-            say(f"{test_zip.name}: {count:,} pictures")
-        say(f"{to}: {split(folder, valid=valid, seed=seed)}")
+    return False
+
+
+def _place(member: PurePosixPath) -> Path | None:
+    """Where a file of Kaggle's goes; None for what no lesson needs (a Mac's, a PC's, a licence)."""
+    if _LABELLED.match(member.name):
+        return Path("train", member.name)
+    if _NUMBERED.match(member.name):
+        return Path("test", "unknown", member.name)
+    return Path(SAMPLE) if member.name == SAMPLE else None
 
 
 def split(root: Path, *, valid: int = 2000, sample: tuple[int, int] = (200, 50), seed: int = 0) -> str:
@@ -71,6 +88,9 @@ def split(root: Path, *, valid: int = 2000, sample: tuple[int, int] = (200, 50),
             target = root / part / _class(name) / name
             if places[name] != target:
                 places[name].replace(target)
+    for copy in (root / "sample").rglob("*.jp*g"):  # of an earlier split, by another seed
+        if _LABELLED.match(copy.name):
+            copy.unlink()
     for part, chosen, count in (("train", train, sample[0]), ("valid", held_out, sample[1])):
         for name in chosen[:count]:
             target = root / "sample" / part / _class(name) / name
@@ -95,7 +115,3 @@ def _class(name: str) -> str:
     found = _LABELLED.match(name)
     assert found is not None
     return found[1]
-
-
-def _if(pattern: re.Pattern[str]) -> Callable[[PurePosixPath], Path | None]:
-    return lambda member: Path(member.name) if pattern.match(member.name) else None

@@ -9,6 +9,10 @@ class BadData(Problem):
     """A folder or a file of a data set is not usable."""
 
 
+class DamagedArchive(BadData):
+    """A zip file cannot be read to its end. Fetched again, it may be whole."""
+
+
 class UnreadableImage(BadData):
     """One picture cannot be decoded: (file name, why). Left out of training, and named."""
 
@@ -27,3 +31,7 @@ class TrainingFailed(Problem):
 
 class BadSubmission(Problem):
     """Predictions do not make a submission that Kaggle would take."""
+
+
+class KaggleFailed(Problem):
+    """Kaggle's site or package did not do what was asked of it."""

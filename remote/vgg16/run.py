@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg16 import checkpoint
+from vgg16 import checkpoint, predictions
 from vgg16.augment import Augment
 from vgg16.cache import weights_digest
 from vgg16.data import Batches
 from vgg16.errors import BadData
 from vgg16.files import write_text
 from vgg16.lesson import Vgg16
+from vgg16.predictions import Predictions
 from vgg16.report import Report
-from vgg16.submission import LESSON_CLIP, choose_clip, write_submission
+from vgg16.submission import describe, make_submission
 from vgg16.train import Epoch
 
 
@@ -144,22 +145,20 @@ def _finish(
     curves.save(curves.confusion(probabilities, val_batches.folder), settings.results / "confusion.png")
     curves.save(curves.examples(probabilities, val_batches.folder), settings.results / "examples.png")
     written = ["metrics.jsonl", "curves.png", "confusion.png", "examples.png"]
-    tested, clip = 0, None
-    if (settings.data / "test").is_dir() and batches.nb_class == 2:
-        clip = choose_clip(probabilities[:, 1], labels, settings.clip)
-        test_batches, test_probabilities = vgg.test(settings.data / "test", 2 * settings.batch_size)
-        write_submission(
-            settings.results / "submission.csv", test_batches.filenames, test_probabilities[:, 1], clip.at
-        )
-        tested = test_batches.nb_sample
-        written.append("submission.csv")
-        report.say(
-            f"submission.csv: {tested} pictures, probability of {vgg.classes[1]}; expected log-loss "
-            f"{clip.expected:.4f} clipped at {clip.at:.4g} ({clip.expected_at_lesson:.4f} at {LESSON_CLIP})"
-        )
+    told = _predict_test(vgg, probabilities, val_batches, settings)
+    clip = None
+    if told is not None:
+        predictions.save(settings.results, told)
+        clip = make_submission(settings.results / "submission.csv", told, settings.clip)
+        written += [predictions.FILE, "submission.csv"]
+        report.say(f"submission.csv: {describe(told, clip)}")
     summary = {
         "held_out_accuracy": accuracy,
-        "images": {"train": batches.nb_sample, "valid": val_batches.nb_sample, "test": tested},
+        "images": {
+            "train": batches.nb_sample,
+            "valid": val_batches.nb_sample,
+            "test": len(told.files) if told else 0,
+        },
         "left_out": sorted({*batches.unreadable.values(), *val_batches.unreadable.values()}),
         "classes": vgg.classes,
         "epochs": len(history),
@@ -178,6 +177,25 @@ def _finish(
         f"results in {settings.results}: {', '.join([*written, 'summary.json'])} ({summary['seconds']} s)"
     )
     return summary
+
+
+def _predict_test(
+    vgg: Vgg16, probabilities: np.ndarray, val_batches: Batches, settings: Settings
+) -> Predictions | None:
+    """None where there are no pictures to predict, or no two classes to tell Kaggle of."""
+    if not (settings.data / "test").is_dir() or val_batches.nb_class != 2:
+        return None
+    batches, test = vgg.test(settings.data / "test", 2 * settings.batch_size)
+    # What could not be read was not answered, and says nothing of how sure the network may be.
+    answered = ~np.isin(np.arange(val_batches.nb_sample), list(val_batches.unreadable))
+    return Predictions(
+        data=settings.data.resolve(),
+        classes=tuple(vgg.classes),
+        valid=probabilities[answered],
+        labels=val_batches.classes[answered],
+        files=tuple(batches.filenames),
+        test=test,
+    )
 
 
 def _plain(figures: dict[str, object]) -> dict[str, object]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from vgg16.errors import BadSubmission
 from vgg16.files import write_text
+from vgg16.predictions import Predictions
 
 LESSON_CLIP = 0.05
 _CANDIDATES = (0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 0.0005)
@@ -51,6 +52,24 @@ def choose_clip(probabilities: np.ndarray, labels: np.ndarray, fixed: float | No
         candidates = [floor, *(clip for clip in _CANDIDATES if clip > floor)]
         fixed = min(candidates, key=lambda clip: log_loss(probabilities, labels, clip))
     return Clip(fixed, log_loss(probabilities, labels, fixed), log_loss(probabilities, labels, LESSON_CLIP))
+
+
+def make_submission(path: Path, predictions: Predictions, fixed: float | None = None) -> Clip:
+    """Chooses the clip on the held-out pictures unless it is fixed, and writes path. Raises BadSubmission."""
+    if len(predictions.classes) != 2:
+        raise BadSubmission(f"{path}: id,label is for two classes; these are {len(predictions.classes)}")
+    clip = choose_clip(predictions.valid[:, 1], predictions.labels, fixed)
+    write_submission(path, predictions.files, predictions.test[:, 1], clip.at)
+    return clip
+
+
+def describe(predictions: Predictions, clip: Clip) -> str:
+    """One line for people."""
+    return (
+        f"{len(predictions.files):,} pictures, probability of {predictions.classes[1]}; expected log-loss "
+        f"{clip.expected:.4f} clipped at {clip.at:.4g}, {clip.expected_at_lesson:.4f} at the lesson's "
+        f"{LESSON_CLIP} (measured on {len(predictions.labels):,} held-out pictures)"
+    )
 
 
 def identity(name: str) -> int:

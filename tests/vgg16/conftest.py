@@ -1,4 +1,4 @@
-"""Small networks, two threads, caches in the test's own folder."""
+"""Small networks, one thread, caches in the test's own folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from vgg16 import faces
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # several suites share the cores: more would wait for each other
 
 
 @pytest.fixture(autouse=True)
