@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ from gpu_box.embedded.files import Files
 from gpu_box.embedded.nspawn import NspawnMachine
 from gpu_box.errors import GpuBoxError
 
-_TAKES_S = 120  # s at most: machines shut down side by side
+_TAKES_S = 120  # at most: machines shut down side by side
+_LINGERS_S = 15.0  # a test process that was told to end
 
 
 @contextmanager
@@ -37,12 +39,17 @@ def leashed(home: Path) -> Iterator[None]:
 
 
 def _take_down(home: Path) -> None:
-    with suppress(GpuBoxError):  # it hangs: its machines are ended all the same
-        daemon.stop(home)
-    machines = Files(home).machines
-    for folder in machines.iterdir() if machines.is_dir() else ():
-        NspawnMachine(Path(), folder.name, folder).destroy()
-    shutil.rmtree(home, ignore_errors=True)
+    try:
+        with suppress(GpuBoxError):  # it hangs: its machines are ended all the same
+            daemon.stop(home)
+        machines = Files(home).machines
+        for folder in machines.iterdir() if machines.is_dir() else ():
+            NspawnMachine(Path(), folder.name, folder).destroy()
+    finally:
+        end = time.monotonic() + _LINGERS_S
+        while home.exists() and time.monotonic() < end:
+            shutil.rmtree(home, ignore_errors=True)  # somebody who is just ending may write there yet
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":
