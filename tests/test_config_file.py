@@ -22,8 +22,8 @@ from gpu_box.resources import example_config
 
 FILE = Path("/somewhere/config.yaml")
 TOP_LEVEL = (
-    "name, region, profile, owner, instance_types, market, zones, packages, image, disk, network, ssh, idle, "
-    "limits, sync, jupyter"
+    "name, region, profile, owner, instance_types, market, zones, packages, kaggle, image, disk, network, "
+    "ssh, idle, limits, sync, jupyter"
 )
 COLON = "a second colon on one line, or a line indented too far; quote a value that has `: ` in it"
 
@@ -202,6 +202,7 @@ def test_a_bad_value_is_not_told_again_as_one_that_another_lacks() -> None:
         ("owner: 0123", Config(owner="0123")),
         ("owner: no", Config(owner="no")),
         ("packages: ['timm==1.0.9', polars]", Config(packages=("timm==1.0.9", "polars"))),
+        ("kaggle: yes", Config(kaggle=True)),
         (
             "network: {allow_ssh_from: [203.0.113.7, 2001:db8::/64]}",
             Config(network=Network(allow_ssh_from=(ip_network("203.0.113.7"), ip_network("2001:db8::/64")))),

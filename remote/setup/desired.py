@@ -19,6 +19,7 @@ class Desired:
     packages: Tuple[str, ...] = ()  # requirements on top of the box's own
     jupyter_port: int = 8888
     watch: Tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800"
+    kaggle: Tuple[Tuple[str, str], ...] = ()  # files of ~/.kaggle that the laptop brings, and their sha256
 
     @classmethod
     def from_json(cls, text: str) -> "Desired":
@@ -27,6 +28,7 @@ class Desired:
             packages=tuple(fields.get("packages", ())),
             jupyter_port=int(fields.get("jupyter_port", 8888)),
             watch=tuple(fields.get("watch", ())),
+            kaggle=tuple((name, digest) for name, digest in fields.get("kaggle", ())),
         )
 
 

@@ -24,7 +24,7 @@ from gpu_box.aws.quotas import missing_quota
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CapacityError, CloudError, MachineError
-from gpu_box.machine import hostkey, keys, setup, sshconfig, watcher
+from gpu_box.machine import hostkey, kaggle, keys, setup, sshconfig, watcher
 from gpu_box.machine.connection import Connection, connect, wait_for_ssh
 from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter, Stopped
 from gpu_box.spending import Rates, Spent
@@ -81,6 +81,7 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
     wait: how long to go on asking where AWS has no capacity.
     """
     project.folder(config)  # refused now, before anything is made
+    kaggle.require_credentials(config)
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
     found, observed, acted = bring_up(cloud, key.line, report, wait=wait)

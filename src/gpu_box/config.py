@@ -85,4 +85,5 @@ class Config:
     sync: Sync = field(default_factory=Sync)
     jupyter: Jupyter = field(default_factory=Jupyter)
     packages: tuple[str, ...] = ()  # more Python packages for the box's environment
+    kaggle: bool = False  # bring this laptop's Kaggle credentials, and Kaggle's package, to the box
     path: Path | None = None  # the file it came from; None: all defaults

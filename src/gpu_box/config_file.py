@@ -45,6 +45,7 @@ SCHEMA: Schema = {
     "market": values.choice("on-demand", "spot", "spot-then-on-demand"),
     "zones": Many(values.zone),
     "packages": Many(values.requirement),
+    "kaggle": values.boolean,
     "image": {
         "family": values.choice("deep-learning", "ubuntu"),
         "release": values.choice("24.04", "22.04"),

@@ -1,27 +1,46 @@
-"""Kaggle's credentials, if the user put them on the box: for their eyes alone. None are copied by us."""
+"""Kaggle's credentials: there where the laptop is asked to bring them, and for their owner's eyes alone."""
 
+import hashlib
 import stat
 from pathlib import Path
+from typing import List
 
 from setup.desired import HOME, Desired
-from setup.session import Session
+from setup.session import Failed, Session
 from setup.step import State, Step, done, needed
 
-_CREDENTIALS: Path = HOME / ".kaggle" / "kaggle.json"
+_FOLDER: Path = HOME / ".kaggle"
+_FILES = ("kaggle.json", "access_token")
 
 
 def check(desired: Desired) -> State:
-    asked = any(package.split("=")[0].strip() == "kaggle" for package in desired.packages)
-    if not _CREDENTIALS.exists():
-        return done("~/.kaggle/kaggle.json is yet to be put there" if asked else "not asked for")
-    if stat.S_IMODE(_CREDENTIALS.stat().st_mode) & 0o077:
-        return needed("~/.kaggle/kaggle.json can be read by others")
-    return done("~/.kaggle/kaggle.json is private")
+    if lacking := _lacking(desired):
+        return needed("~/.kaggle/%s is yet to come from the laptop" % lacking[0])
+    if open_ := _readable_by_others():
+        return needed("%s can be read by others" % open_[0])
+    found = [name for name in _FILES if (_FOLDER / name).exists()]
+    return done("~/.kaggle/%s is private" % found[0] if found else "not asked for")
 
 
 def apply(desired: Desired, session: Session) -> State:
-    _CREDENTIALS.chmod(0o600)
-    return done("~/.kaggle/kaggle.json made private")
+    for path in _readable_by_others():
+        path.chmod(0o600)
+    if lacking := _lacking(desired):
+        raise Failed("~/.kaggle/%s did not arrive from the laptop" % lacking[0])
+    return check(desired)
+
+
+def _lacking(desired: Desired) -> List[str]:
+    return [name for name, digest in desired.kaggle if _digest(_FOLDER / name) != digest]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def _readable_by_others() -> List[Path]:
+    paths = [_FOLDER / name for name in _FILES]
+    return [path for path in paths if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
 
 
 STEP = Step("kaggle", check, apply)

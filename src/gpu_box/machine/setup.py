@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpu_box.config import Config
 from gpu_box.errors import MachineError, StepFailed
-from gpu_box.machine import mirror, watchstate
+from gpu_box.machine import kaggle, mirror, watchstate
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.quoting import quote
 from gpu_box.machine.watchstate import WatchState
@@ -28,9 +29,11 @@ class Desired:
     packages: tuple[str, ...] = ()
     jupyter_port: int = 8888
     watch: tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800" (seconds)
+    kaggle: tuple[tuple[str, str], ...] = ()  # files of the laptop's ~/.kaggle, and their sha256
 
     def to_json(self) -> str:
-        return json.dumps({"packages": self.packages, "jupyter_port": self.jupyter_port, "watch": self.watch})
+        asked = ("packages", "jupyter_port", "watch", "kaggle")
+        return json.dumps({name: getattr(self, name) for name in asked})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +77,16 @@ class MachineState:
 def desired(config: Config) -> Desired:
     return Desired(
         remote=remote(),
-        packages=config.packages,
+        packages=_packages(config),
         jupyter_port=config.jupyter.port,
         watch=_watch_policy(config),
+        kaggle=kaggle.digests(config),
     )
+
+
+def _packages(config: Config) -> tuple[str, ...]:
+    named = any(re.match(r"kaggle\b(?!-)", package) for package in config.packages)
+    return (*config.packages, "kaggle") if config.kaggle and not named else config.packages
 
 
 def _watch_policy(config: Config) -> tuple[str, ...]:
@@ -127,6 +136,9 @@ def apply(connection: Connection, state: MachineState, desired: Desired, report:
         report.start("upload", "bringing gpu-box's own code to the box")
         mirror.upload(connection, desired.remote)
         report.done("upload", "gpu-box's own code is on the box")
+    credentials = state.step("kaggle")
+    if desired.kaggle and (credentials is None or credentials.status == "needed"):
+        kaggle.push(connection, desired.kaggle)
     events = _Events(report)
     result = connection.run(
         "cd ~/.gpu-box/remote && exec python3 -m setup apply",

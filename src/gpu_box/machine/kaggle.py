@@ -1,0 +1,59 @@
+"""The laptop's Kaggle credentials, on the box only where the config says `kaggle: true`, for its user alone.
+
+What the box has is compared by digest; the secret itself crosses once, on standard input, never in a command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from gpu_box.config import Config
+from gpu_box.errors import InputError
+from gpu_box.machine.connection import Connection
+from gpu_box.machine.quoting import quote
+
+_FILES = ("kaggle.json", "access_token")
+# Written beside its place under a mask that lets nobody else in, then moved onto it.
+_PUT = 'umask 077 && mkdir -p ~/.kaggle && cat >~/.kaggle/"$1".new && mv ~/.kaggle/"$1".new ~/.kaggle/"$1"'
+
+
+def require_credentials(config: Config) -> None:
+    """Raises InputError where the config asks for them and this laptop has none."""
+    if config.kaggle and not _credentials():
+        raise InputError(
+            "kaggle: true, but there are no Kaggle credentials on this machine",
+            where=str(_folders()[0]),
+            remedy="Save kaggle.json or access_token there (https://www.kaggle.com/settings), "
+            "or set kaggle: false.",
+        )
+
+
+def digests(config: Config) -> tuple[tuple[str, str], ...]:
+    """Each file's name and the sha256 of its content; empty where none are to be on the box."""
+    if not config.kaggle:
+        return ()
+    return tuple((name, hashlib.sha256(content).hexdigest()) for name, content in _credentials().items())
+
+
+def push(connection: Connection, wanted: tuple[tuple[str, str], ...]) -> None:
+    """Brings the files of `digests` to the box's ~/.kaggle, mode 0600."""
+    for name, content in _credentials().items():
+        if name in dict(wanted):
+            connection.run(f"sh -c {quote(_PUT)} sh {name}", stdin=content, timeout_s=60)
+
+
+def _credentials() -> dict[str, bytes]:
+    """Of the first folder that has any."""
+    for folder in _folders():
+        if found := {name: (folder / name).read_bytes() for name in _FILES if (folder / name).is_file()}:
+            return found
+    return {}
+
+
+def _folders() -> list[Path]:
+    """Where Kaggle's own package looks."""
+    named = os.environ.get("KAGGLE_CONFIG_DIR")
+    home = [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]
+    return [Path(named).expanduser(), *home] if named else home
