@@ -16,7 +16,7 @@ from .faults import FAULTS
 from .scenario import COMMANDS
 
 Boxes = Callable[[], Callable[[], Laptop]]
-SAMPLE = 3  # scenarios a command
+SAMPLE = 2  # scenarios a command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
