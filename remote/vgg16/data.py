@@ -32,6 +32,11 @@ class Folder:
     labels: np.ndarray
     classes: tuple[str, ...]
 
+    def only(self, rows: np.ndarray) -> Folder:
+        """Of these rows alone: (n,) booleans, or row numbers."""
+        files = np.array(self.files, dtype=object)[rows]
+        return Folder(self.root, tuple(files), self.labels[rows], self.classes)
+
 
 def find_pictures(path: str | Path) -> Folder:
     """One sub-folder a class, in alphabetical order. Raises BadData where there is none, or one is empty."""
@@ -104,6 +109,11 @@ class Batches:
     @property
     def filenames(self) -> list[str]:
         return list(self.folder.files)
+
+    @property
+    def readable(self) -> np.ndarray:
+        """(nb_sample,) booleans, as far as it is known by now."""
+        return ~np.isin(np.arange(self.nb_sample), list(self.unreadable))
 
     def __len__(self) -> int:
         """Steps of one pass."""

@@ -12,7 +12,7 @@ import numpy as np
 from vgg16 import checkpoint, predictions
 from vgg16.augment import Augment
 from vgg16.cache import weights_digest
-from vgg16.data import Batches
+from vgg16.data import Batches, Folder
 from vgg16.errors import BadData
 from vgg16.files import write_text
 from vgg16.lesson import Vgg16
@@ -136,16 +136,18 @@ def _finish(
     from vgg16 import curves  # matplotlib takes half a second: not before it is needed
 
     probabilities = vgg.probabilities(val_batches)
-    labels = val_batches.classes
-    accuracy = float((probabilities.argmax(1) == labels).mean())
-    report.say(f"held-out accuracy: {accuracy:.1%} ({val_batches.nb_sample} pictures; chance is "
-               f"{np.bincount(labels).max() / len(labels):.0%})")  # fmt: skip
+    # What could not be read was not answered: it counts neither for the network nor against it.
+    held_out = val_batches.folder.only(val_batches.readable)
+    probabilities = probabilities[val_batches.readable]
+    accuracy = float((probabilities.argmax(1) == held_out.labels).mean())
+    chance = np.bincount(held_out.labels).max() / len(held_out.labels)
+    report.say(f"held-out accuracy: {accuracy:.1%} ({len(held_out.files)} pictures; chance is {chance:.0%})")
     title = f"VGG16 ({vgg.weights_name}) on {settings.data.name}: {accuracy:.1%} of held-out pictures right"
     curves.save(curves.curves(history, title), settings.results / "curves.png")
-    curves.save(curves.confusion(probabilities, val_batches.folder), settings.results / "confusion.png")
-    curves.save(curves.examples(probabilities, val_batches.folder), settings.results / "examples.png")
+    curves.save(curves.confusion(probabilities, held_out), settings.results / "confusion.png")
+    curves.save(curves.examples(probabilities, held_out), settings.results / "examples.png")
     written = ["metrics.jsonl", "curves.png", "confusion.png", "examples.png"]
-    told = _predict_test(vgg, probabilities, val_batches, settings)
+    told = _predict_test(vgg, probabilities, held_out, settings)
     clip = None
     if told is not None:
         predictions.save(settings.results, told)
@@ -180,19 +182,17 @@ def _finish(
 
 
 def _predict_test(
-    vgg: Vgg16, probabilities: np.ndarray, val_batches: Batches, settings: Settings
+    vgg: Vgg16, probabilities: np.ndarray, held_out: Folder, settings: Settings
 ) -> Predictions | None:
     """None where there are no pictures to predict, or no two classes to tell Kaggle of."""
-    if not (settings.data / "test").is_dir() or val_batches.nb_class != 2:
+    if not (settings.data / "test").is_dir() or len(held_out.classes) != 2:
         return None
     batches, test = vgg.test(settings.data / "test", 2 * settings.batch_size)
-    # What could not be read was not answered, and says nothing of how sure the network may be.
-    answered = ~np.isin(np.arange(val_batches.nb_sample), list(val_batches.unreadable))
     return Predictions(
         data=settings.data.resolve(),
         classes=tuple(vgg.classes),
-        valid=probabilities[answered],
-        labels=val_batches.classes[answered],
+        valid=probabilities,
+        labels=held_out.labels,
         files=tuple(batches.filenames),
         test=test,
     )
