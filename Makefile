@@ -14,7 +14,7 @@ demo: .demo/venv/ready
 test: check
 
 check: $(VENV)/ready lint types shell
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests
 
 # Every command struck at every AWS call by every fault; `make walk EACH=20` takes so many a command.
 walk: $(VENV)/ready
