@@ -38,8 +38,11 @@ MAY_IMPORT = {
     "doctor": FOUNDATION | {"aws"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
+    "afterwards": FOUNDATION | {"box", "work"},
+    "notices": {"config"},
     "cli": FOUNDATION
-    | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"},
+    | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"}
+    | {"afterwards", "notices"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

@@ -23,7 +23,7 @@ from gpu_box.resources import example_config
 FILE = Path("/somewhere/config.yaml")
 TOP_LEVEL = (
     "name, region, profile, owner, instance_types, market, zones, packages, kaggle, image, disk, network, "
-    "ssh, idle, limits, sync, jupyter"
+    "ssh, idle, limits, sync, jupyter, notify"
 )
 COLON = "a second colon on one line, or a line indented too far; quote a value that has `: ` in it"
 

@@ -142,3 +142,26 @@ def test_any_text_is_a_value_or_one_line_of_refusal(parse: Callable[[str], Any],
 def test_every_address_of_somebody_may_be_admitted(address: Any) -> None:
     assume(not address.is_unspecified and not getattr(address, "ipv4_mapped", None))
     assert values.cidr(str(address)).network_address == address
+
+
+@pytest.mark.parametrize(
+    "raw", ["https://ntfy.sh/topic", "https://hooks.slack.com/services/T/B/x", "http://127.0.0.1:8080/x"]
+)
+def test_a_webhook_is_an_address(raw: str) -> None:
+    assert values.webhook(raw) == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("ntfy.sh/SECRET", "is not an address"),
+        ("https:///SECRET", "is not an address"),
+        ("https://a b/SECRET", "is not an address"),
+        ("ftp://example.org/SECRET", "is not an address"),
+        ("http://example.org/SECRET", "anyone on the way may read"),
+    ],
+)
+def test_a_webhook_that_is_wrong_is_not_repeated(raw: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as wrong:
+        values.webhook(raw)
+    assert "SECRET" not in str(wrong.value)

@@ -94,6 +94,11 @@ def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dic
 
 def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any]) -> None:
     user.run("ssh", "--", "echo kept >work/kept.txt")
+    # A job that fails takes no disk with it, whatever was to follow.
+    job = ["--", "sh", "-c", "echo found >results/found.txt; exit 3"]
+    ended = user.run("--yes", "run", "--then", "down", *job, expect=3)
+    assert "stopped, not taken down, its disk is kept: it ended with exit status 3" in ended.stdout
+    assert (user.folder / "results" / "found.txt").read_text() == "found\n"
     assert user.json("stop")["state"] == "stopped"
     refused = user.run("ssh", "--", "true", expect=1)
     assert "`gpu-box up` starts it" in refused.stderr

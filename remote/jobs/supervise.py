@@ -12,6 +12,8 @@ from typing import Dict, Optional
 from jobs.job import Job
 from setup.desired import VENV
 from setup.processes import birth_of, signal_group
+from watch import notices
+from watch.judge import spell
 
 _SHOWN_EVERY_S = 0.1
 # What reaches the window is meant for the job: Ctrl-C, `tmux kill-session`, a closing terminal.
@@ -46,8 +48,11 @@ def supervise(name: str) -> int:
         signal.signal(number, pass_on)
     job.write("birth", birth_of(process.pid) or "ended")
     job.write("pid", str(process.pid))
+    started = time.monotonic()
     status = _show_until_it_ends(job, process)
-    job.write("exit", str(status if status >= 0 else 128 - status))
+    status = status if status >= 0 else 128 - status
+    job.write("exit", str(status))
+    notices.begin("job", "%s: exit status %d after %s" % (name, status, spell(time.monotonic() - started)))
     return 0
 
 

@@ -20,6 +20,7 @@ class Desired:
     jupyter_port: int = 8888
     watch: Tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800"
     kaggle: Tuple[Tuple[str, str], ...] = ()  # files of ~/.kaggle that the laptop brings, and their sha256
+    notify: str = ""  # sha256 of ~/.gpu-box/notify.json that the laptop brings; "": there is to be none
 
     @classmethod
     def from_json(cls, text: str) -> "Desired":
@@ -29,6 +30,7 @@ class Desired:
             jupyter_port=int(fields.get("jupyter_port", 8888)),
             watch=tuple(fields.get("watch", ())),
             kaggle=tuple((name, digest) for name, digest in fields.get("kaggle", ())),
+            notify=str(fields.get("notify", "")),
         )
 
 

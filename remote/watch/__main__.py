@@ -9,6 +9,7 @@ replay FILE... [--policy k=v ...] [--all]   the verdict over time of recorded sa
 healthy                  exit 0 when a watcher watches
 guard [LOOKS]            one look of the guard
 policy k=v ...           change the thresholds and limits of the watcher that runs
+notify EVENT TEXT        send a notice to the webhook that ~/.gpu-box/notify.json names
 install [k=v ...]        arm the watcher and the guard (by sudo, where it must)
 uninstall                disarm both
 """
@@ -155,6 +156,12 @@ def _guard(words: List[str]) -> int:
     os.execv("/bin/sh", ["sh", os.path.join(HERE, "guard.sh"), *words])
 
 
+def _notify(words: List[str]) -> int:
+    from .notices import command
+
+    return command(words)
+
+
 def _policy(words: List[str]) -> int:
     from .install import needs_root, set_policy
 
@@ -197,6 +204,7 @@ COMMANDS: Dict[str, Callable[[List[str]], int]] = {
     "replay": _replay,
     "healthy": _healthy,
     "guard": _guard,
+    "notify": _notify,
     "policy": _policy,
     "install": _install,
     "uninstall": _uninstall,

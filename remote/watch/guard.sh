@@ -28,6 +28,9 @@ json=$(printf '{"layer": "guard", "reason": "%s", "wall": %s, "boot": "%s", "sig
     "$reason" "$(date +%s)" "$(cat /proc/sys/kernel/random/boot_id)" "$figures")
 [ -d "${stopped%/*}" ] && printf '%-4095s\n' "$json" 1<>"$stopped"
 printf '%s\n' "gpu-box: stopping this machine: $reason" "gpu-box-stopped $json" >/dev/console
+# A notice, where somebody asked for notices and Python still works; a stop waits for it no longer than this.
+(cd "${GPU_BOX_CODE:-/usr/local/lib/gpu-box}" &&
+    timeout -k 1 9 python3 -E -s -S -m watch notify stopped "by the guard: $reason" --within 8) >/dev/null 2>&1
 ${GPU_BOX_POWEROFF:-systemctl poweroff} || shutdown -h now
 [ -z "${GPU_BOX_POWEROFF:-}" ] || exit 0
 # Still here: a service that will not end, or a systemd that does not listen.

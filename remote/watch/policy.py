@@ -30,6 +30,7 @@ class Policy(NamedTuple):
     progress_bps: float = 1e5  # bytes/s
     guard_after: float = 900.0  # the guard stops the box when the heartbeat stood still this long
     fuse_after: float = 1800.0  # the fuse stops it when nothing reported healthy this long after boot
+    budget_marks: Tuple[Tuple[float, float], ...] = ()  # per cent of the budget, and the Unix time at which
     stop_command: Tuple[str, ...] = ()  # instead of the system's poweroff
 
 
@@ -86,6 +87,8 @@ def _value(key: str, value: Any) -> Any:
     if value is None or value == "":
         if key in ("max_hours", "deadline", *TEXTS):
             return None
+        if key == "budget_marks":
+            return ()
         raise ValueError("needs a value")
     if key in TEXTS:
         if key == "stop_at":
@@ -93,6 +96,9 @@ def _value(key: str, value: Any) -> Any:
         return str(value)
     if key == "stop_command":
         return tuple(str(word) for word in (value.split() if isinstance(value, str) else value))
+    if key == "budget_marks":
+        pairs = [mark.split(":") for mark in value.split(",")] if isinstance(value, str) else value
+        return tuple((float(percent), float(at)) for percent, at in pairs)
     if key == "warn":
         leads = value.split(",") if isinstance(value, str) else value
         return tuple(sorted((seconds(lead) for lead in leads), reverse=True))

@@ -7,9 +7,9 @@ import signal
 import time
 from typing import Any, List, Optional
 
+from . import notices, stop
 from . import place as places
 from . import policy as policies
-from . import stop
 from .judge import State, Verdict, step, verdict
 from .log import Log
 from .place import Place
@@ -39,6 +39,7 @@ class Watcher:
             for sample in self._log.read():
                 self._state = step(self._state, sample, self._policy)
         self._warned: Optional[float] = None  # the lead of the last warning given
+        self._wall = time.time()  # of the last look at the marks of the budget
         self._failed = ""
 
     def run(self) -> None:
@@ -69,6 +70,7 @@ class Watcher:
             self._stop(now)
         else:
             self._warn(now)
+        self._tell_of_budget()
         self._beat()
         return now
 
@@ -82,6 +84,7 @@ class Watcher:
         sample = self._state.sample
         assert sample is not None  # a verdict to stop comes from one
         stop.record(self._place, "watcher", now.reason, now, sample)
+        notices.last_words("stopped", "by its watcher: " + now.reason)
         off = Event("poweroff", sample.boot, time.time())
         _try(lambda: self._log.append(off))
         self._failed = "; ".join(stop.power_off(self._policy.stop_command, wait=self._wait))
@@ -101,6 +104,14 @@ class Watcher:
         elif self._warned is None or min(due) < self._warned:
             self._warned = min(due)
             stop.warn(now)
+            notices.begin("stopping", stop.warning(now))
+
+    def _tell_of_budget(self) -> None:
+        """Each mark is told when it is passed, and by the watcher that was there when it was."""
+        before, self._wall = self._wall, time.time()
+        for percent, at in self._policy.budget_marks:
+            if before < at <= self._wall:
+                notices.begin("budget", "%g %% of this month's budget is spent" % percent)
 
     def _show(self, now: Verdict) -> None:
         """verdict.json: what `status` shows."""
@@ -164,6 +175,7 @@ class Watcher:
             why = "shut down from outside: gpu-box stop, the deadline, AWS, or someone's shutdown"
             if going == "poweroff":
                 stop.record(self._place, "outside", why, verdict(self._state, self._policy), sample)
+                notices.last_words("stopped", why)
         if going == "poweroff":
             _try(lambda: self._log.append(Event("poweroff", sample.boot, time.time())))
 

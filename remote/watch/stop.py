@@ -90,14 +90,18 @@ def stopped(place: Place) -> Any:
         return None
 
 
-def warn(verdict: Verdict) -> None:
-    """Tell everyone who is logged in: on their terminals, and on the status line of their tmux."""
-    message = "gpu-box: this machine stops in %s (%s). To keep it up: gpu-box keep 2h" % (
+def warning(verdict: Verdict) -> str:
+    what = "keep" if verdict.cause == "idle" else "extend"
+    return "this machine stops in %s (%s). To keep it up: gpu-box %s 2h" % (
         spell(verdict.stops_in),
         verdict.reason,
+        what,
     )
-    if verdict.cause != "idle":
-        message = message.replace("gpu-box keep 2h", "gpu-box extend 2h")
+
+
+def warn(verdict: Verdict) -> None:
+    """Tell everyone who is logged in: on their terminals, and on the status line of their tmux."""
+    message = "gpu-box: " + warning(verdict)
     for argv in [["wall", message]] + _tmux_calls(message):
         if find(argv[0]):
             try:

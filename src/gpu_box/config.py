@@ -66,6 +66,16 @@ class Jupyter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notify:
+    """Who is told that the box stops, stopped and why, that a job ended, that the budget goes."""
+
+    webhook: str | None = field(default=None, repr=False)  # a secret; told by the box itself
+    format: str | None = None  # slack | discord | ntfy | json; None: by the webhook's host
+    command: str | None = None  # for this laptop's shell, with GPU_BOX_EVENT, GPU_BOX_TITLE, GPU_BOX_TEXT
+    desktop: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One box. Paths are absolute; durations are timedeltas; money is Decimal US dollars."""
 
@@ -84,6 +94,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     sync: Sync = field(default_factory=Sync)
     jupyter: Jupyter = field(default_factory=Jupyter)
+    notify: Notify = field(default_factory=Notify)
     packages: tuple[str, ...] = ()  # more Python packages for the box's environment
     kaggle: bool = False  # bring this laptop's Kaggle credentials, and Kaggle's package, to the box
     path: Path | None = None  # the file it came from; None: all defaults

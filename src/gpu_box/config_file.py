@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_box import config_values as values
-from gpu_box.config import Config, Disk, Idle, Image, Jupyter, Limits, Network, Ssh, Sync
+from gpu_box.config import Config, Disk, Idle, Image, Jupyter, Limits, Network, Notify, Ssh, Sync
 from gpu_box.config_yaml import MOST_BYTES, NULL_TAG, compose, shown
 from gpu_box.errors import ConfigError, InputError
 
@@ -75,6 +75,12 @@ SCHEMA: Schema = {
     },
     "sync": {"source": values.path, "exclude": Many(values.text), "results": values.path},
     "jupyter": {"port": values.integer(1024, 65535)},
+    "notify": {
+        "webhook": values.webhook,
+        "format": values.choice("slack", "discord", "ntfy", "json"),
+        "command": values.text,
+        "desktop": values.boolean,
+    },
 }
 _SECTIONS = {
     "image": Image,
@@ -85,6 +91,7 @@ _SECTIONS = {
     "limits": Limits,
     "sync": Sync,
     "jupyter": Jupyter,
+    "notify": Notify,
 }
 
 

@@ -11,6 +11,7 @@ from datetime import time, timedelta
 from decimal import Decimal
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gpu_box.model import Cidr
 from gpu_box.units import format_duration, parse_duration, parse_money
@@ -101,6 +102,20 @@ def money(raw: str) -> Decimal:
     if not 1 <= value <= 100_000:
         raise ValueError(f"{raw} is out of range: $1 to $100,000")
     return value
+
+
+def webhook(raw: str) -> str:
+    """Never shown: whoever knows the address may post there."""
+    try:
+        parts = urlsplit(text(raw))
+        well = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well = False
+    if not well or " " in raw:
+        raise ValueError("is not an address such as https://ntfy.sh/my-own-topic")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError("is an http address: what it carries, anyone on the way may read; use https")
+    return raw
 
 
 def time_of_day(raw: str) -> time:

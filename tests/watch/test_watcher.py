@@ -12,84 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-import watch
-
-REMOTE = Path(watch.__file__).parents[1]
-# This machine's own processes must not keep it up, so what it counts is out of reach.
-SHORT = {
-    "idle_after": 1.5,
-    "stuck_after": 1.5,
-    "settle": 0,
-    "interval": 0.15,
-    "slow": 1,
-    "window": 0.5,
-    "warn": [1.1],
-    "cpu_cores": 1e9,
-    "disk_bps": 1e15,
-    "network_bps": 1e15,
-}
-
-
-class Box:
-    def __init__(self, root: Path) -> None:
-        self.root, self.state = root, root / "watch"
-        self.state.mkdir()
-        self.off = root / "off"
-        self.shell = root / "poweroff"
-        self.shell.write_text(f"#!/bin/sh\necho off >>{self.off}\n")
-        self.shell.chmod(0o755)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if name != "GPU_BOX_MACHINE"},
-            "GPU_BOX_WATCH": str(self.state),
-            "HOME": str(root),
-            "TMUX_TMPDIR": str(root),
-            "PYTHONPATH": str(REMOTE),
-            "GPU_BOX_MACHINE": f"test-{os.getpid()}-{root.name}",  # counts this one's processes alone
-        }
-        self.watchers: list[subprocess.Popen] = []
-
-    def policy(self, **values) -> None:
-        values = {**SHORT, "stop_command": [str(self.shell)], **values}
-        path = self.state / "policy.json"
-        path.with_suffix(".new").write_text(json.dumps(values))
-        path.with_suffix(".new").rename(path)
-
-    def start(self) -> subprocess.Popen:
-        argv = [sys.executable, "-s", "-m", "watch", "run"]
-        self.watchers.append(subprocess.Popen(argv, env=self.environment, cwd=self.root))
-        return self.watchers[-1]
-
-    def call(self, *words: str) -> subprocess.CompletedProcess:
-        argv = [sys.executable, "-s", "-m", "watch", *words]
-        options = {"env": self.environment, "cwd": self.root, "timeout": 30}
-        return subprocess.run(argv, capture_output=True, text=True, **options)
-
-    def status(self) -> dict:
-        return json.loads(self.call("status", "--json").stdout)
-
-    def stopped_within(self, seconds: float) -> bool:
-        return _until(self.off.exists, seconds)
-
-
-def _until(wanted, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if wanted():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-@pytest.fixture
-def box(tmp_path):
-    box = Box(tmp_path)
-    box.policy()
-    yield box
-    for watcher in box.watchers:
-        watcher.kill()
-        watcher.wait(10)
+from watcher_box import REMOTE, Box, until
 
 
 def test_an_idle_box_stops_and_says_why(box):
@@ -122,7 +45,7 @@ def test_why_tells_a_program_the_changes_with_their_figures(box):
     assert told["stopped"]["layer"] == "watcher"
 
 
-def test_a_box_that_is_kept_does_not_stop_until_it_is_let_go(box):
+def test_a_box_that_is_kept_does_not_stopuntil_it_is_let_go(box):
     assert "kept until" in box.call("keep", "1h").stdout
     box.start()
     assert not box.stopped_within(3)
@@ -155,12 +78,12 @@ def test_a_watcher_killed_and_started_again_goes_on_where_it_was(box):
     box.policy(idle_after=3600)
     first = box.start()
     verdict = box.state / "verdict.json"
-    assert _until(lambda: verdict.exists() and _idle_for(verdict) > 2.5, 30)
+    assert until(lambda: verdict.exists() and _idle_for(verdict) > 2.5, 30)
     first.send_signal(signal.SIGKILL)
     first.wait(10)
     verdict.unlink()
     box.start()
-    assert _until(verdict.exists, 30)
+    assert until(verdict.exists, 30)
     assert _idle_for(verdict) > 2.5, "its idle time was forgotten"
 
 
@@ -187,7 +110,7 @@ def test_the_time_limit_stops_a_box_that_works(box):
 def test_a_broken_policy_is_shown_and_the_defaults_hold(box):
     (box.state / "policy.json").write_text("{")
     box.start()
-    assert _until(lambda: box.status()["verdict"], 10)
+    assert until(lambda: box.status()["verdict"], 10)
     assert box.status()["complaints"] and box.status()["policy"]["idle_after"] == 1800
     assert box.call("policy", "idle_after=soon").returncode == 2
 
@@ -195,7 +118,7 @@ def test_a_broken_policy_is_shown_and_the_defaults_hold(box):
 def test_a_poweroff_that_fails_is_tried_again_and_shown(box):
     box.shell.write_text("#!/bin/sh\nexit 1\n")
     box.start()
-    assert _until(lambda: any("failed" in text for text in box.status()["complaints"]), 15)
+    assert until(lambda: any("failed" in text for text in box.status()["complaints"]), 15)
     box.shell.write_text(f"#!/bin/sh\necho off >>{box.off}\n")
     assert box.stopped_within(10)
 
@@ -231,14 +154,14 @@ def test_status_before_any_watcher_ran_says_that_nothing_is_armed(box):
     assert box.call("healthy").returncode == 1
     box.policy(idle_after=3600)
     box.start()
-    assert _until(lambda: box.call("healthy").returncode == 0, 10)
+    assert until(lambda: box.call("healthy").returncode == 0, 10)
     assert box.status()["layers"]["watcher"]["armed"]
 
 
 def test_status_takes_less_than_a_tenth_of_a_second_of_processor_time(box):
     box.policy(idle_after=3600)
     box.start()
-    assert _until(lambda: box.status()["verdict"], 10)
+    assert until(lambda: box.status()["verdict"], 10)
     took = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -254,7 +177,7 @@ def test_installing_without_systemd_says_what_is_not_armed_and_why(box):
     assert said.returncode == 0
     assert "watcher: armed" in said.stdout and "guard: not armed, there is no systemd here" in said.stdout
     try:
-        assert _until(lambda: _installed(box), 10)
+        assert until(lambda: _installed(box), 10)
         assert json.loads((box.state / "policy.json").read_text())["idle_after"] == "2h"
         assert "started" not in box.call("install").stdout, "it runs already"
     finally:
@@ -268,12 +191,12 @@ def test_a_newer_version_takes_the_place_of_the_watcher_that_runs(box):
     box.environment["PYTHONPATH"] = str(folder)
     try:
         box.call("install")
-        assert _until(lambda: _installed(box), 10)
+        assert until(lambda: _installed(box), 10)
         older = _installed(box)
         with (folder / "watch/judge.py").open("a") as file:
             file.write("# newer\n")
         assert "started" in box.call("install").stdout
-        assert _until(lambda: _installed(box) not in (0, older), 10)
+        assert until(lambda: _installed(box) not in (0, older), 10)
         assert not Path(f"/proc/{older}").exists() or _is_over(older)
     finally:
         _end_installed(box)
@@ -323,7 +246,7 @@ def test_an_unknown_command_is_the_caller_s_mistake(box):
 def test_being_told_twice_to_end_ends_it_quietly(box):
     box.policy(idle_after=3600)
     watcher = box.start()
-    assert _until(lambda: box.status()["verdict"], 10)
+    assert until(lambda: box.status()["verdict"], 10)
     watcher.terminate()
     time.sleep(0.02)
     watcher.terminate()

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpu_box.cli.context import Options, options
+from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
+    from gpu_box.config import Config
     from gpu_box.work import Job
 
+
+class Then(StrEnum):
+    STOP = "stop"
+    DOWN = "down"
+
+
+_THEN = typer.Option("--then", help="When it ends: pull results, then stop or down. Waits for the end here.")
 _FOLLOW = typer.Option("--follow/--detach", help="Follow the log; Ctrl-C leaves the job running.")
 
 
@@ -65,14 +75,16 @@ def run(
         str | None, typer.Option("--job", help="The job's name.", show_default="the command's")
     ] = None,
     follow: Annotated[bool, _FOLLOW] = True,
+    then: Annotated[Then | None, _THEN] = None,
 ) -> None:
     """A job on the box that outlives this laptop: `gpu-box run -- python train.py`."""
     from gpu_box import work
 
     opts = options(context)
     config = opts.load()
+    _agree(opts, config, follow, then)
     job = work.start(config, command, name=name)
-    _follow(opts, job, follow)
+    _follow(opts, config, job, follow, then)
 
 
 def logs(
@@ -84,7 +96,8 @@ def logs(
     from gpu_box import work
 
     opts = options(context)
-    _follow(opts, work.find(opts.load(), job), follow)
+    config = opts.load()
+    _follow(opts, config, work.find(config, job), follow)
 
 
 def train(
@@ -100,11 +113,14 @@ def train(
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="demo: small enough for a CPU.")] = None,
     follow: Annotated[bool, _FOLLOW] = True,
+    then: Annotated[Then | None, _THEN] = None,
 ) -> None:
     """Fine-tune VGG16 on the box, with a progress bar here: the built-in job."""
     from gpu_box import work
 
     opts = options(context)
+    config = opts.load()
+    _agree(opts, config, follow, then)
     settings = {
         "epochs": epochs,
         "batch-size": batch_size,
@@ -112,27 +128,71 @@ def train(
         "weights": weights,
         "preset": preset,
     }
-    job = work.train(opts.load(), data, settings)
-    _follow(opts, job, follow)
+    job = work.train(config, data, settings)
+    _follow(opts, config, job, follow, then)
 
 
-def _follow(opts: Options, job: Job, follow: bool) -> None:
+def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> None:
+    """Asked before the job begins: nobody is there when it ends."""
+    if then is not None and not follow:
+        raise InputError(
+            "--then waits here for the job's end, and --detach does not wait",
+            remedy="Leave one of them out; a box that nothing uses stops itself.",
+        )
+    if then is Then.DOWN:
+        opts.confirm(f"Remove {config.name} with its disk when the job has ended and its results are here?")
+
+
+def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | None = None) -> None:
     """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
     from gpu_box import work
     from gpu_box.view.training import JobLog
 
-    if not follow or opts.json:
+    if not follow or (opts.json and then is None):
         opts.show(
             {"job": job.name},
             lambda: f"Job {job.name} runs on the box; `gpu-box logs {job.name}` follows it.",
         )
         return
     try:
-        with JobLog() as log:
-            status = work.follow(job, log.take)
+        if opts.json:
+            status = work.follow(job, lambda line: None)
+        else:
+            with JobLog() as log:
+                status = work.follow(job, log.take)
     except KeyboardInterrupt:
         print(f"\nJob {job.name} runs on; `gpu-box logs {job.name}` follows it again.", file=sys.stderr)
+        if then:
+            print(f"Nobody is left to {then} the box: it stops when idle.", file=sys.stderr)
         raise
     if status:
         print(f"job {job.name} ended with exit status {status}", file=sys.stderr)
+    _tell(config, job, status)
+    if then:
+        _end(opts, config, job, status, then)
+    if status:
         raise typer.Exit(status)
+
+
+def _tell(config: Config, job: Job, status: int) -> None:
+    from gpu_box.notices import tell
+
+    problem = tell(
+        config.notify, "job", f"{config.name}: job ended", f"{job.name} ended with exit status {status}"
+    )
+    if problem:
+        print(f"gpu-box: {problem}", file=sys.stderr)
+
+
+def _end(opts: Options, config: Config, job: Job, status: int, then: Then) -> None:
+    from gpu_box import afterwards
+
+    ended = afterwards.finish(config, job, status, then.value, opts.reporter())
+
+    def draw() -> str:
+        came = f"results in {ended.results}; " if ended.results else ""
+        if ended.spared:
+            return f"{came}{config.name} is stopped, not taken down, its disk is kept: {ended.spared}"
+        return came + f"{config.name} is {'stopped' if ended.then == 'stop' else 'gone, with its disk'}."
+
+    opts.show(ended, draw)

@@ -11,12 +11,10 @@ from pathlib import Path
 
 from gpu_box.config import Config
 from gpu_box.errors import InputError
+from gpu_box.machine import private
 from gpu_box.machine.connection import Connection
-from gpu_box.machine.quoting import quote
 
 _FILES = ("kaggle.json", "access_token")
-# Written beside its place under a mask that lets nobody else in, then moved onto it.
-_PUT = 'umask 077 && mkdir -p ~/.kaggle && cat >~/.kaggle/"$1".new && mv ~/.kaggle/"$1".new ~/.kaggle/"$1"'
 
 
 def require_credentials(config: Config) -> None:
@@ -41,7 +39,7 @@ def push(connection: Connection, wanted: tuple[tuple[str, str], ...]) -> None:
     """Brings the files of `digests` to the box's ~/.kaggle, mode 0600."""
     for name, content in _credentials().items():
         if name in dict(wanted):
-            connection.run(f"sh -c {quote(_PUT)} sh {name}", stdin=content, timeout_s=60)
+            private.put(connection, ".kaggle", name, content)
 
 
 def _credentials() -> dict[str, bytes]:

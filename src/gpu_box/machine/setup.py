@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gpu_box.config import Config
 from gpu_box.errors import MachineError, StepFailed
-from gpu_box.machine import kaggle, mirror, watchstate
+from gpu_box.machine import kaggle, mirror, notify, private, watchstate
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.quoting import quote
 from gpu_box.machine.watchstate import WatchState
@@ -30,10 +31,13 @@ class Desired:
     jupyter_port: int = 8888
     watch: tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800" (seconds)
     kaggle: tuple[tuple[str, str], ...] = ()  # files of the laptop's ~/.kaggle, and their sha256
+    notify: bytes = field(default=b"", repr=False)  # what the box's notify.json holds; empty: no notices
 
     def to_json(self) -> str:
-        asked = ("packages", "jupyter_port", "watch", "kaggle")
-        return json.dumps({name: getattr(self, name) for name in asked})
+        asked = {name: getattr(self, name) for name in ("packages", "jupyter_port", "watch", "kaggle")}
+        # Secrets are compared by digest: this travels in a command's words.
+        asked["notify"] = hashlib.sha256(self.notify).hexdigest() if self.notify else ""
+        return json.dumps(asked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,7 @@ def desired(config: Config) -> Desired:
         jupyter_port=config.jupyter.port,
         watch=_watch_policy(config),
         kaggle=kaggle.digests(config),
+        notify=notify.settings(config),
     )
 
 
@@ -139,6 +144,9 @@ def apply(connection: Connection, state: MachineState, desired: Desired, report:
     credentials = state.step("kaggle")
     if desired.kaggle and (credentials is None or credentials.status == "needed"):
         kaggle.push(connection, desired.kaggle)
+    notices = state.step("notify")
+    if desired.notify and (notices is None or notices.status == "needed"):
+        private.put(connection, *notify.PLACE, desired.notify)
     events = _Events(report)
     result = connection.run(
         "cd ~/.gpu-box/remote && exec python3 -m setup apply",
