@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_box.spending import Rates, added, budget_end, from_tags, session_days, spent, to_tags
+from gpu_box.spending import Rates, added, budget_end, from_tags, reached, session_days, spent, to_tags
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RATES = Rates(hour=Decimal("0.50"), disk_month=Decimal("7.30"))  # the disk: a cent an hour
@@ -101,3 +101,27 @@ def test_running_on_does_not_move_the_end_of_the_budget(
         return
     month = before + RATES.hour * Decimal(ran.total_seconds()) / 3600 + RATES.disk(ran)
     assert abs(budget_end(budget, month, RATES, later) - end) < timedelta(seconds=2)
+
+
+@given(
+    usd=st.decimals(1, 500, places=2),
+    month=st.decimals(0, 100, places=2),
+    at=st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)),
+)
+def test_a_sum_is_reached_when_the_month_has_cost_it(usd: Decimal, month: Decimal, at: datetime) -> None:
+    rates = Rates(hour=Decimal("0.5"), disk_month=Decimal("7.30"))
+    now = at.replace(tzinfo=UTC)
+    found = reached(usd, month, rates, now)
+    if found is None:
+        later = (now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0)
+        assert (
+            usd <= month or usd - month > Decimal("0.51") * Decimal((later - now).total_seconds()) / 3600 - 1
+        )
+        return
+    hours = Decimal((found - now).total_seconds()) / 3600
+    assert abs(month + hours * Decimal("0.51") - usd) < Decimal("0.001")
+
+
+def test_what_is_spent_already_is_not_reached_again() -> None:
+    rates = Rates(hour=Decimal(1), disk_month=Decimal(0))
+    assert reached(Decimal(5), Decimal(5), rates, datetime(2026, 5, 1, tzinfo=UTC)) is None

@@ -255,14 +255,20 @@ def _tell_deadline(
     if watch is None:
         return False
     at = budget.deadline_of(observed, instance)
+    if at is not None and watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
+        return False
+    now = datetime.now(UTC)
+    limited = at is None or cloud.config.limits.budget is not None
+    rates = rates_of(read_price_of(cloud, instance)) if limited else None
     if at is None:
         # Not to be armed in AWS: then the box alone keeps the limits.
-        price = rates_of(read_price_of(cloud, instance))
-        end = budget.budget_end(cloud.config, observed, price, now=datetime.now(UTC))
-        at = plan.deadline_at(cloud.config, instance.launched, end)
-    if watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
-        return False
-    watcher.set_deadline(connection, at)
+        at = plan.deadline_at(
+            cloud.config, instance.launched, budget.budget_end(cloud.config, observed, rates, now=now)
+        )
+        if watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
+            return False
+    marks = budget.budget_marks(cloud.config, observed, rates, now=now)
+    watcher.set_deadline(connection, at, marks)
     return True
 
 

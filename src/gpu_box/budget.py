@@ -12,6 +12,7 @@ from gpu_box.spending import Rates, Spent
 from gpu_box.stopped import stopped_at
 from gpu_box.units import format_money
 
+MARKS = 50, 80, 100  # per cent of the budget at which people are told
 # Less than this is no session: the box would be stopped before it is set up.
 _LEAST_RUN = timedelta(minutes=10)
 
@@ -55,6 +56,18 @@ def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: 
             remedy="Raise limits.budget, or wait for the next month.",
         )
     return end
+
+
+def budget_marks(
+    config: Config, observed: Observed, rates: Rates | None, *, now: datetime
+) -> tuple[tuple[int, datetime], ...]:
+    """Per cent of `limits.budget`, and when a box that runs on will have spent them: those yet to come."""
+    budget = config.limits.budget
+    if budget is None or rates is None:
+        return ()
+    month = spent(observed, rates, now=now).month
+    marks = ((percent, spending.reached(budget * percent / 100, month, rates, now)) for percent in MARKS)
+    return tuple((percent, at) for percent, at in marks if at is not None)
 
 
 def deadline_of(observed: Observed, instance: Instance) -> datetime | None:

@@ -120,6 +120,19 @@ def budget_end(budget: Decimal, month: Decimal, rates: Rates, now: datetime) -> 
     return end + max(timedelta(0), _lasts(budget - rates.disk(length), rates))
 
 
+def reached(usd: Decimal, month: Decimal, rates: Rates, now: datetime) -> datetime | None:
+    """When a box that runs from now on will have cost so much this month; None where not in this month.
+
+    month: US dollars spent of it until now.
+    """
+    now = now.astimezone(UTC)
+    an_hour = rates.hour + rates.disk(timedelta(hours=1))
+    if usd <= month or not an_hour:
+        return None
+    at = now + min(timedelta(days=62), timedelta(seconds=float((usd - month) / an_hour * 3600)))
+    return at if (at.year, at.month) == (now.year, now.month) else None
+
+
 def _lasts(usd: Decimal, rates: Rates) -> timedelta:
     longest = timedelta(days=62)  # further off than any limit
     if not rates.hour:

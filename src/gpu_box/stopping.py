@@ -98,7 +98,8 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
         observed, _ = box.converge(cloud, report, lambda seen: plan.extend(seen, at=at))
     report.start("watcher", "telling the box's watcher")
     with connect(box.host_of(config, observed)) as connection:
-        watcher.set_deadline(connection, at)
+        marks = budget.budget_marks(config, observed, rates, now=now)
+        watcher.set_deadline(connection, at, marks)
     report.done("watcher", "the box's watcher knows")
     more = at - max(before, now) if before else span
     return Extended(

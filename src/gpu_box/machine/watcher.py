@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,9 +33,13 @@ def keep(connection: Connection, span: timedelta | None) -> None:
     _ask(connection, "keep", f"{span.total_seconds():.0f}s" if span else "--off")
 
 
-def set_deadline(connection: Connection, at: datetime) -> None:
-    """The moment at which the watcher stops the box whatever it does: the same as AWS's."""
-    _ask(connection, "policy", f"deadline={at.timestamp():.0f}")
+def set_deadline(connection: Connection, at: datetime, marks: Sequence[tuple[int, datetime]] = ()) -> None:
+    """The moment at which the watcher stops the box whatever it does: the same as AWS's.
+
+    marks: per cent of the budget, and when they will be spent; notices are sent then.
+    """
+    told = ",".join(f"{percent}:{when.timestamp():.0f}" for percent, when in marks)
+    _ask(connection, "policy", f"deadline={at.timestamp():.0f}", f"budget_marks={told}")
 
 
 def history(connection: Connection) -> tuple[tuple[Change, ...], Stopped | None]:
