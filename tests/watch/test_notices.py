@@ -10,6 +10,7 @@ from watcher_box import Box, until
 from webhook import Webhook
 
 from watch.deliver import deliver, format_of, request
+from watch.policy import load
 
 
 def settings(hook: Webhook, form: str = "json") -> dict[str, str]:
@@ -144,6 +145,13 @@ def test_each_mark_of_the_budget_is_told_once(box: Box, hook: Webhook) -> None:
     assert until(lambda: hook.taken, 15)
     assert not until(lambda: len(hook.taken) > 1, 1)
     assert "80 % of this month's budget is spent" in hook.taken[0].body
+
+
+def test_the_laptop_s_words_set_the_marks_and_clear_them(box: Box) -> None:
+    for words, marks in (("50:1e9,80:2e9", ((50.0, 1e9), (80.0, 2e9))), ("", ())):
+        assert box.call("policy", f"budget_marks={words}").returncode == 0
+        assert load(str(box.state / "policy.json"))[0].budget_marks == marks
+    assert box.call("policy", "budget_marks=half").returncode == 2
 
 
 def test_without_a_webhook_a_notice_is_nothing(box: Box) -> None:
