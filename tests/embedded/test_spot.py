@@ -9,7 +9,8 @@ from .errors import refused
 
 
 def run_spot(cloud: Cloud, kind: str) -> str:
-    options = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": kind}}
+    kept = {"InstanceInterruptionBehavior": "stop"} if kind == "persistent" else {}
+    options = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": kind, **kept}}
     tags = [{"ResourceType": "spot-instances-request", "Tags": [{"Key": "gpu-box:name", "Value": "box"}]}]
     return cloud.wait(cloud.run(InstanceMarketOptions=options, TagSpecifications=tags), "running")
 
@@ -91,23 +92,92 @@ def test_a_persistent_spot_instance_stops_and_starts(cloud: Cloud) -> None:
     assert the_request(cloud)["State"] == "active"
 
 
-def test_a_stopped_spot_instance_whose_request_is_cancelled_cannot_start(cloud: Cloud) -> None:
+def test_cancelling_the_request_of_a_stopped_spot_instance_ends_the_instance(cloud: Cloud) -> None:
     instance = run_spot(cloud, "persistent")
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.wait(instance, "stopped")
     cloud.ec2.cancel_spot_instance_requests(
         SpotInstanceRequestIds=[the_request(cloud)["SpotInstanceRequestId"]]
     )
-    with refused("IncorrectSpotRequestState"):
-        cloud.ec2.start_instances(InstanceIds=[instance])
+    cloud.wait(instance, "terminated")
+    assert the_request(cloud)["State"] == "cancelled"
+
+
+def status_of(cloud: Cloud) -> tuple[str, str]:
+    request = the_request(cloud)
+    return request["State"], request["Status"]["Code"]
 
 
 def test_aws_can_take_a_spot_instance_back(cloud: Cloud) -> None:
+    cloud.weather(spot_notice_s=0.2)
     instance = run_spot(cloud, "one-time")
     assert cloud.http("POST", "/embedded/interrupt", {"instance": instance})[0] == 200
     cloud.wait(instance, "terminated")
     assert cloud.see(instance)["StateReason"]["Code"] == "Server.SpotInstanceTermination"
-    assert the_request(cloud)["Status"]["Code"] == "instance-terminated-no-capacity"
+    assert status_of(cloud) == ("closed", "instance-terminated-no-capacity")
+
+
+def test_an_instance_runs_on_until_its_notice_is_over(cloud: Cloud) -> None:
+    instance = run_spot(cloud, "persistent")
+    cloud.weather(spot_capacity={"*": {"*": 0}})
+    wait_until(lambda: status_of(cloud) == ("active", "marked-for-stop"))
+    assert cloud.state(instance) == "running"
+
+
+def test_only_as_many_are_taken_back_as_there_is_no_room_for(cloud: Cloud) -> None:
+    mine = [run_spot(cloud, "one-time") for _ in range(3)]
+    zones = {cloud.see(instance)["Placement"]["AvailabilityZone"] for instance in mine}
+    assert len(zones) == 1
+    cloud.weather(spot_capacity={"*": {"*": 2}}, spot_notice_s=0.1)
+    wait_until(lambda: len(live(cloud)) < 3)
+    cloud.weather()  # time for a round
+    assert len(live(cloud)) == 2
+
+
+def test_what_aws_takes_back_is_stopped_and_nobody_but_aws_can_start_it(cloud: Cloud) -> None:
+    instance = run_spot(cloud, "persistent")
+    launched = cloud.see(instance)["LaunchTime"]
+    cloud.weather(spot_capacity={"*": {"*": 0}}, spot_notice_s=0.1)
+    cloud.wait(instance, "stopped")
+    seen = cloud.see(instance)
+    assert seen["StateReason"]["Code"] == "Server.SpotInstanceShutdown"
+    assert seen["StateTransitionReason"].startswith("Server.SpotInstanceShutdown (")
+    assert status_of(cloud) == ("disabled", "instance-stopped-no-capacity")
+    with refused("IncorrectSpotRequestState"):
+        cloud.ec2.start_instances(InstanceIds=[instance])
+
+    cloud.weather(spot_capacity={})
+    cloud.wait(instance, "running")
+    assert status_of(cloud) == ("active", "fulfilled")
+    assert cloud.see(instance)["LaunchTime"] >= launched
+    assert live(cloud) == [instance]
+
+
+def test_what_is_stopped_within_its_notice_stays_stopped_until_it_is_started(cloud: Cloud) -> None:
+    instance = run_spot(cloud, "persistent")
+    cloud.weather(spot_capacity={"*": {"*": 0}})
+    wait_until(lambda: status_of(cloud)[1] == "marked-for-stop")
+    cloud.ec2.stop_instances(InstanceIds=[instance])
+    cloud.wait(instance, "stopped")
+    assert status_of(cloud) == ("disabled", "instance-stopped-by-user")
+    cloud.weather(spot_capacity={})
+    cloud.weather()  # time for a round
+    assert cloud.state(instance) == "stopped"
+    cloud.ec2.start_instances(InstanceIds=[instance])
+    cloud.wait(instance, "running")
+
+
+def test_terminating_what_aws_has_stopped_and_cancelling_its_request_ends_it_for_good(cloud: Cloud) -> None:
+    instance = run_spot(cloud, "persistent")
+    cloud.weather(spot_capacity={"*": {"*": 0}}, spot_notice_s=0.0)
+    cloud.wait(instance, "stopped")
+    cloud.ec2.cancel_spot_instance_requests(
+        SpotInstanceRequestIds=[the_request(cloud)["SpotInstanceRequestId"]]
+    )
+    cloud.weather(spot_capacity={})
+    cloud.wait(instance, "terminated")
+    cloud.weather()  # time for a round
+    assert live(cloud) == []
 
 
 def test_spot_prices_are_below_on_demand_and_the_same_when_asked_again(cloud: Cloud) -> None:

@@ -3,7 +3,7 @@
 GET    /checkip            the caller's address, as checkip.amazonaws.com gives it
 GET    /embedded/status    boxes, machines, uptime
 GET, POST, DELETE /embedded/weather     see `semantics.weather`
-POST   /embedded/interrupt {"instance": "i-..."}: AWS takes a spot instance back
+POST   /embedded/interrupt {"instance": "i-..."}: AWS tells a spot instance that it takes it back
 POST   /embedded/network   {"instance": "i-...", "cut": true}: its network is gone, or back
 anything else              AWS's API, and moto's own /moto-api
 """
@@ -19,7 +19,7 @@ from typing import Any
 from gpu_box.embedded.api import Api, Unimplemented
 from gpu_box.embedded.authorization import error_code, refusal
 from gpu_box.embedded.calls import Call, identify
-from gpu_box.embedded.semantics import lifecycle
+from gpu_box.embedded.semantics import interruption
 from gpu_box.embedded.semantics.errors import error_answer
 from gpu_box.embedded.semantics.permissions import is_issued
 from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
@@ -122,7 +122,8 @@ class Cloud:
                     weather().change(given)
                     return _json(weather().as_dict())
                 if (method, path) == ("POST", "/embedded/interrupt"):
-                    lifecycle.interrupt(self._world.instance(given["instance"]))
+                    instance = self._world.instance(given["instance"])
+                    interruption.give_notice(instance.ec2_backend, instance)
                     return _json({})
                 if (method, path) == ("POST", "/embedded/network"):
                     self._world.cut_network(given["instance"], bool(given["cut"]))

@@ -72,17 +72,23 @@ def check_capacity(
 
 
 def has_capacity(backend: Any, instance_type: str, zone: str, count: int, *, spot: bool) -> bool:
+    left = room(backend, instance_type, zone, spot=spot)
+    return left is None or count <= left
+
+
+def room(backend: Any, instance_type: str, zone: str, *, spot: bool) -> int | None:
+    """For how many more: below zero where more run than it now has capacity for, None for any number."""
     tables = weather().spot_capacity if spot else weather().capacity
     zones = tables.get(instance_type, tables.get(ANY, {}))
     limit = zones.get(zone, zones.get(ANY))
     if limit is None:
-        return True
+        return None
     there = sum(
         i.instance_type == instance_type and i.placement.zone == zone and i.state in _LIVE
         for i in backend.all_instances()
         if (i.lifecycle == "spot") is spot
     )
-    return bool(there + count <= limit)
+    return int(limit - there)
 
 
 def quota_of(instance_type: str, *, spot: bool) -> Quota | None:

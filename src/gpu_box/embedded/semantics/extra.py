@@ -21,6 +21,8 @@ class Extra:
     message: str = ""
     ended: datetime | None = None  # when it was terminated
     spot_request_id: str = ""
+    noticed: datetime | None = None  # when this boot of a spot instance was told that AWS wants it back,
+    taken: datetime | None = None  # and when AWS takes it
 
 
 def extra(instance: Any) -> Extra:

@@ -49,14 +49,19 @@ def start(backend: Any, instances: list[Any], check: Callable[[Any], None]) -> C
         check(instance)
     changed = _snapshot(instances)
     for instance in stopped:
-        instance.start()
-        instance.launch_time = utcnow()
-        instance.state_reason = StateReason("pending", "pending")
-        extra(instance).boots += 1
-        backend.delete_tags([instance.id], {PORT_TAG: None})
-        spot.started(backend, instance)
-        _enter(instance, "pending")
+        restart(backend, instance)
     return changed
+
+
+def restart(backend: Any, instance: Any) -> None:
+    """Of a stopped instance for which there is room."""
+    instance.start()
+    instance.launch_time = utcnow()
+    instance.state_reason = StateReason("pending", "pending")
+    extra(instance).boots += 1
+    backend.delete_tags([instance.id], {PORT_TAG: None})
+    spot.started(backend, instance)
+    _enter(instance, "pending")
 
 
 def stop(backend: Any, instances: list[Any]) -> Changed:
@@ -106,14 +111,24 @@ def shut_down_from_inside(backend: Any, instance: Any) -> None:
     _leave(instance, "stopping" if keeps else "shutting-down", "User initiated", *_BY_ITSELF)
 
 
-def interrupt(instance: Any) -> None:
-    """AWS takes a spot instance back."""
-    if instance.state in ("pending", "running", "stopping", "stopped"):
-        _enter(instance, "shutting-down")
-        mark = extra(instance)
-        mark.reason = f"Server.SpotInstanceTermination ({_stamp()})"
-        mark.code = "Server.SpotInstanceTermination"
-        mark.message = "Server.SpotInstanceTermination: Spot instance termination"
+def interrupt(backend: Any, instance: Any) -> None:
+    """AWS takes a spot instance back, as its request says."""
+    if spot.survives(backend, instance):
+        _leave_by_aws(instance, "stopping", "Server.SpotInstanceShutdown", "Spot instance shutdown")
+    else:
+        _leave_by_aws(
+            instance, "shutting-down", "Server.SpotInstanceTermination", "Spot instance termination"
+        )
+
+
+def end_with_request(instance: Any) -> None:
+    """Its spot request is cancelled while it is stopped: "Amazon EC2 terminates any associated Spot Instances
+    that are stopped".
+    """
+    if instance.state in ("stopping", "stopped"):
+        _leave_by_aws(
+            instance, "shutting-down", "Server.SpotInstanceTermination", "Spot instance termination"
+        )
 
 
 def settle(backend: Any, is_held: Callable[[str, str], bool]) -> bool:
@@ -146,7 +161,9 @@ def next_due(backend: Any) -> Iterable[datetime]:
 
 def _enter(instance: Any, state: str) -> None:
     instance._state.name, instance._state.code = state, _CODES[state]
-    extra(instance).due = now() + timedelta(seconds=weather().delays[state])
+    mark = extra(instance)
+    mark.due = now() + timedelta(seconds=weather().delays[state])
+    mark.noticed = mark.taken = None  # a notice is of one boot
 
 
 def _leave(instance: Any, state: str, reason: str, code: str, who: str) -> None:
@@ -154,6 +171,13 @@ def _leave(instance: Any, state: str, reason: str, code: str, who: str) -> None:
     mark = extra(instance)
     mark.reason, mark.code = reason, f"Client.{code}"
     mark.message = f"Client.{code}: {who} shutdown"
+    _explain(instance)
+
+
+def _leave_by_aws(instance: Any, state: str, code: str, what: str) -> None:
+    _enter(instance, state)
+    mark = extra(instance)
+    mark.reason, mark.code, mark.message = f"{code} ({_stamp()})", code, f"{code}: {what}"
     _explain(instance)
 
 

@@ -14,7 +14,16 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.utils import convert_tag_spec
 
-from gpu_box.embedded.semantics import capacity, catalogue, groups, images, launch, lifecycle, spot
+from gpu_box.embedded.semantics import (
+    capacity,
+    catalogue,
+    groups,
+    images,
+    interruption,
+    launch,
+    lifecycle,
+    spot,
+)
 from gpu_box.embedded.semantics.lifecycle import Changed
 
 
@@ -92,10 +101,22 @@ class EC2(EC2Backend):  # type: ignore[misc]
 
     def settle(self, is_held: Any) -> bool:
         """Everything that is due by now. Whether anything changed."""
-        return any([lifecycle.settle(self, is_held), spot.relaunch_due(self), images.settle(self)])
+        return any(
+            [
+                lifecycle.settle(self, is_held),
+                interruption.settle(self),
+                spot.relaunch_due(self),
+                images.settle(self),
+            ]
+        )
 
     def next_due(self) -> list[datetime]:
-        return [*lifecycle.next_due(self), *spot.next_due(self), *images.next_due(self)]
+        return [
+            *lifecycle.next_due(self),
+            *interruption.next_due(self),
+            *spot.next_due(self),
+            *images.next_due(self),
+        ]
 
     def _instances(self, instance_ids: list[str]) -> list[Any]:
         if not instance_ids:
@@ -119,7 +140,7 @@ class EC2(EC2Backend):  # type: ignore[misc]
     # ---- what hangs on instances
 
     def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
-        return spot.cancel(self, request_ids)
+        return spot.cancel(self, request_ids, lifecycle.end_with_request)
 
     def _delete_security_group(self, vpc_id: str | None, group_id: str) -> None:
         groups.check_delete(self, self.get_security_group_from_id(group_id))

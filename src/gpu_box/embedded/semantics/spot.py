@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,8 @@ from moto.ec2.utils import random_spot_request_id
 
 from gpu_box.embedded.semantics.extra import extra, now
 from gpu_box.embedded.semantics.weather import weather
+
+_PATIENCE_S = 1.0  # from one look for capacity to the next
 
 
 class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
@@ -52,6 +54,10 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
     def persistent(self) -> bool:
         return bool(self.type == "persistent")
 
+    def wait(self) -> None:
+        """For capacity: AWS keeps trying as long as the request is there."""
+        self.relaunch = now() + timedelta(seconds=max(_PATIENCE_S, weather().delays["spot-relaunch"]))
+
     @property
     def launch_specification(self) -> dict[str, Any]:
         return {
@@ -77,8 +83,8 @@ def make_request(
     request.fulfil(instance)
 
 
-def cancel(backend: Any, request_ids: list[str]) -> list[Any]:
-    """The instance goes on: it must be terminated by itself."""
+def cancel(backend: Any, request_ids: list[str], ended: Callable[[Any], None]) -> list[Any]:
+    """A running instance goes on: it must be terminated by itself. ended: called with each instance."""
     missing = [r for r in request_ids if r not in backend.spot_instance_requests]
     if missing:
         raise EC2ClientError(
@@ -94,6 +100,8 @@ def cancel(backend: Any, request_ids: list[str]) -> list[Any]:
                 "request-canceled-and-instance-running" if running else "canceled-before-fulfillment"
             )
             request.relaunch = None
+            if request.instance is not None:
+                ended(request.instance)
     return requests
 
 
@@ -114,7 +122,7 @@ def check_stop(backend: Any, instance: Any) -> None:
 
 def check_start(backend: Any, instance: Any) -> None:
     request = _request_of(backend, instance)
-    if request is not None and request.state != "disabled":
+    if request is not None and (request.state != "disabled" or request.relaunch is not None):
         raise EC2ClientError(
             "IncorrectSpotRequestState",
             f"You can't start the Spot Instance '{instance.id}' because the associated Spot Instance "
@@ -124,11 +132,39 @@ def check_start(backend: Any, instance: Any) -> None:
 
 
 def started(backend: Any, instance: Any) -> None:
-    _move(backend, instance, when="disabled", state="active", code="fulfilled")
+    request = _move(backend, instance, when="disabled", state="active", code="fulfilled")
+    if request is not None:
+        request.relaunch = None
+
+
+def marked(backend: Any, instance: Any) -> None:
+    """It has its notice, and still runs."""
+    code = "marked-for-stop" if survives(backend, instance) else "marked-for-termination"
+    _move(backend, instance, when="active", state="active", code=code)
 
 
 def stopped(backend: Any, instance: Any) -> None:
-    _move(backend, instance, when="active", state="disabled", code="instance-stopped-by-user")
+    """What AWS stopped, AWS alone starts again; what its user stopped, by a call or from inside, stays."""
+    by_aws = extra(instance).code.startswith("Server.")
+    code = "instance-stopped-no-capacity" if by_aws else "instance-stopped-by-user"
+    request = _move(backend, instance, when="active", state="disabled", code=code)
+    if request is not None and by_aws:
+        request.relaunch = now() + timedelta(seconds=weather().delays["spot-relaunch"])
+
+
+def survives(backend: Any, instance: Any) -> bool:
+    """Whether an interruption stops it; else it ends it."""
+    request = _request_of(backend, instance)
+    return request is not None and request.persistent and request.instance_interruption_behavior == "stop"
+
+
+def to_restart(backend: Any) -> list[Any]:
+    """The requests whose stopped instance AWS would start now, if it had room for it."""
+    return [
+        r
+        for r in _open(backend)
+        if r.instance is not None and r.instance.state == "stopped" and r.relaunch <= now()
+    ]
 
 
 def terminated(backend: Any, instance: Any) -> None:
@@ -149,15 +185,13 @@ def relaunch_due(backend: Any) -> bool:
     """Fill the open persistent requests whose time has come. Whether any was."""
     changed = False
     for request in list(_open(backend)):
-        if request.relaunch <= now():
+        if request.instance is None and request.relaunch <= now():
             changed = True
             try:
                 backend.run_instances(**copy.deepcopy(request.launch), spot_request=request)
-            except (
-                Exception
-            ):  # no capacity, an image that is gone: AWS keeps trying as long as the request is open
+            except Exception:  # no capacity, an image that is gone
                 request.code = "capacity-not-available"
-                request.relaunch = now() + timedelta(seconds=10)
+                request.wait()
     return changed
 
 
@@ -171,10 +205,13 @@ def _open(backend: Any) -> Iterable[Any]:
             yield request
 
 
-def _move(backend: Any, instance: Any, *, when: str, state: str, code: str) -> None:
+def _move(backend: Any, instance: Any, *, when: str, state: str, code: str) -> Any:
+    """The request that stands behind it; None where it has none, or one that is in another state."""
     request = _request_of(backend, instance)
-    if request is not None and request.state == when:
-        request.state, request.code = state, code
+    if request is None or request.state != when:
+        return None
+    request.state, request.code = state, code
+    return request
 
 
 def _request_of(backend: Any, instance: Any) -> Any:

@@ -5,7 +5,7 @@ weather.
 
     {"delays": {"pending": 0.5, "stopping": 0.5, "shutting-down": 0.5,
                 "image": 0.5, "iam": 0.3, "spot-relaunch": 1.0},
-     "terminated_shown_s": 3600,
+     "terminated_shown_s": 3600, "spot_notice_s": 120,
      "capacity": {"g4dn.xlarge": {"us-east-1a": 0, "*": 4}},
      "spot_capacity": {"*": {"*": 0}},
      "quotas": {"L-DB2E81BA": 0},
@@ -13,6 +13,7 @@ weather.
      "faults": [{"service": "ec2", "operation": "RunInstances",
                  "code": "RequestLimitExceeded", "status": 503}]}
 
+Where `spot_capacity` is less than what runs, AWS takes spot instances back (see `interruption`).
 A fault with a code answers with that error. One without cuts the connection: before the call took effect,
 or, with "when": "after", after it ("took effect, answer lost"). "skip" lets that many matching calls pass
 first, "times" is how many are hit (default 1; 0 for all). Operation "*" is any.
@@ -30,7 +31,7 @@ _DELAYS_S = {
     "shutting-down": 0.5,
     "image": 0.5,  # CreateImage until it is available
     "iam": 0.3,  # until a new role or instance profile is known to other services; AWS: about 10
-    "spot-relaunch": 1.0,  # until a persistent spot request launches again
+    "spot-relaunch": 1.0,  # until a persistent spot request launches, or starts, again
 }
 # vCPUs a region, generous (a new account has 0 of most). Names as in the Service Quotas console.
 _QUOTAS = {
@@ -70,6 +71,7 @@ class Weather:
     # Enabled for the account; none named: all that need no opting in. Without a factory, since a state that
     # was saved before there was this has no such attribute.
     regions: tuple[str, ...] = ()
+    spot_notice_s: float = 120.0  # from a spot interruption notice to the interruption
     faults: list[Fault] = field(default_factory=list)
 
     def change(self, wanted: dict[str, Any]) -> None:
@@ -87,6 +89,7 @@ class Weather:
         self.quotas.update(wanted.get("quotas", {}))
         self.regions = tuple(wanted.get("regions", self.regions))
         self.terminated_shown_s = wanted.get("terminated_shown_s", self.terminated_shown_s)
+        self.spot_notice_s = float(wanted.get("spot_notice_s", self.spot_notice_s))
         self.capacity = wanted.get("capacity", self.capacity)
         self.spot_capacity = wanted.get("spot_capacity", self.spot_capacity)
         self.faults = faults
