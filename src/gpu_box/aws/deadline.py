@@ -68,27 +68,26 @@ def read_role(cloud: Cloud) -> tuple[str | None, str]:
 
 
 def create_role(cloud: Cloud) -> str:
-    """Make the role, or find it made. Returns its ARN. Raises PermissionDenied."""
+    """Make the role, or find it made; it may do nothing yet. Returns its ARN. Raises PermissionDenied."""
     iam, name = cloud.client("iam"), naming.role_name(cloud.config, cloud.region)
-    documents = json.loads(
-        Template(infra("deadline-role.json").read_text(encoding="utf-8")).substitute(
-            box=cloud.config.name, region=cloud.region
-        )
-    )
     with translated("making the deadline's role"):
         try:
             arn = iam.create_role(
                 RoleName=name,
                 Description=f"Lets EventBridge Scheduler stop the gpu-box {cloud.config.name!r}",
-                AssumeRolePolicyDocument=json.dumps(documents["trust"]),
+                AssumeRolePolicyDocument=_document(cloud, "trust"),
                 Tags=naming.tags(cloud.config),
             )["Role"]["Arn"]
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName=name)["Role"]["Arn"]
-        iam.put_role_policy(
-            RoleName=name, PolicyName=_POLICY_NAME, PolicyDocument=json.dumps(documents["permissions"])
-        )
     return str(arn)
+
+
+def _document(cloud: Cloud, name: str) -> str:
+    text = Template(infra("deadline-role.json").read_text(encoding="utf-8")).substitute(
+        box=cloud.config.name, region=cloud.region
+    )
+    return json.dumps(json.loads(text)[name])
 
 
 def delete_role(cloud: Cloud) -> None:
@@ -122,6 +121,13 @@ def arm(cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str) -> None:
     }
     give_up = time.monotonic() + _ROLE_WAIT_S
     with translated("arming the deadline"):
+        # Here, and not where the role is made: of an `up` killed between the two, the next one finds a role,
+        # and a deadline whose role may not stop anything is none.
+        cloud.client("iam").put_role_policy(
+            RoleName=naming.role_name(cloud.config, cloud.region),
+            PolicyName=_POLICY_NAME,
+            PolicyDocument=_document(cloud, "permissions"),
+        )
         while True:
             try:
                 try:

@@ -77,6 +77,7 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
     disk = {
         "VolumeSize": config.disk.size_gib,
         "VolumeType": config.disk.type,
+        "Encrypted": True,  # by the account's own default key: nothing to make, to permit or to pay
         "DeleteOnTermination": True,
         **({"Iops": config.disk.iops} if config.disk.iops else {}),
         **({"Throughput": config.disk.throughput_mib} if config.disk.throughput_mib else {}),
@@ -102,7 +103,13 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
         "BlockDeviceMappings": [{"DeviceName": step.launchable.root_device, "Ebs": disk}],
         # `shutdown` on the box stops the meter and keeps the disk; only `down` loses one.
         "InstanceInitiatedShutdownBehavior": "stop",
-        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
+        # Not left to the account's or the image's defaults: a container or a proxied request on the box, one
+        # hop further, gets no answer from the metadata service.
+        "MetadataOptions": {
+            "HttpEndpoint": "enabled",
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+        },
         "TagSpecifications": [
             naming.tag_specification("instance", config),
             naming.tag_specification("volume", config),

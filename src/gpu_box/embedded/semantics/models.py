@@ -26,6 +26,8 @@ from gpu_box.embedded.semantics import (
 )
 from gpu_box.embedded.semantics.lifecycle import Changed
 
+_EBS_KEY_ID = "0eb50eb5-0eb5-40eb-80eb-0eb50eb50eb5"
+
 
 class EC2(EC2Backend):  # type: ignore[misc]
     def __init__(self, region_name: str, account_id: str) -> None:
@@ -145,6 +147,11 @@ class EC2(EC2Backend):  # type: ignore[misc]
     def _delete_security_group(self, vpc_id: str | None, group_id: str) -> None:
         groups.check_delete(self, self.get_security_group_from_id(group_id))
         super()._delete_security_group(vpc_id, group_id)
+
+    def _create_default_encryption_key(self) -> str:
+        """Of `aws/ebs`, the account's own. Moto would make a real key of RSA, which no state file holds."""
+        self.default_kms_key_id = f"arn:aws:kms:{self.region_name}:{self.account_id}:key/{_EBS_KEY_ID}"
+        return self.default_kms_key_id
 
     def _load_amis(self) -> None:
         images.load_public(self)
