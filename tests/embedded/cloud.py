@@ -25,6 +25,10 @@ QUICK = {
     "iam": 0.0,
     "spot-relaunch": 0.1,
 }
+SPOT = {
+    "MarketType": "spot",
+    "SpotOptions": {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"},
+}
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 
 
@@ -88,13 +92,20 @@ class Cloud:
         return str(self.ec2.run_instances(**{**request, **changes})["Instances"][0]["InstanceId"])
 
     def run_with_machine(
-        self, key: KeyFile, *, ssh_from: str | None = "127.0.0.1/32", user_data: str = ""
+        self,
+        key: KeyFile,
+        *,
+        ssh_from: str | None = "127.0.0.1/32",
+        user_data: str = "",
+        market: str | None = None,
     ) -> str:
         self.ec2.import_key_pair(KeyName="key", PublicKeyMaterial=key.public.encode())
         group = self.ec2.create_security_group(GroupName="box", Description="box")["GroupId"]
         if ssh_from:
             self.admit(group, ssh_from)
-        return self.wait(self.run(KeyName="key", SecurityGroupIds=[group], UserData=user_data), "running")
+        options = {"InstanceMarketOptions": SPOT} if market == "spot" else {}
+        launched = self.run(KeyName="key", SecurityGroupIds=[group], UserData=user_data, **options)
+        return self.wait(launched, "running")
 
     def admit(self, group: str, network: str) -> None:
         rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": network}]}

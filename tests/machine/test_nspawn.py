@@ -126,6 +126,22 @@ def test_a_reboot_keeps_the_instance_running_and_the_disk(cloud: Cloud, box: Box
     assert ssh.says("systemctl show -p UserspaceTimestamp") not in before
 
 
+ASKS_FOR_ITS_METADATA = """
+import urllib.request
+def ask(method, path, **headers):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request("http://169.254.169.254/latest/" + path, headers=headers, method=method)
+    return opener.open(request, timeout=10).read().decode()
+token = ask("PUT", "api/token", **{"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+print(ask("GET", "meta-data/instance-id", **{"X-aws-ec2-metadata-token": token}))
+"""
+
+
+def test_its_metadata_answer_where_they_do_on_aws(cloud: Cloud, box: Box) -> None:
+    done = box.ssh().run("python3 -", sent=ASKS_FOR_ITS_METADATA.encode())
+    assert done.stdout.decode().strip() == box.instance, done.stderr
+
+
 def test_a_stop_is_an_orderly_shutdown(cloud: Cloud, box: Box) -> None:
     ssh = box.ssh()
     ssh.run("sudo tee /etc/systemd/system/save.service", sent=SAVES_WHEN_STOPPED)

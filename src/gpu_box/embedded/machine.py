@@ -6,7 +6,7 @@ Only the reconciler starts and stops them; its calls for one machine never overl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ class Boot:
     public_key: OpenSSH line of the instance's EC2 key pair
     user_data:  as given to RunInstances, decoded
     admits:     whether the security groups let a peer address reach port 22; asked at each connection
+    metadata:   what its instance metadata service tells now, item by path
     exited:     called when the machine ended without being told to (a `shutdown` typed in it)
     """
 
@@ -31,6 +32,7 @@ class Boot:
     user_data: bytes
     admits: Callable[[str], bool]
     exited: Callable[[], None]
+    metadata: Callable[[], Mapping[str, str]] = dict
 
 
 class Machine(Protocol):

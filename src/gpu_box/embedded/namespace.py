@@ -1,4 +1,7 @@
-"""A network namespace with a loopback and nothing else: the network of one nspawn machine."""
+"""A network namespace with a loopback and nothing else: the network of one nspawn machine.
+
+The loopback has the address of the instance metadata service, too, as AWS's machines find it on their link.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+
+from gpu_box.embedded import metadata
 
 _CLONE_NEWNET = 0x40000000  # sched.h
 _FOLDER = Path("/run/netns")  # where ip(8) keeps them
@@ -26,6 +31,7 @@ class Namespace:
         self.remove()
         _ip("netns", "add", self._name)
         _ip("-n", self._name, "link", "set", "lo", "up")
+        _ip("-n", self._name, "address", "add", f"{metadata.ADDRESS}/32", "dev", "lo")
         # setns moves one thread for good: this one makes sockets and does nothing else.
         self._thread = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix=self._name, initializer=self._enter

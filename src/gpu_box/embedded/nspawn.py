@@ -1,9 +1,9 @@
 """The `nspawn` machine: a real Debian with systemd as PID 1 and the instance's very user data. Root on Linux.
 
 Its disk is an overlay that outlives stop and start, its network a namespace with a loopback: SSH comes in
-through a relay, apt and pip go out through a proxy. `shutdown` in it ends it, and EC2 learns of that;
-`reboot` reboots it. Everything of it carries the instance's id, so that a daemon that was killed is cleaned
-up after by the next one.
+through a relay, apt and pip go out through a proxy, the instance metadata answer at their own address.
+`shutdown` in it ends it, and EC2 learns of that; `reboot` reboots it. Everything of it carries the instance's
+id, so that a daemon that was killed is cleaned up after by the next one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from gpu_box.embedded import metadata
 from gpu_box.embedded.cgroup import Cgroup
 from gpu_box.embedded.lent import lend
 from gpu_box.embedded.loop import on_loop
 from gpu_box.embedded.machine import Boot
+from gpu_box.embedded.metadata import MetadataService
 from gpu_box.embedded.namespace import Namespace
 from gpu_box.embedded.overlay import Overlay
 from gpu_box.embedded.proxy import Proxy
@@ -46,6 +48,7 @@ class NspawnMachine:
         self._cgroup = Cgroup(f"gpu-box-{instance_id}")
         self._relay: Relay | None = None
         self._proxy: Proxy | None = None
+        self._metadata: MetadataService | None = None
         self._container: subprocess.Popen[bytes] | None = None
         self._keeper: threading.Thread | None = None
         self._stopping = False  # by us: its end is no news
@@ -59,6 +62,10 @@ class NspawnMachine:
         self._namespace.create()
         self._proxy = Proxy()
         on_loop(self._proxy.open(self._namespace.socket()))
+        self._metadata = MetadataService(boot.metadata)
+        asked_at = self._namespace.socket()
+        asked_at.bind((metadata.ADDRESS, metadata.PORT))
+        on_loop(self._metadata.open(asked_at))
         self._relay = Relay(self._namespace, _SSH, boot.admits)
         port = on_loop(self._relay.open(boot.address, boot.port))
         self._stopping = self._off = False
@@ -132,7 +139,9 @@ class NspawnMachine:
             on_loop(self._relay.close())
         if self._proxy is not None:
             on_loop(self._proxy.close())
-        self._relay = self._proxy = self._container = self._keeper = None
+        if self._metadata is not None:
+            on_loop(self._metadata.close())
+        self._relay = self._proxy = self._metadata = self._container = self._keeper = None
         self._namespace.remove()
         self._overlay.unmount()
         shutil.rmtree(_PROPAGATE / self._id, ignore_errors=True)

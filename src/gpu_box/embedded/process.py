@@ -19,7 +19,8 @@ import asyncssh
 from gpu_box.embedded import census, cloud_init, environment
 from gpu_box.embedded.loop import on_loop
 from gpu_box.embedded.machine import Boot
-from gpu_box.embedded.sshd import Sshd
+from gpu_box.embedded.metadata import ENDPOINT_VARIABLE, MetadataService
+from gpu_box.embedded.sshd import Sshd, listening_socket
 
 logging.getLogger("asyncssh").setLevel(logging.WARNING)  # at INFO it tells of each connection
 _PROFILE = "export PATH='{path}'\n"
@@ -36,11 +37,17 @@ class ProcessMachine:
         self._id = instance_id
         self._folder = folder
         self._sshd: Sshd | None = None
+        self._metadata: MetadataService | None = None
         self._powered_off = folder / "powered-off"
         self._ended = threading.Event()
 
     def start(self, boot: Boot) -> int:
         variables = environment.machine_environment(self._id, self._folder)
+        self._metadata = MetadataService(boot.metadata)
+        asked_at = listening_socket(boot.address, 0, listen=False)
+        on_loop(self._metadata.open(asked_at))
+        address, number = asked_at.getsockname()[:2]
+        variables[ENDPOINT_VARIABLE] = f"http://{address}:{number}"
         sshd = Sshd(
             home=self._prepare(boot, path=variables["PATH"]),
             environment=variables,
@@ -60,6 +67,9 @@ class ProcessMachine:
             groups = self._sshd.groups
             on_loop(self._sshd.close())
             self._sshd = None
+        if self._metadata is not None:
+            on_loop(self._metadata.close())
+            self._metadata = None
         census.end_all(self._id, groups)
 
     def destroy(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from gpu_box.embedded.machine import Boot, Machine, MachineKind
 from gpu_box.embedded.semantics import groups, lifecycle
 from gpu_box.embedded.semantics.extra import extra
+from gpu_box.embedded.semantics.facts import facts
 from gpu_box.embedded.state import State
 from gpu_box.embedded.world import World
 
@@ -207,12 +208,17 @@ class Reconciler:
                 user_data=_decoded(user_data),
                 admits=lambda peer: self._admits(instance, peer),
                 exited=self._wake.set,
+                metadata=lambda: self._metadata(instance),
             ),
         )
 
     def _admits(self, instance: Any, peer: str) -> bool:
         with self._world.lock:
             return groups.admits(instance, peer)
+
+    def _metadata(self, instance: Any) -> dict[str, str]:
+        with self._world.lock:
+            return facts(instance)
 
     def _nap(self, due: datetime | None) -> float:
         naps = [_LONGEST_NAP_S]

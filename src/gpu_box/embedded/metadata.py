@@ -1,0 +1,129 @@
+"""The instance metadata service (IMDSv2): what an instance is told of itself, over HTTP, for a token.
+
+EC2 User Guide, "Use the Instance Metadata Service to access instance metadata". Version 1, which asks for no
+token, is off: as `up` launches its instances.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+ADDRESS, PORT = "169.254.169.254", 80  # on every instance
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"  # AWS's SDKs look there instead, where it is set
+_TREE = "/latest/meta-data/"
+_TOKEN, _TTL = "x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds"
+_LONGEST_TTL_S = 21600
+_HEAD_LIMIT = 16 * 1024  # bytes
+_PATIENCE_S = 10.0  # for a request to come whole
+
+Answer = tuple[int, str]
+_REASONS = {
+    200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed",
+}  # fmt: skip
+
+
+class Metadata:
+    """Of one boot of one instance. tree: its items now, by path below /latest/meta-data/."""
+
+    def __init__(self, tree: Callable[[], Mapping[str, str]]) -> None:
+        self._tree = tree
+        self._tokens: dict[str, float] = {}  # and until when they hold, monotonic seconds
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """headers: names in lower case."""
+        if path == "/latest/api/token":
+            return self._token(method, headers)
+        if method != "GET":
+            return 405, ""
+        if self._tokens.get(headers.get(_TOKEN, ""), 0.0) < time.monotonic():
+            return 401, ""
+        found = _look_up(self._tree(), path)
+        return (404, "") if found is None else (200, found)
+
+    def _token(self, method: str, headers: Mapping[str, str]) -> Answer:
+        if method != "PUT":
+            return 405, ""
+        if "x-forwarded-for" in headers:
+            return 403, ""  # no open proxy on the instance may fetch one
+        ttl = headers.get(_TTL, "")
+        if not ttl.isdecimal() or not 1 <= int(ttl) <= _LONGEST_TTL_S:
+            return 400, ""
+        token = secrets.token_urlsafe(40)
+        self._tokens[token] = time.monotonic() + int(ttl)
+        return 200, token
+
+
+class MetadataService:
+    """Serves it at a socket, from `open` to `close`, both on the event loop."""
+
+    def __init__(self, tree: Callable[[], Mapping[str, str]]) -> None:
+        self._metadata = Metadata(tree)
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self, listener: socket.socket) -> None:
+        """listener: bound; of the machine's own network."""
+        self._server = await asyncio.start_server(self._serve, sock=listener, limit=_HEAD_LIMIT)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE_S)
+            method, path, headers = _parsed(head)
+            # In a thread of its own: what there is to tell is behind the lock of the whole cloud.
+            writer.write(_told(*await asyncio.to_thread(self._metadata.answer, method, path, headers)))
+        except (ValueError, asyncio.LimitOverrunError):
+            writer.write(_told(400, ""))
+        except (TimeoutError, OSError, asyncio.IncompleteReadError):
+            pass  # whoever asked has gone
+        finally:
+            self._tasks.discard(task)
+            with suppress(OSError):
+                writer.close()
+                await writer.wait_closed()
+
+
+def _look_up(tree: Mapping[str, str], path: str) -> str | None:
+    """The item at the path, or the names in the folder there, a line each; None where there is neither."""
+    if not f"{path}/".startswith(_TREE):
+        return None
+    name = f"{path}/".removeprefix(_TREE).strip("/")
+    if name in tree:
+        return tree[name]
+    folder = f"{name}/" if name else ""
+    below = [item.removeprefix(folder) for item in tree if item.startswith(folder)]
+    names = sorted({first + slash for first, slash, _ in (item.partition("/") for item in below)})
+    return "\n".join(names) or None
+
+
+def _parsed(head: bytes) -> tuple[str, str, dict[str, str]]:
+    """Method, path, headers. ValueError for what is no request."""
+    first, *lines = head.decode("latin-1").rstrip().split("\r\n")
+    method, path, _ = first.split(" ")
+    pairs = (line.partition(":") for line in lines)
+    return method, path.partition("?")[0], {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _told(status: int, body: str) -> bytes:
+    content = body.encode()
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain\r\nServer: EC2ws\r\n"
+        f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + content
