@@ -92,6 +92,22 @@ def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dic
     assert all(0 < float(row.split(",")[1]) < 1 for row in rows)
 
 
+def test_a_report_tells_what_it_did_what_it_cost_and_how_training_went(
+    user: User, up: dict[str, Any]
+) -> None:
+    user.run("report", "evening.html")
+    page = (user.folder / "evening.html").read_text()
+    for words in (
+        "gpu-box: running",
+        "What it did",
+        "verdict",
+        "Money a day",
+        "Training",
+        "held-out accuracy",
+    ):
+        assert words in page, words
+
+
 def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any]) -> None:
     user.run("ssh", "--", "echo kept >work/kept.txt")
     # A job that fails takes no disk with it, whatever was to follow.

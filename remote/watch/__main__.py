@@ -4,6 +4,7 @@ run                      watch, and stop this machine when it is idle (what syst
 once                     read every signal once and print the sample
 status [--json]          the verdict, each signal, the layers armed, the last stop
 why [--json]             the verdicts of late, each change with its figures
+activity                 what the box did of late, in brief: JSON for a drawing
 keep 3h | keep --off     hold idle-stop off for a while; the time and money limits stay
 replay FILE... [--policy k=v ...] [--all]   the verdict over time of recorded samples
 healthy                  exit 0 when a watcher watches
@@ -95,6 +96,18 @@ def _why(words: List[str]) -> int:
         print("last stop, by the %s: %s" % (last["layer"], last["reason"]))
         for name, text in last.get("signals", {}).items():
             print("  %-8s %s" % (name, text))
+    return 0
+
+
+def _activity(words: List[str]) -> int:
+    import json
+
+    from .activity import activity
+    from .log import Log
+
+    place = places.find()
+    told = activity(Log(place.state).read(thinned=True), policies.load(place.policy)[0])
+    print(json.dumps(told, separators=(",", ":")))
     return 0
 
 
@@ -200,6 +213,7 @@ COMMANDS: Dict[str, Callable[[List[str]], int]] = {
     "once": _once,
     "status": _status,
     "why": _why,
+    "activity": _activity,
     "keep": _keep,
     "replay": _replay,
     "healthy": _healthy,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 from gpu_box import spending
 from gpu_box.config import Config
@@ -30,6 +31,17 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
         days = spending.added(days, spending.session_days(instance.launched, min(ended, now), rates.hour))
     launched = instance.launched if running else None
     return spending.spent(days, launched=launched, disk_since=since, rates=rates, now=now)
+
+
+def days(observed: Observed, rates: Rates, *, now: datetime) -> dict[date, Decimal]:
+    """US dollars of each UTC day until now, disk included, as far back as AWS's tags tell."""
+    instance = observed.instance
+    created = [volume.created for volume in observed.volumes if volume.created]
+    known = dict(instance.spent) if instance else {}
+    if instance and instance.state.bills:
+        known = spending.added(known, spending.session_days(instance.launched, now, rates.hour))
+    begin = min([*known, *(at.astimezone(UTC).date() for at in created)], default=now.date())
+    return spending.added(known, spending.disk_days(rates, min(created), now, since=begin) if created else {})
 
 
 def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: datetime) -> datetime | None:

@@ -35,6 +35,11 @@ def folder(config: Config) -> Path | None:
     return source
 
 
+def results_folder(config: Config) -> Path:
+    """Where `pull` puts ~/work/results."""
+    return (config.path.parent if config.path else Path.cwd()) / config.sync.results
+
+
 def required_folder(config: Config) -> Path:
     source = folder(config)
     if source is None:

@@ -54,6 +54,16 @@ def session_days(start: datetime, end: datetime, usd_hour: Decimal) -> dict[date
     return days
 
 
+def disk_days(rates: Rates, created: datetime, now: datetime, *, since: date) -> dict[date, Decimal]:
+    """What the disk cost on each day from `since` on."""
+    days: dict[date, Decimal] = {}
+    day = max(since, created.astimezone(UTC).date())
+    while (begin := _midnight(day)) < now:
+        days[day] = _disk(rates, created, begin, min(now, begin + timedelta(days=1)))
+        day += timedelta(days=1)
+    return days
+
+
 def added(*parts: Days) -> dict[date, Decimal]:
     total: dict[date, Decimal] = {}
     for days in parts:

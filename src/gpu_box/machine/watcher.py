@@ -28,6 +28,26 @@ class Change:
     signals: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """From begin to end (aware, UTC) the verdict was `state` and these signals were in use."""
+
+    begin: datetime
+    end: datetime
+    state: str  # active, idle, held, limit
+    signals: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """What the box did of late. Where no span is, it was off. gpu: per cent, the busiest; cpu: cores."""
+
+    spans: tuple[Span, ...]
+    gpu: tuple[tuple[datetime, float], ...]
+    cpu: tuple[tuple[datetime, float], ...]
+    stops: tuple[tuple[datetime, str], ...]
+
+
 def keep(connection: Connection, span: timedelta | None) -> None:
     """Hold idle-stop off for so long from now; None: no longer."""
     _ask(connection, "keep", f"{span.total_seconds():.0f}s" if span else "--off")
@@ -51,6 +71,32 @@ def history(connection: Connection) -> tuple[tuple[Change, ...], Stopped | None]
         return changes, parse_record(told["stopped"]) if told["stopped"] else None
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise _failed(connection, f"it answers {said.strip()[-80:]!r}") from error
+
+
+def ask_activity(connection: Connection) -> str:
+    """As JSON, for `parse_activity`: a week of samples in brief (remote/watch/activity.py)."""
+    return _ask(connection, "activity").splitlines()[-1]
+
+
+def parse_activity(text: str) -> Activity:
+    """Raises ValueError for anything else."""
+    try:
+        told = json.loads(text)
+        return Activity(
+            spans=tuple(
+                Span(begin=_time(begin), end=_time(end), state=str(state), signals=tuple(signals))
+                for begin, end, state, signals in told["spans"]
+            ),
+            gpu=tuple((_time(at), float(percent)) for at, percent in told["gpu"]),
+            cpu=tuple((_time(at), float(cores)) for at, cores in told["cpu"]),
+            stops=tuple((_time(at), str(reason)) for at, reason in told["stops"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no activity: {error}") from error
+
+
+def _time(unix: float) -> datetime:
+    return datetime.fromtimestamp(float(unix), UTC)
 
 
 def _change(told: dict[str, Any]) -> Change:

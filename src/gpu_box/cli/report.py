@@ -1,0 +1,38 @@
+"""`report`: an HTML page of what the box did and what it cost."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpu_box.cli.context import data_home, options
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="When it stops")(report)
+
+
+def report(
+    context: typer.Context,
+    to: Annotated[Path, typer.Argument(help="The file to write.")] = Path("report.html"),
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """What it did, when it stopped and why, what it cost a day, how training went: one HTML file."""
+    from gpu_box import report as reporting
+    from gpu_box.view.report import report_html
+
+    opts = options(context)
+    config = opts.load()
+    found = reporting.gather(config, data_home() / "activity", opts.reporter())
+    try:
+        to.write_text(report_html(found), encoding="utf-8")
+    except OSError as error:
+        from gpu_box.errors import InputError
+
+        raise InputError(f"cannot be written: {error.strerror}", where=str(to)) from None
+    opts.show({"box": config.name, "path": to}, lambda: f"{to} tells what {config.name} did and cost.")
+    if open_it:
+        webbrowser.open(to.resolve().as_uri())
