@@ -40,10 +40,11 @@ MAY_IMPORT = {
     "work": FOUNDATION | {"box", "project", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},
     "notices": {"config"},
+    "watching": FOUNDATION | {"box", "machine", "notices"},
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
     "cli": FOUNDATION
     | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"}
-    | {"afterwards", "notices", "report"},
+    | {"afterwards", "notices", "report", "watching"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

@@ -3,6 +3,7 @@
 run                      watch, and stop this machine when it is idle (what systemd runs)
 once                     read every signal once and print the sample
 status [--json]          the verdict, each signal, the layers armed, the last stop
+panel [SECONDS]          status, memory and GPUs as a JSON line every so often, for `status --watch`
 why [--json]             the verdicts of late, each change with its figures
 activity                 what the box did of late, in brief: JSON for a drawing
 keep 3h | keep --off     hold idle-stop off for a while; the time and money limits stay
@@ -74,6 +75,17 @@ def _status(words: List[str]) -> int:
 
     values = status(places.find())
     print(json.dumps(values) if "--json" in words else "\n".join(lines(values)))
+    return 0
+
+
+def _panel(words: List[str]) -> int:
+    from .panel import show
+
+    every = policies.seconds(words[0]) if words else 3.0
+    try:
+        show(max(0.2, every))
+    except BrokenPipeError:  # nobody looks any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -212,6 +224,7 @@ COMMANDS: Dict[str, Callable[[List[str]], int]] = {
     "run": _run,
     "once": _once,
     "status": _status,
+    "panel": _panel,
     "why": _why,
     "activity": _activity,
     "keep": _keep,

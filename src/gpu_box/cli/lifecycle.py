@@ -131,14 +131,19 @@ def up(
         mention_forgotten(opts, config)
 
 
-def status(context: typer.Context) -> None:
+def status(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", help="Live, until it stops or Ctrl-C.")] = False,
+) -> None:
     """State, money so far, what keeps it awake and when it stops."""
     from gpu_box import box
+    from gpu_box.cli.watch import watch as watching
     from gpu_box.view.status import status_lines
 
     opts = options(context)
     config = opts.load()
-    view = _status_view(config, box.status(config))
+    found = watching(config, lambda seen: _status_view(config, seen)) if watch else box.status(config)
+    view = _status_view(config, found)
     opts.show(view, lambda: status_lines(view))
     mention_forgotten(opts, config)
 

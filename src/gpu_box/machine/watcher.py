@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.connection import Connection
+from gpu_box.machine.lines import LineSplitter
 from gpu_box.machine.quoting import quote
+from gpu_box.machine.watchstate import Look, parse_look
 from gpu_box.model import Stopped
 from gpu_box.stopped import parse_record
 
@@ -71,6 +73,32 @@ def history(connection: Connection) -> tuple[tuple[Change, ...], Stopped | None]
         return changes, parse_record(told["stopped"]) if told["stopped"] else None
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise _failed(connection, f"it answers {said.strip()[-80:]!r}") from error
+
+
+def look(connection: Connection, every: timedelta, on_look: Callable[[Look], None]) -> None:
+    """The machine as it is, again and again, until on_look raises or the link breaks (MachineUnreachable)."""
+
+    def take(line: str) -> None:
+        try:
+            found = parse_look(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            return  # a login may print before it
+        on_look(found)
+
+    command = f"cd ~/.gpu-box/remote && exec python3 -m watch panel {every.total_seconds():g}"
+    ended = connection.run(command, on_data=_lines(take), check=False)
+    raise _failed(connection, (ended.stderr.strip() or "it ended").splitlines()[-1])
+
+
+def _lines(take: Callable[[str], None]) -> Callable[[bytes], None]:
+    """For a command that never ends: nothing of it is kept."""
+    splitter = LineSplitter()
+
+    def feed(piece: bytes) -> None:
+        for line in splitter.feed(piece):
+            take(line)
+
+    return feed
 
 
 def ask_activity(connection: Connection) -> str:

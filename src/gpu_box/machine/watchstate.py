@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,3 +66,76 @@ def parse(raw: Mapping[str, Any]) -> WatchState:
         deadline=datetime.fromtimestamp(float(deadline), UTC) if deadline else None,
         complaints=tuple(str(complaint) for complaint in raw.get("complaints") or ()),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    name: str
+    percent: float | None
+    memory: tuple[float, float]  # bytes: used, in all
+    celsius: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A kernel or a job. doing: "busy, 0.98 cores" in the watcher's measure."""
+
+    kind: str  # kernel, job
+    name: str
+    doing: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The machine at one moment, for a panel."""
+
+    at: datetime  # aware, UTC
+    watch: WatchState
+    cores: int
+    load: float  # runnable processes, mean of a minute
+    memory: tuple[float, float] | None  # bytes: used, in all
+    gpus: tuple[Gpu, ...] | None  # None where nvidia-smi does not answer
+    tasks: tuple[Task, ...]
+
+    def stops_at(self, deadline: datetime | None) -> datetime | None:
+        """When it stops unless it is used, or by AWS's deadline; None where nobody can tell."""
+        idle = self.at + self.watch.stops_in if self.watch.stops_in is not None else None
+        return min((moment for moment in (idle, deadline) if moment), default=None)
+
+
+def parse_look(raw: Mapping[str, Any]) -> Look:
+    """raw: a line of `python3 -m watch panel`. Raises KeyError, TypeError or ValueError for anything else."""
+    gpus = raw["gpus"]
+    return Look(
+        at=datetime.fromtimestamp(float(raw["at"]), UTC),
+        watch=parse(raw["status"]),
+        cores=int(raw["cores"]),
+        load=float(raw["load"]),
+        memory=None if raw["memory"] is None else (float(raw["memory"][0]), float(raw["memory"][1])),
+        gpus=None
+        if gpus is None
+        else tuple(
+            Gpu(
+                name=str(gpu["name"]),
+                percent=gpu["percent"],
+                memory=(float(gpu["memory"][0]), float(gpu["memory"][1])),
+                celsius=gpu["celsius"],
+            )
+            for gpu in gpus
+        ),
+        tasks=tuple(_tasks(raw["status"].get("signals") or {})),
+    )
+
+
+def _tasks(signals: Mapping[str, Any]) -> Iterator[Task]:
+    jupyter = (signals.get("jupyter") or {}).get("reading") or {}
+    for kernel in jupyter.get("kernels", ()):
+        yield Task(kind="kernel", name=kernel["name"], doing=f"{kernel['state']}, {_uses(kernel)}")
+    jobs = (signals.get("job") or {}).get("reading") or ()
+    for job in jobs if isinstance(jobs, list) else ():
+        yield Task(kind="job", name=job["name"], doing=_uses(job))
+
+
+def _uses(process: Mapping[str, Any]) -> str:
+    gpu = ", on the GPU" if process.get("gpu") else ""
+    return f"{float(process.get('cores', 0)):.2f} cores{gpu}"

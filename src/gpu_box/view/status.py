@@ -79,7 +79,7 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
         rows.append(("instance", where + (f", {view.address}" if view.address else "")))
     if view.gpu:
         rows.append(("gpu", view.gpu))
-    if money := _money(view):
+    if money := money_line(view):
         rows.append(("money", money))
     if view.watch:
         rows += _watch_rows(view.watch)
@@ -93,7 +93,7 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
     return rows
 
 
-def _money(view: StatusView) -> str:
+def money_line(view: StatusView) -> str:
     """What it cost until now, and what it costs as it is."""
     parts = []
     if view.usd_session is not None and view.uptime is not None:

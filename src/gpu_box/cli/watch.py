@@ -1,0 +1,40 @@
+"""`status --watch`: the panel on a terminal, until the box stops or Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from gpu_box.errors import InputError
+
+if TYPE_CHECKING:
+    from gpu_box import box
+    from gpu_box.config import Config
+    from gpu_box.view.status import StatusView
+
+
+def watch(config: Config, view_of: Callable[[box.Status], StatusView]) -> box.Status:
+    """Returns what AWS says once the box runs no more."""
+    if not sys.stdout.isatty():
+        raise InputError(
+            "--watch needs a terminal", remedy="`gpu-box status --json` tells a script the same, once."
+        )
+    from rich.live import Live
+
+    from gpu_box import watching
+    from gpu_box.view import console
+    from gpu_box.view.panel import Panel
+
+    with Live(console=console.output(), refresh_per_second=2, transient=True) as live:
+        try:
+            return watching.watch(
+                config,
+                lambda found, look, trouble: live.update(
+                    Panel(view=view_of(found), look=look, trouble=trouble)
+                ),
+            )
+        except KeyboardInterrupt:  # the way to end it, and no interruption of anything
+            raise typer.Exit from None

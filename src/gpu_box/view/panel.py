@@ -1,0 +1,128 @@
+"""The live panel of `status --watch`. Its countdown goes on between two looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from gpu_box.machine.watchstate import Look
+from gpu_box.units import format_bytes, format_duration
+from gpu_box.view.status import StatusView, money_line
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_BAR = 24  # signs
+_SOON = timedelta(minutes=10)  # as the watcher warns on the box
+_STALE = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """look: None while the machine has not answered; trouble: why, or ""."""
+
+    view: StatusView
+    look: Look | None
+    trouble: str
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __rich__(self) -> RenderableType:
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        now = self.clock()
+        head = Text(self.view.box, style="what")
+        head.append(
+            f"  {self.view.state}", style="not bold good" if self.view.state == "running" else "not bold"
+        )
+        if self.view.since:
+            head.append(f" for {format_duration(now - self.view.since)}", style="not bold")
+        head.append(f"  {self.view.type}, {self.view.zone}", style="not bold quiet")
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(style="quiet", no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, value in self._rows(now):
+            table.add_row(label, value)
+        quiet = Text("Ctrl-C ends this view; the box goes on.", style="quiet")
+        return Group(head, Padding(table, (0, 0, 0, 2), expand=False), quiet)
+
+    def _rows(self, now: datetime) -> list[tuple[str, Text]]:
+        from rich.text import Text
+
+        rows: list[tuple[str, Text]] = []
+        look = self.look
+        if look:
+            rows += [("stops", _countdown(look, now, self.view.deadline))]
+            rows += [("now", Text(look.watch.reason))]
+            rows += _gauges(look)
+            rows += [(task.kind, Text(f"{task.name}: {task.doing}")) for task in look.tasks]
+        if money := money_line(self.view):
+            rows.append(("money", Text(money)))
+        if look and now - look.at > _STALE:
+            rows.append(
+                ("!", Text(f"no word from the box for {format_duration(now - look.at)}", style="warn"))
+            )
+        if self.trouble or not look:
+            rows.append(("!", Text(self.trouble or "asking the box", style="warn")))
+        return rows
+
+
+def _countdown(look: Look, now: datetime, deadline: datetime | None) -> Text:
+    from rich.text import Text
+
+    stops = look.stops_at(deadline)
+    if stops is None:
+        return Text("not known", style="warn")
+    left = max(timedelta(0), stops - now)
+    why = "whatever it does" if deadline and stops == deadline else "unless used"
+    text = Text(_clock(left), style="bad" if left <= _SOON else "what")
+    text.append(f" {why}, at {stops.astimezone():%H:%M}", style="not bold default")
+    return text
+
+
+def _clock(left: timedelta) -> str:
+    minutes, seconds = divmod(int(left.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _gauges(look: Look) -> list[tuple[str, Text]]:
+    from rich.text import Text
+
+    rows = []
+    if look.gpus is None:
+        rows.append(("gpu", Text("nvidia-smi does not answer", style="warn")))
+    for gpu in look.gpus or ():
+        told = f"{gpu.name}, {_of(gpu.memory)}" + (
+            f", {gpu.celsius:.0f} °C" if gpu.celsius is not None else ""
+        )
+        rows.append(("gpu", _gauge(gpu.percent, told)))
+    rows.append(
+        ("cpu", _gauge(100 * look.load / max(1, look.cores), f"load {look.load:.1f} of {look.cores} cores"))
+    )
+    if look.memory:
+        rows.append(("memory", _gauge(100 * look.memory[0] / look.memory[1], _of(look.memory))))
+    return rows
+
+
+def _gauge(percent: float | None, told: str) -> Text:
+    """A bar, the number, the words: none of them alone carries the meaning."""
+    from rich.text import Text
+
+    if percent is None:
+        return Text(told)
+    percent = min(100.0, percent)  # a load may be more than there are cores
+    full = round(percent / 100 * _BAR)
+    text = Text("━" * full, style="good")
+    text.append("╌" * (_BAR - full), style="quiet")
+    text.append(f" {percent:3.0f} %  {told}", style="default")
+    return text
+
+
+def _of(memory: tuple[float, float]) -> str:
+    return f"{format_bytes(round(memory[0]))} of {format_bytes(round(memory[1]))}"
