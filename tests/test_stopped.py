@@ -123,10 +123,34 @@ def test_a_stop_from_outside_wins_over_what_the_watcher_was_about_to_do() -> Non
     assert told.signals
 
 
-def test_a_spot_interruption_is_named() -> None:
-    told = why(replace(BOX, reason_code="Server.SpotInstanceShutdown"), None, None)
+INTERRUPTED = parse_record(
+    {**RECORD, "layer": "AWS", "reason": "interrupted by AWS: spot capacity was needed"}
+)
+
+
+def test_a_spot_box_that_stopped_before_aws_took_it_tells_who_wanted_it() -> None:
+    told = why(SHUT_DOWN, None, INTERRUPTED)
     assert told is not None
-    assert told.reason == "AWS took the spot instance back"
+    assert (told.layer, told.at) == ("AWS", END)
+    assert told.reason == "interrupted by AWS: spot capacity was needed"
+
+
+@pytest.mark.parametrize("left", [None, INTERRUPTED])
+def test_a_box_that_aws_was_quicker_to_take_comes_back_by_itself_and_that_is_told(
+    left: Stopped | None,
+) -> None:
+    transition = "Server.SpotInstanceShutdown (2026-11-23 14:00:00 GMT)"
+    told = why(replace(BOX, reason_code="Server.SpotInstanceShutdown", transition=transition), None, left)
+    assert told is not None
+    assert (told.layer, told.at) == ("AWS", END)
+    assert told.reason == "interrupted by AWS: spot capacity was needed; EC2 starts it by itself"
+    assert bool(told.signals) == bool(left)
+
+
+def test_a_stop_by_command_within_the_notice_is_the_commands() -> None:
+    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, INTERRUPTED)
+    assert told is not None
+    assert told.layer == "command"
 
 
 def test_an_unknown_reason_of_ec2_is_told_in_its_words() -> None:

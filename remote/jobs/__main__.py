@@ -1,4 +1,4 @@
-"""The laptop's way in. `start` reads {"name", "command", "cwd"} as JSON from standard input."""
+"""The laptop's way in, and the watcher's. `start` reads its arguments as JSON from standard input."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ from typing import List
 
 from jobs import job as jobs
 from jobs.follow import follow
+from jobs.interrupt import interrupt, resume
 from jobs.start import start
 from jobs.stop import stop
 from jobs.supervise import supervise
@@ -17,6 +18,10 @@ def main(arguments: List[str]) -> int:
     command, rest = arguments[0], arguments[1:]
     if command == "start":
         start(**json.load(sys.stdin))
+    elif command == "interrupt":
+        interrupt(float(rest[0]))
+    elif command == "resume":
+        print(json.dumps(resume(float(rest[0]))))
     elif command == "list":
         print(json.dumps([job.describe() for job in jobs.every()]))
     elif command == "follow":
@@ -26,7 +31,9 @@ def main(arguments: List[str]) -> int:
     elif command == "supervise":
         return supervise(rest[0])
     else:
-        raise jobs.Refused("usage: python3 -m jobs start|list|follow NAME OFFSET|stop NAME")
+        raise jobs.Refused(
+            "usage: python3 -m jobs start|list|follow NAME OFFSET|stop NAME|interrupt T|resume T"
+        )
     return 0
 
 

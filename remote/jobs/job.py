@@ -4,6 +4,9 @@ command     the line that the shell runs          pid         of the command: le
 cwd         where                                 birth       of that process: a reused pid has another
 log         its standard output and error         supervisor  pid and birth of the supervisor
 started     UTC, ISO 8601                         exit        its exit status, 128 + N if signal N ended it
+again       the line instead of `command`, where it is started again after an interruption; absent: the same
+interrupted Unix time at which AWS told that it takes the machine back, while it ran
+resumed     the same of the run before, where this run goes on after that
 """
 
 import re

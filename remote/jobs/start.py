@@ -7,16 +7,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Tuple
 
 from jobs.job import JOBS, Job, Refused
 from setup.desired import REMOTE
 
 _STARTS_WITHIN_S = 10.0
-_OF_THE_LAST_RUN = ("exit", "pid", "birth", "supervisor", "log", "started")
+_OF_THE_LAST_RUN = ("exit", "pid", "birth", "supervisor", "started", "interrupted", "resumed")
+_OF_THE_LAST_START = (*_OF_THE_LAST_RUN, "log", "again")
 
 
-def start(name: str, command: str, cwd: str) -> None:
-    """Returns once the command runs. Raises Refused while a job of that name does."""
+def start(name: str, command: str, cwd: str, again: str = "") -> None:
+    """Returns once the command runs. Raises Refused while a job of that name does.
+
+    again: what to run instead when it goes on after a spot interruption ("": the same).
+    """
     job = Job(name)
     folder = Path(os.path.expanduser(cwd))
     if not folder.is_dir():
@@ -30,15 +35,47 @@ def start(name: str, command: str, cwd: str) -> None:
                 % (name, job.read("started"), name)
             )
         job.folder.mkdir(exist_ok=True)
-        for what in _OF_THE_LAST_RUN:
-            if (job.folder / what).exists():
-                (job.folder / what).unlink()
-        job.log.touch()
+        _forget(job, _OF_THE_LAST_START)
         job.write("cwd", str(folder))
         job.write("command", command)
-        job.write("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        _launch(job)
-        _wait_until_it_runs(job)
+        if again:
+            job.write("again", again)
+        _run(job)
+
+
+def again(job: Job) -> str:
+    """Start it once more, its log going on; what is wrong where that cannot be, else ""."""
+    if not Path(job.read("cwd")).is_dir():
+        return "there is no folder %s on the box" % job.read("cwd")
+    with (JOBS / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        interrupted = job.read("interrupted")
+        if job.alive() or not interrupted:
+            return ""  # somebody else was first
+        _forget(job, _OF_THE_LAST_RUN)
+        if job.read("again"):
+            job.write("command", job.read("again"))
+        job.write("resumed", interrupted)
+        with job.log.open("a") as log:
+            log.write("[gpu-box] started again after the spot interruption: %s\n" % job.read("command"))
+        try:
+            _run(job)
+        except Refused as refusal:
+            return str(refusal)
+    return ""
+
+
+def _forget(job: Job, files: Tuple[str, ...]) -> None:
+    for what in files:
+        if (job.folder / what).exists():
+            (job.folder / what).unlink()
+
+
+def _run(job: Job) -> None:
+    job.log.touch()
+    job.write("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    _launch(job)
+    _wait_until_it_runs(job)
 
 
 def _launch(job: Job) -> None:

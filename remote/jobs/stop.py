@@ -11,6 +11,8 @@ _GRACE_S = 10.0
 
 def stop(job: Job, *, grace_s: float = _GRACE_S) -> int:
     """SIGTERM to all of its processes, SIGKILL after grace_s seconds. Returns its exit status."""
+    if (job.folder / "interrupted").exists():
+        (job.folder / "interrupted").unlink()  # who stops it does not want it to go on
     pid = job.pid()
     if pid is not None:
         signal_group(pid, signal.SIGTERM)

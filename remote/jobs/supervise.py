@@ -30,7 +30,7 @@ def supervise(name: str) -> int:
             process = subprocess.Popen(
                 [shell, "-c", job.read("command")],
                 cwd=job.read("cwd"),
-                env=_environment(name),
+                env=_environment(job),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -52,13 +52,19 @@ def supervise(name: str) -> int:
     status = _show_until_it_ends(job, process)
     status = status if status >= 0 else 128 - status
     job.write("exit", str(status))
-    notices.begin("job", "%s: exit status %d after %s" % (name, status, spell(time.monotonic() - started)))
+    if not job.read("interrupted"):  # the watcher has told of that
+        notices.begin(
+            "job", "%s: exit status %d after %s" % (name, status, spell(time.monotonic() - started))
+        )
     return 0
 
 
-def _environment(name: str) -> Dict[str, str]:
+def _environment(job: Job) -> Dict[str, str]:
+    """GPU_BOX_RESUMED tells a command that it goes on after an interruption."""
     path = os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", os.defpath)])
-    ours = {"PATH": path, "VIRTUAL_ENV": str(VENV), "PYTHONUNBUFFERED": "1", "GPU_BOX_JOB": name}
+    ours = {"PATH": path, "VIRTUAL_ENV": str(VENV), "PYTHONUNBUFFERED": "1", "GPU_BOX_JOB": job.name}
+    if job.read("resumed"):
+        ours["GPU_BOX_RESUMED"] = "1"
     return dict(os.environ, **ours)
 
 

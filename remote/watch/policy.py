@@ -18,6 +18,7 @@ class Policy(NamedTuple):
     warn: Tuple[float, ...] = (600.0, 120.0)  # warn this long ahead
     settle: float = 300.0  # never stop for idleness sooner than this after boot
     interval: float = 15.0  # between samples
+    notice: float = 0.0  # between looks for the notice of a spot interruption; 0: never, it is no spot box
     slow: float = 60.0  # between readings that cost a process or a request (gpu, jupyter)
     probe_timeout: float = 10.0  # nvidia-smi and Jupyter get this long
     window: float = 60.0  # cpu, disk and network are means over this: one burst is not work

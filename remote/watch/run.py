@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any, List, Optional
 
-from . import notices, stop
+from . import interruption, notices, stop
 from . import place as places
 from . import policy as policies
 from .judge import State, Verdict, step, verdict
@@ -16,6 +16,7 @@ from .place import Place
 from .read.command import run
 from .read.machine import Machine, boot_id
 from .read.people import users
+from .read.spot import Metadata
 from .sample import Event, plain
 
 
@@ -41,6 +42,8 @@ class Watcher:
         self._warned: Optional[float] = None  # the lead of the last warning given
         self._wall = time.time()  # of the last look at the marks of the budget
         self._failed = ""
+        self._metadata = Metadata()
+        self._off_at: Optional[float] = None  # monotonic: when to be off, once AWS has told that it comes
 
     def run(self) -> None:
         """Until Ended. An exception ends the process: systemd starts it again, and the guard counts."""
@@ -53,10 +56,44 @@ class Watcher:
             while True:
                 self.tick()
                 due = max(due + self._policy.interval, time.monotonic() + 0.1)
-                time.sleep(due - time.monotonic())
+                self._rest(due)
         except Ended:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told once is enough
             self._say_goodbye()
+
+    def _rest(self, due: float) -> None:
+        """Until the next sample; on a spot machine, looking for AWS's notice meanwhile."""
+        while True:
+            left = due - time.monotonic()
+            if left <= 0:
+                return
+            if not self._policy.notice:
+                time.sleep(left)
+            elif self._off_at is None:
+                time.sleep(min(left, self._policy.notice))
+                self._look_for_notice()
+            else:
+                time.sleep(min(left, max(0.05, self._off_at - time.monotonic())))
+                if time.monotonic() >= self._off_at:
+                    self._stop(verdict(self._state, self._policy))
+                    self._off_at = time.monotonic() + self._policy.interval  # in vain: once more
+
+    def _look_for_notice(self) -> None:
+        try:
+            notice = self._metadata.notice()
+        except (OSError, ValueError):
+            return  # it was not reached now; AWS has its own way
+        sample = self._state.sample
+        if notice is None or sample is None:
+            return
+        left = interruption.seconds_left(notice, time.time())
+        self._off_at = time.monotonic() + left
+        # Now, should AWS be quicker than it said.
+        stop.record(self._place, "AWS", interruption.REASON, verdict(self._state, self._policy), sample)
+        self._complaints = self._complaints + interruption.tell_jobs(users())
+        text = interruption.message(left)
+        stop.tell(text)
+        notices.begin("interrupted", text)
 
     def tick(self) -> Verdict:
         """One sample and all that follows from it."""
@@ -83,8 +120,9 @@ class Watcher:
     def _stop(self, now: Verdict) -> None:
         sample = self._state.sample
         assert sample is not None  # a verdict to stop comes from one
-        stop.record(self._place, "watcher", now.reason, now, sample)
-        notices.last_words("stopped", "by its watcher: " + now.reason)
+        layer, reason = ("watcher", now.reason) if self._off_at is None else ("AWS", interruption.REASON)
+        stop.record(self._place, layer, reason, now, sample)
+        notices.last_words("stopped", "by its watcher: " + reason if layer == "watcher" else reason)
         off = Event("poweroff", sample.boot, time.time())
         _try(lambda: self._log.append(off))
         self._failed = "; ".join(stop.power_off(self._policy.stop_command, wait=self._wait))

@@ -100,8 +100,12 @@ def warning(verdict: Verdict) -> str:
 
 
 def warn(verdict: Verdict) -> None:
-    """Tell everyone who is logged in: on their terminals, and on the status line of their tmux."""
-    message = "gpu-box: " + warning(verdict)
+    tell(warning(verdict))
+
+
+def tell(text: str) -> None:
+    """Everyone who is logged in: on their terminals, and on the status line of their tmux."""
+    message = "gpu-box: " + text
     for argv in [["wall", message]] + _tmux_calls(message):
         if find(argv[0]):
             try:

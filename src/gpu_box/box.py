@@ -24,7 +24,7 @@ from gpu_box.aws.quotas import missing_quota
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CapacityError, CloudError, MachineError
-from gpu_box.machine import hostkey, kaggle, keys, setup, sshconfig, watcher
+from gpu_box.machine import hostkey, jobs, kaggle, keys, setup, sshconfig, watcher
 from gpu_box.machine.connection import Connection, connect, wait_for_ssh
 from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter, Stopped
 from gpu_box.spending import Rates, Spent
@@ -63,6 +63,7 @@ class Up:
     price: Price
     stopped: Stopped | None  # why it was stopped, where it was
     changed: bool  # whether anything had to be done
+    resumed: tuple[str, ...]  # jobs that a spot interruption had ended, and that run again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +86,10 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
     found, observed, acted = bring_up(cloud, key.line, report, wait=wait)
+    assert observed.instance is not None
+    instance = observed.instance
     with _enter(cloud, observed, report) as (connection, host):
-        desired = setup.desired(config)
+        desired = setup.desired(config, market=instance.market)
         machine = setup.check(connection, desired)
         told = _tell_deadline(connection, cloud, observed, machine)
         to_set_up = machine.needs_work
@@ -96,19 +99,20 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
         to_sync = not project.is_current(config, machine.project)
         if to_sync:
             project.push(connection, config, report=report)
+        resumed = _resume_jobs(connection, instance, report)
     if config.ssh.config:
         sshconfig.write(host)
-    assert observed.instance is not None
     return Up(
         observed=observed,
-        instance=observed.instance,
+        instance=instance,
         host=host,
         machine=machine,
-        price=read_price_of(cloud, observed.instance),
+        price=read_price_of(cloud, instance),
         stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
         if found.instance
         else None,
-        changed=acted or told or to_set_up or to_sync,
+        changed=acted or told or to_set_up or to_sync or bool(resumed),
+        resumed=resumed,
     )
 
 
@@ -160,7 +164,7 @@ def status(config: Config) -> Status:
     if instance and instance.state is InstanceState.RUNNING and instance.address:
         try:
             with connect(host_of(config, observed)) as connection:
-                machine = setup.check(connection, setup.desired(config))
+                machine = setup.check(connection, setup.desired(config, market=instance.market))
         except MachineError as error:
             unreachable = str(error)
     price = read_price_of(cloud, instance) if instance else None
@@ -244,6 +248,17 @@ def bring_up(
 def _counts(config: Config) -> bool:
     """Whether `up` needs to know of disks and spot requests: for the budget, and to cancel a second spot."""
     return config.limits.budget is not None or config.market != "on-demand"
+
+
+def _resume_jobs(connection: Connection, instance: Instance, report: Reporter) -> tuple[str, ...]:
+    """What AWS interrupted goes on. Nothing is ever interrupted on demand: then nobody is asked."""
+    if instance.market != "spot":
+        return ()
+    told = jobs.resume(connection, launched=instance.launched)
+    for name, problem in told.items():
+        if problem:
+            report.note(f"job {name}, interrupted by AWS, does not go on: {problem}")
+    return tuple(name for name, problem in told.items() if not problem)
 
 
 def _tell_deadline(

@@ -16,8 +16,8 @@ _COMMAND_GRACE = timedelta(minutes=15)  # `stopping` can last for minutes
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 _BY_ITSELF, _BY_USER = "Client.InstanceInitiatedShutdown", "Client.UserInitiatedShutdown"
 _OTHERS = {
-    "Server.SpotInstanceShutdown": "AWS took the spot instance back",
-    "Server.SpotInstanceTermination": "AWS took the spot instance back",
+    "Server.SpotInstanceShutdown": "interrupted by AWS: spot capacity was needed; EC2 starts it by itself",
+    "Server.SpotInstanceTermination": "interrupted by AWS: spot capacity was needed; its disk is gone",
     "Server.ScheduledStop": "AWS had scheduled this stop: its host is retired",
     "Server.InsufficientInstanceCapacity": "AWS had no capacity to start it",
     "Server.InternalError": "AWS failed to start it",
@@ -55,7 +55,9 @@ def why(instance: Instance, deadline: Deadline | None, left: Stopped | None) -> 
     mine = left if left and left.at and left.at >= instance.launched else None
     at = stopped_at(instance.transition)
     by_user = instance.reason_code == _BY_USER
-    if mine and mine.layer != "outside" and not by_user:
+    # The box that told of an interruption and was then too late does not know what EC2 says of it.
+    too_late = mine and mine.layer == "AWS" and instance.reason_code != _BY_ITSELF
+    if mine and mine.layer != "outside" and not by_user and not too_late:
         return mine
     layer, reason = _by_whom(instance, deadline, at) if by_user else _of_itself(instance)
     return Stopped(

@@ -51,7 +51,7 @@ def why(config: Config) -> Why:
         return Why(state="none", stopped=None, watch=None, changes=())
     if instance.state is InstanceState.RUNNING and instance.address:
         with connect(box.host_of(config, observed)) as connection:
-            machine = setup.check(connection, setup.desired(config))
+            machine = setup.check(connection, setup.desired(config, market=instance.market))
             changes, last = watcher.history(connection)
         return Why(state=str(instance.state), stopped=last, watch=machine.watch, changes=changes)
     return Why(

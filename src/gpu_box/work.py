@@ -128,11 +128,13 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
         _expand(f"{WORK}/results"),
     ]
     line = f"{' '.join(words)} {shlex.join(options)}"
+    # exec: the shell would not wait for the checkpoint of a training that is told to end.
+    line = f"exec {line}"
     if data == "faces":
         line = f"python -m vgg16 data faces --to {_expand(folder)} && {line}"
     host = box.host(config)
     with connect(host) as connection:
-        jobs.start(connection, _TRAIN_JOB, line, cwd=WORK)
+        jobs.start(connection, _TRAIN_JOB, line, cwd=WORK, again=f"{line} --resume")
     return Job(host=host, name=_TRAIN_JOB)
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,82 @@ def test_nothing_keeps_running_for_a_follower_that_left(machine: OpenSshMachine,
 
 def everything() -> str:
     return subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+SAVES = """\
+python3 -c '
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(%d)))
+print("at work", flush=True)
+time.sleep(60)
+'"""
+
+
+def interrupt(connection: Connection) -> None:
+    connection.run(f"cd ~/.gpu-box/remote && python3 -m jobs interrupt {time.time():.0f}")
+
+
+def resume(connection: Connection, *, launched_in_s: float = 5.0) -> dict[str, str]:
+    return jobs.resume(connection, launched=datetime.now(UTC) + timedelta(seconds=launched_in_s))
+
+
+def at_work(connection: Connection, machine: OpenSshMachine, name: str) -> None:
+    log = machine.home / ".gpu-box/jobs" / name / "log"
+    deadline = time.monotonic() + 60
+    while "at work" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_interrupted_job_may_save_and_goes_on_at_the_next_start_with_its_log(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    jobs.start(box, "train", "exec " + SAVES % 143, again="echo resumed=$GPU_BOX_RESUMED")
+    at_work(box, machine, "train")
+    interrupt(box)
+    assert follow(box, "train")[0] == 143
+    assert resume(box, launched_in_s=-3600) == {}, "the machine has not been off since"
+    assert resume(box) == {"train": ""}
+    status, lines = follow(box, "train")
+    assert status == 0
+    assert [line for line in lines if not line.startswith("[gpu-box]")] == ["at work", "saved", "resumed=1"]
+    assert resume(box) == {}, "once for each interruption"
+
+
+def test_a_job_that_the_machine_took_with_it_goes_on_too(box: Connection, machine: OpenSshMachine) -> None:
+    jobs.start(box, "deaf", "trap '' TERM; echo at work; while :; do sleep 0.1; done", again="echo once more")
+    at_work(box, machine, "deaf")
+    interrupt(box)
+    folder = machine.home / ".gpu-box/jobs/deaf"
+    for what in ("supervisor", "pid"):
+        subprocess.run(["kill", "-9", (folder / what).read_text().split()[0]], check=True)
+    assert resume(box) == {"deaf": ""}
+    assert follow(box, "deaf")[1][-1] == "once more"
+
+
+def test_what_was_done_stopped_or_failed_does_not_go_on(box: Connection, machine: OpenSshMachine) -> None:
+    jobs.start(box, "failed", "exit 3")
+    follow(box, "failed")
+    jobs.start(box, "stopped-before", "echo at work; sleep 60")
+    jobs.stop(box, "stopped-before")
+    for name, status in (("done", 0), ("stopped-after", 143)):
+        jobs.start(box, name, "exec " + SAVES % status)
+        at_work(box, machine, name)
+    interrupt(box)
+    assert follow(box, "done")[0] == 0
+    jobs.stop(box, "stopped-after")
+    assert resume(box) == {}
+
+
+def test_a_job_without_its_folder_is_told_of_and_nothing_else_suffers(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    (machine.home / "work/gone").mkdir()
+    for name, folder in (("a", "~/work/gone"), ("b", "~/work")):
+        jobs.start(box, name, "exec " + SAVES % 1, cwd=folder, again="true")
+        at_work(box, machine, name)
+    interrupt(box)
+    (machine.home / "work/gone").rmdir()
+    told = resume(box)
+    assert told["b"] == ""
+    assert "no folder" in told["a"]

@@ -50,7 +50,7 @@ def put_on_laptop(home: Path, key: str = SECRET) -> bytes:
 def set_up(
     machine: OpenSshMachine, remote: Path, config: Config, commands: list[str] | None = None
 ) -> MachineState:
-    desired: Desired = replace(setup.desired(config), remote=remote)
+    desired: Desired = replace(setup.desired(config, market="on-demand"), remote=remote)
     with connect(host_of(machine)) as connection:
         run = connection.run
         if commands is not None:
@@ -125,7 +125,12 @@ def test_a_token_and_a_folder_of_one_s_own_are_found_as_kaggle_finds_them(
 
 
 def test_kaggle_s_package_comes_along_once() -> None:
-    assert setup.desired(Config(kaggle=True)).packages == ("kaggle",)
-    assert setup.desired(Config(kaggle=True, packages=("kaggle>=2",))).packages == ("kaggle>=2",)
-    assert setup.desired(Config(kaggle=True, packages=("kaggle-x",))).packages == ("kaggle-x", "kaggle")
-    assert setup.desired(Config()).packages == ()
+    assert setup.desired(Config(kaggle=True), market="on-demand").packages == ("kaggle",)
+    assert setup.desired(Config(kaggle=True, packages=("kaggle>=2",)), market="on-demand").packages == (
+        "kaggle>=2",
+    )
+    assert setup.desired(Config(kaggle=True, packages=("kaggle-x",)), market="on-demand").packages == (
+        "kaggle-x",
+        "kaggle",
+    )
+    assert setup.desired(Config(), market="on-demand").packages == ()

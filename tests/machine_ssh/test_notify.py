@@ -39,7 +39,7 @@ def remote(tmp_path: Path) -> Path:
 
 
 def set_up(machine: OpenSshMachine, remote: Path, config: Config, commands: list[str]) -> MachineState:
-    desired = replace(setup.desired(config), remote=remote)
+    desired = replace(setup.desired(config, market="on-demand"), remote=remote)
     with connect(host_of(machine)) as connection:
         run = connection.run
         connection.run = lambda *a, **k: commands.append(a[0]) or run(*a, **k)  # type: ignore[method-assign]
@@ -71,4 +71,4 @@ def test_it_comes_goes_and_is_nobody_else_s(machine: OpenSshMachine, remote: Pat
 
 
 def test_the_webhook_is_in_no_repr() -> None:
-    assert "SECRET" not in repr(ASKED) and "SECRET" not in repr(setup.desired(ASKED))
+    assert "SECRET" not in repr(ASKED) and "SECRET" not in repr(setup.desired(ASKED, market="on-demand"))

@@ -375,6 +375,14 @@ def test_a_package_that_cannot_be_had_is_named_and_the_environment_stays(
 
 def test_the_policy_of_the_watcher_is_the_configs() -> None:
     config = Config(limits=Limits(max_hours=timedelta(hours=1.5), stop_at=clock(23, 0)))
-    words = dict(word.split("=") for word in setup.desired(config).watch)
+    words = dict(word.split("=") for word in setup.desired(config, market="on-demand").watch)
     assert (words["idle_after"], words["stuck_after"], words["max_hours"]) == ("1800", "7200", "1.5")
     assert words["stop_at"] == "23:00"
+
+
+def test_only_a_spot_box_looks_for_the_notice_of_an_interruption() -> None:
+    looks = {
+        market: dict(word.split("=") for word in setup.desired(Config(), market=market).watch)["notice"]
+        for market in ("spot", "on-demand")
+    }
+    assert looks == {"spot": "5", "on-demand": "0"}

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..sample import Jupyter, Kernel, Unknown, Used
 from .change import Changes
+from .moment import unix_time
 from .people import User
 from .processes import Processes, time_since_boot
 from .text import read
@@ -185,11 +186,6 @@ def _get(server: Server, path: str, seconds: float) -> Any:
 def _age(stamp: str, wall: float) -> Optional[float]:
     """Seconds since "2026-01-01T02:03:04.5Z"; None when it is no such time."""
     try:
-        year, month, day, hour, minute, second = (int(part) for part in re.split("[-T:]", stamp[:19]))
+        return wall - unix_time(stamp)
     except ValueError:
         return None
-    # Days since 1970-01-01 in the Gregorian calendar, its year counted from March (so that February is last).
-    shifted = year - (month < 3)
-    days = 365 * shifted + shifted // 4 - shifted // 100 + shifted // 400
-    days += (153 * ((month + 9) % 12) + 2) // 5 + day - 719469
-    return wall - (((days * 24 + hour) * 60 + minute) * 60 + second)

@@ -115,6 +115,7 @@ def up(
         "usd_hour": done.price.hour,
         "deadline": done.observed.deadline.at if done.observed.deadline else None,
         "stopped": done.stopped,
+        "resumed": done.resumed,
     }
 
     def draw() -> str:
@@ -122,9 +123,10 @@ def up(
         head = f"{config.name} is up: {instance.type} in {instance.zone} at {instance.address}{hour}"
         stops = "; ".join(stop_lines(config))
         last = f"\n  it had stopped {stop_line(done.stopped)}" if done.stopped else ""
-        return (
-            f"{head}{last}\n  {stops}\n  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter"
-        )
+        names = ", ".join(done.resumed)
+        jobs = f"\n  goes on after the interruption by AWS: {names}" if names else ""
+        hints = "gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter"
+        return f"{head}{last}{jobs}\n  {stops}\n  next: {hints}"
 
     opts.show(result, draw)
     if done.changed:  # one that was up already is told within a second

@@ -35,13 +35,15 @@ class JobState:
         return self.exit_status is None
 
 
-def start(connection: Connection, name: str, command: str, *, cwd: str = "~/work") -> None:
+def start(connection: Connection, name: str, command: str, *, cwd: str = "~/work", again: str = "") -> None:
     """Run a command line of the machine's shell as the job `name`; returns once it runs.
+
+    again: the line with which it goes on after a spot interruption, where that is another one.
 
     Raises InputError while a job of that name runs, for a name that cannot be one, and for a missing folder.
     """
-    asked = json.dumps({"name": name, "command": command, "cwd": cwd})
-    _call(connection, "start", stdin=asked.encode(), timeout_s=60)
+    asked = {"name": name, "command": command, "cwd": cwd, **({"again": again} if again else {})}
+    _call(connection, "start", stdin=json.dumps(asked).encode(), timeout_s=60)
 
 
 def list_jobs(connection: Connection) -> list[JobState]:
@@ -64,6 +66,15 @@ def list_jobs(connection: Connection) -> list[JobState]:
 def stop(connection: Connection, name: str) -> int:
     """End the job (SIGTERM, SIGKILL after 10 s); returns the exit status it ended with. Ended is fine."""
     return int(_call(connection, "stop", name, timeout_s=60).stdout.split()[-1])
+
+
+def resume(connection: Connection, *, launched: datetime) -> dict[str, str]:
+    """Start again the jobs that a spot interruption ended before this launch of the machine (aware).
+
+    By name: "", or why it cannot be started again.
+    """
+    said = _call(connection, "resume", f"{launched.timestamp():.0f}", timeout_s=60).stdout
+    return {each["name"]: each["problem"] for each in json.loads(said.splitlines()[-1])}
 
 
 def follow(

@@ -20,6 +20,8 @@ from gpu_box.model import Reporter
 from gpu_box.resources import remote
 
 _CHECK_TIMEOUT_S = 60.0
+# "We recommend that you check for these interruption notices every 5 seconds" (EC2 User Guide).
+_NOTICE_LOOKS_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +80,13 @@ class MachineState:
         return next((step for step in self.steps if step.name == name), None)
 
 
-def desired(config: Config) -> Desired:
+def desired(config: Config, *, market: str) -> Desired:
+    """market: of the instance, "spot" or "on-demand"."""
     return Desired(
         remote=remote(),
         packages=_packages(config),
         jupyter_port=config.jupyter.port,
-        watch=_watch_policy(config),
+        watch=_watch_policy(config, market),
         kaggle=kaggle.digests(config),
         notify=notify.settings(config),
     )
@@ -94,12 +97,13 @@ def _packages(config: Config) -> tuple[str, ...]:
     return (*config.packages, "kaggle") if config.kaggle and not named else config.packages
 
 
-def _watch_policy(config: Config) -> tuple[str, ...]:
+def _watch_policy(config: Config, market: str) -> tuple[str, ...]:
     words = [
         f"idle_after={config.idle.after.total_seconds():g}",
         f"stuck_after={config.idle.stuck_after.total_seconds():g}",
         f"max_hours={config.limits.max_hours.total_seconds() / 3600:g}",
         f"stop_at={config.limits.stop_at:%H:%M}" if config.limits.stop_at else "stop_at=",
+        f"notice={_NOTICE_LOOKS_S if market == 'spot' else 0:g}",
     ]
     # A time of day is the laptop's, wherever the box stands.
     zone = os.environ.get("TZ", "") or os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
