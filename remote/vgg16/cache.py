@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,10 +83,12 @@ class FeatureCache:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def rows(self, keys: Iterable[str]) -> Tensor:
+    def rows(self, keys: Sequence[str]) -> Tensor:
         """(n, width) halves."""
-        places = [self._places[key] for key in keys]
-        return torch.from_numpy(np.stack([self._shards[shard][row] for shard, row in places]))
+        rows = np.empty((len(keys), self.width), dtype=np.float16)
+        for at, (shard, row) in enumerate(self._places[key] for key in keys):
+            rows[at] = self._shards[shard][row]
+        return torch.from_numpy(rows)
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:

@@ -35,11 +35,12 @@ def save(
 def restore(path: Path, trainer: Trainer, identity: str) -> list[Epoch]:
     """Puts the trainer where it was; the figures up to there, empty where there is no checkpoint yet.
 
-    Raises Problem where the checkpoint is of another run.
+    The first rank's file is everybody's: other machines have none. Raises Problem where it is of another run.
     """
-    if not path.exists():
+    found = trainer.ranks.first and path.exists()
+    state = trainer.ranks.firsts(torch.load(path, map_location="cpu", weights_only=True) if found else None)
+    if state is None:
         return []
-    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["identity"] != identity:
         raise Problem(
             f"{path} is of another run:\n  there {state['identity']}\n  now   {identity}\n"

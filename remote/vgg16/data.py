@@ -150,15 +150,21 @@ class Batches:
         """Images (n, 3, size, size), bytes, and their row numbers (n,). Unreadable ones are named, and left
         out.
         """
-        order = self.order(epoch)
-        return self.load(
-            [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)], epoch
-        )
+        return self.load(self.plan(epoch), epoch)
 
-    def load(self, plan: list[np.ndarray], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `epoch`, for given rows: one array of row numbers a batch."""
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The row numbers of each batch of this pass."""
+        order = self.order(epoch)
+        return [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
+
+    def load(
+        self, plan: list[np.ndarray], epoch: int = 0, *, every_step: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `epoch`, for given rows: one array of row numbers a batch. every_step: also those batches of
+        which nothing can be read.
+        """
         count = sum(len(rows) for rows in plan)
-        workers = 0 if count < _WORKERS_FROM else min(_cores(), 16)
+        workers = 0 if count < _WORKERS_FROM else min(_cores() // _ranks_here(), 16)
         pictures = _Pictures(self.folder, self.preprocessing, self.augment, (self.seed, epoch))
         loader = DataLoader(
             pictures,
@@ -177,6 +183,9 @@ class Batches:
                     self._say(f"left out: {why}")
             if len(rows):
                 yield images, rows
+            elif every_step:
+                size = self.preprocessing.size
+                yield torch.empty(0, 3, size, size, dtype=torch.uint8), rows
 
 
 class _Pictures(Dataset[tuple[int, np.ndarray | str]]):
@@ -203,6 +212,11 @@ class _Pictures(Dataset[tuple[int, np.ndarray | str]]):
 def _cores() -> int:
     """That this process may use: in a container, fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _ranks_here() -> int:
+    """Processes of this run on this machine, as torchrun says, which share its cores."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _collate(

@@ -27,11 +27,13 @@ from vgg16.augment import Augment
 from vgg16.cache import default_root
 from vgg16.data import Batches, find_pictures
 from vgg16.errors import BadData, TrainingFailed
+from vgg16.evaluate import predict
 from vgg16.model import VGG16
 from vgg16.preprocess import Preprocessing
+from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
 from vgg16.sources import Source, from_features, from_pictures
-from vgg16.train import Epoch, Trainer, predict
+from vgg16.train import Epoch, Trainer
 
 # Pictures that random weights are set right by (`initialise.calibrate`).
 _CALIBRATION_PICTURES = 64
@@ -43,6 +45,7 @@ class Vgg16:
     weights: "imagenet" (the official file), "caffe" (the 2017 lesson's), "none" (random) or a file. Where
     none are given, $VGG16_WEIGHTS, else "imagenet". size: pixels a side, else $VGG16_SIZE, else 224.
     cache: a folder for features, or None to compute them every time. width: for tests; see VGG16.
+    ranks: who shares the work (`ranks.joined`); every one of them makes the same calls.
     """
 
     def __init__(
@@ -56,15 +59,17 @@ class Vgg16:
         cache: Path | None = default_root(),  # noqa: B008  (read once, as the lesson begins)
         width: int = 64,
         report: Report | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.report = report or Report()
+        self.ranks = ranks
         self.seed = seed
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or ranks.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = precision.choose(precision_name, self.device)
         self.cache = cache
-        chosen = weights.load(
-            weights_choice or os.environ.get("VGG16_WEIGHTS") or "imagenet", self.report.say
-        )
+        choice = weights_choice or os.environ.get("VGG16_WEIGHTS") or "imagenet"
+        with ranks.one_before_the_others():  # who may have to fetch them
+            chosen = weights.load(choice, self.report.warn)
         self.weights_name = chosen.name
         self.preprocessing = chosen.preprocessing.at(size or int(os.environ.get("VGG16_SIZE") or 224))
         self.classes = list(chosen.classes)
@@ -91,7 +96,7 @@ class Vgg16:
             shuffle=shuffle,
             augment=augment,
             seed=self.seed,
-            say=self.report.say,
+            say=self.report.warn,
         )
 
     def ft(self, num: int) -> None:
@@ -106,6 +111,7 @@ class Vgg16:
             raise BadData(f"{batches.folder.root}: one class only ({only}); there is nothing to tell apart")
         if self._uncalibrated:
             initialise.calibrate(self.model, self._sample(batches))
+            self.ranks.equalise(self.model)
             self._uncalibrated = False
         self.ft(batches.nb_class)
         self.classes = list(batches.folder.classes)
@@ -119,7 +125,9 @@ class Vgg16:
 
     def compile(self, lr: float = 0.001) -> None:
         """A new Adam, as Keras's compile; moments and the count of epochs begin anew."""
-        self.trainer = Trainer(self.model, self.precision, self.report, lr=lr, seed=self.seed)
+        self.trainer = Trainer(
+            self.model, self.precision, self.report, lr=lr, seed=self.seed, ranks=self.ranks
+        )
 
     def fit(self, batches: Batches, val_batches: Batches | None, nb_epoch: int = 1) -> list[Epoch]:
         """Trains for nb_epoch more passes and prints the figures of each."""
@@ -132,6 +140,7 @@ class Vgg16:
         train = self.source(batches)
         valid = self.source(val_batches) if val_batches is not None else None
         for epoch in trainer.fit(train, valid, until):
+            self._tell_unreadable(batches, val_batches)
             self.report.say(describe(epoch, until))
             yield epoch
 
@@ -163,7 +172,7 @@ class Vgg16:
         """
         probabilities = predict(
             self.model, self._array_source(imgs, np.zeros(len(imgs)), 64, shuffle=False), len(imgs),
-            self.precision, Report(),
+            self.precision, Report(), self.ranks,
         )  # fmt: skip
         numbers = probabilities.argmax(1)
         best = probabilities[np.arange(len(imgs)), numbers]
@@ -181,15 +190,24 @@ class Vgg16:
     def probabilities(self, batches: Batches) -> np.ndarray:
         """(nb_sample, classes), row by row as batches.filenames, whatever their shuffling."""
         source = self.source(batches)
-        return predict(self.model, source, batches.nb_sample, self.precision, self.report)
+        found = predict(self.model, source, batches.nb_sample, self.precision, self.report, self.ranks)
+        self._tell_unreadable(batches)
+        return found
 
     def source(self, batches: Batches) -> Source:
         """Cached features where the convolutions are frozen and the pictures always the same; else
         pictures.
         """
         if self.cache is None or batches.augment is not None or not self.model.convolutions_are_frozen:
-            return from_pictures(self.model, batches)
-        return from_features(self.model, batches, self.cache, self.precision, self.report)
+            return from_pictures(batches, self.ranks)
+        return from_features(self.model, batches, self.cache, self.precision, self.report, self.ranks)
+
+    def _tell_unreadable(self, *parts: Batches | None) -> None:
+        """What one rank could not read is left out by all."""
+        for batches in parts:
+            if batches is not None:
+                for others in self.ranks.gather(batches.unreadable):
+                    batches.unreadable |= others
 
     def _trainer(self) -> Trainer:
         if self.trainer is None:
@@ -218,11 +236,11 @@ class Vgg16:
                 np.random.default_rng((self.seed, number)).permutation(count) if shuffle else np.arange(count)
             )
             for at in range(0, count, batch_size):
-                some = torch.from_numpy(rows[at : at + batch_size])
+                some = torch.from_numpy(self.ranks.share(rows[at : at + batch_size]))
                 yield pictures[some], some
 
         steps = -(-len(imgs) // batch_size)
-        return Source(len(imgs), steps, numbers.astype(np.int64), epoch, self.model)
+        return Source(len(imgs), steps, numbers.astype(np.int64), epoch)
 
 
 def _build(chosen: weights.Weights, preprocessing: Preprocessing, width: int, seed: int) -> VGG16:

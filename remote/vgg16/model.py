@@ -18,7 +18,8 @@ TABLE_D = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 5
 
 
 class VGG16(nn.Module):
-    """images (n, 3, h, w), RGB, 0 to 255, bytes or floats -> logits (n, classes).
+    """images (n, 3, h, w), RGB, 0 to 255, bytes or floats, or what `convolve` made of them -> logits
+    (n, classes).
 
     Parameters hold no memory until `load_state_dict(state, assign=True)` gives them some (`weights` and
     `initialise` make such states): 138 million random numbers are not drawn to be thrown away.
@@ -54,8 +55,8 @@ class VGG16(nn.Module):
                 nn.Linear(hidden, classes),
             )
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.classify(self.convolve(images))
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.classify(self.convolve(inputs) if inputs.dim() == 4 else inputs)
 
     def convolve(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) -> what the linear layers see, (n, 25088): worth keeping while convolutions are

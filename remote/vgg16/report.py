@@ -14,12 +14,26 @@ class Report:
     def say(self, line: str) -> None:
         print(line, flush=True)
 
+    def warn(self, line: str) -> None:
+        """What this process alone may have met: every rank says it."""
+        self.say(line)
+
     def due(self, *, last: bool = False) -> bool:
         """Is it time for the next step()? Asked in the loop, because reading a loss makes the GPU wait."""
         return False
 
     def step(self, phase: str, **figures: float | int | None) -> None:
         pass
+
+
+class Silent(Report):
+    """The other ranks' one: the first speaks for all."""
+
+    def say(self, line: str) -> None:
+        pass
+
+    def warn(self, line: str) -> None:
+        print(line, flush=True)
 
 
 class ProgressReport(Report):

@@ -17,7 +17,8 @@ from vgg16.errors import BadData
 from vgg16.files import write_text
 from vgg16.lesson import Vgg16
 from vgg16.predictions import Predictions
-from vgg16.report import Report
+from vgg16.ranks import Ranks, joined, restarts
+from vgg16.report import Report, Silent
 from vgg16.submission import describe, make_submission
 from vgg16.train import Epoch
 
@@ -55,18 +56,27 @@ class Settings:
 
 
 def train(settings: Settings, report: Report) -> dict[str, object]:
-    """Trains, predicts, writes settings.results; the summary. Raises Problem."""
+    """Trains, predicts, writes settings.results; the summary. Raises Problem.
+
+    Under torchrun every rank works; the first one alone writes and tells, and has the summary.
+    """
+    with joined(settings.device) as ranks:
+        return _train(settings, report if ranks.first else Silent(), ranks)
+
+
+def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object]:
     started = time.monotonic()
     settings.results.mkdir(parents=True, exist_ok=True)
     vgg = Vgg16(
         settings.weights,
         size=settings.image_size,
-        device=settings.device,
+        device=ranks.device,
         precision_name=settings.precision,
         seed=settings.seed,
         cache=settings.cache,
         width=settings.width,
         report=report,
+        ranks=ranks,
     )
     report.say(_introduction(vgg))
     batches = vgg.get_batches(
@@ -89,6 +99,8 @@ def train(settings: Settings, report: Report) -> dict[str, object]:
 def _introduction(vgg: Vgg16) -> str:
     pixels = f"{vgg.preprocessing.size}x{vgg.preprocessing.size} pixels"
     where = f"{vgg.device}, {vgg.precision.name}"
+    if vgg.ranks.world > 1:
+        where = f"{vgg.ranks.world} ranks of {vgg.device.type}, {vgg.precision.name}"
     if vgg.weights_name == "none":
         return (
             f"VGG16 with random weights (no ImageNet), {pixels}, on {where}: its convolutions have "
@@ -105,16 +117,22 @@ def _fit(
     path = settings.results / "checkpoint.pt"
     identity = settings.identity(weights_digest(vgg.model) if settings.layers != "all" else "own", batches)
     history: list[Epoch] = []
-    if settings.resume:
+    again = any(vgg.ranks.gather(restarts() > 0))
+    if settings.resume or again:
         history = checkpoint.restore(path, vgg.trainer, identity)
         report.say(
             f"resumed after epoch {len(history)}" if history else f"nothing to resume in {path.parent}"
         )
-    _write_metrics(settings.results, history)
+    elif restarts() == 0 and vgg.ranks.first:
+        # Or a restart before the first epoch's end would go on from an older run's.
+        path.unlink(missing_ok=True)
+    if vgg.ranks.first:
+        _write_metrics(settings.results, history)
     for epoch in vgg.epochs(batches, val_batches, settings.epochs):
         history.append(epoch)
-        checkpoint.save(path, vgg.trainer, history, identity, report.say)
-        _write_metrics(settings.results, history)
+        if vgg.ranks.first:
+            checkpoint.save(path, vgg.trainer, history, identity, report.say)
+            _write_metrics(settings.results, history)
     return history
 
 
@@ -133,8 +151,6 @@ def _finish(
     report: Report,
     started: float,
 ) -> dict[str, object]:
-    from vgg16 import curves  # matplotlib takes half a second: not before it is needed
-
     probabilities = vgg.probabilities(val_batches)
     # What could not be read was not answered: it counts neither for the network nor against it.
     held_out = val_batches.folder.only(val_batches.readable)
@@ -142,12 +158,16 @@ def _finish(
     accuracy = float((probabilities.argmax(1) == held_out.labels).mean())
     chance = np.bincount(held_out.labels).max() / len(held_out.labels)
     report.say(f"held-out accuracy: {accuracy:.1%} ({len(held_out.files)} pictures; chance is {chance:.0%})")
+    told = _predict_test(vgg, probabilities, held_out, settings)
+    if not vgg.ranks.first:
+        return {}
+    from vgg16 import curves  # matplotlib takes half a second: not before it is needed
+
     title = f"VGG16 ({vgg.weights_name}) on {settings.data.name}: {accuracy:.1%} of held-out pictures right"
     curves.save(curves.curves(history, title), settings.results / "curves.png")
     curves.save(curves.confusion(probabilities, held_out), settings.results / "confusion.png")
     curves.save(curves.examples(probabilities, held_out), settings.results / "examples.png")
     written = ["metrics.jsonl", "curves.png", "confusion.png", "examples.png"]
-    told = _predict_test(vgg, probabilities, held_out, settings)
     clip = None
     if told is not None:
         predictions.save(settings.results, told)

@@ -15,6 +15,7 @@ from vgg16.cache import FeatureCache, content_keys
 from vgg16.data import Batches
 from vgg16.model import VGG16
 from vgg16.precision import Precision
+from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
 
 # Pictures a forward pass of the convolutions takes at once.
@@ -23,52 +24,64 @@ _FEATURE_BATCH = {"cuda": 256, "cpu": 32}
 
 @dataclass(frozen=True)
 class Source:
-    """epoch(n): inputs and their row numbers (n,), one pass. forward: inputs on the device -> logits."""
+    """epoch(n): inputs and their row numbers (n,), one pass, this rank's share of it; steps: of every rank,
+    though some of its own may be empty. count, labels: of all ranks' rows.
+    """
 
     count: int
     steps: int
     labels: np.ndarray
     epoch: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
-    forward: Callable[[Tensor], Tensor]
 
 
-def from_pictures(net: VGG16, batches: Batches) -> Source:
+def from_pictures(batches: Batches, ranks: Ranks = ALONE) -> Source:
     """The whole network on every picture, every time: augmented pictures, unfrozen convolutions."""
-    return Source(batches.nb_sample, len(batches), batches.classes, batches.epoch, net)
+
+    def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        plan = [ranks.share(rows) for rows in batches.plan(number)]
+        return batches.load(plan, number, every_step=ranks.world > 1)
+
+    return Source(batches.nb_sample, len(batches), batches.classes, epoch)
 
 
-def from_features(net: VGG16, batches: Batches, root: Path, precision: Precision, report: Report) -> Source:
-    """Convolutions run over those pictures only that root has no features of; then never again."""
+def from_features(
+    net: VGG16, batches: Batches, root: Path, precision: Precision, report: Report, ranks: Ranks = ALONE
+) -> Source:
+    """Convolutions run over those pictures only that root has no features of; then never again.
+
+    A picture is always the same rank's: none needs another's features, so root need not be a common folder.
+    """
     cache = FeatureCache(root, net, precision.name)
-    keys = content_keys(batches.folder.root, batches.folder.files)
+    folder, mine = batches.folder, ranks.owned(np.arange(batches.nb_sample))
+    keys = dict(zip(mine.tolist(), content_keys(folder.root, folder.only(mine).files), strict=True))
     cache.read()
     missing = _missing(cache, keys)
     if len(missing):
-        _compute(net, batches, cache, keys, missing, precision, report)
+        _compute(net, batches, cache, keys, missing, precision, report, ranks)
         cache.read()
-    usable = np.array([key in cache for key in keys])
-    for row in np.flatnonzero(~usable):
-        if not keys[row] and row not in batches.unreadable:
-            batches.unreadable[int(row)] = (
-                f"{batches.folder.root / batches.folder.files[row]}: cannot be opened"
-            )
-            report.say(f"left out: {batches.unreadable[int(row)]}")
+    for row, key in keys.items():
+        if not key and row not in batches.unreadable:
+            batches.unreadable[row] = f"{folder.root / folder.files[row]}: cannot be opened"
+            report.warn(f"left out: {batches.unreadable[row]}")
+    usable = np.zeros(batches.nb_sample, dtype=bool)
+    for rows in ranks.gather([row for row, key in keys.items() if key in cache]):
+        usable[rows] = True
 
     def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = batches.order(number)
         order = order[usable[order]]
         for at in range(0, len(order), batches.batch_size):
-            rows = order[at : at + batches.batch_size]
-            yield cache.rows(keys[row] for row in rows), torch.from_numpy(rows)
+            rows = ranks.owned(order[at : at + batches.batch_size])
+            yield cache.rows([keys[row] for row in rows.tolist()]), torch.from_numpy(rows)
 
     count = int(usable.sum())
-    return Source(count, -(-count // batches.batch_size), batches.classes, epoch, net.classify)
+    return Source(count, -(-count // batches.batch_size), batches.classes, epoch)
 
 
-def _missing(cache: FeatureCache, keys: list[str]) -> np.ndarray:
+def _missing(cache: FeatureCache, keys: dict[int, str]) -> np.ndarray:
     """Row numbers whose content has no features yet, each content once."""
     seen: dict[str, int] = {}
-    for row, key in enumerate(keys):
+    for row, key in keys.items():
         if key and key not in cache:
             seen.setdefault(key, row)
     return np.array(list(seen.values()), dtype=np.int64)
@@ -79,10 +92,11 @@ def _compute(
     net: VGG16,
     batches: Batches,
     cache: FeatureCache,
-    keys: list[str],
+    keys: dict[int, str],
     missing: np.ndarray,
     precision: Precision,
     report: Report,
+    ranks: Ranks,
 ) -> None:
     size = _FEATURE_BATCH.get(precision.device.type, 32)
     plan = [missing[at : at + size] for at in range(0, len(missing), size)]
@@ -92,8 +106,8 @@ def _compute(
             images = images.to(precision.device, non_blocking=True, memory_format=torch.channels_last)
             with precision.autocast():
                 features = net.convolve(images)
-            writer.append([keys[row] for row in rows], features)
+            writer.append([keys[row] for row in rows.tolist()], features)
             done += len(rows)
             if report.due(last=step == len(plan)):
-                rate = done / (time.perf_counter() - started)
+                rate = ranks.world * done / (time.perf_counter() - started)
                 report.step("features", epoch=1, epochs=1, step=step, steps=len(plan), images_per_s=rate)

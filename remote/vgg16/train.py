@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from vgg16.errors import TrainingFailed
+from vgg16.evaluate import Totals, evaluate, to_device
 from vgg16.precision import Precision
+from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
 from vgg16.sources import Source
 
@@ -39,21 +42,34 @@ class Epoch:
 class Trainer:
     """Trains those parameters of net that ask for a gradient, with Adam. done: passes so far."""
 
-    def __init__(self, net: nn.Module, precision: Precision, report: Report, *, lr: float, seed: int) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        precision: Precision,
+        report: Report,
+        *,
+        lr: float,
+        seed: int,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self.net, self.precision, self.report, self.seed, self.lr = net, precision, report, seed, lr
+        self.ranks = ranks
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=precision.device.type == "cuda")
         self.scaler = precision.scaler()
         self.done = 0
         self._parts = 1  # a batch is worked off in so many parts, where memory does not hold it whole
+        self._distributed: nn.Module | None = None  # net for all ranks, from the first pass on
+        self._rehearsed = ranks.world == 1
 
     def fit(self, train: Source, valid: Source | None, epochs: int) -> Iterator[Epoch]:
         """Up to the given number of passes, counted from the first ever. Raises TrainingFailed."""
+        self._distributed = self._distributed or self.ranks.distribute(self.net)
         while self.done < epochs:
             started = time.perf_counter()
             loss, accuracy = self._train_once(train, epochs)
             trained = time.perf_counter()
-            held_out = evaluate(self.net, valid, self.precision) if valid else (None, None)
+            held_out = evaluate(self.net, valid, self.precision, self.ranks) if valid else (None, None)
             self.done += 1
             seconds = time.perf_counter() - started
             rate = train.count / (trained - started)
@@ -62,57 +78,98 @@ class Trainer:
     def _train_once(self, source: Source, epochs: int) -> tuple[float, float]:
         """Mean loss and accuracy of the pass, dropout live, as the pictures came by."""
         self.net.train()
-        torch.manual_seed(hash((self.seed, self.done)))
+        torch.manual_seed(hash((self.seed, self.done)) + self.ranks.rank)
         labels = torch.from_numpy(source.labels).to(self.precision.device)
-        total = _Totals(self.precision.device)
+        total = Totals(self.precision.device)
         started = time.perf_counter()
         for step, (inputs, rows) in enumerate(source.epoch(self.done), start=1):
             inputs = to_device(inputs, self.precision.device)
-            self._step(source.forward, inputs, labels[rows.to(labels.device, non_blocking=True)], total)
+            self._step(inputs, labels[rows.to(labels.device, non_blocking=True)], total)
             # Reading a figure makes the CPU wait for the GPU: twice a second, not at every step.
-            if self.report.due(last=step == source.steps):
+            if self.report.due(last=step == source.steps) and total.count:
                 mean, accuracy = total.read()
                 self._check(mean)
-                rate = total.count / (time.perf_counter() - started)
+                rate = self.ranks.world * total.count / (time.perf_counter() - started)
                 self.report.step(
                     "fit", epoch=self.done + 1, epochs=epochs, step=step, steps=source.steps,
                     loss=mean, accuracy=accuracy, images_per_s=rate,
                 )  # fmt: skip
-        if not total.count:
+        figures = total.of_all(self.ranks)
+        if figures is None:
             raise TrainingFailed("not one training picture can be read")
-        mean, accuracy = total.read()
-        self._check(mean)
-        return mean, accuracy
+        self._check(figures[0])
+        return figures
 
-    def _step(
-        self, forward: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor, total: _Totals
-    ) -> None:
-        """One update. Out of memory: the same batch again in twice as many parts, whose gradients add up."""
-        while True:
-            try:
-                self.optimizer.zero_grad(set_to_none=True)
-                logits = []
-                for part, truth in zip(inputs.chunk(self._parts), labels.chunk(self._parts), strict=True):
-                    with self.precision.autocast():
-                        out = forward(part)
-                    loss = F.cross_entropy(out.float(), truth, reduction="sum") / len(labels)
-                    self.scaler.scale(loss).backward()
-                    logits.append(out.detach())
-                break
-            except torch.OutOfMemoryError:
-                if self._parts >= len(inputs):
-                    raise TrainingFailed(
-                        "out of memory with a single picture: take a smaller --image-size, or a larger box"
-                    ) from None
-                self._parts *= 2
-                at_once = -(-len(inputs) // self._parts)
-                self.report.say(f"out of memory: from here on {at_once} pictures at once, same batch size")
-                self.optimizer.zero_grad(set_to_none=True)
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+    def _step(self, inputs: Tensor, labels: Tensor, total: Totals) -> None:
+        """One update, by the mean loss over the whole batch, however many pictures of it are here."""
+        pictures = self.ranks.sum(torch.full((), len(labels), device=labels.device))
+        # Ranks take the mean of their gradients, of which each has its share of the sum.
+        scale = self.ranks.world / pictures.clamp_min(1)
+        if not self._rehearsed:
+            self._rehearse(inputs, labels, scale)
+        while (logits := self._gradients(inputs, labels, scale)) is None:
+            if self.ranks.world > 1:
+                raise TrainingFailed(
+                    f"out of memory on rank {self.ranks.rank} in the middle of epoch {self.done + 1}: "
+                    "take a smaller --batch-size; --resume goes on from the last finished epoch"
+                )
+            self._halve(len(inputs))
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        total.add(torch.cat(logits), labels)
+        total.add(logits, labels)
+
+    def _rehearse(self, inputs: Tensor, labels: Tensor, scale: Tensor) -> None:
+        """Finds out how much memory holds, before ranks wait for each other in the middle of a gradient."""
+        device = self.precision.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            short = True
+            while short:
+                here = self._gradients(inputs, labels, scale, alone=True) is None
+                short = any(self.ranks.gather(here))
+                if short:
+                    self._halve(max(self.ranks.gather(len(inputs))))
+        self._rehearsed = True
+
+    def _gradients(
+        self, inputs: Tensor, labels: Tensor, scale: Tensor, *, alone: bool = False
+    ) -> Tensor | None:
+        """Leaves gradients of the batch, part by part; its logits, or None where memory did not hold it."""
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = []
+        parts = list(zip(inputs.chunk(self._parts), labels.chunk(self._parts), strict=True))
+        try:
+            for number, (part, truth) in enumerate(parts, start=1):
+                with self._local_gradients(alone or number < len(parts)):
+                    with self.precision.autocast():
+                        out = self._network(part)
+                    loss = F.cross_entropy(out.float(), truth, reduction="sum") * scale
+                    self.scaler.scale(loss).backward()
+                logits.append(out.detach())
+        except torch.OutOfMemoryError:
+            return None
+        return torch.cat(logits)
+
+    @property
+    def _network(self) -> nn.Module:
+        return self._distributed or self.net
+
+    def _local_gradients(self, yes: bool) -> AbstractContextManager[None]:
+        """Gradients stay here: the other parts of the batch are added before ranks exchange them."""
+        net = self._network
+        return net.no_sync() if yes and isinstance(net, DistributedDataParallel) else nullcontext()
+
+    def _halve(self, pictures: int) -> None:
+        """Out of memory: the same batch again in twice as many parts, whose gradients add up."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self._parts >= pictures:
+            raise TrainingFailed(
+                "out of memory with a single picture: take a smaller --image-size, or a larger box"
+            )
+        self._parts *= 2
+        at_once = -(-pictures // self._parts)
+        self.report.say(f"out of memory: from here on {at_once} pictures at once, same batch size")
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -120,66 +177,3 @@ class Trainer:
                 f"the loss is no number any more in epoch {self.done + 1}: try --lr below {self.lr:g}"
                 + (f"; --resume goes on from epoch {self.done}" if self.done else "")
             )
-
-
-class _Totals:
-    """Sums kept on the device, so that adding to them waits for nothing."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._loss = torch.zeros((), device=device, dtype=torch.float64)
-        self._right = torch.zeros((), device=device, dtype=torch.int64)
-        self.count = 0
-
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        self._loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-        self._right += (logits.argmax(1) == labels).sum()
-        self.count += len(labels)
-
-    def read(self) -> tuple[float, float]:
-        return self._loss.item() / self.count, self._right.item() / self.count
-
-
-@torch.inference_mode()
-def evaluate(net: nn.Module, source: Source, precision: Precision) -> tuple[float, float]:
-    """Mean loss and accuracy, without dropout."""
-    net.eval()
-    labels = torch.from_numpy(source.labels).to(precision.device)
-    total = _Totals(precision.device)
-    for inputs, rows in source.epoch(0):
-        with precision.autocast():
-            logits = source.forward(to_device(inputs, precision.device))
-        total.add(logits, labels[rows.to(labels.device)])
-    if not total.count:
-        raise TrainingFailed("not one held-out picture can be read")
-    return total.read()
-
-
-@torch.inference_mode()
-def predict(
-    net: nn.Module, source: Source, rows_in_all: int, precision: Precision, report: Report
-) -> np.ndarray:
-    """Probabilities (rows_in_all, classes); a row whose picture cannot be read is left at even odds."""
-    net.eval()
-    probabilities: np.ndarray | None = None
-    started, count = time.perf_counter(), 0
-    for step, (inputs, rows) in enumerate(source.epoch(0), start=1):
-        with precision.autocast():
-            logits = source.forward(to_device(inputs, precision.device))
-        batch = logits.float().softmax(1).cpu().numpy()
-        if probabilities is None:
-            probabilities = np.full((rows_in_all, batch.shape[1]), 1 / batch.shape[1], dtype=np.float32)
-        probabilities[rows.numpy()] = batch
-        count += len(rows)
-        if report.due(last=step == source.steps):
-            rate = count / (time.perf_counter() - started)
-            report.step("predict", epoch=1, epochs=1, step=step, steps=source.steps, images_per_s=rate)
-    if probabilities is None:
-        raise TrainingFailed("not one picture to predict can be read")
-    return probabilities
-
-
-def to_device(inputs: Tensor, device: torch.device) -> Tensor:
-    """Pictures as bytes, channels last (what tensor cores like); features from halves to floats."""
-    if inputs.dim() == 4:
-        return inputs.to(device, non_blocking=True, memory_format=torch.channels_last)
-    return inputs.to(device, non_blocking=True).float()

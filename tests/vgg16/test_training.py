@@ -109,7 +109,7 @@ def test_a_full_disk_costs_one_checkpoint_and_no_training(settings: Settings) ->
     assert not list(settings.results.glob(".*.new"))
 
 
-def linear_source(forward: nn.Module, count: int = 32, batch: int = 8) -> Source:
+def linear_source(count: int = 32, batch: int = 8) -> Source:
     random = np.random.default_rng(0)
     inputs = torch.from_numpy(random.normal(size=(count, 6)).astype(np.float32))
     labels = (inputs[:, 0] > 0).long().numpy()
@@ -119,7 +119,7 @@ def linear_source(forward: nn.Module, count: int = 32, batch: int = 8) -> Source
             rows = torch.arange(at, at + batch)
             yield inputs[rows], rows
 
-    return Source(count, count // batch, labels, epoch, forward)
+    return Source(count, count // batch, labels, epoch)
 
 
 def trainer(net: nn.Module, report: Report, lr: float = 0.01) -> Trainer:
@@ -142,8 +142,8 @@ class Crowded(nn.Module):
 
 def test_out_of_memory_halves_what_is_worked_at_once_and_changes_no_figure() -> None:
     roomy, crowded, report = Crowded(1000), Crowded(3), Kept()
-    expected = list(trainer(roomy, Kept()).fit(linear_source(roomy), None, 3))
-    figures = list(trainer(crowded, report).fit(linear_source(crowded), None, 3))
+    expected = list(trainer(roomy, Kept()).fit(linear_source(), None, 3))
+    figures = list(trainer(crowded, report).fit(linear_source(), None, 3))
     assert report.lines == [
         "out of memory: from here on 4 pictures at once, same batch size",
         "out of memory: from here on 2 pictures at once, same batch size",
@@ -155,7 +155,7 @@ def test_out_of_memory_halves_what_is_worked_at_once_and_changes_no_figure() -> 
 def test_a_single_picture_too_large_ends_with_advice() -> None:
     net = Crowded(0)
     with pytest.raises(TrainingFailed, match="out of memory with a single picture"):
-        list(trainer(net, Kept()).fit(linear_source(net), None, 1))
+        list(trainer(net, Kept()).fit(linear_source(), None, 1))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(settings: Settings) -> None:

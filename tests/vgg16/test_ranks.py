@@ -1,0 +1,215 @@
+"""Several ranks make of the same pictures what one makes, and a lost one costs no finished epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.vgg16.ranked import as_ranks
+from torch import Tensor, nn
+
+from vgg16.augment import Augment
+from vgg16.lesson import Vgg16
+from vgg16.precision import choose
+from vgg16.ranks import ALONE, Ranks, joined, restarts
+from vgg16.report import Report, Silent
+from vgg16.run import Settings, train
+from vgg16.sources import Source
+from vgg16.train import Trainer
+
+# The last batch of 23 has one picture: fewer than ranks.
+BATCH, RANKS = 11, 3
+
+
+class Kept(Report):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def two_epochs(layers: str, data: Path, cache: Path) -> dict[str, object]:
+    """Figures, answers and weights of a short training without dropout."""
+    with joined("cpu") as ranks:
+        return _two_epochs(layers, data, cache / str(ranks.rank), ranks)
+
+
+def _two_epochs(layers: str, data: Path, cache: Path, ranks: Ranks = ALONE) -> dict[str, object]:
+    report = Kept()
+    vgg = Vgg16("none", size=32, width=8, cache=cache, report=report, ranks=ranks)
+    for layer in vgg.model.classifier:
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+    augment = Augment() if layers == "all" else None
+    batches = vgg.get_batches(data / "train", augment, batch_size=BATCH)
+    held_out = vgg.get_batches(data / "valid", shuffle=False, batch_size=5)
+    vgg.finetune(batches)
+    vgg.unfreeze(layers)
+    vgg.compile(1e-4)
+    convolved: list[int] = []
+    convolve = vgg.model.convolve
+    vgg.model.convolve = lambda images: convolved.append(len(images)) or convolve(images)
+    history = vgg.fit(batches, held_out, nb_epoch=2)
+    assert vgg.trainer is not None
+    return {
+        "figures": [(e.train_loss, e.train_accuracy, e.valid_loss, e.valid_accuracy) for e in history],
+        "answers": vgg.probabilities(held_out),
+        "weights": [parameter.detach().clone() for parameter in vgg.trainer.parameters],
+        "unreadable": set(batches.unreadable),
+        "convolved": sum(convolved),
+        "lines": report.lines,
+    }
+
+
+@pytest.fixture
+def set_with_a_broken_one(tiny_set: Path) -> Path:
+    broken = tiny_set / "train" / "light" / "light.3.png"
+    broken.write_bytes(broken.read_bytes()[:500])
+    return tiny_set
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_several_ranks_give_one_rank_s_results_within_rounding(
+    layers: str, set_with_a_broken_one: Path, tmp_path: Path
+) -> None:
+    alone = _two_epochs(layers, set_with_a_broken_one, tmp_path / "alone")
+    together = as_ranks(RANKS, two_epochs, layers, set_with_a_broken_one, tmp_path)
+    for one in together:
+        assert np.array(one["figures"]) == pytest.approx(np.array(alone["figures"]), rel=1e-3)
+        assert one["answers"] == pytest.approx(alone["answers"], abs=1e-3)
+        for ours, theirs in zip(one["weights"], alone["weights"], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+        assert len(one["unreadable"]) == 1 and one["unreadable"] == alone["unreadable"]
+    # Exactly equal among each other: or they would drift apart.
+    first, *others = together
+    assert all(
+        torch.equal(a, b) for other in others for a, b in zip(first["weights"], other["weights"], strict=True)
+    )
+    assert sum(any("left out" in line for line in one["lines"]) for one in together) >= 1
+    if layers == "last":
+        assert sum(one["convolved"] for one in together) == alone["convolved"] == 31
+
+
+class Crowded(nn.Module):
+    """Has no memory for more than two pictures at once on the second rank, with gradients, as a full GPU."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.crowded = nn.Linear(6, 2), rank == 1
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.crowded and torch.is_grad_enabled() and len(inputs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.layer(inputs)
+
+
+def crowded(world: int) -> tuple[Tensor, list[str]]:
+    if world == 1:
+        return _crowded(ALONE)
+    with joined("cpu") as ranks:
+        return _crowded(ranks)
+
+
+def _crowded(ranks: Ranks) -> tuple[Tensor, list[str]]:
+    random = np.random.default_rng(0)
+    inputs = torch.from_numpy(random.normal(size=(32, 6)).astype(np.float32))
+
+    def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for at in range(0, 32, 10):
+            rows = torch.from_numpy(ranks.share(np.arange(at, min(at + 10, 32))))
+            yield inputs[rows], rows
+
+    net, report = Crowded(ranks.rank), Kept()
+    precision = choose("fp32", torch.device("cpu"))
+    trainer = Trainer(net, precision, report, lr=0.01, seed=0, ranks=ranks)
+    list(trainer.fit(Source(32, 4, (inputs[:, 0] > 0).long().numpy(), epoch), None, 3))
+    return net.layer.weight.detach(), report.lines
+
+
+def test_one_rank_out_of_memory_makes_all_work_in_smaller_parts_with_the_same_result() -> None:
+    expected, _ = crowded(1)
+    for weight, lines in as_ranks(2, crowded, 2):
+        torch.testing.assert_close(weight, expected)
+        assert lines == [
+            "out of memory: from here on 3 pictures at once, same batch size",
+            "out of memory: from here on 2 pictures at once, same batch size",
+        ]
+
+
+def settings(data: Path, results: Path, cache: Path) -> Settings:
+    return Settings(
+        data=data, results=results, cache=cache, epochs=4, batch_size=8, image_size=32, weights="none",
+        width=8, lr=0.003, device="cpu",
+    )  # fmt: skip
+
+
+def run(data: Path, results: Path, cache: Path) -> None:
+    train(settings(data, results, cache), Silent())
+
+
+def figures(results: Path) -> list[list[float]]:
+    lines = [json.loads(line) for line in (results / "metrics.jsonl").read_text().splitlines()]
+    names = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+    return [[line[name] for name in names] for line in lines]
+
+
+class Written(Report):
+    """What was said, in a file: of processes that end and begin anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def say(self, line: str) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
+
+
+def mortal(data: Path, results: Path, cache: Path) -> None:
+    """As run(), but the second rank is killed once, in the middle of the third epoch."""
+    step, steps = Trainer._step, 0
+
+    def mortal_step(trainer: Trainer, *arguments: Any) -> None:
+        nonlocal steps
+        steps += trainer.done == 2
+        if steps == 2 and trainer.ranks.rank == 1 and restarts() == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        step(trainer, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_step", mortal_step)
+        torch.set_num_threads(1)
+        train(settings(data, results, cache), Written(results / "said"))
+
+
+def torchrun(*arguments: Path) -> None:
+    """As `torchrun --standalone --nproc-per-node 2 --max-restarts 1`, without importing PyTorch again."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=2, max_restarts=1, monitor_interval=0.1,
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="test", start_method="forkserver",
+    )  # fmt: skip
+    elastic_launch(config, mortal)(*arguments)
+
+
+def test_a_killed_rank_restarts_the_run_from_its_last_checkpoint(tiny_set: Path, tmp_path: Path) -> None:
+    undisturbed, killed, cache = tmp_path / "undisturbed", tmp_path / "killed", tmp_path / "cache"
+    as_ranks(2, run, tiny_set, undisturbed, cache)
+    # Of an older run, finished: nothing that a restart goes on from.
+    killed.mkdir()
+    shutil.copy(undisturbed / "checkpoint.pt", killed)
+    as_ranks(1, torchrun, tiny_set, killed, cache)
+    said = (killed / "said").read_text().splitlines()
+    told = [line.partition(":")[0] for line in said if line.startswith(("epoch", "resumed"))]
+    assert told == ["epoch 1/4", "epoch 2/4", "resumed after epoch 2", "epoch 3/4", "epoch 4/4"]
+    assert figures(killed) == figures(undisturbed)
