@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vgg16 import competition
 from vgg16.competition import DOGS_VS_CATS
+from vgg16.ending import EXIT_STATUS, Ended, listen
 from vgg16.errors import DamagedArchive, Problem
 
 # Small enough for two cores without a GPU, on the 200 photographs of `data faces`: half a minute.
@@ -23,6 +24,9 @@ def main(words: list[str] | None = None) -> int:
     except Problem as problem:
         print(f"error: {problem}", file=sys.stderr, flush=True)
         return 1
+    except Ended as ended:
+        print(ended, file=sys.stderr, flush=True)
+        return EXIT_STATUS
     except KeyboardInterrupt:
         print(f"interrupted; {arguments.goes_on}", file=sys.stderr)
         return 130
@@ -168,6 +172,7 @@ def _train(arguments: argparse.Namespace) -> int:
         **{name: getattr(arguments, name) for name in same},
         cache=None if arguments.no_cache else arguments.cache or default_root(),
     )
+    listen()
     price = arguments.dollars_per_hour or os.environ.get("GPU_BOX_DOLLARS_PER_HOUR")
     train(settings, ProgressReport(dollars_per_hour=float(price) if price else None))
     return 0

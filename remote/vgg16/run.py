@@ -13,6 +13,7 @@ from vgg16 import checkpoint, predictions
 from vgg16.augment import Augment
 from vgg16.cache import weights_digest
 from vgg16.data import Batches, Folder
+from vgg16.ending import end_if_asked
 from vgg16.errors import BadData
 from vgg16.files import write_text
 from vgg16.lesson import Vgg16
@@ -123,8 +124,8 @@ def _fit(
         report.say(
             f"resumed after epoch {len(history)}" if history else f"nothing to resume in {path.parent}"
         )
-    elif restarts() == 0 and vgg.ranks.first:
-        # Or a restart before the first epoch's end would go on from an older run's.
+    elif vgg.ranks.first:
+        # Or what interrupts this run before its first epoch's end would go on from an older run's.
         path.unlink(missing_ok=True)
     if vgg.ranks.first:
         _write_metrics(settings.results, history)
@@ -133,6 +134,8 @@ def _fit(
         if vgg.ranks.first:
             checkpoint.save(path, vgg.trainer, history, identity, report.say)
             _write_metrics(settings.results, history)
+        if len(history) < settings.epochs:
+            end_if_asked(len(history), vgg.ranks)
     return history
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,47 @@ def test_a_run_leaves_figures_pictures_and_a_submission(
     assert last_of_fit["step"] == last_of_fit["steps"] == 3
     assert {"loss", "accuracy", "images_per_s", "seconds_left", "dollars"} < set(last_of_fit)
     assert {line["phase"] for line in told} == {"features", "fit", "predict"}
+
+
+def test_a_training_that_is_told_to_end_keeps_its_epoch_and_goes_on_from_it(
+    small: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "--data", str(small.data), "--results", str(small.results), "--weights", "none"]
+    words += ["--image-size", "32", "--batch-size", "8", "--epochs", "3", "--cache", str(tmp_path / "cache")]
+
+    class Told(ProgressReport):
+        """AWS takes the machine back in the middle of the second epoch."""
+
+        def step(self, kind: str, *, epoch: int, **figures: object) -> None:
+            if kind == "fit" and epoch == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vgg16.report.ProgressReport", Told)
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            assert main(words) == 143
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    said = capsys.readouterr().err
+    assert said == "ended by SIGTERM after epoch 2, which is kept: --resume goes on from there\n"
+    assert not (small.results / "summary.json").exists()
+    assert main([*words, "--resume"]) == 0
+    assert "resumed after epoch 2" in capsys.readouterr().out
+    assert len((small.results / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_run_that_begins_anew_leaves_no_older_one_to_go_on_from(small: Settings) -> None:
+    train(replace(small, epochs=2), ProgressReport())
+
+    class Cut(ProgressReport):
+        def step(self, kind: str, **figures: object) -> None:
+            if kind == "fit":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(small, epochs=2), Cut())
+    assert not (small.results / "checkpoint.pt").exists()
 
 
 def test_the_same_seed_gives_the_same_figures(small: Settings, tmp_path: Path) -> None:
