@@ -54,6 +54,12 @@ class Account:
                 self.defects.append(f"double: {count} {what} {when}")
         return seen
 
+    def none_left(self) -> None:
+        left = self.look("after down")
+        counts = {what: count for what, count in self._count().items() if count}
+        if not left.nothing_left or counts:
+            self.defects.append(f"leak after down: {counts} {_shown(left)}")
+
     def _burns(self, instance_id: str) -> bool:
         """Whether its user data lights the fuse, and a shutdown stops the meter and keeps the disk."""
         ec2 = self.laptop.cloud.ec2
@@ -113,10 +119,7 @@ def run(make: Callable[[], Laptop], command: Command, at: Place, fault: str) -> 
     if not command.reached(seen):
         account.defects.append(f"not reached: {_shown(seen)}")
     make().down()
-    left = account.look("after down")
-    counts = {what: count for what, count in account._count().items() if count}
-    if not left.nothing_left or counts:
-        account.defects.append(f"leak after down: {counts} {_shown(left)}")
+    account.none_left()
     return account.defects
 
 
@@ -151,10 +154,10 @@ def _resize(laptop: Laptop) -> Observed:
 
 
 def _is_resized(seen: Observed) -> bool:
-    return _is_up(seen) and seen.instance is not None and seen.instance.type == BIGGER
+    return is_up(seen) and seen.instance is not None and seen.instance.type == BIGGER
 
 
-def _is_up(seen: Observed) -> bool:
+def is_up(seen: Observed) -> bool:
     instance, deadline = seen.instance, seen.deadline
     armed = deadline and instance and deadline.instance_id == instance.id and deadline.at > datetime.now(UTC)
     running = instance is not None and instance.state is InstanceState.RUNNING
@@ -167,18 +170,18 @@ def _is_stopped(seen: Observed) -> bool:
 
 def _is_extended(seen: Observed) -> bool:
     late = datetime.now(UTC) + timedelta(hours=14)
-    return _is_up(seen) and seen.deadline is not None and seen.deadline.at > late
+    return is_up(seen) and seen.deadline is not None and seen.deadline.at > late
 
 
-def _nothing(laptop: Laptop) -> None:
+def nothing(laptop: Laptop) -> None:
     pass
 
 
-def _running(laptop: Laptop) -> None:
+def running(laptop: Laptop) -> None:
     laptop.up()
 
 
-def _stopped(laptop: Laptop) -> None:
+def stopped(laptop: Laptop) -> None:
     laptop.up()
     laptop.stop()
 
@@ -196,13 +199,13 @@ def _half_done(laptop: Laptop) -> None:
 COMMANDS = {
     command.name: command
     for command in (
-        Command("up from nothing", _nothing, _up, _is_up),
-        Command("up from stopped", _stopped, _up, _is_up),
-        Command("up from half done", _half_done, _up, _is_up),
-        Command("stop", _running, lambda laptop: laptop.stop(), _is_stopped),
-        Command("resize", _running, _resize, _is_resized),
-        Command("extend", _running, _extend, _is_extended),
-        Command("down from running", _running, lambda laptop: laptop.down(), lambda o: o.nothing_left),
-        Command("down from stopped", _stopped, lambda laptop: laptop.down(), lambda o: o.nothing_left),
+        Command("up from nothing", nothing, _up, is_up),
+        Command("up from stopped", stopped, _up, is_up),
+        Command("up from half done", _half_done, _up, is_up),
+        Command("stop", running, lambda laptop: laptop.stop(), _is_stopped),
+        Command("resize", running, _resize, _is_resized),
+        Command("extend", running, _extend, _is_extended),
+        Command("down from running", running, lambda laptop: laptop.down(), lambda o: o.nothing_left),
+        Command("down from stopped", stopped, lambda laptop: laptop.down(), lambda o: o.nothing_left),
     )
 }
