@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from gpu_box import budget, plan, project
-from gpu_box.aws.act import act, tag_host_key
+from gpu_box import budget, entry, plan, project
+from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.launchable import read_launchable
@@ -24,8 +23,8 @@ from gpu_box.aws.quotas import missing_quota
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CapacityError, CloudError, MachineError
-from gpu_box.machine import hostkey, jobs, kaggle, keys, setup, sshconfig, watcher
-from gpu_box.machine.connection import Connection, connect, wait_for_ssh
+from gpu_box.machine import jobs, kaggle, keys, setup, sshconfig, watcher
+from gpu_box.machine.connection import Connection, connect
 from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter, Stopped
 from gpu_box.spending import Rates, Spent
 from gpu_box.steps import Step
@@ -34,11 +33,8 @@ from gpu_box.units import format_duration
 
 # Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
 _MAX_ROUNDS = 12
-# Seconds until the machine answers on port 22 after EC2 says `running`: 10-60 s on AWS.
-_SSH_WAIT_S = 300.0
 _SAME_DEADLINE = timedelta(minutes=2)  # a budget's end moves a little from one look to the next
 _ASK_AGAIN_S = 20.0  # capacity comes back when somebody else's instance goes: seconds to hours
-_PENDING = "pending "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +84,7 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
     found, observed, acted = bring_up(cloud, key.line, report, wait=wait)
     assert observed.instance is not None
     instance = observed.instance
-    with _enter(cloud, observed, report) as (connection, host):
+    with entry.enter(cloud, observed, report) as (connection, host):
         desired = setup.desired(config, market=instance.market)
         machine = setup.check(connection, desired)
         told = _tell_deadline(connection, cloud, observed, machine)
@@ -195,7 +191,7 @@ def host_of(config: Config, observed: Observed) -> Host:
         raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
     if instance.state is not InstanceState.RUNNING or not instance.address:
         raise CloudError(f"box {config.name!r} is {instance.state}", remedy="`gpu-box up` starts it.")
-    return _host(config, observed, instance)
+    return entry.host_of(config, instance, observed.group.generation if observed.group else "")
 
 
 def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:
@@ -342,51 +338,4 @@ def converge(
         "the box does not settle: something else keeps changing it",
         where="; ".join(str(step) for step in steps),
         remedy="See whether another gpu-box, a console or a script works on it, then run this again.",
-    )
-
-
-@contextmanager
-def _enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[Connection, Host]]:
-    """A verified connection to the running machine, its first host key replaced by one made on the machine.
-
-    The first key travelled in user data, which whoever may describe the instance can read; so it serves for
-    one connection only. The new key is announced in the instance's tags as pending before it is used, so that
-    a crash between the two leaves a box that can still be entered, and verified.
-    """
-    instance = observed.instance
-    assert instance is not None
-    host = _host(cloud.config, observed, instance)
-    report.start("ssh", f"SSH to {host.address}")
-    connection = wait_for_ssh(host, timeout_s=_SSH_WAIT_S, report=report)
-    try:
-        if instance.host_key is None or instance.host_key.startswith(_PENDING):
-            report.update("ssh", "replacing the first host key by one made on the box")
-            public_line = hostkey.prepare(connection)
-            tag_host_key(cloud, instance.id, _PENDING + public_line)
-            hostkey.activate(connection)
-            connection.close()
-            host = replace(host, host_keys=(public_line,))
-            connection = wait_for_ssh(host, timeout_s=_SSH_WAIT_S, report=report)
-            tag_host_key(cloud, instance.id, public_line)
-        report.done("ssh", f"SSH to {host.address}, host key verified")
-        yield connection, host
-    finally:
-        connection.close()
-
-
-def _host(config: Config, observed: Observed, instance: Instance) -> Host:
-    assert instance.address is not None
-    host_keys: list[str] = []
-    if instance.host_key:
-        host_keys.append(instance.host_key.removeprefix(_PENDING))
-    if instance.host_key is None or instance.host_key.startswith(_PENDING):
-        generation = observed.group.generation if observed.group else ""
-        host_keys.append(keys.first_host_key(config.ssh.key, config.name, generation).public_line)
-    return Host(
-        name=config.name,
-        address=instance.address,
-        port=instance.ssh_port,
-        user=config.image.user,
-        key=config.ssh.key,
-        host_keys=tuple(host_keys),
     )

@@ -226,6 +226,18 @@ def test_the_host_key_is_replaced_by_one_made_on_the_machine(machine: OpenSshMac
     assert not list(machine.sshd_dir.glob("*.new*"))
 
 
+def test_a_host_key_that_another_hand_replaced_meanwhile_is_not_replaced_again(
+    machine: OpenSshMachine,
+) -> None:
+    with connect(host_of(machine)) as one, connect(host_of(machine)) as other:
+        replaced = hostkey.prepare(one)
+        hostkey.activate(one)
+        # Whoever dies now leaves a machine that presents what is announced.
+        assert hostkey.prepare(other) == replaced
+        hostkey.activate(other)
+    assert machine.public_line == replaced
+
+
 def test_importing_the_module_does_not_import_paramiko() -> None:
     probe = "import sys, gpu_box.machine.connection; sys.exit('paramiko' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe]).returncode == 0

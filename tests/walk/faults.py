@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -112,7 +113,7 @@ class Saboteur:
             _deliver(request)
         if fault.kills:
             if self.really:
-                os._exit(137)
+                os.kill(os.getpid(), signal.SIGKILL)
             self._dead = True
             raise Killed
         if fault.codes is None:

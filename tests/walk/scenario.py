@@ -54,6 +54,13 @@ class Account:
                 self.defects.append(f"double: {count} {what} {when}")
         return seen
 
+    def deadline_works(self, seen: Observed) -> None:
+        """A deadline whose role may not stop anything is none."""
+        if seen.deadline and seen.live:
+            role = seen.deadline.role_arn.rpartition("/")[2]
+            if not self.laptop.cloud.client("iam").list_role_policies(RoleName=role)["PolicyNames"]:
+                self.defects.append("unguarded: the deadline's role may do nothing")
+
     def none_left(self) -> None:
         left = self.look("after down")
         counts = {what: count for what, count in self._count().items() if count}
@@ -106,6 +113,11 @@ def run(make: Callable[[], Laptop], command: Command, at: Place, fault: str) -> 
     if not saboteur.struck:
         # Which calls run side by side differs from run to run; what was not reached was not tested.
         return ["not reached"]
+    return mend(make, command, account)
+
+
+def mend(make: Callable[[], Laptop], command: Command, account: Account) -> list[str]:
+    """The same command again, undisturbed, then `down`: the defects, with those that were seen before."""
     account.look("after the fault")
     account.denied = False
     again = make()
@@ -118,6 +130,7 @@ def run(make: Callable[[], Laptop], command: Command, at: Place, fault: str) -> 
     seen = account.look("after the second run")
     if not command.reached(seen):
         account.defects.append(f"not reached: {_shown(seen)}")
+    account.deadline_works(seen)
     make().down()
     account.none_left()
     return account.defects

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from ..aws.conftest import Laptop
-from . import scenario
-from .faults import FAULTS
+from . import killed, scenario
+from .faults import FAULTS, Place
 from .scenario import COMMANDS
 
 Boxes = Callable[[], Callable[[], Laptop]]
@@ -31,3 +31,17 @@ def test_a_fault_at_any_call_leaves_what_the_next_run_mends(command: str, boxes:
         if (found := scenario.run(boxes(), COMMANDS[command], (operation, number), fault))
     }
     assert {what: found for what, found in defects.items() if found != ["not reached"]} == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "at", "fault"),
+    [
+        ("up from nothing", ("RunInstances", 1), "killed after"),
+        ("up from nothing", ("PutRolePolicy", 1), "killed before"),
+        ("down from running", ("TerminateInstances", 1), "killed after"),
+    ],
+)
+def test_a_process_that_kill_9_ended_is_followed_by_one_that_mends(
+    command: str, at: Place, fault: str, boxes: Boxes
+) -> None:
+    assert killed.run(boxes()().config, command, at, fault) == []

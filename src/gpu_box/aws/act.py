@@ -34,7 +34,7 @@ from gpu_box.model import Cidr, InstanceState, Reporter
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
 _POLL_FIRST_S, _POLL_MAX_S = 0.25, 3.0
-_GROUP_IN_USE_S = 120.0
+_GROUP_IN_USE_S = 15.0  # a round; a few rounds are two minutes
 _INTERRUPTED = "IncorrectSpotRequestState"
 
 
@@ -318,7 +318,8 @@ def _(step: s.DeleteVolume, work: Work) -> None:
 
 @_do.register
 def _(step: s.DeleteSecurityGroup, work: Work) -> None:
-    # The network interface of a terminated instance lets go of its group a little later.
+    # The network interface of a terminated instance lets go of its group a little later; or another `up`
+    # launched into it meanwhile, which is seen by looking again.
     give_up = time.monotonic() + _GROUP_IN_USE_S
     while True:
         try:
@@ -326,8 +327,10 @@ def _(step: s.DeleteSecurityGroup, work: Work) -> None:
                 work, "removing the security group", "delete_security_group", GroupId=step.group_id
             )
         except CloudError as error:
-            if error.code != "DependencyViolation" or time.monotonic() > give_up:
+            if error.code != "DependencyViolation":
                 raise
+            if time.monotonic() > give_up:
+                raise Raced("the security group is still in use") from error
         time.sleep(1.0)
 
 
@@ -361,7 +364,7 @@ def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:
             work.cloud.ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=_ssh_rule(cidrs))
         except ClientError as error:
             if code_of(error) != "InvalidPermission.Duplicate":
-                raise
+                _race_if(error, "InvalidGroup.NotFound", "a `down` removed the security group")
 
 
 def _ssh_rule(cidrs: Sequence[Cidr]) -> list[dict[str, Any]]:

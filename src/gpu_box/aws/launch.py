@@ -65,8 +65,10 @@ def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> In
             except ClientError as error:
                 if code_of(error) == "IdempotentParameterMismatch":
                     return None
-                if code_of(error) not in _NOT_YET_CODES or time.monotonic() > give_up:
+                if code_of(error) not in _NOT_YET_CODES:
                     raise
+                if time.monotonic() > give_up:
+                    return None  # gone again, by another hand's `down`
             time.sleep(0.5)
     instance = parse_instance(raw)
     return instance if instance.exists else None

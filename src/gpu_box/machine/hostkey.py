@@ -15,11 +15,17 @@ umask 077
 folder=${GPU_BOX_SSHD_DIR:-/etc/ssh}
 as=; [ -w "$folder" ] || as='sudo -n'
 key=$folder/ssh_host_ed25519_key
+# One hand at a time; where there is no flock (macOS), the moves below hold for all but a kill in between.
+if command -v flock >/dev/null; then exec 9<"$HOME"; flock -w 20 9; fi
 """
 
 _PREPARE = (
     _PRELUDE
     + """
+now=$($as ssh-keygen -y -f "$key")
+set -- $now
+# Another hand replaced it since this connection was answered: that key is the machine's own already.
+if [ "$1 $2" != "$answered" ]; then echo "$now"; exit; fi
 if ! $as test -f "$key.pending"; then
     new=$key.new.$$
     $as ssh-keygen -q -t ed25519 -N '' -C gpu-box -f "$new" </dev/null
@@ -49,8 +55,9 @@ fi
 
 
 def prepare(connection: Connection) -> str:
-    """Make a key that waits to be activated, or find it made already. Returns its OpenSSH public line."""
-    result = connection.run("sh -s", stdin=_PREPARE.encode(), timeout_s=30)
+    """Make a key that waits to be activated, or find it made, or active already. Returns its OpenSSH line."""
+    script = f"answered='{connection.presented_key}'\n{_PREPARE}"  # a key's line has no quote in it
+    result = connection.run("sh -s", stdin=script.encode(), timeout_s=30)
     return " ".join(result.stdout.splitlines()[-1].split()[:2])  # a login may print before it
 
 

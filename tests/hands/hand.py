@@ -1,0 +1,62 @@
+"""One of two hands: a process of its own that runs one command of a box, its AWS calls held at a gate.
+
+It does what `box.up` does up to and including the machine's own host key; setting the machine up, which is
+the same for any number of hands, is left out for its time.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from unittest import mock
+
+from gpu_box import entry
+from gpu_box.config import Config
+from gpu_box.errors import GpuBoxError
+from gpu_box.model import Observed
+
+from ..aws.conftest import Laptop
+from ..walk.apart import CONTEXT, impatient
+from ..walk.scenario import COMMANDS
+from .gate import Turnstile
+
+
+def up(laptop: Laptop) -> Observed:
+    observed = laptop.up()
+    with entry.enter(laptop.cloud, observed, laptop.report):
+        return observed
+
+
+DOES: dict[str, Callable[[Laptop], Observed]] = {
+    "up": up,
+    "down": Laptop.down,
+    "stop": Laptop.stop,
+    "resize": COMMANDS["resize"].run,
+}
+
+
+def start(config: Config, what: str, turnstile: Turnstile) -> tuple[BaseProcess, Connection]:
+    """The process, and where it will tell how it ended: "done", "refused LINE" or "broken TRACEBACK"."""
+    told, tell = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_run, args=(config, what, turnstile, tell))
+    process.start()
+    return process, told
+
+
+def _run(config: Config, what: str, turnstile: Turnstile, tell: Connection) -> None:
+    tell.send(_told(config, what, turnstile))
+
+
+def _told(config: Config, what: str, turnstile: Turnstile) -> str:
+    with impatient(), mock.patch.object(entry, "_LOOK_AGAIN_S", 1.0):
+        laptop = Laptop(config)
+        turnstile.stand_before(laptop.cloud)
+        try:
+            DOES[what](laptop)
+        except GpuBoxError as error:
+            return f"refused {error}"
+        except Exception:
+            return f"broken {traceback.format_exc()}"
+    return "done"

@@ -1,0 +1,48 @@
+"""docs/reliability.md: what `make walk` last found, a section for each of its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .faults import FAULTS
+
+HEAD = """\
+# Killed anywhere, run again
+
+Each command is run, struck at one of its AWS calls by one fault, and run again without it. Then there must be
+the one right state; never more than one instance, security group, key pair, schedule, role or disk of a box;
+at no moment an instance that runs without something armed that stops it; and after `down`, nothing.
+`make walk` writes this page, against the embedded cloud.
+"""
+SECTIONS = {
+    "calls": (
+        "Every call, every fault",
+        f'The faults: {", ".join(FAULTS)}. "Answer lost" means that the request took effect.',
+    ),
+    "kills": (
+        "Every call, a real `kill -9`",
+        "Each command in a process of its own, which the kernel ends before a call is sent, or after it took "
+        "effect.",
+    ),
+    "hands": (
+        "Two at once",
+        "Two commands on one box from two processes, their AWS calls let through in an order that a seed "
+        "draws, on to the machine's own host key. Whoever was refused runs again. Then there must be one right "
+        "state.",
+    ),
+}
+
+
+def section(name: str, lines: list[str]) -> str:
+    title, what = SECTIONS[name]
+    return "\n".join([f"## {title}", "", what, "", *lines, ""])
+
+
+def written(page: Path, part: str) -> str:
+    """The page with this section new, the others as they are."""
+    title = part.partition("\n")[0]
+    old = page.read_text() if page.exists() else ""
+    kept = {s.partition("\n")[0]: s for s in ("## " + rest for rest in old.split("\n## ")[1:])}
+    kept[title] = part
+    order = [f"## {title}" for title, _ in SECTIONS.values()]
+    return "\n".join([HEAD, *(kept[name].rstrip() + "\n" for name in order if name in kept)])
