@@ -27,8 +27,8 @@ SECTIONS = {
     "hands": (
         "Two at once",
         "Two commands on one box from two processes, their AWS calls let through in an order that a seed "
-        "draws, on to the machine's own host key. Whoever was refused runs again. Then there must be one right "
-        "state.",
+        "draws, on to the machine's own host key. Whoever was refused runs again. Then there must be one "
+        "right state.",
     ),
 }
 

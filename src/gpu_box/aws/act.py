@@ -175,6 +175,10 @@ def _(step: s.ArmDeadline, work: Work) -> str | None:
         work.deadline_unavailable = "your AWS user may not make schedules"
         work.report.note(f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself.")
         return "deadline: not permitted; the other layers stop the box"
+    except CloudError as error:
+        if error.code == "NoSuchEntity":
+            raise Raced("a `down` removed the deadline's role") from error
+        raise
     return None
 
 
@@ -192,6 +196,8 @@ def _(step: s.StartInstance, work: Work) -> None:
                 code=error.code,
                 remedy="`gpu-box up --wait 1h` waits for it.",
             ) from error
+        if error.code == "IncorrectInstanceState":
+            raise Raced(f"{step.instance_id} is no longer stopped") from error
         if not isinstance(error, CapacityError):
             raise
         # Its disk is in this zone: another instance elsewhere would come up without the work on it.
@@ -303,7 +309,12 @@ def _(step: s.DeleteDeadline, work: Work) -> None:
 
 @_do.register
 def _(step: s.DeleteDeadlineRole, work: Work) -> None:
-    deadline.delete_role(work.cloud)
+    try:
+        deadline.delete_role(work.cloud)
+    except CloudError as error:
+        if error.code == "DeleteConflict":
+            raise Raced("an `up` uses the deadline's role again") from error
+        raise
 
 
 @_do.register
