@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from ipaddress import ip_network
 
 from gpu_box.aws.prices import price_of
@@ -110,6 +112,18 @@ gpu-box in us-east-1: m7i.large
   stops itself when idle for 30 min
   stopped by AWS 12 h after its start, whatever happens"""
     )
+
+
+def test_of_a_spot_box_it_tells_both_prices_and_what_that_saves(draw: Draw) -> None:
+    on_demand = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
+    price = replace(on_demand, instance_hour=Decimal("0.158"), on_demand_hour=on_demand.instance_hour)
+    shown = draw(receipt(CONFIG, region="us-east-1", instance_type="g4dn.xlarge", steps=[], price=price))
+    assert shown.splitlines()[4:8] == [
+        "  an hour running, spot         $0.174",
+        "    on demand it would be       $0.542",
+        "    saved by spot: 68%          $0.368",
+        "  a month stopped (disk)         $8.00",
+    ]
 
 
 def test_a_quota_that_is_missing_is_told_last(draw: Draw) -> None:

@@ -53,6 +53,13 @@ class Price:
             return None
         return self.instance_hour + self.address_hour + self.disk_month / HOURS_PER_MONTH
 
+    @property
+    def hour_on_demand(self) -> Decimal | None:
+        """An hour running, were it not spot; None where it is not, or where that is not known."""
+        if self.hour is None or self.instance_hour is None or self.on_demand_hour is None:
+            return None
+        return self.hour - self.instance_hour + self.on_demand_hour
+
     def session(self, launched: datetime, now: datetime) -> Decimal | None:
         """Of this run until now: instance and address, by the second. launched, now: aware."""
         if self.instance_hour is None:

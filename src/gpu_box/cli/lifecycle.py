@@ -71,6 +71,7 @@ def plan(context: typer.Context) -> None:
         "instance_type": planned.instance_type,
         "steps": [{"mark": s.mark, "title": s.title, "line": str(s)} for s in planned.steps],
         "usd_hour": planned.price.hour,
+        "usd_hour_on_demand": planned.price.hour_on_demand,
         "usd_month_stopped": planned.price.disk_month,
         "prices": planned.price.source,
         "missing_quota": planned.missing_quota,

@@ -58,11 +58,13 @@ def _step_table(steps: Sequence[Step]) -> RenderableType:
 
 
 def cost_lines(price: Price) -> list[tuple[str, str]]:
-    hour, on_demand = price.hour, price.on_demand_hour
+    hour, on_demand = price.hour, price.hour_on_demand
     running = format_money(hour) if hour is not None else "not known"
     lines = [("an hour running" if on_demand is None else "an hour running, spot", running)]
-    if on_demand is not None and price.instance_hour is not None and hour is not None:
-        lines.append(("  on demand it would be", format_money(hour - price.instance_hour + on_demand)))
+    if on_demand is not None and hour is not None:
+        saved = on_demand - hour
+        lines.append(("  on demand it would be", format_money(on_demand)))
+        lines.append((f"  saved by spot: {saved / on_demand:.0%}", format_money(saved)))
     return [*lines, ("a month stopped (disk)", format_money(price.disk_month))]
 
 
