@@ -99,6 +99,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     option("--no-cache", action="store_true", help="compute features anew every epoch")
     option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
     option("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
+    option("--no-compile", action="store_true", help="never compile the network, not even where it pays")
     option("--dollars-per-hour", type=float, help="the box's price, for the running cost in progress lines")
     train.set_defaults(run=_train, goes_on="--resume goes on from the last finished epoch")
 
@@ -170,6 +171,7 @@ def _train(arguments: argparse.Namespace) -> int:
     settings = Settings(
         **chosen,
         **{name: getattr(arguments, name) for name in same},
+        compiled=not arguments.no_compile,
         cache=None if arguments.no_cache else arguments.cache or default_root(),
     )
     listen()

@@ -1,4 +1,9 @@
-"""A folder of pictures, one sub-folder a class, as batches: decoded ahead of the GPU by worker processes."""
+"""A folder of pictures, one sub-folder a class, as batches: decoded ahead of the GPU by worker processes.
+
+Not on the GPU: its JPEG decoder (through torchvision, DALI or nvImageCodec, none of which is needed else)
+rounds otherwise than Pillow, so that cached features would depend on the machine. Pillow's draft mode reads
+a photograph at a half or a quarter of its size, which is where most of the time goes.
+"""
 
 from __future__ import annotations
 

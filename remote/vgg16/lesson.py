@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg16 import initialise, precision, weights
+from vgg16 import initialise, precision, speed, weights
 from vgg16.augment import Augment
 from vgg16.cache import default_root
 from vgg16.data import Batches, find_pictures
@@ -45,6 +45,7 @@ class Vgg16:
     weights: "imagenet" (the official file), "caffe" (the 2017 lesson's), "none" (random) or a file. Where
     none are given, $VGG16_WEIGHTS, else "imagenet". size: pixels a side, else $VGG16_SIZE, else 224.
     cache: a folder for features, or None to compute them every time. width: for tests; see VGG16.
+    compiled: False never compiles the network, not even where it pays (`speed`).
     ranks: who shares the work (`ranks.joined`); every one of them makes the same calls.
     """
 
@@ -58,6 +59,7 @@ class Vgg16:
         seed: int = 0,
         cache: Path | None = default_root(),  # noqa: B008  (read once, as the lesson begins)
         width: int = 64,
+        compiled: bool = True,
         report: Report | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -67,6 +69,7 @@ class Vgg16:
         self.device = torch.device(device or ranks.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = precision.choose(precision_name, self.device)
         self.cache = cache
+        self.compiled = compiled
         choice = weights_choice or os.environ.get("VGG16_WEIGHTS") or "imagenet"
         with ranks.one_before_the_others():  # who may have to fetch them
             chosen = weights.load(choice, self.report.warn)
@@ -76,6 +79,8 @@ class Vgg16:
         self.model = _build(chosen, self.preprocessing, width, seed).to(self.device)
         if self.device.type == "cuda":
             self.model = self.model.to(memory_format=torch.channels_last)
+            # All batches but the last have one shape: cuDNN tries its convolutions once, and keeps the best.
+            torch.backends.cudnn.benchmark = True
         self._uncalibrated = chosen.state is None
         self.trainer: Trainer | None = None
 
@@ -138,6 +143,10 @@ class Vgg16:
         """As `fit`, pass by pass, up to the given number of passes."""
         trainer = self._trainer()
         train = self.source(batches)
+        passes = 0 if self.model.convolutions_are_frozen else until - trainer.done
+        if self.compiled and speed.compiling_pays(self.device, passes * batches.nb_sample):
+            self.report.say("compiling the network: the first batch takes a minute (--no-compile: none)")
+            trainer.compile(speed.compiled)
         valid = self.source(val_batches) if val_batches is not None else None
         for epoch in trainer.fit(train, valid, until):
             self._tell_unreadable(batches, val_batches)

@@ -43,6 +43,7 @@ class Settings:
     cache: Path | None = None
     precision: str = "auto"
     device: str | None = None
+    compiled: bool = True
     width: int = 64
 
     def identity(self, digest: str, batches: Batches) -> str:
@@ -76,6 +77,7 @@ def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object
         seed=settings.seed,
         cache=settings.cache,
         width=settings.width,
+        compiled=settings.compiled,
         report=report,
         ranks=ranks,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -59,12 +59,22 @@ class Trainer:
         self.scaler = precision.scaler()
         self.done = 0
         self._parts = 1  # a batch is worked off in so many parts, where memory does not hold it whole
-        self._distributed: nn.Module | None = None  # net for all ranks, from the first pass on
+        self._distributed = net  # for all ranks, from the first pass on
         self._rehearsed = ranks.world == 1
+        self._compiler: Callable[[nn.Module], nn.Module] | None = None
+        self._compiled: nn.Module | None = None
+        self._usual = 0  # pictures of a whole part: what is compiled is of this one shape
+
+    def compile(self, compiler: Callable[[nn.Module], nn.Module]) -> None:
+        """From the next pass on, whole batches go through a compiled network (`speed` says when it pays)."""
+        self._compiler = compiler
 
     def fit(self, train: Source, valid: Source | None, epochs: int) -> Iterator[Epoch]:
         """Up to the given number of passes, counted from the first ever. Raises TrainingFailed."""
-        self._distributed = self._distributed or self.ranks.distribute(self.net)
+        if self._distributed is self.net:
+            self._distributed = self.ranks.distribute(self.net)
+        if self._compiler is not None and self._compiled is None:
+            self._compiled = self._compiler(self._distributed)
         while self.done < epochs:
             started = time.perf_counter()
             loss, accuracy = self._train_once(train, epochs)
@@ -141,7 +151,7 @@ class Trainer:
             for number, (part, truth) in enumerate(parts, start=1):
                 with self._local_gradients(alone or number < len(parts)):
                     with self.precision.autocast():
-                        out = self._network(part)
+                        out = self._forward(part)
                     loss = F.cross_entropy(out.float(), truth, reduction="sum") * scale
                     self.scaler.scale(loss).backward()
                 logits.append(out.detach())
@@ -149,13 +159,16 @@ class Trainer:
             return None
         return torch.cat(logits)
 
-    @property
-    def _network(self) -> nn.Module:
-        return self._distributed or self.net
+    def _forward(self, part: Tensor) -> Tensor:
+        self._usual = max(self._usual, len(part))
+        if self._compiled is not None and len(part) == self._usual:
+            return self._compiled(part)
+        # Also the last batch of a pass, which is smaller: not worth compiling once more.
+        return self._distributed(part)
 
     def _local_gradients(self, yes: bool) -> AbstractContextManager[None]:
         """Gradients stay here: the other parts of the batch are added before ranks exchange them."""
-        net = self._network
+        net = self._distributed
         return net.no_sync() if yes and isinstance(net, DistributedDataParallel) else nullcontext()
 
     def _halve(self, pictures: int) -> None:
@@ -168,6 +181,7 @@ class Trainer:
                 "out of memory with a single picture: take a smaller --image-size, or a larger box"
             )
         self._parts *= 2
+        self._usual = 0
         at_once = -(-pictures // self._parts)
         self.report.say(f"out of memory: from here on {at_once} pictures at once, same batch size")
 

@@ -154,6 +154,21 @@ def test_the_cache_is_off_by_itself_where_features_change(vgg: Vgg16, tiny_set: 
     assert next(vgg.source(plain).epoch(0))[0].dim() == 4
 
 
+def test_features_held_in_the_gpu_s_memory_are_those_on_the_disk(
+    vgg: Vgg16, tiny_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=10)
+    vgg.finetune(batches)
+    (tiny_set / "train" / "light" / "light.2.png").write_bytes(b"")
+    from_disk = list(vgg.source(batches).epoch(1))
+    monkeypatch.setattr("vgg16.sources._free_bytes", lambda device: 1 << 40)
+    source = vgg.source(batches)
+    monkeypatch.setattr(FeatureCache, "rows", None)  # nothing is read from the disk any more
+    held = list(source.epoch(1))
+    assert [rows.tolist() for _, rows in held] == [rows.tolist() for _, rows in from_disk]
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(held, from_disk, strict=True))
+
+
 def test_dropout_stays_live_behind_the_cache(vgg: Vgg16, tiny_set: Path) -> None:
     batches = vgg.get_batches(tiny_set / "train", batch_size=8)
     vgg.finetune(batches)

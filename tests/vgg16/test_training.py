@@ -18,6 +18,7 @@ from vgg16.precision import choose
 from vgg16.report import Report
 from vgg16.run import Settings, train
 from vgg16.sources import Source
+from vgg16.speed import compiling_pays
 from vgg16.train import Trainer
 
 
@@ -116,10 +117,10 @@ def linear_source(count: int = 32, batch: int = 8) -> Source:
 
     def epoch(number: int):
         for at in range(0, count, batch):
-            rows = torch.arange(at, at + batch)
+            rows = torch.arange(at, min(at + batch, count))
             yield inputs[rows], rows
 
-    return Source(count, count // batch, labels, epoch)
+    return Source(count, -(-count // batch), labels, epoch)
 
 
 def trainer(net: nn.Module, report: Report, lr: float = 0.01) -> Trainer:
@@ -150,6 +151,34 @@ def test_out_of_memory_halves_what_is_worked_at_once_and_changes_no_figure() -> 
     ]
     assert [f.train_loss for f in figures] == pytest.approx([f.train_loss for f in expected], rel=1e-5)
     torch.testing.assert_close(crowded.layer.weight, roomy.layer.weight)
+
+
+class Compiled(nn.Module):
+    """Stands for a compiled network, and notes what comes by."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.sizes = net, list[int]()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.sizes.append(len(inputs))
+        return self.net(inputs)
+
+
+def test_whole_batches_alone_go_through_the_compiled_network() -> None:
+    plain, net, compiled = Crowded(1000), Crowded(1000), list[Compiled]()
+    expected = list(trainer(plain, Kept()).fit(linear_source(28), None, 2))
+    faster = trainer(net, Kept())
+    faster.compile(lambda network: compiled.append(Compiled(network)) or compiled[0])
+    figures = list(faster.fit(linear_source(28), None, 2))
+    assert [f.train_loss for f in figures] == [f.train_loss for f in expected]
+    assert compiled[0].sizes == [8, 8, 8] * 2  # not the 4 that are left
+
+
+def test_compiling_waits_for_a_gpu_and_many_pictures() -> None:
+    assert not compiling_pays(torch.device("cpu"), 10**9)
+    assert not compiling_pays(torch.device("cuda"), 23_000)
+    assert compiling_pays(torch.device("cuda"), 23_000 * 10)
 
 
 def test_a_single_picture_too_large_ends_with_advice() -> None:
