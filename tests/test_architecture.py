@@ -39,13 +39,14 @@ MAY_IMPORT = {
     "doctor": FOUNDATION | {"aws"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
+    "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},
     "notices": {"config"},
     "watching": FOUNDATION | {"box", "machine", "notices"},
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
     "cli": FOUNDATION
     | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"}
-    | {"afterwards", "notices", "report", "watching"},
+    | {"afterwards", "cluster", "notices", "report", "watching"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

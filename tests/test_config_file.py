@@ -22,8 +22,8 @@ from gpu_box.resources import example_config
 
 FILE = Path("/somewhere/config.yaml")
 TOP_LEVEL = (
-    "name, region, profile, owner, instance_types, market, zones, packages, kaggle, image, disk, network, "
-    "ssh, idle, limits, sync, jupyter, notify"
+    "name, region, profile, owner, boxes, instance_types, market, zones, packages, kaggle, image, disk, "
+    "network, ssh, idle, limits, sync, jupyter, notify"
 )
 COLON = "a second colon on one line, or a line indented too far; quote a value that has `: ` in it"
 
@@ -431,7 +431,22 @@ def unplaced(config: Config) -> Config:
 def keys_of_type(value: Any, prefix: str = "") -> Iterator[str]:
     for field in fields(value):
         inner = getattr(value, field.name)
+        if field.name == "cluster":
+            continue  # not of the file: set on the members of a cluster
         if is_dataclass(inner):
             yield from keys_of_type(inner, f"{prefix}{field.name}.")
         else:
             yield prefix + field.name
+
+
+@pytest.mark.parametrize(
+    ("name", "cluster", "boxes"),
+    [("ada-2", "ada", 2), ("ada-3", None, 2), ("ada-1", None, 2), ("eve", None, 2), ("eve-2", None, 2)],
+)
+def test_a_member_of_a_cluster_is_named_as_such(
+    tmp_path: Path, name: str, cluster: str | None, boxes: int
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: ada\nboxes: 2\n")
+    config = load(path, name=name)
+    assert (config.name, config.cluster, config.boxes) == (name, cluster, boxes)

@@ -94,6 +94,8 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     sync: Sync = field(default_factory=Sync)
     jupyter: Jupyter = field(default_factory=Jupyter)
+    boxes: int = 1  # so many alike, in one cluster: gpu_box.cluster
+    cluster: str | None = None  # of a member of one: the cluster's name; never in the file
     notify: Notify = field(default_factory=Notify)
     packages: tuple[str, ...] = ()  # more Python packages for the box's environment
     kaggle: bool = False  # bring this laptop's Kaggle credentials, and Kaggle's package, to the box

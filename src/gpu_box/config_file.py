@@ -41,6 +41,7 @@ SCHEMA: Schema = {
     "region": values.region,
     "profile": values.text,
     "owner": values.tag_value,
+    "boxes": values.integer(1, 32),
     "instance_types": Many(values.instance_type, least=1),
     "market": values.choice("on-demand", "spot", "spot-then-on-demand"),
     "zones": Many(values.zone),
@@ -121,7 +122,15 @@ def load(path: Path | None = None, *, name: str | None = None) -> Config:
         raise InputError(f"cannot be read: {why}", where=repr(str(found))[1:-1]) from None
     else:
         config = parse(content, found)
-    return config if name is None else replace(config, name=name)
+    return config if name is None else _named(config, name)
+
+
+def _named(config: Config, name: str) -> Config:
+    """Another box alike; of a cluster NAME, NAME-2 is its second member."""
+    first, _, number = name.rpartition("-")
+    if config.boxes > 1 and first == config.name and number.isdigit() and 2 <= int(number) <= config.boxes:
+        return replace(config, name=name, cluster=config.name)
+    return replace(config, name=name)
 
 
 def parse(content: bytes, path: Path) -> Config:

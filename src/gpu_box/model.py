@@ -58,6 +58,7 @@ class Instance:
     zone: str
     launched: datetime  # the last start, aware, UTC
     address: str | None = None  # public IPv4, else IPv6; None while it has none
+    private_address: str | None = None  # by which the members of a cluster reach each other
     market: str = "on-demand"  # on-demand | spot
     key_name: str = ""
     host_key: str | None = None  # tag gpu-box:host-key: "ssh-ed25519 AAAA...", or "pending " + that
@@ -179,6 +180,7 @@ class Launchable:
     min_disk_gib: int
     vpc_id: str
     placements: tuple[Placement, ...]  # in the order in which to try them
+    cluster_group_id: str | None = None  # the security group that a cluster's members share
 
 
 @dataclass(frozen=True, kw_only=True)

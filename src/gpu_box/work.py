@@ -19,7 +19,7 @@ from gpu_box.machine.tunnel import Tunnel
 from gpu_box.model import Host, Reporter
 from gpu_box.project import WORK
 
-_TRAIN_JOB = "train"
+TRAIN_JOB = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,27 +115,26 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
     """
-    folder = f"{WORK}/data/{data}" if "/" not in data else data
-    options = [f"--{key}={value}" for key, value in settings.items() if value is not None]
-    words = [
-        "python",
-        "-m",
-        "vgg16",
-        "train",
-        "--data",
-        _expand(folder),
-        "--results",
-        _expand(f"{WORK}/results"),
-    ]
-    line = f"{' '.join(words)} {shlex.join(options)}"
-    # exec: the shell would not wait for the checkpoint of a training that is told to end.
-    line = f"exec {line}"
-    if data == "faces":
-        line = f"python -m vgg16 data faces --to {_expand(folder)} && {line}"
     host = box.host(config)
     with connect(host) as connection:
-        jobs.start(connection, _TRAIN_JOB, line, cwd=WORK, again=f"{line} --resume")
-    return Job(host=host, name=_TRAIN_JOB)
+        jobs.start(connection, TRAIN_JOB, f"{prepared(data)}python {training(data, settings)}", cwd=WORK)
+    return Job(host=host, name=TRAIN_JOB)
+
+
+def training(data: str, settings: Mapping[str, object]) -> str:
+    """`-m vgg16 train ...`, for the machine's shell."""
+    options = [f"--{key}={value}" for key, value in settings.items() if value is not None]
+    places = f"--data {_expand(_folder(data))} --results {_expand(f'{WORK}/results')}"
+    return f"-m vgg16 train {places} {shlex.join(options)}"
+
+
+def prepared(data: str) -> str:
+    """What comes before it: the built-in set of faces is made on the box."""
+    return f"python -m vgg16 data faces --to {_expand(_folder(data))} && " if data == "faces" else ""
+
+
+def _folder(data: str) -> str:
+    return f"{WORK}/data/{data}" if "/" not in data else data
 
 
 def _expand(path: str) -> str:

@@ -87,6 +87,7 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
     spot = place.market == "spot"
     return {
         **(_SPOT if spot else {}),
+        **({"Placement": {"GroupName": naming.cluster_name(config)}} if config.cluster else {}),
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": _client_token(step, place),
@@ -98,7 +99,7 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
             {
                 "DeviceIndex": 0,
                 "SubnetId": place.subnet_id,
-                "Groups": [group_id],
+                "Groups": [group_id, *([shared] if (shared := step.launchable.cluster_group_id) else [])],
                 "AssociatePublicIpAddress": True,
             }
         ],

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from gpu_box.aws import naming
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.config import Config
@@ -41,8 +42,11 @@ _NAMES = {
 def read_launchable(cloud: Cloud) -> Launchable:
     """Raises InputError for a type, zone, subnet or image that AWS does not have there."""
     config = cloud.config
-    image, subnets, offered = side_by_side(
-        lambda: _image(cloud), lambda: _subnets(cloud), lambda: _offerings(cloud)
+    image, subnets, offered, shared = side_by_side(
+        lambda: _image(cloud),
+        lambda: _subnets(cloud),
+        lambda: _offerings(cloud),
+        lambda: _cluster_group(cloud) if config.cluster else None,
     )
     placements = _placements(config, cloud.region, subnets, offered)
     root = image["RootDeviceName"]
@@ -58,6 +62,7 @@ def read_launchable(cloud: Cloud) -> Launchable:
         min_disk_gib=max(sizes, default=8),
         vpc_id=subnets[0]["VpcId"],
         placements=placements,
+        cluster_group_id=shared,
     )
 
 
@@ -96,6 +101,13 @@ def _latest_image_id(cloud: Cloud) -> str | None:
             except ssm.exceptions.ParameterNotFound:
                 continue
     return None
+
+
+def _cluster_group(cloud: Cloud) -> str | None:
+    wanted = [{"Name": f"tag:{naming.NAME}", "Values": [naming.of_cluster(cloud.config)]}]
+    with translated("reading the cluster's security group"):
+        found = cloud.ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
+    return str(found[0]["GroupId"]) if found else None
 
 
 def _subnets(cloud: Cloud) -> list[dict[str, Any]]:

@@ -57,6 +57,7 @@ def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftov
         *_spot_requests(cloud, read("describe_spot_instance_requests", "SpotInstanceRequests"), everything),
         *_groups(cloud, read("describe_security_groups", "SecurityGroups")),
         *_key_pairs(cloud, read("describe_key_pairs", "KeyPairs")),
+        *_placement_groups(cloud, read("describe_placement_groups", "PlacementGroups")),
         *_schedules(cloud),
     ]
 
@@ -203,6 +204,11 @@ def _groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Leftover]:
 def _key_pairs(cloud: Cloud, pairs: list[dict[str, Any]]) -> Iterator[Leftover]:
     for raw in filter(_is_ours, pairs):
         yield _named(cloud, "key pair", raw["KeyName"], raw)(since=raw.get("CreateTime"))
+
+
+def _placement_groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Leftover]:
+    for raw in filter(_is_ours, groups):
+        yield _named(cloud, "placement group", raw["GroupName"], raw)()
 
 
 def _schedules(cloud: Cloud) -> Iterator[Leftover]:

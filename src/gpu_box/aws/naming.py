@@ -21,6 +21,16 @@ def resource_name(config: Config) -> str:
     return f"gpu-box-{config.name}"
 
 
+def cluster_name(config: Config) -> str:
+    """Of the placement group and the security group that its members share."""
+    return f"gpu-box-{of_cluster(config)}"
+
+
+def of_cluster(config: Config) -> str:
+    """What they carry in place of a box's name; no box has a dot in its own."""
+    return f"{config.cluster}.cluster"
+
+
 def role_name(config: Config, region: str) -> str:
     return f"gpu-box-{config.name}-{region}"  # 8 + 32 + 16 characters at most; IAM allows 64
 

@@ -107,6 +107,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         zone=raw["Placement"]["AvailabilityZone"],
         launched=launched,
         address=raw.get("PublicIpAddress") or raw.get("Ipv6Address"),
+        private_address=raw.get("PrivateIpAddress"),
         market=raw.get("InstanceLifecycle", "on-demand"),
         key_name=raw.get("KeyName", ""),
         host_key=tags.get(naming.HOST_KEY),

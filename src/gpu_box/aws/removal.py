@@ -27,10 +27,13 @@ _ORDER = (
     ("address", "release_address", "AllocationId"),
     ("security group", "delete_security_group", "GroupId"),
     ("key pair", "delete_key_pair", "KeyName"),
+    ("placement group", "delete_placement_group", "GroupName"),
 )
 # Seconds: until an instance is gone; until its disk and network interface have let go.
 _GONE_S, _LET_GO_S, _POLL_S = 900.0, 120.0, 1.0
-_IN_USE = frozenset({"DependencyViolation", "VolumeInUse", "InvalidSnapshot.InUse"})
+_IN_USE = frozenset(
+    {"DependencyViolation", "VolumeInUse", "InvalidSnapshot.InUse", "InvalidPlacementGroup.InUse"}
+)
 
 
 def remove_region(cloud: Cloud, leftovers: Sequence[Leftover]) -> None:
@@ -60,7 +63,7 @@ def _remove(cloud: Cloud, operation: str, arguments: dict[str, Any]) -> None:
                 getattr(cloud.ec2, operation)(**arguments)
                 return
             except ClientError as error:
-                if code_of(error).endswith((".NotFound", ".Unavailable")):
+                if code_of(error).endswith((".NotFound", ".Unavailable", ".Unknown")):
                     return
                 if code_of(error) not in _IN_USE or time.monotonic() > give_up:
                     raise

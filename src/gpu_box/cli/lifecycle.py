@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,34 +59,44 @@ def init(
 
 def plan(context: typer.Context) -> None:
     """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
-    from gpu_box import box
+    from gpu_box import box, cluster
+    from gpu_box.view.console import stacked
     from gpu_box.view.receipt import receipt
 
     opts = options(context)
     config = opts.load()
-    planned = box.plan_up(config)
-    result = {
-        "box": config.name,
-        "region": planned.observed.region,
-        "instance_type": planned.instance_type,
-        "steps": [{"mark": s.mark, "title": s.title, "line": str(s)} for s in planned.steps],
-        "usd_hour": planned.price.hour,
-        "usd_hour_on_demand": planned.price.hour_on_demand,
-        "usd_month_stopped": planned.price.disk_month,
-        "prices": planned.price.source,
-        "missing_quota": planned.missing_quota,
-    }
-    opts.show(
-        result,
-        lambda: receipt(
-            config,
-            region=planned.observed.region,
-            instance_type=planned.instance_type,
-            steps=planned.steps,
-            price=planned.price,
-            missing_quota=planned.missing_quota,
-        ),
-    )
+    members = cluster.members(config)
+    planned = cluster.each(members, lambda member, _: box.plan_up(member), opts.reporter())
+    results = [
+        {
+            "box": member.name,
+            "region": one.observed.region,
+            "instance_type": one.instance_type,
+            "steps": [{"mark": s.mark, "title": s.title, "line": str(s)} for s in one.steps],
+            "usd_hour": one.price.hour,
+            "usd_hour_on_demand": one.price.hour_on_demand,
+            "usd_month_stopped": one.price.disk_month,
+            "prices": one.price.source,
+            "missing_quota": one.missing_quota,
+        }
+        for member, one in zip(members, planned, strict=True)
+    ]
+
+    def draw() -> Any:
+        receipts = [
+            receipt(
+                member,
+                region=one.observed.region,
+                instance_type=one.instance_type,
+                steps=one.steps,
+                price=one.price,
+                missing_quota=one.missing_quota,
+            )
+            for member, one in zip(members, planned, strict=True)
+        ]
+        return stacked(receipts)
+
+    opts.show(results[0] if len(results) == 1 else results, draw)
 
 
 def up(
@@ -96,41 +106,45 @@ def up(
     ] = None,
 ) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
-    from gpu_box import box
+    from gpu_box import cluster
     from gpu_box.view.receipt import stop_lines
     from gpu_box.view.stops import stop_line
 
     opts = options(context)
     config = opts.load()
-    done = box.up(config, opts.reporter(), wait=_duration(wait, "--wait") if wait else timedelta(0))
-    instance = done.instance
-    result = {
-        "box": config.name,
-        "state": str(instance.state),
-        "changed": done.changed,
-        "instance": instance.id,
-        "type": instance.type,
-        "zone": instance.zone,
-        "address": instance.address,
-        "ssh_port": instance.ssh_port,
-        "usd_hour": done.price.hour,
-        "deadline": done.observed.deadline.at if done.observed.deadline else None,
-        "stopped": done.stopped,
-        "resumed": done.resumed,
-    }
+    waiting = _duration(wait, "--wait") if wait else timedelta(0)
+    ups = cluster.up(config, opts.reporter(), wait=waiting)
+    results = [
+        {
+            "box": done.host.name,
+            "state": str(done.instance.state),
+            "changed": done.changed,
+            "instance": done.instance.id,
+            "type": done.instance.type,
+            "zone": done.instance.zone,
+            "address": done.instance.address,
+            "ssh_port": done.instance.ssh_port,
+            "usd_hour": done.price.hour,
+            "deadline": done.observed.deadline.at if done.observed.deadline else None,
+            "stopped": done.stopped,
+        }
+        for done in ups
+    ]
 
     def draw() -> str:
-        hour = f", {format_money(done.price.hour)} an hour" if done.price.hour is not None else ""
-        head = f"{config.name} is up: {instance.type} in {instance.zone} at {instance.address}{hour}"
-        stops = "; ".join(stop_lines(config))
-        last = f"\n  it had stopped {stop_line(done.stopped)}" if done.stopped else ""
-        names = ", ".join(done.resumed)
-        jobs = f"\n  goes on after the interruption by AWS: {names}" if names else ""
-        hints = "gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter"
-        return f"{head}{last}{jobs}\n  {stops}\n  next: {hints}"
+        lines = []
+        for done in ups:
+            instance, price = done.instance, done.price.hour
+            hour = f", {format_money(price)} an hour" if price is not None else ""
+            where = f"{instance.type} in {instance.zone} at {instance.address}"
+            lines.append(f"{done.host.name} is up: {where}{hour}")
+            lines += [f"  it had stopped {stop_line(done.stopped)}"] if done.stopped else []
+        lines.append("  " + "; ".join(stop_lines(config)))
+        lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
+        return "\n".join(lines)
 
-    opts.show(result, draw)
-    if done.changed:  # one that was up already is told within a second
+    opts.show(results[0] if len(results) == 1 else results, draw)
+    if any(done.changed for done in ups):  # one that was up already is told within a second
         mention_forgotten(opts, config)
 
 
@@ -139,15 +153,20 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Live, until it stops or Ctrl-C.")] = False,
 ) -> None:
     """State, money so far, what keeps it awake and when it stops."""
-    from gpu_box import box
+    from gpu_box import box, cluster
     from gpu_box.cli.watch import watch as watching
+    from gpu_box.view.console import stacked
     from gpu_box.view.status import status_lines
 
     opts = options(context)
     config = opts.load()
-    found = watching(config, lambda seen: _status_view(config, seen)) if watch else box.status(config)
-    view = _status_view(config, found)
-    opts.show(view, lambda: status_lines(view))
+    members = cluster.members(config)
+    if watch:
+        found = [watching(cluster.one(config, "--watch"), lambda seen: _status_view(config, seen))]
+    else:
+        found = cluster.each(members, lambda member, _: box.status(member), opts.reporter())
+    views = [_status_view(member, one) for member, one in zip(members, found, strict=True)]
+    opts.show(views[0] if len(views) == 1 else views, lambda: stacked([status_lines(v) for v in views]))
     mention_forgotten(opts, config)
 
 
@@ -212,41 +231,54 @@ def resize(
 
 def stop(context: typer.Context) -> None:
     """Stop the meter. The disk stays, and the next `up` finds it as it was."""
-    from gpu_box import box
+    from gpu_box import box, cluster
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.prices import read_price_of
 
     opts = options(context)
     config = opts.load()
-    observed = box.stop(config, opts.reporter())
-    instance = observed.instance
-    month = read_price_of(Cloud(config), instance).disk_month if instance else None
-    state = str(instance.state) if instance else "none"
+    members = cluster.members(config)
+    observed = cluster.each(members, box.stop, opts.reporter())
+    results: list[dict[str, Any]] = []
+    for member, seen in zip(members, observed, strict=True):
+        instance = seen.instance
+        month = read_price_of(Cloud(member), instance).disk_month if instance else None
+        state = str(instance.state) if instance else "none"
+        results.append({"box": member.name, "state": state, "usd_month_stopped": month})
 
-    def draw() -> str:
-        if month is None:
-            return f"There is no box {config.name!r}: nothing to stop."
-        disk = f"{format_money(month)} a month for its disk"
-        return f"{config.name} is stopped: {disk}; `gpu-box down` removes it."
+    def line(told: dict[str, Any]) -> str:
+        if told["usd_month_stopped"] is None:
+            return f"There is no box {told['box']!r}: nothing to stop."
+        disk = f"{format_money(told['usd_month_stopped'])} a month for its disk"
+        return f"{told['box']} is stopped: {disk}; `gpu-box down` removes it."
 
-    opts.show({"box": config.name, "state": state, "usd_month_stopped": month}, draw)
+    opts.show(results[0] if len(results) == 1 else results, lambda: "\n".join(map(line, results)))
 
 
 def down(context: typer.Context) -> None:
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
-    from gpu_box import box
+    from gpu_box import box, cluster
 
     opts = options(context)
     config = opts.load()
-    observed = box.look(config)
-    if not observed.nothing_left:
-        disk = sum(volume.size_gib for volume in observed.volumes)
+    members = cluster.members(config)
+    found = cluster.each(members, lambda member, _: box.look(member), opts.reporter())
+    there = [member.name for member, seen in zip(members, found, strict=True) if not seen.nothing_left]
+    region = found[0].region
+    if there:
+        disk = sum(volume.size_gib for seen in found for volume in seen.volumes)
         lost = f" and its disk ({disk} GiB, with everything on it)" if disk else ""
-        opts.confirm(f"Remove box {config.name!r} in {observed.region}{lost}?")
-        box.down(config, opts.reporter())
+        what = f"box {there[0]!r}"
+        if len(there) > 1:
+            what, lost = f"boxes {', '.join(there)}", lost.replace("its disk", "their disks")
+        opts.confirm(f"Remove {what} in {region}{lost}?")
+    if there or len(members) > 1:
+        cluster.down(config, opts.reporter())
+    results = [{"box": member.name, "state": "none", "left": []} for member in members]
+    names = ", ".join(member.name for member in members)
     opts.show(
-        {"box": config.name, "state": "none", "left": []},
-        lambda: f"Nothing of {config.name} is left in {observed.region} (read back from AWS).",
+        results[0] if len(results) == 1 else results,
+        lambda: f"Nothing of {names} is left in {region} (read back from AWS).",
     )
 
 

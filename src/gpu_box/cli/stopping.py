@@ -11,6 +11,9 @@ from gpu_box.cli.context import options
 from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpu_box.config import Config
     from gpu_box.stopping import Extended, Kept
 
 _LONGEST = timedelta(days=30)  # as limits.max_hours
@@ -43,7 +46,7 @@ def keep(
     off: Annotated[bool, typer.Option("--off", help="No longer: it stops when idle.")] = False,
 ) -> None:
     """Hold idle-stop off for a while, and show what that may cost. Its deadline stays."""
-    from gpu_box import stopping
+    from gpu_box import cluster, stopping
 
     opts = options(context)
     if (span is None) != off:
@@ -51,8 +54,12 @@ def keep(
 
         raise InputError("how long?", where="keep", remedy="`gpu-box keep 3h`, or `gpu-box keep --off`.")
     wanted = _span(span) if span else None
-    kept = stopping.keep(opts.load(), wanted, opts.reporter())
-    opts.show(kept, lambda: _kept(kept, wanted))
+    members = cluster.members(opts.load())
+    kept = cluster.each(members, lambda member, its: stopping.keep(member, wanted, its), opts.reporter())
+    opts.show(
+        kept[0] if len(kept) == 1 else kept,
+        lambda: _by_name(members, [_kept(one, wanted) for one in kept]),
+    )
 
 
 def extend(
@@ -60,11 +67,23 @@ def extend(
     span: Annotated[str, typer.Argument(metavar="2h", help="Later by this much: 45m, 2h, 1d.")],
 ) -> None:
     """Move the hard deadline, in AWS and on the box, and show what that may cost."""
-    from gpu_box import stopping
+    from gpu_box import cluster, stopping
 
     opts = options(context)
-    extended = stopping.extend(opts.load(), _span(span), opts.reporter())
-    opts.show(extended, lambda: _extended(extended))
+    wanted, members = _span(span), cluster.members(opts.load())
+    extended = cluster.each(
+        members, lambda member, its: stopping.extend(member, wanted, its), opts.reporter()
+    )
+    opts.show(
+        extended[0] if len(extended) == 1 else extended,
+        lambda: _by_name(members, [_extended(one) for one in extended]),
+    )
+
+
+def _by_name(members: Sequence[Config], told: Sequence[str]) -> str:
+    if len(told) == 1:
+        return told[0]
+    return "\n".join(f"{member.name}: {text}" for member, text in zip(members, told, strict=True))
 
 
 def _span(text: str) -> timedelta:

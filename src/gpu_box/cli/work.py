@@ -44,15 +44,21 @@ def sync(
     ] = False,
 ) -> None:
     """Your project, up to ~/work on the box: only what changed, without what .gitignore names."""
-    from gpu_box import work
+    from gpu_box import cluster, work
 
     opts = options(context)
     config = opts.load()
+    members = cluster.members(config)
     if watch:
-        work.push_watching(config, delete=delete, report=opts.reporter())
+        work.push_watching(cluster.one(config, "--watch"), delete=delete, report=opts.reporter())
         return
-    result = work.push(config, delete=delete, report=opts.reporter())
-    opts.show(result, lambda: "The box has your project as it is here, in ~/work.")
+    results = cluster.each(
+        members, lambda member, its: work.push(member, delete=delete, report=its), opts.reporter()
+    )
+    opts.show(
+        results[0] if len(results) == 1 else results,
+        lambda: "The box has your project as it is here, in ~/work.",
+    )
 
 
 def pull(
@@ -116,7 +122,7 @@ def train(
     then: Annotated[Then | None, _THEN] = None,
 ) -> None:
     """Fine-tune VGG16 on the box, with a progress bar here: the built-in job."""
-    from gpu_box import work
+    from gpu_box import cluster
 
     opts = options(context)
     config = opts.load()
@@ -128,7 +134,7 @@ def train(
         "weights": weights,
         "preset": preset,
     }
-    job = work.train(config, data, settings)
+    job = cluster.train(config, data, settings)
     _follow(opts, config, job, follow, then)
 
 

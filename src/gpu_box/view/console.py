@@ -35,6 +35,13 @@ def print_result(drawn: RenderableType) -> None:
     print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
 
 
+def stacked(drawn: list[RenderableType]) -> RenderableType:
+    """One below the other; one alone is itself."""
+    from rich.console import Group
+
+    return drawn[0] if len(drawn) == 1 else Group(*drawn)
+
+
 def _console(*, stderr: bool) -> Console:
     import sys
 

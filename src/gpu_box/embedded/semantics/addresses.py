@@ -1,4 +1,4 @@
-"""Public addresses of instances: each its own, on this computer's loopback.
+"""Addresses of instances, public and private: each its own, on this computer's loopback.
 
 Linux answers on all of 127.0.0.0/8. macOS answers on 127.0.0.1 only, so there every instance has that
 address, and the tag gpu-box:ssh-port tells them apart.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 
 def free_public_address() -> str:
@@ -21,12 +23,25 @@ def free_public_address() -> str:
             return address
 
 
+def free_private_address() -> str:
+    """As a VPC's, kept over stop and start; on loopback too, so that machines that are processes reach each
+    other.
+    """
+    if sys.platform == "darwin":
+        return "127.0.0.1"
+    taken = {interface.private_ip_address for interface in _interfaces()}
+    while True:
+        address = f"127.78.{random.randrange(256)}.{random.randrange(1, 255)}"
+        if address not in taken:
+            return address
+
+
 def _taken() -> set[str]:
+    return {interface.public_ip for interface in _interfaces() if interface.public_ip}
+
+
+def _interfaces() -> Iterator[Any]:
     from moto.ec2.models import ec2_backends
 
-    return {
-        interface.public_ip
-        for _, _, backend in ec2_backends.iter_backends()
-        for interface in backend.enis.values()
-        if interface.public_ip
-    }
+    for _, _, backend in ec2_backends.iter_backends():
+        yield from backend.enis.values()

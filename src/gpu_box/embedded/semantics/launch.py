@@ -9,6 +9,7 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError
 
 from gpu_box.embedded.semantics import capacity, catalogue, disks, lifecycle
+from gpu_box.embedded.semantics.addresses import free_private_address
 from gpu_box.embedded.semantics.extra import extra
 
 
@@ -55,6 +56,7 @@ def finish(backend: Any, reservation: Any, order: Order, tags: dict[str, dict[st
         instance.security_groups = order.groups
         for nic in instance.nics.values():
             nic.delete_on_termination = True
+            nic.private_ip_address = free_private_address()
             nic.add_tags(tags.get("network-interface", {}))
         disks.attach(backend, instance, order.devices, tags.get("volume", {}))
         extra(instance).public_key = order.public_key

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from moto.ec2.models import ec2_backends
 
 from gpu_box.embedded.calls import Call
+from gpu_box.embedded.semantics import placement
 from gpu_box.embedded.semantics.policies import Context, Need
 
 _READS = ("Describe", "List")
@@ -31,6 +32,7 @@ _MAKES = {
     "CreateSecurityGroup": ("security-group",),
     "ImportKeyPair": ("key-pair",),
     "CreateKeyPair": ("key-pair",),
+    "CreatePlacementGroup": ("placement-group",),
     "CreateVolume": ("volume",),
     "CreateSnapshot": ("snapshot",),
     "CreateImage": ("image", "snapshot"),
@@ -67,6 +69,7 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
         )
     direct = _numbered(fields, "Tag") if operation == "CreateTags" else {}
     used = list(_used(backend, fields, without_key="key-pair" in made))
+    used += _placement_group(backend, operation, fields)
     for kind, name, tags in used:
         owner = f"arn:aws:ec2:{region}:" if kind in ("image", "snapshot") else place
         yield Need(action, f"{owner}:{kind}/{name}", _resource_context(tags) | _request_context(direct))
@@ -85,6 +88,14 @@ def _used(backend: Any, fields: Fields, *, without_key: bool) -> Iterator[tuple[
                 yield "key-pair", value, _tags(backend, pair.id)
         elif match := _ID.fullmatch(value):
             yield _KINDS[match[1]], value, _tags(backend, value)
+
+
+def _placement_group(backend: Any, operation: str, fields: Fields) -> Iterator[tuple[str, str, Fields]]:
+    """Its ARN has its name, and no id."""
+    name = fields.get("GroupName" if operation == "DeletePlacementGroup" else "Placement.GroupName")
+    group = placement.all_of(backend).get(name or "")
+    if group:
+        yield "placement-group", group.name, _tags(backend, group.id)
 
 
 def _tags(backend: Any, resource_id: str) -> Fields:

@@ -14,7 +14,7 @@ from moto.ec2.responses import EC2Response
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 
-from gpu_box.embedded.semantics import attributes, prices, regions
+from gpu_box.embedded.semantics import attributes, placement, prices, regions
 from gpu_box.embedded.semantics.consoles import console_output
 from gpu_box.embedded.semantics.lifecycle import Changed
 from gpu_box.embedded.semantics.weather import weather
@@ -36,7 +36,12 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         if token and (earlier := self.ec2_backend.earlier_launch(token, params)):
             return ActionResult(earlier)
         self._check_instance_profile()
+        group = self._get_param("Placement.GroupName")
+        if group:
+            placement.check_launch(self.ec2_backend, group, self._get_param("InstanceType", "m1.small"))
         result = super().run_instances()
+        for instance in result.result.instances if group else ():
+            placement.put(instance, group)
         if token:
             self.ec2_backend.remember_launch(token, params, result.result)
         return result
@@ -89,6 +94,24 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         return ActionResult(
             {"Snapshots": [s for s in answer["Snapshots"] if not wanted or s.owner_id in wanted]}
         )
+
+    def create_placement_group(self) -> Any:
+        self.error_on_dryrun()
+        specified = self._get_param("TagSpecifications", [])
+        tags = {t["Key"]: t["Value"] for one in specified for t in one.get("Tags", [])}
+        name, strategy = self._get_param("GroupName"), self._get_param("Strategy", "cluster")
+        made = placement.create(self.ec2_backend, name, strategy, tags)
+        return ActionResult({"PlacementGroup": placement.shape(self.ec2_backend, made)})
+
+    def describe_placement_groups(self) -> Any:
+        self.error_on_dryrun()
+        names, filters = self._get_param("GroupNames", []), self._get_param("Filters", [])
+        return ActionResult({"PlacementGroups": placement.described(self.ec2_backend, names, filters)})
+
+    def delete_placement_group(self) -> Any:
+        self.error_on_dryrun()
+        placement.delete(self.ec2_backend, self._get_param("GroupName"))
+        return EmptyResult()
 
     def get_console_output(self) -> Any:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))

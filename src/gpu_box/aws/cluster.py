@@ -1,0 +1,153 @@
+"""What the members of a cluster share in AWS: a placement group, and a security group within which TCP goes.
+
+Both carry the cluster's name, `NAME.cluster`, which is no box's: no `up` of a box takes them for its own.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from gpu_box import __version__
+from gpu_box.aws import naming
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.launchable import read_launchable
+from gpu_box.config import Config
+from gpu_box.errors import CloudError
+from gpu_box.model import Reporter
+
+_STEP = "cluster"
+# Seconds until a terminated instance's network interface has let go of the group.
+_IN_USE_S, _POLL_S = 120.0, 1.0
+_IN_USE = frozenset({"DependencyViolation", "InvalidPlacementGroup.InUse"})
+
+
+def make(cloud: Cloud, report: Reporter) -> None:
+    """Until both are there. cloud: of any member. May be run again, and by two at once. Raises CloudError."""
+    report.start(_STEP, "cluster: looking for its placement group")
+    group_id, placed = read(cloud)
+    if group_id is None:
+        report.update(_STEP, "cluster: making its security group")
+        group_id = _make_group(cloud, read_launchable(cloud).vpc_id)
+    _let_members_talk(cloud, group_id)
+    if not placed:
+        report.update(_STEP, "cluster: making its placement group")
+        _make_placement_group(cloud)
+    report.done(_STEP, "cluster: members are placed close to each other, and reach each other alone")
+
+
+def read(cloud: Cloud) -> tuple[str | None, bool]:
+    """The security group's id, and whether there is a placement group."""
+    tagged = [{"Name": f"tag:{naming.NAME}", "Values": [naming.of_cluster(cloud.config)]}]
+
+    def groups() -> list[dict[str, Any]]:
+        with translated("reading the cluster's security group"):
+            found: list[dict[str, Any]] = cloud.ec2.describe_security_groups(Filters=tagged)["SecurityGroups"]
+        return found
+
+    def placement_groups() -> list[dict[str, Any]]:
+        with translated("reading the cluster's placement group"):
+            found: list[dict[str, Any]] = cloud.ec2.describe_placement_groups(Filters=tagged)[
+                "PlacementGroups"
+            ]
+        return [group for group in found if group["State"] in ("pending", "available")]
+
+    found, placed = side_by_side(groups, placement_groups)
+    return (found[0]["GroupId"] if found else None), bool(placed)
+
+
+def remove(cloud: Cloud, report: Reporter) -> bool:
+    """Both gone, unless a member still uses them: then False, and they stay. Raises CloudError."""
+    group_id, placed = read(cloud)
+    give_up = time.monotonic() + _IN_USE_S
+    if placed and not _deleted(
+        cloud, give_up, "delete_placement_group", GroupName=naming.cluster_name(cloud.config)
+    ):
+        return False
+    if group_id and not _deleted(cloud, give_up, "delete_security_group", GroupId=group_id):
+        return False
+    if placed or group_id:
+        report.note("cluster: its placement group and security group are gone")
+    return True
+
+
+def _make_group(cloud: Cloud, vpc_id: str) -> str:
+    config, ec2 = cloud.config, cloud.ec2
+    with translated("making the cluster's security group"):
+        try:
+            made: str = ec2.create_security_group(
+                GroupName=naming.cluster_name(config),
+                Description=f"gpu-box {config.cluster}: its members among themselves",
+                VpcId=vpc_id,
+                TagSpecifications=[_tags("security-group", config)],
+            )["GroupId"]
+            return made
+        except ClientError as error:
+            if code_of(error) != "InvalidGroup.Duplicate":
+                raise
+    group_id, _ = read(cloud)  # another `up` was first
+    if group_id is None:
+        raise CloudError(
+            f"there is a security group {naming.cluster_name(config)!r} that gpu-box did not make",
+            remedy="Delete it, or give the box another name.",
+        )
+    return group_id
+
+
+def _let_members_talk(cloud: Cloud, group_id: str) -> None:
+    """All TCP, and from members alone: torch.distributed chooses its ports by itself."""
+    rule = {
+        "IpProtocol": "tcp",
+        "FromPort": 0,
+        "ToPort": 65535,
+        "UserIdGroupPairs": [{"GroupId": group_id, "Description": "members of this cluster"}],
+    }
+    with translated("letting the cluster's members reach each other"):
+        try:
+            cloud.ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[rule])
+        except ClientError as error:
+            if code_of(error) != "InvalidPermission.Duplicate":
+                raise
+
+
+def _make_placement_group(cloud: Cloud) -> None:
+    with translated("making the cluster's placement group"):
+        try:
+            cloud.ec2.create_placement_group(
+                GroupName=naming.cluster_name(cloud.config),
+                Strategy="cluster",
+                TagSpecifications=[_tags("placement-group", cloud.config)],
+            )
+        except ClientError as error:
+            if code_of(error) != "InvalidPlacementGroup.Duplicate":
+                raise
+
+
+def _deleted(cloud: Cloud, give_up: float, operation: str, **arguments: str) -> bool:
+    with translated("removing what the cluster's members share"):
+        while True:
+            try:
+                getattr(cloud.ec2, operation)(**arguments)
+                return True
+            except ClientError as error:
+                code = code_of(error)
+                if code.endswith((".NotFound", ".Unknown")):
+                    return True
+                if code not in _IN_USE:
+                    raise
+                if time.monotonic() > give_up:
+                    return False
+            time.sleep(_POLL_S)
+
+
+def _tags(kind: str, config: Config) -> dict[str, Any]:
+    own = {
+        "Name": naming.cluster_name(config),
+        naming.NAME: naming.of_cluster(config),
+        naming.OWNER: naming.owner(config),
+        naming.VERSION: __version__,
+    }
+    return {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in own.items()]}
