@@ -127,6 +127,7 @@ def up(
             "usd_hour": done.price.hour,
             "deadline": done.observed.deadline.at if done.observed.deadline else None,
             "stopped": done.stopped,
+            "resumed": done.resumed,
         }
         for done in ups
     ]
@@ -139,6 +140,8 @@ def up(
             where = f"{instance.type} in {instance.zone} at {instance.address}"
             lines.append(f"{done.host.name} is up: {where}{hour}")
             lines += [f"  it had stopped {stop_line(done.stopped)}"] if done.stopped else []
+            if done.resumed:
+                lines.append(f"  goes on after the interruption by AWS: {', '.join(done.resumed)}")
         lines.append("  " + "; ".join(stop_lines(config)))
         lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
         return "\n".join(lines)
