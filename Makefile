@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test check walk lint format types shell lock clean
+.PHONY: demo test test-aws check walk lint format types shell lock clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
@@ -19,6 +19,12 @@ check: $(VENV)/ready lint types shell
 # Every command struck at every AWS call by every fault; `make walk EACH=20` takes so many a command.
 walk: $(VENV)/ready
 	$(BIN)/python -m tests.walk $(if $(EACH),--each $(EACH)) --write docs/reliability.md
+
+# From `up` to `down` in your own AWS account, with a sweep at the end (tests/account.py): I_PAY_FOR_THIS=yes.
+# `make test-aws ENDPOINT=embedded` costs nothing.
+test-aws: $(VENV)/ready
+	$(BIN)/python -m pytest -x -v --timeout 3600 --endpoint $(or $(ENDPOINT),aws) $(if $(TYPE),--type $(TYPE)) \
+		tests/test_story.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .

@@ -7,25 +7,44 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from . import account as accounts
+from .account import Account
 from .user import COMMAND, CONFIG, User
 
 
 @pytest.fixture(scope="module")
-def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+def account(request: pytest.FixtureRequest) -> Account:
+    return accounts.account(request.config)
+
+
+@pytest.fixture
+def embedded(account: Account) -> None:
+    if account.real:
+        pytest.skip("looks into the embedded cloud")
+
+
+@pytest.fixture(scope="module")
+def user(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
-    (folder / "config.yaml").write_text(CONFIG)
+    settings = CONFIG.replace("region: us-east-1\n", "") if account.real else CONFIG
+    (folder / "config.yaml").write_text(account.config + settings)
     (folder / "train.py").write_text("print('training')\n")
     (folder / "token.secret").write_text("secret\n")
-    one = User(folder, {**os.environ, "GPU_BOX_HOME": str(home)})
+    one = User(folder, {**os.environ, **account.environment(home)})
+    if account.real:
+        one.cloud, one.patience_s = (), 1800
     yield one
-    subprocess.run([COMMAND, "local", "stop"], env=one.environment, check=True, capture_output=True)
+    if account.real:
+        one.run("down", "--yes")  # whatever failed: nothing is left to pay for
+    else:
+        subprocess.run([COMMAND, "local", "stop"], env=one.environment, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +54,16 @@ def up(user: User) -> dict[str, Any]:
     return told
 
 
-def test_plan_shows_what_would_be_made_and_makes_nothing(user: User) -> None:
+def test_plan_shows_what_would_be_made_and_makes_nothing(user: User, account: Account) -> None:
     shown = user.run("plan").stdout
-    assert "g4dn.xlarge" in shown
+    assert account.type in shown
     assert "an hour running" in shown
     assert "stops itself when idle for 30 min" in shown
-    assert user.json("ls") == []
+    assert boxes(user, account) == []
+
+
+def boxes(user: User, account: Account) -> list[Any]:
+    return [box for box in user.json("ls") if box["box"] == account.name]
 
 
 def test_up_makes_a_box_that_is_set_up_synced_and_guarded(user: User, up: dict[str, Any]) -> None:
@@ -93,12 +116,12 @@ def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dic
 
 
 def test_a_report_tells_what_it_did_what_it_cost_and_how_training_went(
-    user: User, up: dict[str, Any]
+    user: User, up: dict[str, Any], account: Account
 ) -> None:
     user.run("report", "evening.html")
     page = (user.folder / "evening.html").read_text()
     for words in (
-        "gpu-box: running",
+        f"{account.name}: running",
         "What it did",
         "verdict",
         "Money a day",
@@ -124,14 +147,17 @@ def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any]) -
     assert "answers" in user.json("status")["jupyter"]
 
 
-def test_resize_keeps_the_disk_and_what_ran_runs_again(user: User, up: dict[str, Any]) -> None:
-    told = user.json("resize", "g4dn.2xlarge")
-    assert (told["state"], told["before"], told["type"]) == ("running", "g4dn.xlarge", "g4dn.2xlarge")
+def test_resize_keeps_the_disk_and_what_ran_runs_again(
+    user: User, up: dict[str, Any], account: Account
+) -> None:
+    told = user.json("resize", account.bigger)
+    assert (told["state"], told["before"], told["type"]) == ("running", account.type, account.bigger)
     assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "kept\n"
-    assert user.json("resize", "g4dn.xlarge")["type"] == "g4dn.xlarge"
+    assert user.json("resize", account.type)["type"] == account.type
     assert "Did you mean g5.xlarge?" in user.run("resize", "g5.xlrge", expect=2).stderr
 
 
+@pytest.mark.usefixtures("embedded")
 def test_a_changed_host_key_is_refused_with_what_it_means(user: User, up: dict[str, Any]) -> None:
     folder = '"$GPU_BOX_SSHD_DIR"'
     user.run("ssh", "--", f"cp -a {folder}/ssh_host_ed25519_key {folder}/saved")
@@ -144,6 +170,7 @@ def test_a_changed_host_key_is_refused_with_what_it_means(user: User, up: dict[s
     user.run("up")
 
 
+@pytest.mark.usefixtures("embedded")
 def test_keep_and_extend_tell_what_they_may_cost(user: User, up: dict[str, Any]) -> None:
     user.run("up")
     before = datetime.fromisoformat(user.json("status")["deadline"])
@@ -162,6 +189,7 @@ def test_keep_and_extend_tell_what_they_may_cost(user: User, up: dict[str, Any])
         assert user.run(*wrong, expect=2).stderr.count("\n") == 1
 
 
+@pytest.mark.usefixtures("embedded")
 def test_an_idle_box_stops_itself_and_says_why_ever_after(user: User, up: dict[str, Any]) -> None:
     awake = user.json("why")
     assert awake["state"] == "running"
@@ -187,15 +215,26 @@ def test_an_idle_box_stops_itself_and_says_why_ever_after(user: User, up: dict[s
     assert user.json("why")["stopped"]["reason"] == told["reason"]
 
 
-def test_down_asks_and_then_leaves_nothing(user: User, up: dict[str, Any]) -> None:
+def test_down_asks_and_then_leaves_nothing(
+    user: User, up: dict[str, Any], account: Account, record_property: Callable[[str, object], None]
+) -> None:
+    status = user.json("status")
+    record_property("cost", f"{account.name}: ${status['usd_month']} this month, its disk included")
     assert "--yes" in user.run("down", expect=2).stderr
-    assert user.json("down", "--yes") == {"box": "gpu-box", "state": "none", "left": []}
-    assert user.json("ls") == []
+    assert user.json("down", "--yes") == {"box": account.name, "state": "none", "left": []}
+    assert boxes(user, account) == []
     assert user.json("status")["state"] == "none"
-    machines = Path(user.environment["GPU_BOX_HOME"]) / "embedded" / "machines"
-    assert list(machines.iterdir()) == []
+    if not account.real:
+        machines = Path(user.environment["GPU_BOX_HOME"]) / "embedded" / "machines"
+        assert list(machines.iterdir()) == []
 
 
+def test_a_sweep_of_all_regions_finds_nothing_of_it(user: User, account: Account) -> None:
+    swept = user.json("sweep")
+    assert [one for one in swept["found"] if one["box"] == account.name] == []
+
+
+@pytest.mark.usefixtures("embedded")
 def test_local_env_serves_any_aws_client(user: User) -> None:
     printed = subprocess.run(
         [COMMAND, "local", "env"], env=user.environment, capture_output=True, text=True, check=True

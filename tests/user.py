@@ -1,4 +1,4 @@
-"""Somebody who types gpu-box: the installed command, in a project's folder, on an embedded cloud."""
+"""Somebody who types gpu-box: the installed command, in a project's folder, on some cloud."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ class User:
 
     folder: Path
     environment: dict[str, str]
+    cloud: tuple[str, ...] = ("--local",)  # words for every command; none: real AWS
+    patience_s: float = 240
 
     def run(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [COMMAND, "--local", *words],
+            [COMMAND, *self.cloud, *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=240,
+            timeout=self.patience_s,
         )
         assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr

@@ -88,7 +88,9 @@ def start(config: Config, command: Sequence[str], *, name: str | None = None) ->
 
 def job_name(command: Sequence[str]) -> str:
     """`python train.py --lr 1` is `train`: the script if there is one, else the program."""
-    words = [w for w in shlex.split(" ".join(command)) if not w.startswith("-") and "=" not in w]
+    # One word is a command line of the machine's shell; its first words tell, whatever its quotes do later.
+    said = command if len(command) > 1 else command[0].split()
+    words = [w for w in said if not w.startswith("-") and "=" not in w]
     script = next((w for w in words if w.endswith((".py", ".sh"))), words[0] if words else "job")
     return re.sub(r"[^A-Za-z0-9_.-]", "-", Path(script).stem) or "job"
 

@@ -13,6 +13,7 @@ from gpu_box.errors import MachineError
 from gpu_box.machine import sshconfig
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.failures import connection_lost
+from gpu_box.machine.quoting import quote
 from gpu_box.machine.transfer import Transfer, disk_full
 
 _OLDEST = (3, 1)  # --info=progress2; macOS has 2.6.9 or another program of that name: SFTP serves there
@@ -36,15 +37,18 @@ def move(connection: Connection, transfer: Transfer) -> None:
     """Raises MachineUnreachable when the link breaks (what came stays), MachineError when the box says no."""
     host = connection.host
     here = f"{transfer.here}{os.sep}"
-    there = f"{host.name}:{transfer.there}/"
+    # By the machine's shell and not as rsync's argument, in which rsync itself expands * and [ ].
+    folder = quote(transfer.there)
+    begin, there = f"mkdir -p {folder} && cd {folder} && rsync", f"{host.name}:./"
     command = [
         "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--update",
         "--partial-dir=.gpu-box-partial", "--info=progress2", "--no-inc-recursive", f"--timeout={_STALLED_S}",
-        "--from0", "--files-from=-",
+        "--from0", "--files-from=-", f"--rsync-path={begin}",
         "-e", f'ssh -F "{sshconfig.private_config(host)}" -o BatchMode=yes',
         *((here, there) if transfer.up else (there, here)),
     ]  # fmt: skip
-    names = b"\0".join(os.fsencode(entry.path) for entry in transfer.entries)
+    # "./": a name that begins with ; or # would be a comment (rsync(1), --files-from).
+    names = b"\0".join(b"./" + os.fsencode(entry.path) for entry in transfer.entries)
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as listed:
         listed.write(names)
         listed.seek(0)
@@ -84,5 +88,6 @@ def _show_progress(process: subprocess.Popen[bytes], transfer: Transfer) -> None
 def _free_bytes(connection: Connection, transfer: Transfer) -> int:
     # Asked by itself: what rsync says is which file, not how much is left.
     code = "import shutil, sys; print(shutil.disk_usage(sys.argv[1]).free)"
-    result = connection.run(f"python3 -c '{code}' '{transfer.there}'", check=False, timeout_s=30)
+    command = quote("python3", "-c", code, transfer.there)
+    result = connection.run(command, check=False, timeout_s=30)
     return int(result.stdout.split()[-1]) if result.exit_status == 0 else 0
