@@ -219,7 +219,8 @@ def test_down_asks_and_then_leaves_nothing(
     user: User, up: dict[str, Any], account: Account, record_property: Callable[[str, object], None]
 ) -> None:
     status = user.json("status")
-    record_property("cost", f"{account.name}: ${status['usd_month']} this month, its disk included")
+    cost = "an unknown price" if status["usd_month"] is None else f"${float(status['usd_month']):.2f}"
+    record_property("cost", f"the story cost {cost}, its disk included")
     assert "--yes" in user.run("down", expect=2).stderr
     assert user.json("down", "--yes") == {"box": account.name, "state": "none", "left": []}
     assert boxes(user, account) == []
