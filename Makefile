@@ -23,8 +23,8 @@ walk: $(VENV)/ready
 # From `up` to `down` in your own AWS account, with a sweep at the end (tests/account.py): I_PAY_FOR_THIS=yes.
 # `make test-aws ENDPOINT=embedded` costs nothing.
 test-aws: $(VENV)/ready
-	$(BIN)/python -m pytest -x -v --timeout 3600 --endpoint $(or $(ENDPOINT),aws) $(if $(TYPE),--type $(TYPE)) \
-		tests/test_story.py
+	$(BIN)/python -m pytest -p tests.account -x -v --timeout 3600 --endpoint $(or $(ENDPOINT),aws) \
+		$(if $(TYPE),--type $(TYPE)) tests/test_story.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .

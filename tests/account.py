@@ -62,25 +62,33 @@ class Account:
         return {**_CREDENTIALS, "HOME": str(home)}
 
 
-def add_option(parser: pytest.Parser) -> None:
+def account(config: pytest.Config) -> Account:
+    """Without this module as a plugin (`-p tests.account`) there are no options: an embedded cloud."""
+    real = config.getoption("--endpoint", default="embedded") == "aws"
+    chosen = config.getoption("--type", default="") or ("t3.large" if real else "g4dn.xlarge")
+    family, _, size = chosen.partition(".")
+    return Account(real=real, type=chosen, bigger=f"{family}.{'2xlarge' if size == 'xlarge' else 'xlarge'}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--endpoint", choices=("embedded", "aws"), default="embedded", help="where stories are told"
+        "--endpoint", choices=("embedded", "aws"), default="embedded", help="where the story is told"
     )
     parser.addoption("--type", default="", help="instance type of the story")
 
 
-def refuse_without_consent(config: pytest.Config) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--endpoint") == "aws" and os.environ.get(CONSENT) != CONSENTED:
         raise pytest.UsageError(
-            f"this makes a box in your AWS account, and you pay for it (under a dollar): "
+            "this makes a box in your AWS account, and you pay for it (under a dollar): "
             f"{CONSENT}={CONSENTED} in the environment says that you want it"
         )
 
 
-def account(config: pytest.Config) -> Account:
-    real = config.getoption("--endpoint") == "aws"
-    chosen = config.getoption("--type") or ("t3.large" if real else "g4dn.xlarge")
-    family = chosen.partition(".")[0]
-    return Account(
-        real=real, type=chosen, bigger=f"{family}.{'2xlarge' if chosen.endswith('.xlarge') else 'xlarge'}"
-    )
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                for name, value in report.user_properties:
+                    if name == "cost":
+                        terminalreporter.write_line(value)

@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from . import account
-
 # Several suites share a machine's cores: an example's time says nothing, a test's own limit holds.
 settings.register_profile("gpu-box", deadline=None)
 settings.load_profile("gpu-box")
@@ -26,14 +24,6 @@ settings.load_profile("gpu-box")
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
 _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    account.add_option(parser)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    account.refuse_without_consent(config)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -102,15 +92,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in report.user_properties
         if name == "stopped"
     ]
-    costs = [
-        value
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        for name, value in getattr(report, "user_properties", ())
-        if name == "cost" and getattr(report, "when", None) == "call"
-    ]
-    for cost in costs:
-        terminalreporter.write_line(cost)
     if rows:
         terminalreporter.section("stopped by, and how many seconds after the fault or the end of the work")
     for what, layer, seconds, reason in sorted(rows, key=lambda row: (row[1], row[0])):
