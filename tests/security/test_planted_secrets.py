@@ -19,7 +19,10 @@ import pytest
 
 from ..user import COMMAND, CONFIG, User
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="the process list is read from /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="the process list is read from /proc"),
+    pytest.mark.timeout(600),  # a whole `up`, with Kaggle's package
+]
 
 
 @dataclass
@@ -39,7 +42,7 @@ class ProcessList:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(0.1):
             for process in Path("/proc").glob("[0-9]*"):
                 try:
                     self.seen.add((process / "cmdline").read_bytes())
@@ -76,14 +79,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     outputs = []
     with ProcessList() as processes:
         for words in (
-            ["plan"],
             ["up"],
             ["status"],
             ["run", "--job", "secretive", "--", "set -a; . ./job.env; sleep 1; test -n \"$API_KEY\""],
             ["logs", "secretive"],
             ["ssh", "--", "true"],
-            ["sync"],
-            ["up"],
         ):  # fmt: skip
             done = user.run("--debug", *words)
             outputs += [done.stdout, done.stderr]

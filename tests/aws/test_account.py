@@ -1,0 +1,23 @@
+"""`make test-aws` spends nobody's money unasked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ..account import CONSENT
+
+
+def test_without_consent_no_story_is_told_in_a_real_account() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.account", "--endpoint", "aws", "tests/test_story.py"],
+        cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if name != CONSENT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 4  # pytest's usage error: no test was collected
+    assert CONSENT in done.stderr
