@@ -27,7 +27,6 @@ from gpu_box.project import WORK
 T = TypeVar("T")
 
 _PORT = 29500  # torchrun's own default for its rendezvous
-_RESTARTS = 3
 # A cluster placement group does not take them (EC2 User Guide, "Cluster placement groups").
 _BURSTABLE = ("t2.", "t3.", "t3a.", "t4g.")
 _LONGEST_NAME = 32
@@ -136,7 +135,7 @@ def torchrun(rank: int, count: int, address: str, run: str) -> str:
     0: by itself gloo takes the one that the host's own name resolves to, which may be none of the network's.
     """
     static = (
-        f"--nnodes={count} --node-rank={rank} --rdzv-id={run} --max-restarts={_RESTARTS} "
+        f"--nnodes={count} --node-rank={rank} --rdzv-id={run} --max-restarts={work.RESTARTS} "
         f"--master-addr={shlex.quote(address)} --master-port={_PORT}"
     )
     link = f"$(ip -o route get {shlex.quote(address)} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')"

@@ -20,6 +20,13 @@ from gpu_box.model import Host, Reporter
 from gpu_box.project import WORK
 
 TRAIN_JOB = "train"
+RESTARTS = 3  # of all ranks, when one of them dies
+# For the machine's shell: sets `ranks` to what python is to run where there is more than one GPU.
+ONE_A_GPU = (
+    "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); ranks=; "
+    '[ "$gpus" -le 1 ] || ranks="-m torch.distributed.run --standalone --nproc-per-node=$gpus '
+    f'--max-restarts={RESTARTS}"; '
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +120,14 @@ def follow(job: Job, on_line: Callable[[str], None]) -> int:
 
 
 def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
-    """VGG16 on the box, as the job `train`.
+    """VGG16 on the box, as the job `train`; with several GPUs, one process each.
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
     """
     host = box.host(config)
     with connect(host) as connection:
-        jobs.start(connection, TRAIN_JOB, f"{prepared(data)}python {training(data, settings)}", cwd=WORK)
+        line = f"{prepared(data)}{ONE_A_GPU}python $ranks {training(data, settings)}"
+        jobs.start(connection, TRAIN_JOB, line, cwd=WORK)
     return Job(host=host, name=TRAIN_JOB)
 
 
@@ -132,7 +140,7 @@ def training(data: str, settings: Mapping[str, object]) -> str:
 
 def prepared(data: str) -> str:
     """What comes before it: the built-in set of faces is made on the box."""
-    return f"python -m vgg16 data faces --to {_expand(_folder(data))} && " if data == "faces" else ""
+    return f"python -m vgg16 data faces --to {_expand(_folder(data))} || exit; " if data == "faces" else ""
 
 
 def _folder(data: str) -> str:
