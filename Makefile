@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test test-aws check walk lint format types shell lock clean
+.PHONY: demo test test-aws check walk lint format types shell lock dist clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
@@ -47,6 +47,12 @@ lock: $(VENV)/ready
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 		--extra local --group dev pyproject.toml | grep -vE '^(torch|triton|nvidia-|cuda-)'; } >.lock.new
 	mv .lock.new requirements-dev.lock
+
+# What PyPI gets: sdist and wheel. hatchling's builds are reproducible: the same bytes from the same files.
+dist: $(VENV)/ready
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 # A stamp is written last, so that an interrupted install is made again.
 $(VENV)/ready: $(SOURCES)
