@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,3 +47,20 @@ class User:
 
     def json(self, *words: str) -> Any:
         return json.loads(self.run("--json", *words).stdout)
+
+    def weather(self, **wanted: Any) -> None:
+        """Of the embedded cloud (gpu_box.embedded.semantics.weather)."""
+        card = json.loads((Path(self.environment["GPU_BOX_HOME"]) / "embedded" / "daemon.json").read_text())
+        url = f"http://127.0.0.1:{card['port']}/embedded/weather"
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, json.dumps(wanted).encode(), headers, method="POST")
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as told:
+            assert told.status == 200
+
+    def wait_for(self, state: str, *, seconds: float = 120.0) -> Any:
+        """The status, once the box is in that state. Meanwhile it is not looked into: that would be use."""
+        give_up = time.monotonic() + seconds
+        while [box["state"] for box in self.json("ls")] != [state]:
+            assert time.monotonic() < give_up, self.json("status")
+            time.sleep(0.5)
+        return self.json("status")

@@ -23,6 +23,7 @@ from gpu_box.aws import deadline
 from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
 
+from ..saves import REASON, SAVES
 from ..user import COMMAND, CONFIG, User
 from .conftest import new_home
 from .leash import leashed
@@ -35,7 +36,8 @@ SIGNALS = {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
 @pytest.fixture(scope="module")
 def user(nspawn: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     folder, home = tmp_path_factory.mktemp("project"), new_home()
-    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "config.yaml").write_text(f"{CONFIG}market: spot\n")  # as on demand, and AWS may take it back
+    (folder / "count.py").write_text(SAVES)
     one = User(folder, {**os.environ, "GPU_BOX_HOME": str(home)})
     with leashed(home):
         yield one
@@ -171,6 +173,21 @@ def test_a_stop_by_hand_keeps_the_figures_too(user: User, up: dict[str, Any]) ->
     assert stopped["layer"] == "command"
     assert {name for name, _ in stopped["signals"]} == SIGNALS
     assert "stopped" in user.run("why").stdout
+
+
+def test_a_spot_box_tells_its_jobs_is_off_before_aws_takes_it_and_goes_on_with_up(
+    user: User, up: dict[str, Any]
+) -> None:
+    user.run("up")
+    user.run("run", "--detach", "--", "python", "count.py")
+    user.weather(spot_capacity={"*": {"*": 0}}, spot_notice_s=20)
+    stopped = user.wait_for("stopped")["stopped"]
+    assert (stopped["layer"], stopped["reason"]) == ("AWS", REASON)
+    user.weather(spot_capacity={})
+    assert user.json("up")["resumed"] == ["count"]
+    user.run("ssh", "--", "touch work/results/enough")
+    lines = user.run("logs", "count").stdout.splitlines()
+    assert (lines[0], lines[2], lines[-1][:10]) == ("begun at 0", "kept", "resumed at")
 
 
 def _post(aws: Cloud, path: str, what: dict[str, Any]) -> None:
