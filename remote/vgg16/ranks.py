@@ -26,9 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vgg16.errors import Problem
 
-# A rank may wait for another one's share of a download or of a whole data set's features. One that died is
-# found by torchrun, at once.
-_PATIENCE = timedelta(hours=2)
+# A rank may wait for another one's download, or for its share of a data set's features. One that died is
+# found by torchrun at once; one that was lost on another machine, before all were there, after this time.
+_PATIENCE = timedelta(minutes=30)
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ def joined(device: str | None) -> Iterator[Ranks]:
     store, _, _ = next(dist.rendezvous("env://", timeout=_PATIENCE))
     dist.init_process_group(
         backend,
-        store=_fresh(store, world),
+        store=_fresh(store),
         rank=rank,
         world_size=world,
         timeout=_PATIENCE,
@@ -142,14 +142,15 @@ def joined(device: str | None) -> Iterator[Ranks]:
 _ENVIRONMENT = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
 
 
-def _fresh(store: dist.Store, world: int) -> dist.Store:
+def _fresh(store: dist.Store) -> dist.Store:
     """A part of torchrun's store in which the addresses of those that died are not found again.
 
     PyTorch 2.13 starts anew with the old store (github.com/pytorch/pytorch/issues/135712). Across machines
-    their counts of restarts differ: there torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+    with --rdzv-backend c10d, which counts restarts on each apart, it needs
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1: every start has a store of its own then.
     """
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    return dist.PrefixStore(f"attempt {restarts()}", store) if here == world else store
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return dist.PrefixStore(f"attempt {restarts()}", store) if kept else store
 
 
 def restarts() -> int:
