@@ -127,6 +127,21 @@ def test_the_root_disk_is_as_asked_and_goes_with_the_instance(cloud: Cloud) -> N
     assert cloud.ec2.describe_volumes()["Volumes"] == []
 
 
+def test_an_encrypted_disk_has_the_key_of_the_region_s_account(cloud: Cloud) -> None:
+    mapping = {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}
+    cloud.run(BlockDeviceMappings=[mapping])
+    cloud.run(BlockDeviceMappings=[mapping])
+    first, second = cloud.ec2.describe_volumes()["Volumes"]
+    assert first["Encrypted"]
+    assert first["KmsKeyId"] == second["KmsKeyId"]
+    assert first["KmsKeyId"].startswith("arn:aws:kms:us-east-1:")
+
+
+def test_a_console_that_nobody_wrote_on_is_empty(cloud: Cloud) -> None:
+    instance = cloud.wait(cloud.run(), "running")
+    assert cloud.ec2.get_console_output(InstanceId=instance).get("Output", "") == ""
+
+
 def test_an_added_disk_does_not_replace_the_root(cloud: Cloud) -> None:
     data = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 50, "DeleteOnTermination": False}}
     instance = cloud.run(BlockDeviceMappings=[data])
