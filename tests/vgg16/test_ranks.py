@@ -193,11 +193,13 @@ def mortal(data: Path, results: Path, cache: Path) -> None:
 
 def torchrun(*arguments: Path) -> None:
     """As `torchrun --standalone --nproc-per-node 2 --max-restarts 1`, without importing PyTorch again."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=2, max_restarts=1, monitor_interval=0.1,
         rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="test", start_method="forkserver",
+        logs_specs=DefaultLogsSpecs(log_dir=str(arguments[1] / "logs")),
     )  # fmt: skip
     elastic_launch(config, mortal)(*arguments)
 
