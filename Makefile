@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test test-aws check walk lint format types shell lock dist clean
+.PHONY: demo test test-aws check walk lint format types shell lock dist docs clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
@@ -54,6 +54,10 @@ dist: $(VENV)/ready
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 
+# The site, in site/: built only where every link leads somewhere.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # A stamp is written last, so that an interrupted install is made again.
 $(VENV)/ready: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
@@ -68,4 +72,4 @@ $(VENV)/ready: $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis

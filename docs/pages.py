@@ -1,0 +1,128 @@
+"""MkDocs' hook: the pages that are made from the code, so that they cannot be behind it.
+
+The first page is the README, a page for each command is its own help, and that about config.yaml
+is config.example.yaml.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from gpu_box.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    for entry in config.nav or []:
+        if "Commands" in entry:
+            entry["Commands"] = [f"commands/{name}.md" for name, _ in commands()]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    pages = {"index.md": front_page(), "config.md": config_page()}
+    pages |= {f"commands/{name}.md": command_page(name, command) for name, command in commands()}
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def front_page() -> str:
+    """The README: its links into docs/ are the site's own, other files of the repository are only named."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")
+    return re.sub(r"\[([^]]+)\]\((?!http|#|\w+\.md)[^)]+\)|\[([^]]+)\]\([A-Z]+\.md\)", r"\1\2", text)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """In the order of `gpu-box --help`."""
+    group: Any = typer.main.get_command(app)
+    yield from group.commands.items()
+
+
+def command_page(name: str, command: Any) -> str:
+    parts = [f"# gpu-box {name}", paragraphs(command)]
+    inner = getattr(command, "commands", {})
+    if inner:
+        for word, one in inner.items():
+            parts += [f"## gpu-box {name} {word}", paragraphs(one), *parameters(one)]
+    else:
+        parts += [f"```\n{usage(name, command)}\n```", *parameters(command)]
+    parts.append("Options of every command, before or after its name:")
+    group: Any = typer.main.get_command(app)
+    parts += parameters(group)
+    return "\n\n".join(parts) + "\n"
+
+
+def usage(name: str, command: Any) -> str:
+    words = [
+        f"{one.name.upper()}{'...' if one.nargs == -1 else ''}"
+        for one in command.params
+        if one.param_type_name == "argument"
+    ]
+    return " ".join(["gpu-box", name, "[OPTIONS]", *words])
+
+
+def paragraphs(command: Any) -> str:
+    return escaped(inspect.cleandoc(command.help or "").replace("\b", ""))
+
+
+def parameters(command: Any) -> list[str]:
+    """A table, as a list of one; none where there is nothing to say."""
+    rows = []
+    for parameter in command.params:
+        is_option = parameter.param_type_name == "option"
+        words = [*parameter.opts, *parameter.secondary_opts] if is_option else [parameter.name.upper()]
+        said = parameter.help or ""
+        if "--install-completion" in words or "--show-completion" in words:
+            continue
+        if parameter.default not in (None, False, True, ()) and not callable(parameter.default):
+            said += f" Default: `{parameter.default}`."
+        names = ", ".join(f"`{word}`" for word in words)
+        rows.append(f"| {names} | {escaped(said)} |")
+    return ["\n".join(["| | |", "|---|---|", *rows])] if rows else []
+
+
+def escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def config_page() -> str:
+    """config.example.yaml, key by key: its comment is the explanation, its line the default."""
+    parts = [
+        "# config.yaml",
+        "Every key, with its default, its unit and an example. `gpu-box init` writes the file.",
+    ]
+    section, said = "", list[str]()
+    for line in (ROOT / "config.example.yaml").read_text(encoding="utf-8").splitlines():
+        title = re.fullmatch(r"# --- (.+?) -+", line)
+        comment = re.fullmatch(r" *# (.*)", line)
+        key = re.fullmatch(r"( *)(#?)([a-z_]+):(.*)", line)
+        if title:
+            parts.append(f"## {title[1].capitalize()}")
+            said = []
+        elif comment:
+            said.append(comment[1])
+        elif key:
+            indent, unset, name, value = key.groups()
+            if not value.strip() and not unset:
+                section, said = name, []
+                continue
+            path = f"{section}.{name}" if indent else name
+            text, _, example = escaped(" ".join(" ".join(said).split())).partition("Example: ")
+            value = value.partition(" # ")[0].strip()
+            parts.append(f"### {path} {{ #{path.replace('.', '-')} }}")
+            parts.append(text.strip())
+            parts.append(
+                ("" if unset else f"Default: `{value}`. ") + (f"Example: `{example}`" if example else "")
+            )
+            said = []
+    return "\n\n".join(part for part in parts if part) + "\n"
