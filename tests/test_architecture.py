@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "box": FOUNDATION | {"budget", "entry", "plan", "project", "aws", "machine"},
     "resize": FOUNDATION | {"box", "plan", "aws"},
     "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
-    "doctor": FOUNDATION | {"aws"},
+    "doctor": FOUNDATION | {"aws", "machine"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
     "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},

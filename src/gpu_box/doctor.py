@@ -12,6 +12,7 @@ from gpu_box.aws.observe import observe
 from gpu_box.aws.quotas import QuotaUse, Request, read_wanted_quotas, request_increase
 from gpu_box.config import Config
 from gpu_box.errors import GpuBoxError
+from gpu_box.machine.keys import read_public_line
 
 
 def examine(config: Config) -> list[Check]:
@@ -19,9 +20,9 @@ def examine(config: Config) -> list[Check]:
     cloud = Cloud(config)
     caller = checks.check_caller(cloud)
     if not all(check.ok for check in caller if check.name == "credentials"):
-        return [*caller, *_tools()]
+        return [*caller, _key(config), *_tools()]
     account, uses = side_by_side(lambda: checks.check_account(cloud), lambda: _uses(cloud))
-    return [*caller, *account, *checks.check_quota(uses), *_tools()]
+    return [*caller, *account, *checks.check_quota(uses), _key(config), *_tools()]
 
 
 def missing_quotas(config: Config) -> list[list[QuotaUse]]:
@@ -41,6 +42,15 @@ def _uses(cloud: Cloud) -> list[QuotaUse] | GpuBoxError:
         return read_wanted_quotas(cloud, observe(cloud).instance)
     except GpuBoxError as error:
         return error
+
+
+def _key(config: Config) -> Check:
+    """Found now, rather than by `up` when the instance already bills."""
+    try:
+        line = read_public_line(config.ssh.key)
+    except GpuBoxError as error:
+        return checks.failed("key", error)
+    return Check(name="key", ok=True, line=str(config.ssh.key) if line else f"`up` makes {config.ssh.key}")
 
 
 def _tools() -> list[Check]:

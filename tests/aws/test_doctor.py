@@ -13,6 +13,7 @@ from gpu_box import doctor
 from gpu_box.aws.checks import Check, check_clock
 from gpu_box.cli.main import main
 from gpu_box.config import Network
+from gpu_box.machine.keys import ensure_key_pair
 
 from .conftest import Laptop, Weather
 
@@ -42,7 +43,7 @@ def test_where_all_is_well_every_line_says_so(laptop: Callable[..., Laptop]) -> 
     checks = told(mine)
     assert all(check.ok for check in checks.values())
     assert list(checks) == [
-        "credentials", "clock", "launch", "permissions", "deadline", "prices", "quota", "ssh", "rsync",
+        "credentials", "clock", "launch", "permissions", "deadline", "prices", "quota", "key", "ssh", "rsync",
     ]  # fmt: skip
     assert "default VPC; image Deep Learning" in checks["launch"].line
     assert (
@@ -68,7 +69,7 @@ def test_without_credentials_nothing_more_is_asked_of_aws(
         env.delenv("AWS_ACCESS_KEY_ID")
         env.delenv("AWS_SECRET_ACCESS_KEY")
         checks = told(mine)
-    assert list(checks) == ["credentials", "ssh", "rsync"]
+    assert list(checks) == ["credentials", "key", "ssh", "rsync"]
     assert not checks["credentials"].ok
     assert "aws configure" in checks["credentials"].remedy
 
@@ -145,6 +146,21 @@ def test_a_subnet_that_is_not_there_is_told(laptop: Callable[..., Laptop]) -> No
     check = told(wrong)["launch"]
     assert not check.ok
     assert check.line.startswith("network.subnet: no subnet subnet-0")
+
+
+def test_a_key_that_others_may_read_is_told_with_what_mends_it(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    key = mine.config.ssh.key
+    key.unlink(missing_ok=True)
+    assert told(mine)["key"].line == f"`up` makes {key}"
+    ensure_key_pair(key)
+    assert told(mine)["key"].ok
+    key.chmod(0o644)
+    check = told(mine)["key"]
+    assert not check.ok
+    assert check.remedy == f"Run: chmod 600 {key}"
+    key.chmod(0o600)  # which mends it; the box is removed with it afterwards
+    assert told(mine)["key"].ok
 
 
 def test_without_ssh_there_is_no_way_in_without_rsync_a_slower_one(
