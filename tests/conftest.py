@@ -44,6 +44,7 @@ def _isolated_session() -> Iterator[Path]:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("HOME", str(folder))
         _keep_installers_fast(patch, real_home)
+        patch.delenv("XDG_CACHE_HOME", raising=False)
         # Built once for the session: matplotlib's list of fonts takes seconds.
         patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))
         patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))

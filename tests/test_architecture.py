@@ -31,14 +31,17 @@ MAY_IMPORT = {
     "plan": FOUNDATION | {"budget"},
     "aws": FOUNDATION,
     "machine": FOUNDATION,
-    "view": FOUNDATION | {"plan", "aws", "machine", "report"},
+    "view": FOUNDATION | {"plan", "aws", "machine", "report", "cost"},
     "entry": FOUNDATION | {"aws", "machine"},
-    "box": FOUNDATION | {"budget", "entry", "plan", "project", "aws", "machine"},
+    "box": FOUNDATION | {"budget", "entry", "plan", "project", "aws", "machine", "ledger"},
     "resize": FOUNDATION | {"box", "plan", "aws"},
     "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
     "doctor": FOUNDATION | {"aws", "machine"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
+    "home": set(),
+    "ledger": {"home", "spending"},
+    "cost": FOUNDATION | {"box", "budget", "aws"},
     "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},
     "notices": {"config"},
@@ -46,7 +49,7 @@ MAY_IMPORT = {
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
     "cli": FOUNDATION
     | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"}
-    | {"afterwards", "cluster", "notices", "report", "watching"},
+    | {"afterwards", "cluster", "cost", "home", "notices", "report", "watching"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

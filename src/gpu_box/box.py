@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from gpu_box import budget, entry, plan, project
+from gpu_box import budget, entry, ledger, plan, project
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
@@ -59,6 +60,7 @@ class Up:
     price: Price
     stopped: Stopped | None  # why it was stopped, where it was
     changed: bool  # whether anything had to be done
+    budget_warning: str | None  # where half of it or more is spent
     resumed: tuple[str, ...]  # jobs that a spot interruption had ended, and that run again
 
 
@@ -70,6 +72,7 @@ class Status:
     stopped: Stopped | None  # why it is stopped, where it is
     machine: setup.MachineState | None  # None where it is not running, or did not answer
     unreachable: str  # why it did not answer, or ""
+    budget_warning: str | None = None  # where half of it or more is spent
 
 
 def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> Up:
@@ -98,16 +101,18 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
         resumed = _resume_jobs(connection, instance, report)
     if config.ssh.config:
         sshconfig.write(host)
+    price = read_price_of(cloud, instance)
     return Up(
         observed=observed,
         instance=instance,
         host=host,
         machine=machine,
-        price=read_price_of(cloud, instance),
+        price=price,
         stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
         if found.instance
         else None,
         changed=acted or told or to_set_up or to_sync or bool(resumed),
+        budget_warning=_budget_warning(config, observed, rates_of(price)),
         resumed=resumed,
     )
 
@@ -116,7 +121,7 @@ def plan_up(config: Config) -> Planned:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
     public_key = keys.read_public_line(config.ssh.key) or "(a key that `up` makes)"
     cloud = Cloud(config)
-    observed = observe(cloud, ask_caller=True)
+    observed = observe_box(cloud, ask_caller=True)
     steps = _next_up_steps(cloud, public_key, observed, really=False)
     instance = observed.instance
     instance_type = instance.type if instance else config.instance_types[0]
@@ -141,7 +146,13 @@ def stop(config: Config, report: Reporter) -> Observed:
 
 def down(config: Config, report: Reporter) -> Observed:
     """Everything that this box made in AWS, removed; then read back that nothing is left."""
-    observed, _ = converge(Cloud(config), report, plan.down)
+    cloud = Cloud(config)
+
+    def steps(observed: Observed) -> list[Step]:
+        remember(cloud, observed)
+        return plan.down(observed)
+
+    observed, _ = converge(cloud, report, steps)
     if not observed.nothing_left:
         raise CloudError(
             "something of this box is still there",
@@ -154,7 +165,7 @@ def down(config: Config, report: Reporter) -> Observed:
 def status(config: Config) -> Status:
     """What AWS says, and where the machine runs, what it says of itself in one round trip."""
     cloud = Cloud(config)
-    observed = observe(cloud)
+    observed = observe_box(cloud)
     instance = observed.instance
     machine, unreachable = None, ""
     if instance and instance.state is InstanceState.RUNNING and instance.address:
@@ -165,6 +176,8 @@ def status(config: Config) -> Status:
             unreachable = str(error)
     price = read_price_of(cloud, instance) if instance else None
     rates = rates_of(price) if price else None
+    if rates:
+        _note(cloud, observed, rates)
     return Status(
         observed=observed,
         price=price,
@@ -172,7 +185,41 @@ def status(config: Config) -> Status:
         stopped=stopped_because(cloud, observed),
         machine=machine,
         unreachable=unreachable,
+        budget_warning=_budget_warning(config, observed, rates),
     )
+
+
+def observe_box(cloud: Cloud, *, ask_caller: bool = False, everything: bool = True) -> Observed:
+    """What AWS tells, and what this laptop remembers of instances that are no more."""
+    observed = observe(cloud, ask_caller=ask_caller, everything=everything)
+    # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
+    there = [instance.id for instance in observed.instances if instance.exists]
+    return replace(observed, gone=tuple(sorted(ledger.gone(_ledger(cloud), there).items())))
+
+
+def remember(cloud: Cloud, observed: Observed) -> None:
+    """Before its tags are gone: what the box has cost. Where no price is known, nothing is."""
+    if observed.instance and (rates := rates_of(read_price_of(cloud, observed.instance))):
+        _note(cloud, observed, rates)
+
+
+def _note(cloud: Cloud, observed: Observed, rates: Rates) -> None:
+    instance, now = observed.instance, datetime.now(UTC)
+    if instance:
+        days = budget.days(replace(observed, gone=()), rates, now=now).all
+        ledger.note(_ledger(cloud), instance.id, days, today=now.date())
+
+
+def _budget_warning(config: Config, observed: Observed, rates: Rates | None) -> str | None:
+    limit = config.limits.budget
+    if limit is None or rates is None:
+        return None
+    return budget.budget_warning(budget.spent(observed, rates, now=datetime.now(UTC)).month, limit)
+
+
+def _ledger(cloud: Cloud) -> Path:
+    config = cloud.config
+    return ledger.path_of(cloud=cloud.host, profile=config.profile, region=cloud.region, box=config.name)
 
 
 def look(config: Config) -> Observed:
@@ -326,7 +373,7 @@ def converge(
     """Observe, plan, act, until the plan is empty: the last observation, and whether anything was done."""
     unarmable, acted = "", False
     for _ in range(_MAX_ROUNDS):
-        observed = observe(cloud, ask_caller=ask_caller, everything=everything)
+        observed = observe_box(cloud, ask_caller=ask_caller, everything=everything)
         if unarmable:
             observed = replace(observed, deadline_unavailable=unarmable)
         steps = next_steps(observed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -23,9 +24,10 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
     instance = observed.instance
     created = [volume.created for volume in observed.volumes if volume.created]
     since = min(created) if created else None
+    gone = dict(observed.gone)
     if instance is None:
-        return spending.spent({}, launched=None, disk_since=since, rates=rates, now=now)
-    days, running = dict(instance.spent), instance.state.bills
+        return spending.spent(gone, launched=None, disk_since=since, rates=rates, now=now)
+    days, running = spending.added(gone, dict(instance.spent)), instance.state.bills
     if not running and instance.spent_until != instance.launched:
         ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
         days = spending.added(days, spending.session_days(instance.launched, min(ended, now), rates.hour))
@@ -33,15 +35,33 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
     return spending.spent(days, launched=launched, disk_since=since, rates=rates, now=now)
 
 
-def days(observed: Observed, rates: Rates, *, now: datetime) -> dict[date, Decimal]:
-    """US dollars of each UTC day until now, disk included, as far back as AWS's tags tell."""
+@dataclass(frozen=True, kw_only=True)
+class Days:
+    """US dollars of each UTC day: instance and its address while it ran; disk; instances that are gone."""
+
+    running: dict[date, Decimal]
+    disk: dict[date, Decimal]
+    gone: dict[date, Decimal]
+
+    @property
+    def all(self) -> dict[date, Decimal]:
+        return spending.added(self.running, self.disk, self.gone)
+
+
+def days(observed: Observed, rates: Rates, *, now: datetime) -> Days:
+    """Until now, as far back as AWS's tags and this laptop's memory tell."""
     instance = observed.instance
     created = [volume.created for volume in observed.volumes if volume.created]
     known = dict(instance.spent) if instance else {}
     if instance and instance.state.bills:
         known = spending.added(known, spending.session_days(instance.launched, now, rates.hour))
+    elif instance and instance.spent_until != instance.launched:  # not counted yet: the next `up` does
+        ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
+        session = spending.session_days(instance.launched, min(ended, now), rates.hour)
+        known = spending.added(known, session)
     begin = min([*known, *(at.astimezone(UTC).date() for at in created)], default=now.date())
-    return spending.added(known, spending.disk_days(rates, min(created), now, since=begin) if created else {})
+    disk = spending.disk_days(rates, min(created), now, since=begin) if created else {}
+    return Days(running=known, disk=disk, gone=dict(observed.gone))
 
 
 def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: datetime) -> datetime | None:
@@ -80,6 +100,17 @@ def budget_marks(
     month = spent(observed, rates, now=now).month
     marks = ((percent, spending.reached(budget * percent / 100, month, rates, now)) for percent in MARKS)
     return tuple((percent, at) for percent, at in marks if at is not None)
+
+
+def budget_warning(month: Decimal, budget: Decimal | None) -> str | None:
+    """From 50 % of it on, one line for the highest mark that is passed; else None."""
+    passed = [percent for percent in MARKS if budget and month * 100 >= budget * percent]
+    if budget is None or not passed:
+        return None
+    share = f"{format_money(month)} of {format_money(budget)} ({month / budget:.0%})"
+    if passed[-1] == MARKS[-1]:
+        return f"this month's budget is spent, {share}: raise limits.budget, or wait for the next month"
+    return f"over {passed[-1]} % of this month's budget is spent: {share}"
 
 
 def deadline_of(observed: Observed, instance: Instance) -> datetime | None:

@@ -122,6 +122,7 @@ class Observed:
     deadline: Deadline | None = None
     deadline_role_arn: str | None = None  # None where it does not exist
     deadline_unavailable: str = ""  # why AWS's side cannot be armed (no permission); "" where it can
+    gone: tuple[tuple[date, Decimal], ...] = ()  # US dollars a day of its instances that are no more
     caller: tuple[Cidr, ...] = ()  # where the laptop is seen from; () where it was not asked
 
     @property

@@ -14,7 +14,6 @@ from typing import Any
 
 from gpu_box import box, budget
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.observe import observe
 from gpu_box.aws.prices import read_price_of
 from gpu_box.config import Config
 from gpu_box.errors import GpuBoxError
@@ -52,7 +51,7 @@ def gather(config: Config, kept: Path, report: Reporter) -> Report:
     """kept: the folder where what boxes said is kept. Raises CloudError."""
     report.start("report", "asking AWS")
     cloud = Cloud(config)
-    observed = observe(cloud)
+    observed = box.observe_box(cloud)
     now = datetime.now(UTC)
     instance = observed.instance
     price = read_price_of(cloud, instance) if instance else None
@@ -67,7 +66,7 @@ def gather(config: Config, kept: Path, report: Reporter) -> Report:
         type=instance.type if instance else None,
         made=now,
         spent=budget.spent(observed, rates, now=now) if rates else None,
-        days=budget.days(observed, rates, now=now) if rates else {},
+        days=budget.days(observed, rates, now=now).all if rates else {},
         usd_budget=config.limits.budget,
         usd_hour=price.hour if price else None,
         usd_month_stopped=price.disk_month if price else None,

@@ -8,7 +8,6 @@ from gpu_box import box, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.instance_types import refuse_unfit
-from gpu_box.aws.observe import observe
 from gpu_box.aws.prices import Price, read_price, read_price_of
 from gpu_box.box import Up
 from gpu_box.config import Config
@@ -31,7 +30,7 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
     Raises InputError for a type that its zone or its disk's architecture does not take.
     """
     cloud = Cloud(config)
-    observed = observe(cloud)
+    observed = box.observe_box(cloud)
     instance = observed.instance
     if instance is None:
         raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")

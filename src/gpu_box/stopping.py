@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from gpu_box import box, budget, plan
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.observe import observe
 from gpu_box.aws.prices import read_price_of
 from gpu_box.config import Config
 from gpu_box.errors import InputError
@@ -45,7 +44,7 @@ class Extended:
 
 def why(config: Config) -> Why:
     cloud = Cloud(config)
-    observed = observe(cloud)
+    observed = box.observe_box(cloud)
     instance = observed.instance
     if instance is None:
         return Why(state="none", stopped=None, watch=None, changes=())
@@ -62,7 +61,7 @@ def why(config: Config) -> Why:
 def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
     """span: from now; None: no longer."""
     cloud = Cloud(config)
-    observed = observe(cloud)
+    observed = box.observe_box(cloud)
     instance = _running(config, observed)
     report.start("keep", "telling the box's watcher")
     with connect(box.host_of(config, observed)) as connection:
@@ -80,7 +79,7 @@ def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
 def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
     """The hard deadline later by `span`, in AWS and on the box. Raises InputError past the budget's end."""
     cloud = Cloud(config)
-    observed = observe(cloud)
+    observed = box.observe_box(cloud)
     instance, now = _running(config, observed), datetime.now(UTC)
     price = read_price_of(cloud, instance)
     rates = box.rates_of(price)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from gpu_box.aws.errors import CAPACITY_CODES, translated
 from gpu_box.config import Config
@@ -62,6 +63,11 @@ class Cloud:
                 remedy=f"Choose one such as us-east-1 or eu-west-1.{meant}",
             )
         return str(region)
+
+    @property
+    def host(self) -> str:
+        """The host and port that EC2 answers on: what tells one cloud from another."""
+        return str(urlsplit(self.ec2.meta.endpoint_url).netloc)
 
     def elsewhere(self, region: str, *, box: str = "") -> Cloud:
         """The same account in another region, which AWS has named itself; `box`: for another box."""

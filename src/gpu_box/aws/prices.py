@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from urllib.parse import urlsplit
 
 from gpu_box.aws.catalogue import HOURS_PER_MONTH, GpuType, Tiers, catalogue
 from gpu_box.aws.client import Cloud, side_by_side
@@ -171,7 +170,7 @@ def snapshot_gib_month(cloud: Cloud) -> Decimal:
 def _live(cloud: Cloud, key: str, ask: Callable[[], Rates], *, kept: timedelta = _KEPT) -> Live:
     """From the cache, or else from AWS; empty where it does not answer or may not be asked."""
     now = datetime.now(UTC)
-    cache = PriceCache(urlsplit(cloud.ec2.meta.endpoint_url).netloc, cloud.region)
+    cache = PriceCache(cloud.host, cloud.region)
     if known := cache.read(key, now=now, longest=kept):
         return Live(*known)
     silent = f"silent-{key.partition('-')[0]}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import InputError
+from gpu_box.home import data_home
 
 if TYPE_CHECKING:
     import typer
@@ -76,15 +77,6 @@ class Options:
 def options(context: typer.Context) -> Options:
     assert isinstance(context.obj, Options)
     return context.obj
-
-
-def data_home() -> Path:
-    """Where the embedded cloud lives: $GPU_BOX_HOME, or the user's data folder (XDG base directories)."""
-    own = os.environ.get("GPU_BOX_HOME")
-    if own:
-        return Path(own)
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "gpu-box"
 
 
 def enter_embedded_cloud() -> None:

@@ -128,6 +128,7 @@ def up(
             "deadline": done.observed.deadline.at if done.observed.deadline else None,
             "stopped": done.stopped,
             "resumed": done.resumed,
+            "warning": done.budget_warning,
         }
         for done in ups
     ]
@@ -142,6 +143,7 @@ def up(
             lines += [f"  it had stopped {stop_line(done.stopped)}"] if done.stopped else []
             if done.resumed:
                 lines.append(f"  goes on after the interruption by AWS: {', '.join(done.resumed)}")
+            lines += [f"  ! {done.budget_warning}"] if done.budget_warning else []
         lines.append("  " + "; ".join(stop_lines(config)))
         lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
         return "\n".join(lines)
@@ -307,6 +309,8 @@ def _notices(found: box.Status) -> Iterator[str]:
     """What a person should act on now."""
     if found.unreachable:
         yield found.unreachable
+    if found.budget_warning:
+        yield found.budget_warning
     watch = found.machine.watch if found.machine else None
     if watch is None:
         return

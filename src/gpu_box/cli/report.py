@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gpu_box.cli.context import data_home, options
+from gpu_box.cli.context import options
+from gpu_box.home import data_home
 
 
 def register(app: typer.Typer) -> None:

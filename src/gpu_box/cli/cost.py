@@ -1,0 +1,52 @@
+"""`cost`: by day and month."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from gpu_box.cli.context import options
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="When it stops")(cost)
+
+
+def cost(
+    context: typer.Context,
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="So many, today the last.")] = 14,
+    month: Annotated[str | None, typer.Option("--month", metavar="2026-11", help="All of one month.")] = None,
+) -> None:
+    """What it has cost, by day and month: instance, public IPv4, disk; and what is to come."""
+    from gpu_box import cluster
+    from gpu_box import cost as costing
+    from gpu_box.view.console import stacked
+    from gpu_box.view.cost import cost_lines
+
+    opts = options(context)
+    shown = _days_of(month) if month else _last(days)
+    members = cluster.members(opts.load())
+    found = cluster.each(members, lambda member, _: costing.look(member), opts.reporter())
+    opts.show(
+        found[0] if len(found) == 1 else found, lambda: stacked([cost_lines(one, shown) for one in found])
+    )
+
+
+def _last(count: int) -> list[date]:
+    today = datetime.now(UTC).date()
+    return [today - timedelta(days=back) for back in range(count - 1, -1, -1)]
+
+
+def _days_of(month: str) -> list[date]:
+    try:
+        first = datetime.strptime(month, "%Y-%m").date()
+    except ValueError:
+        from gpu_box.errors import InputError
+
+        raise InputError(
+            f"{month!r} is not a month", where="--month", remedy="Give one such as 2026-11."
+        ) from None
+    days = (first + timedelta(days=number) for number in range(31))
+    return [day for day in days if day.month == first.month]

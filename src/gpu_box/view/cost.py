@@ -1,0 +1,78 @@
+"""`cost`: the days as bars, the months as sums, and what is to come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from gpu_box.cost import Cost, CostReport
+from gpu_box.units import format_money
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+_BAR = 20  # signs
+
+
+def cost_lines(found: CostReport, days: Sequence[date]) -> RenderableType:
+    """days: those to show, in order; one without a cost is shown as such."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    head = Text(found.box, style="what")
+    head.append(f"  {found.state} in {found.region}", style="not bold")
+    shown = {f"{day:%a %b %d}": found.days.get(day, Cost()) for day in days}
+    tables = [_table("DAY (UTC)", shown, bars=True)]
+    if found.months:
+        tables.append(_table("MONTH (UTC)", found.months, bars=False))
+    lines = [Text(line) for line in _to_come(found)]
+    warning = [Text(f"! {found.warning}", style="warn")] if found.warning else []
+    source = Text(f"prices: {found.prices}; AWS's own bill counts", style="quiet")
+    gap = Text()
+    parts: list[RenderableType] = [part for table in tables for part in (table, gap)]
+    body = (*parts, *lines, *warning, source)
+    return Group(head, gap, *(Padding(part, (0, 0, 0, 2), expand=False) for part in body))
+
+
+def _table(name: str, costs: Mapping[str, Cost], *, bars: bool) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    most = max([cost.total for cost in costs.values()], default=Decimal(0))
+    gone = any(cost.gone for cost in costs.values())
+    table = Table(box=None, pad_edge=False, header_style="quiet")
+    table.add_column(name, no_wrap=True)
+    for column in ("INSTANCE", "IPV4", "DISK", *(["GONE"] if gone else []), "TOTAL"):
+        table.add_column(column, justify="right", no_wrap=True)
+    if bars:
+        table.add_column("")
+    for label, cost in costs.items():
+        figures = [cost.instance, cost.address, cost.disk, *([cost.gone] if gone else []), cost.total]
+        length = round(_BAR * float(cost.total / most)) if most else 0
+        bar = [Text("━" * length, style="good")] if bars else []
+        table.add_row(label, *(_money(figure) for figure in figures), *bar)
+    return table
+
+
+def _money(usd: Decimal) -> str:
+    return f"{usd:,.2f}" if usd else "-"
+
+
+def _to_come(found: CostReport) -> list[str]:
+    of = f" of {format_money(found.usd_budget)}" if found.usd_budget is not None else ""
+    lines = [f"{format_money(found.usd_month)}{of} this month, {format_money(found.usd_today)} today"]
+    if found.usd_session:
+        lines[0] += f", {format_money(found.usd_session)} this session"
+    if found.usd_month_stopped is not None:
+        still = format_money(found.usd_month_if_stopped)
+        lines.append(f"standing still from now on, this month ends at {still}")
+    if found.usd_hour is not None and found.state != "none":
+        lines.append(f"running costs {format_money(found.usd_hour)} an hour")
+    if found.budget_spent:
+        at = found.budget_spent.astimezone()
+        lines.append(f"running on, the budget is spent {at:%a %b %d %H:%M}")
+    return lines

@@ -1,0 +1,103 @@
+"""`cost` says what status says, keeps what gone instances cost, and a budget holds over down and up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from rich.theme import Theme
+
+from gpu_box import box, budget, cost
+from gpu_box.aws.prices import read_price_of
+from gpu_box.config import Limits
+from gpu_box.errors import InputError
+from gpu_box.view.cost import cost_lines
+
+from .conftest import Laptop
+
+
+def test_a_running_box_costs_what_status_says_by_kind(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    mine.up()
+    later = datetime.now(UTC) + timedelta(hours=3)
+    found = cost.look(mine.config, now=later)
+    price = read_price_of(mine.cloud, mine.observe().instance)  # type: ignore[arg-type]
+    assert price.instance_hour and found.state == "running"
+    spent = budget.spent(box.observe_box(mine.cloud), box.rates_of(price), now=later)  # type: ignore[arg-type]
+    assert found.usd_month == spent.month and found.usd_session == spent.session
+    total = sum((day.total for day in found.days.values()), Decimal(0))
+    assert abs(total - sum((month.total for month in found.months.values()), Decimal(0))) < Decimal("1e-9")
+    hours = Decimal(3)
+    instance = sum((day.instance for day in found.days.values()), Decimal(0))
+    address = sum((day.address for day in found.days.values()), Decimal(0))
+    assert abs(instance - price.instance_hour * hours) < Decimal("0.01")
+    assert abs(address - price.address_hour * hours) < Decimal("0.01")
+
+
+def test_what_a_box_cost_is_not_forgotten_with_it(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    mine.up()
+    observed = box.observe_box(mine.cloud)
+    rates = box.rates_of(read_price_of(mine.cloud, observed.instance))  # type: ignore[arg-type]
+    assert rates
+    box.remember(mine.cloud, observed)
+    before = cost.look(mine.config)
+    assert not any(day.gone for day in before.days.values())
+    mine.down()
+    after = cost.look(mine.config)
+    assert after.state == "none"
+    gone = sum((day.gone for day in after.days.values()), Decimal(0))
+    assert gone > 0 and after.usd_month >= gone
+
+
+def test_a_budget_holds_over_down_and_up(
+    laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = laptop()
+    mine.up()
+    observed = box.observe_box(mine.cloud)
+    today = datetime.now(UTC).date()
+    # As if it had run for long: AWS's own tags are what says so.
+    assert observed.instance
+    spent = replace(observed.instance, spent=((today, Decimal(60)),))
+    box.remember(mine.cloud, replace(observed, instances=(spent,)))
+    mine.down()
+    poor = Laptop(replace(mine.config, limits=Limits(budget=Decimal(50))))
+    with pytest.raises(InputError, match="this month's budget is spent: \\$60"):
+        poor.up()
+    assert poor.observe().instance is None
+    assert cost.look(poor.config).warning is not None
+
+
+@pytest.mark.parametrize(
+    ("month", "said"),
+    [
+        ("24.99", None),
+        ("25", "over 50 %"),
+        ("39.99", "over 50 %"),
+        ("40", "over 80 %"),
+        ("50", "budget is spent"),
+        ("70", "$70.00 of $50.00 (140%)"),
+    ],
+)
+def test_a_warning_comes_at_each_mark(month: str, said: str | None) -> None:
+    told = budget.budget_warning(Decimal(month), Decimal(50))
+    assert (told is None) if said is None else (told is not None and said in told)
+    assert budget.budget_warning(Decimal(month), None) is None
+
+
+def test_it_is_drawn_for_any_days(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop(limits=Limits(budget=Decimal(50)))
+    theme = Theme({name: "default" for name in ("good", "warn", "quiet", "what")})
+    console = Console(width=80, file=StringIO(), theme=theme)
+    today = datetime.now(UTC).date()
+    console.print(cost_lines(cost.look(mine.config), [today]))
+    mine.up()
+    console.print(cost_lines(cost.look(mine.config), [today - timedelta(days=1), today]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "INSTANCE" in text and "of $50.00 this month" in text and "standing still from now on" in text
