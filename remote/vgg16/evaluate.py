@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgg16.errors import TrainingFailed
+from vgg16.memory import Portions
 from vgg16.precision import Precision
 from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
@@ -42,16 +43,16 @@ class Totals:
 
 @torch.inference_mode()
 def evaluate(
-    net: nn.Module, source: Source, precision: Precision, ranks: Ranks = ALONE
+    net: nn.Module, source: Source, precision: Precision, report: Report, ranks: Ranks = ALONE
 ) -> tuple[float, float]:
     """Mean loss and accuracy."""
     net.eval()
     labels = torch.from_numpy(source.labels).to(precision.device)
-    total = Totals(precision.device)
+    total, portions = Totals(precision.device), Portions(report.say)
     for inputs, rows in source.epoch(0):
         if len(rows):
             with precision.autocast():
-                logits = net(to_device(inputs, precision.device))
+                logits = portions(net, to_device(inputs, precision.device))
             total.add(logits, labels[rows.to(labels.device, non_blocking=True)])
     figures = total.of_all(ranks)
     if figures is None:
@@ -71,11 +72,12 @@ def predict(
     """Probabilities (rows_in_all, classes); a row whose picture cannot be read is left at even odds."""
     net.eval()
     answers: list[tuple[Tensor, Tensor]] = []
+    portions = Portions(report.say)
     started, count = time.perf_counter(), 0
     for step, (inputs, rows) in enumerate(source.epoch(0), start=1):
         if len(rows):
             with precision.autocast():
-                logits = net(to_device(inputs, precision.device))
+                logits = portions(net, to_device(inputs, precision.device))
             answers.append((rows, logits.float().softmax(1)))
             count += len(rows)
         if report.due(last=step == source.steps):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vgg16.cache import FeatureCache, Writer, content_keys
 from vgg16.data import Batches
+from vgg16.memory import Portions
 from vgg16.model import VGG16
 from vgg16.precision import Precision
 from vgg16.ranks import ALONE, Ranks
@@ -132,11 +133,12 @@ def _compute(
     plan = [missing[at : at + size] for at in range(0, len(missing), size)]
     started, done = time.perf_counter(), 0
     copied: _Copy | None = None
+    portions = Portions(report.say)
     with cache.writer() as writer:
         for step, (images, rows) in enumerate(batches.load(plan), start=1):
             images = images.to(precision.device, non_blocking=True, memory_format=torch.channels_last)
             with precision.autocast():
-                features = net.convolve(images)
+                features = portions(net.convolve, images)
             before, copied = copied, _Copy([keys[row] for row in rows.tolist()], features)
             if before:
                 before.append_to(writer)  # while the GPU works on this batch

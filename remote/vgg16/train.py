@@ -79,7 +79,9 @@ class Trainer:
             started = time.perf_counter()
             loss, accuracy = self._train_once(train, epochs)
             trained = time.perf_counter()
-            held_out = evaluate(self.net, valid, self.precision, self.ranks) if valid else (None, None)
+            held_out = (
+                evaluate(self.net, valid, self.precision, self.report, self.ranks) if valid else (None, None)
+            )
             self.done += 1
             seconds = time.perf_counter() - started
             rate = train.count / (trained - started)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vgg16.errors import Problem, TrainingFailed
+from vgg16.evaluate import evaluate, predict
 from vgg16.precision import choose
 from vgg16.report import Report
 from vgg16.run import Settings, train
@@ -151,6 +152,36 @@ def test_out_of_memory_halves_what_is_worked_at_once_and_changes_no_figure() -> 
     ]
     assert [f.train_loss for f in figures] == pytest.approx([f.train_loss for f in expected], rel=1e-5)
     torch.testing.assert_close(crowded.layer.weight, roomy.layer.weight)
+
+
+class Cramped(nn.Module):
+    """Also without gradients."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.room = nn.Linear(6, 2), room
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if len(inputs) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.layer(inputs)
+
+
+def test_out_of_memory_halves_what_is_predicted_and_evaluated_at_once() -> None:
+    precision, source = choose("fp32", torch.device("cpu")), linear_source()
+    roomy, cramped, report = Cramped(1000), Cramped(3), Kept()
+    assert evaluate(cramped, source, precision, report) == pytest.approx(
+        evaluate(roomy, source, precision, Kept())
+    )
+    assert report.lines == [
+        "out of memory: from here on 4 pictures at once",
+        "out of memory: from here on 2 pictures at once",
+    ]
+    expected = predict(roomy, source, 32, precision, Kept())
+    np.testing.assert_allclose(predict(cramped, source, 32, precision, Kept()), expected, rtol=1e-5)
+    with pytest.raises(TrainingFailed, match="out of memory with a single picture"):
+        evaluate(Cramped(0), source, precision, Kept())
 
 
 class Compiled(nn.Module):
