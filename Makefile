@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test test-aws check walk lint format types shell lock dist docs clean
+.PHONY: demo test test-browser test-aws check walk lint format types shell lock dist docs clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
@@ -15,6 +15,11 @@ test: check
 
 check: $(VENV)/ready lint types shell
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests
+
+# The lesson in a real Chromium, which must be there.
+test-browser: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet playwright
+	$(BIN)/python -m pytest tests/test_browser.py
 
 # Every command struck at every AWS call by every fault; `make walk EACH=20` takes so many a command.
 walk: $(VENV)/ready

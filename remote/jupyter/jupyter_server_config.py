@@ -18,3 +18,6 @@ c.ServerApp.root_dir = str(Path.home() / "work")
 c.ServerApp.allow_root = os.geteuid() == 0
 # The tunnel's local end may have any port, and so the browser any origin on loopback.
 c.ServerApp.local_hostnames = ["localhost", "127.0.0.1"]
+# A box asks nobody for news, and nobody on it is asked whether they want some.
+c.LabApp.news_url = None
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"

@@ -20,6 +20,7 @@ from gpu_box.model import Host, Reporter
 from gpu_box.project import WORK
 
 TRAIN_JOB = "train"
+_LESSON = "notebooks/lesson1.ipynb"  # below ~/work, JupyterLab's root
 RESTARTS = 3  # of all ranks, when one of them dies
 # For the machine's shell: sets `ranks` to what python is to run where there is more than one GPU.
 ONE_A_GPU = (
@@ -49,13 +50,13 @@ def tunnel(config: Config, port: int, local_port: int, report: Reporter) -> Iter
 
 
 @contextmanager
-def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str]]:
-    """A tunnel to JupyterLab, and its token."""
+def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str]]:
+    """A tunnel to JupyterLab, the page to begin with (the lesson's, if it is there), and its token."""
     host = box.host(config)
     with connect(host) as connection:
-        port, token = _jupyter_access(connection)
+        port, token, page = _jupyter_access(connection)
     with Tunnel(host, remote_port=port, local_port=config.jupyter.port, report=report) as link:
-        yield link, token
+        yield link, page, token
 
 
 def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:
@@ -152,10 +153,14 @@ def _expand(path: str) -> str:
     return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
 
 
-def _jupyter_access(connection: Connection) -> tuple[int, str]:
-    """Port and token, read over the verified connection; never through a command's words."""
-    result = connection.run("cat ~/.gpu-box/jupyter/port ~/.gpu-box/jupyter/token", check=False)
+def _jupyter_access(connection: Connection) -> tuple[int, str, str]:
+    """Port, token and page, read over the verified connection; never through a command's words."""
+    result = connection.run(
+        "cat ~/.gpu-box/jupyter/port ~/.gpu-box/jupyter/token && "
+        f"{{ [ ! -f {_expand(f'{WORK}/{_LESSON}')} ] || echo lesson; }}",
+        check=False,
+    )
     words = result.stdout.split()
-    if result.exit_status or len(words) != 2:
+    if result.exit_status or len(words) < 2:
         raise MachineError("JupyterLab is not set up on this box yet", remedy="`gpu-box up` finishes it.")
-    return int(words[0]), words[1]
+    return int(words[0]), words[1], f"lab/tree/{_LESSON}" if len(words) > 2 else "lab"

@@ -57,6 +57,7 @@ def test_private_addresses_are_each_instance_s_own_and_stay_over_a_stop(cloud: C
     first, second = cloud.run(), cloud.run()
     before = cloud.see(first)["PrivateIpAddress"]
     assert before != cloud.see(second)["PrivateIpAddress"]
+    cloud.wait(first, "running")
     cloud.ec2.stop_instances(InstanceIds=[first])
     cloud.wait(first, "stopped")
     assert cloud.see(first)["PrivateIpAddress"] == before

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gpu_box import __version__
+from gpu_box.cli.completion import box_names
 from gpu_box.cli.context import Options
 
 app = typer.Typer(
@@ -32,7 +33,9 @@ def options(
     config: Annotated[
         Path | None, typer.Option("--config", help="Config file.", show_default="./config.yaml, if there")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Which box, of several.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Which box, of several.", autocompletion=box_names)
+    ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="The embedded cloud on this machine: no AWS account, no cost.")
     ] = False,

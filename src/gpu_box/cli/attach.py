@@ -43,8 +43,8 @@ def jupyter(
     from gpu_box import work
 
     opts = options(context)
-    with work.jupyter(opts.load(), opts.reporter()) as (link, token):
-        address = f"http://127.0.0.1:{link.local_port}/lab"
+    with work.jupyter(opts.load(), opts.reporter()) as (link, page, token):
+        address = f"http://127.0.0.1:{link.local_port}/{page}"
         # Asked for by --no-browser alone: a token on the screen ends in screenshots and logs.
         print(f"JupyterLab: {address}{f'?token={token}' if no_browser else ''}", flush=True)
         print("Ctrl-C closes the tunnel; kernels go on.", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpu_box.cli.completion import instance_types
 from gpu_box.cli.context import options
 from gpu_box.cli.forgotten import mention_forgotten
 from gpu_box.units import format_duration, format_money, parse_duration
@@ -31,7 +32,9 @@ def register(app: typer.Typer) -> None:
 def init(
     context: typer.Context,
     region: Annotated[str | None, typer.Option("--region", help="AWS region.")] = None,
-    instance_type: Annotated[str | None, typer.Option("--instance-type", help="GPU instance type.")] = None,
+    instance_type: Annotated[
+        str | None, typer.Option("--instance-type", help="GPU instance type.", autocompletion=instance_types)
+    ] = None,
     max_hours: Annotated[
         str | None, typer.Option("--max-hours", help="AWS stops it after this long: 12h.")
     ] = None,
@@ -208,7 +211,9 @@ def ls(context: typer.Context) -> None:
 
 def resize(
     context: typer.Context,
-    instance_type: Annotated[str, typer.Argument(metavar="TYPE", help="As g5.xlarge.")],
+    instance_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="As g5.xlarge.", autocompletion=instance_types)
+    ],
 ) -> None:
     """Another instance type for the same box: stopped for it, its disk kept; one that ran runs again."""
     from gpu_box import resize as resizing

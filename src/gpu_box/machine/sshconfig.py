@@ -60,6 +60,12 @@ def remove(name: str) -> None:
                 config.unlink()
 
 
+def known() -> list[str]:
+    """The boxes that `write` or `private_config` was called for, and `remove` was not."""
+    folders = _private_folder(), _ssh_folder() / _FOLDER
+    return sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.conf")})
+
+
 def private_config(host: Host) -> Path:
     """A config for `ssh -F` that knows this host alone, in gpu-box's own folder."""
     folder = _private_folder()
