@@ -61,7 +61,9 @@ def draw(seen: list[tuple[float, object]]) -> str:
             if shown is None:
                 continue
             if name == "verdict":
-                parts.append(_bar(x(wall), x(following), y, USED if shown.state == "active" else IDLE))
+                parts.append(
+                    _bar(x(wall), x(following), y, USED if shown.state in ("active", "held") else IDLE)
+                )
             elif _used(shown, name):
                 parts.append(_bar(x(wall), x(following), y, USED))
     y = TOP + ROW * (len(rows) + 1)

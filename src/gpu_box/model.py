@@ -70,6 +70,7 @@ class Instance:
     spent: tuple[tuple[date, Decimal], ...] = ()  # tags gpu-box:usd-*: US dollars a day of earlier sessions
     spent_until: datetime | None = None  # tag gpu-box:counted: LaunchTime of the last session in `spent`
     resizing: str = ""  # tag gpu-box:resizing: the type to which a running box was on its way
+    disk_gib: int | None = None  # tag gpu-box:disk-gib, of the root volume; None: of an older gpu-box
     owner: str = ""
 
     @property

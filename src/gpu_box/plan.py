@@ -27,6 +27,7 @@ from gpu_box.steps import (
     DeleteKeyPair,
     DeleteSecurityGroup,
     DeleteVolume,
+    GrowDisk,
     ImportKeyPair,
     NoteResize,
     ReplaceKeyPair,
@@ -90,6 +91,7 @@ def up(
             ),
         ]
     _check_key(observed, instance, public_key)
+    extra += _disk(config, instance)
     match instance.state:
         case InstanceState.STOPPING:
             # EC2 refuses to start what is still stopping.
@@ -269,6 +271,19 @@ def _access(
     revoke = tuple(sorted(observed.group.ssh_from - set(wanted), key=str)) if wanted else ()
     if allow or revoke:
         yield AllowSsh(group_id=observed.group.id, allow=allow, revoke=revoke)
+
+
+def _disk(config: Config, instance: Instance) -> Iterator[Step]:
+    wanted, there = config.disk.size_gib, instance.disk_gib
+    if there is None or wanted == there:
+        return
+    if wanted < there:
+        raise InputError(
+            f"the box's disk has {there} GiB, and a volume cannot shrink",
+            where="disk.size_gib",
+            remedy=f"Set it to {there} or more; a smaller disk takes a new box: `gpu-box down`, then `up`.",
+        )
+    yield GrowDisk(instance_id=instance.id, before=there, size_gib=wanted)
 
 
 def _deadline_role(observed: Observed) -> Iterator[Step]:

@@ -158,6 +158,21 @@ class ChangeType(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrowDisk(Step):
+    """Of any instance that exists. The file system follows on the machine, or at its next boot."""
+
+    title: ClassVar[str] = "disk"
+    stage: ClassVar[int] = 1
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    before: int
+    size_gib: int
+
+    def __str__(self) -> str:
+        return f"disk: {self.size_gib} GiB instead of {self.before}, everything on it kept"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArmDeadline(Step):
     """For an instance that exists already: armed or moved before it is started."""
 

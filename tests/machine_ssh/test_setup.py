@@ -25,7 +25,7 @@ from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine, free_port
 
 REMOTE = Path(__file__).parents[2] / "remote"
-STEPS = {"driver", "tmux", "python", "jupyter", "code", "kaggle", "notify", "watch"}
+STEPS = {"disk", "driver", "tmux", "python", "jupyter", "code", "kaggle", "notify", "watch"}
 
 
 @pytest.fixture(scope="module")

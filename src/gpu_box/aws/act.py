@@ -35,6 +35,8 @@ from gpu_box.model import Cidr, InstanceState, Reporter
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
 _POLL_FIRST_S, _POLL_MAX_S = 0.25, 3.0
 _GROUP_IN_USE_S = 15.0  # a round; a few rounds are two minutes
+_GROWING_S = 60.0  # a modification takes effect within seconds
+_TOO_SOON = frozenset({"VolumeModificationRateExceeded", "IncorrectModificationState"})
 _INTERRUPTED = "IncorrectSpotRequestState"
 
 
@@ -245,6 +247,47 @@ def _(step: s.ChangeType, work: Work) -> None:
         work.cloud.ec2.modify_instance_attribute(
             InstanceId=step.instance_id, InstanceType={"Value": step.type}
         )
+
+
+@_do.register
+def _(step: s.GrowDisk, work: Work) -> None:
+    ec2 = work.cloud.ec2
+    with translated("reading the disk"):
+        found = ec2.describe_volumes(
+            Filters=[
+                {"Name": "attachment.instance-id", "Values": [step.instance_id]},
+                *naming.of_box(work.cloud.config),
+            ]
+        )["Volumes"]
+    for volume in found:
+        # Larger already: an `up` that was cut before it could note it, or another one.
+        if volume["Size"] < step.size_gib:
+            _grow(work, volume["VolumeId"], step.size_gib)
+    tag_instance(work.cloud, step.instance_id, {naming.DISK: str(step.size_gib)}, "noting the disk's size")
+
+
+def _grow(work: Work, volume_id: str, size_gib: int) -> None:
+    ec2 = work.cloud.ec2
+    with translated(f"growing {volume_id}"):
+        try:
+            ec2.modify_volume(VolumeId=volume_id, Size=size_gib)
+        except ClientError as error:
+            if code_of(error) in _TOO_SOON:
+                raise CloudError(
+                    f"{volume_id} was modified within the last six hours, or is just being so",
+                    where="disk.size_gib",
+                    remedy="AWS takes one modification in six hours: run `gpu-box up` again later, or set "
+                    "disk.size_gib back until then.",
+                    code=code_of(error),
+                ) from None
+            raise
+        give_up = time.monotonic() + _GROWING_S
+        # From `optimizing` on the machine sees the new size; that goes on for hours and hinders nobody.
+        while time.monotonic() < give_up:
+            told = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
+            if not told or told[-1]["ModificationState"] != "modifying":
+                return
+            time.sleep(_POLL_FIRST_S)
 
 
 @_do.register

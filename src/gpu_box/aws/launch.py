@@ -114,7 +114,7 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
             "HttpPutResponseHopLimit": 1,
         },
         "TagSpecifications": [
-            naming.tag_specification("instance", config),
+            naming.tag_specification("instance", config, **{naming.DISK: str(config.disk.size_gib)}),
             naming.tag_specification("volume", config),
             *([naming.tag_specification("spot-instances-request", config)] if spot else []),
         ],

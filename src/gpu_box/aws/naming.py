@@ -13,6 +13,7 @@ NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
 USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
 RESIZING = "gpu-box:resizing"  # the type to come: whoever finishes this resize starts the box again
 STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop
+DISK = "gpu-box:disk-gib"  # of the root volume: what no instance tells of itself
 GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
 
 

@@ -91,6 +91,10 @@ def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
     return found[0] if found else None
 
 
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
 def parse_instance(raw: dict[str, Any]) -> Instance:
     tags = naming.tag_map(raw)
     reason = raw.get("StateReason", {})
@@ -119,6 +123,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         spent=tuple(sorted(spent.items())),
         spent_until=_time(tags.get(naming.COUNTED, "")),
         resizing=tags.get(naming.RESIZING, ""),
+        disk_gib=_whole(tags.get(naming.DISK, "")),
         owner=tags.get(naming.OWNER, ""),
     )
 

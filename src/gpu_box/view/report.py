@@ -109,7 +109,7 @@ def _timeline(activity: Activity, begin: datetime, end: datetime) -> str:
             left, width = x(span.begin.timestamp()), x(span.end.timestamp()) - x(span.begin.timestamp())
             when = f"{_moment(span.begin)} to {span.end.astimezone():%H:%M}"
             if name == "verdict":
-                kind = "used" if span.state == "active" else "idle"
+                kind = "used" if span.state in ("active", "held") else "idle"  # held: counts as in use yet
                 told = f"{when}: {span.state}"
             else:
                 kind = "used" if name in span.signals else "rest"

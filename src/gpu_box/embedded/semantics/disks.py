@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
+from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 
 _ROOT_DEFAULTS = {"DeleteOnTermination": True, "VolumeType": "gp3"}
 _GP3_IOPS = (3000, 16000)
 _GP3_THROUGHPUT_MIB = (125, 1000)
+_BETWEEN_MODIFICATIONS = timedelta(hours=6)
 
 
 def plan(image: Any, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -53,6 +56,21 @@ def attach(backend: Any, instance: Any, devices: list[dict[str, Any]], tags: dic
         )
         backend.attach_volume(volume.id, instance.id, device["DeviceName"], ebs["DeleteOnTermination"])
         volume.add_tags(tags)
+
+
+def check_modify(volume: Any, size: int | None) -> None:
+    """Raise for a smaller size, and for a second modification within six hours (EBS User Guide)."""
+    if size is not None and int(size) < int(volume.size):
+        raise EC2ClientError(
+            "InvalidParameterValue", f"New size cannot be smaller than existing size: {volume.size}GiB"
+        )
+    last = max((one.start_time for one in volume.modifications), default=None)
+    if last and utcnow() - last < _BETWEEN_MODIFICATIONS:
+        raise EC2ClientError(
+            "VolumeModificationRateExceeded",
+            "You've reached the maximum modification rate per volume limit. Wait at least 6 hours between "
+            "modifications per EBS volume.",
+        )
 
 
 def _check_size(given: dict[str, Any], from_image: dict[str, Any]) -> None:

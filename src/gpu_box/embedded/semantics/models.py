@@ -17,6 +17,7 @@ from moto.ec2.utils import convert_tag_spec
 from gpu_box.embedded.semantics import (
     capacity,
     catalogue,
+    disks,
     groups,
     images,
     interruption,
@@ -84,6 +85,10 @@ class EC2(EC2Backend):  # type: ignore[misc]
 
     def remember_launch(self, token: str, params: dict[str, Any], reservation: Any) -> None:
         self.launches[_scope(token, params)] = (_fingerprint(params), reservation.id)
+
+    def modify_volume(self, volume_id: str, target_size: int | None = None, *rest: Any, **more: Any) -> Any:
+        disks.check_modify(self.get_volume(volume_id), target_size)
+        return super().modify_volume(volume_id, target_size, *rest, **more)
 
     # ---- the states of an instance
 

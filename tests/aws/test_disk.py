@@ -1,0 +1,95 @@
+"""A disk grows with the config, once, whatever cuts it; and never shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gpu_box import box, plan
+from gpu_box.aws.act import act
+from gpu_box.config import Disk
+from gpu_box.errors import CloudError, InputError
+from gpu_box.steps import GrowDisk
+
+from .conftest import Laptop, Recorder
+
+Make = Callable[..., Laptop]
+
+
+def with_disk(mine: Laptop, size_gib: int) -> Laptop:
+    return Laptop(replace(mine.config, disk=Disk(size_gib=size_gib)))
+
+
+def sizes(mine: Laptop) -> list[int]:
+    return [volume.size_gib for volume in mine.observe().volumes]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_it_grows_with_the_config_running_or_stopped(laptop: Make, stopped: bool) -> None:
+    mine = laptop(disk=Disk(size_gib=100))
+    before = mine.up().instance
+    if stopped:
+        mine.stop()
+    larger = with_disk(mine, 150)
+    planned = box.plan_up(larger.config)
+    assert any(str(step) == "disk: 150 GiB instead of 100, everything on it kept" for step in planned.steps)
+    after = larger.up().instance
+    assert before and after and (after.id, after.disk_gib) == (before.id, 150)
+    assert sizes(larger) == [150]
+    assert not any(isinstance(step, GrowDisk) for step in box.plan_up(larger.config).steps)
+
+
+def test_an_up_that_was_cut_after_the_modification_only_notes_it(laptop: Make) -> None:
+    mine = laptop(disk=Disk(size_gib=100))
+    mine.up()
+    [volume] = mine.observe().volumes
+    mine.cloud.ec2.modify_volume(VolumeId=volume.id, Size=150)
+    larger = with_disk(mine, 150)
+    # A second modification would be refused: AWS takes one in six hours.
+    assert larger.up().instance.disk_gib == 150  # type: ignore[union-attr]
+
+
+def test_twice_in_six_hours_is_said_to_be_too_soon(laptop: Make) -> None:
+    mine = laptop(disk=Disk(size_gib=100))
+    mine.up()
+    with_disk(mine, 150).up()
+    with pytest.raises(CloudError, match="within the last six hours"):
+        with_disk(mine, 200).up()
+    assert sizes(mine) == [150]
+
+
+def test_a_smaller_one_is_refused_before_anything_is_changed(laptop: Make) -> None:
+    mine = laptop(disk=Disk(size_gib=100))
+    mine.up()
+    with pytest.raises(InputError, match="has 100 GiB, and a volume cannot shrink") as refused:
+        with_disk(mine, 80).up()
+    assert refused.value.exit_code == 2 and sizes(mine) == [100]
+
+
+def test_a_box_of_an_older_gpu_box_is_left_as_it_is(laptop: Make) -> None:
+    mine = laptop(disk=Disk(size_gib=100))
+    instance = mine.up().instance
+    assert instance
+    mine.cloud.ec2.delete_tags(Resources=[instance.id], Tags=[{"Key": "gpu-box:disk-gib"}])
+    assert with_disk(mine, 150).up().instance.disk_gib is None  # type: ignore[union-attr]
+    assert sizes(mine) == [100]
+
+
+def test_another_box_s_disk_is_not_touched(laptop: Make) -> None:
+    mine = laptop(disk=Disk(size_gib=100))
+    instance = mine.up().instance
+    assert instance
+    ec2 = mine.cloud.ec2
+    other = ec2.create_volume(AvailabilityZone=instance.zone, Size=10, VolumeType="gp3")["VolumeId"]
+    ec2.attach_volume(VolumeId=other, InstanceId=instance.id, Device="/dev/sdf")
+    act(mine.cloud, [GrowDisk(instance_id=instance.id, before=100, size_gib=120)], Recorder())
+    [seen] = ec2.describe_volumes(VolumeIds=[other])["Volumes"]
+    assert seen["Size"] == 10 and sizes(mine) == [120]
+    ec2.detach_volume(VolumeId=other, InstanceId=instance.id, Device="/dev/sdf")
+    ec2.delete_volume(VolumeId=other)
+
+
+def test_the_order_of_the_steps_puts_it_before_the_start() -> None:
+    assert GrowDisk.stage < plan.StartInstance.stage
