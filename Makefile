@@ -14,7 +14,7 @@ demo: .demo/venv/ready
 test: check
 
 check: $(VENV)/ready lint types shell
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder tests
 
 # The lesson in a real Chromium, which must be there.
 test-browser: $(VENV)/ready

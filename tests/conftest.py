@@ -23,6 +23,11 @@ settings.load_profile("gpu-box")
 
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
 _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
+# The longest first: the last one to begin is the last one to end.
+_STORIES = frozenset(
+    {"test_story.py", "test_cluster_story.py", "test_spot_story.py", "test_account.py", "test_blocks.py",
+     "test_planted_secrets.py", "test_hands.py", "test_killed.py", "test_train_command.py", "test_ranks.py"}
+)  # fmt: skip
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
 
 
@@ -79,8 +84,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Machines first: they wait more than they work, and other tests work meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("machine") is None)
+    """Machines first, then the stories of whole boxes: they wait more than they work, others work meanwhile."""
+
+    def turn(item: pytest.Item) -> int:
+        if item.get_closest_marker("machine"):
+            return 0
+        return 1 if item.path.name in _STORIES else 2
+
+    items.sort(key=turn)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -44,12 +44,13 @@ MAY_IMPORT = {
     "cost": FOUNDATION | {"box", "budget", "aws"},
     "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},
+    "known": {"machine"},
     "notices": {"config"},
     "watching": FOUNDATION | {"box", "machine", "notices"},
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
     "cli": FOUNDATION
     | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"}
-    | {"afterwards", "cluster", "cost", "home", "notices", "report", "watching"},
+    | {"afterwards", "cluster", "cost", "home", "known", "notices", "report", "watching"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 def box_names(incomplete: str) -> list[str]:
     """Boxes that this laptop has brought up and not taken down."""
-    from gpu_box.machine.sshconfig import known
+    from gpu_box import known
 
-    return [name for name in known() if name.startswith(incomplete)]
+    return [name for name in known.names() if name.startswith(incomplete)]
 
 
 def instance_types(incomplete: str) -> list[str]:
