@@ -26,7 +26,7 @@ _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
 # The longest first: the last one to begin is the last one to end.
 _STORIES = frozenset(
     {"test_story.py", "test_cluster_story.py", "test_spot_story.py", "test_account.py", "test_blocks.py",
-     "test_planted_secrets.py", "test_hands.py", "test_killed.py", "test_train_command.py", "test_ranks.py"}
+     "test_planted_secrets.py", "test_hands.py", "test_train_command.py", "test_ranks.py"}
 )  # fmt: skip
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
 
@@ -84,7 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Machines first, then the stories of whole boxes: they wait more than they work, others work meanwhile."""
+    """Machines first, then stories of whole boxes: they wait more than they work; others work meanwhile."""
 
     def turn(item: pytest.Item) -> int:
         if item.get_closest_marker("machine"):
