@@ -79,9 +79,9 @@ def test_a_terminal_has_a_size_and_follows_it(ssh: Ssh) -> None:
 def test_ctrl_c_reaches_the_program_in_the_terminal(ssh: Ssh) -> None:
     with connected(ssh) as client:
         shell = client.invoke_shell()
-        shell.send(b"echo rea''dy; sleep 60; echo still''here\n")
+        # The program itself says that it is there: the shell has given it the terminal by then.
+        shell.send(b"sh -c 'echo rea\"\"dy; exec sleep 60'; echo still''here\n")
         read_until(shell, "ready")
-        time.sleep(0.2)
         shell.send(b"\x03")
         shell.send(b"echo ba''ck; exit\n")
         assert "stillhere" not in read_until(shell, "back")
