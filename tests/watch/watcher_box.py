@@ -16,6 +16,7 @@ REMOTE = Path(watch.__file__).parents[1]
 SHORT = {
     "idle_after": 1.5,
     "stuck_after": 1.5,
+    "max_hours": None,  # this machine has been up for as long as it pleases
     "settle": 0,
     "interval": 0.15,
     "slow": 1,
