@@ -11,6 +11,9 @@ import pytest
 
 from gpu_box.embedded import census
 from gpu_box.embedded.process import ProcessMachine
+from watch.policy import Policy
+from watch.read.machine import Machine
+from watch.read.processes import time_since_boot
 
 from .cloud import KeyFile, make_key, wait_until
 from .process_box import ADDRESS, admitted, boot, connected
@@ -46,6 +49,15 @@ def test_the_environment_is_the_machines_own(
     assert told["GPU_BOX_MACHINE"] == instance_id
     assert told["UV_CACHE_DIR"] == "/var/cache/uv"
     assert told["SSH_CONNECTION"].endswith(f"127.77.0.7 {port}")
+
+
+def test_the_machines_hours_count_from_its_own_start_and_not_from_this_computers(
+    ssh: Ssh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPU_BOX_BORN", ssh.says("echo $GPU_BOX_BORN"))
+    assert 0 <= Machine(Policy(), list).sample().up < 600
+    monkeypatch.setenv("GPU_BOX_BORN", "0")
+    assert Machine(Policy(), list).sample().up == pytest.approx(time_since_boot(), abs=60)
 
 
 def test_python_is_the_hosts_and_in_no_virtual_environment(ssh: Ssh) -> None:

@@ -88,7 +88,13 @@ def boot_id() -> str:
 
 
 def born() -> float:
-    """When this machine started, in s since the kernel's boot: 0, but for a container on someone's kernel."""
+    """When this machine started, in s since the kernel's boot: 0, but for a machine on someone's kernel.
+
+    A container's first process tells; where even that is the host's, whoever started the machine does.
+    """
+    told = os.environ.get("GPU_BOX_BORN")
+    if told:
+        return float(told)
     return int(read("/proc/1/stat").rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 

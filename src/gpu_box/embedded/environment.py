@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ _DROPPED_PREFIXES = (
 _DROPPED = {"_", "ENV", "HOME", "MAIL", "OLDPWD", "PWD", "SHLVL", "TERM", "COLUMNS", "LINES"}
 POWEROFF_NAMES = ("poweroff", "shutdown")  # in the machine's PATH before the host's
 _SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # not on macOS
 _TMUX_SOCKET = "/tmux-0000000/default"
 
 
@@ -31,7 +33,7 @@ def shell() -> str:
 def machine_environment(
     instance_id: str, folder: Path, outer: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Environment for one machine. `folder` is the machine's own; its home is `folder/home`."""
+    """Environment for one machine that starts now. `folder` is the machine's own; its home, `folder/home`."""
     home = folder / "home"
     kept = {
         name: value
@@ -51,6 +53,8 @@ def machine_environment(
         "GPU_BOX_CONSOLE": str(console(folder)),
         "GPU_BOX_POWEROFF": str(folder / "bin" / POWEROFF_NAMES[0]),
         MARKER: instance_id,
+        # What its watcher counts max_hours from: this computer may have been up for days.
+        "GPU_BOX_BORN": str(time.clock_gettime(_BOOT_CLOCK)),
     }
 
 
