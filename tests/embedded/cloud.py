@@ -107,6 +107,12 @@ class Cloud:
         launched = self.run(KeyName="key", SecurityGroupIds=[group], UserData=user_data, **options)
         return self.wait(launched, "running")
 
+    def run_like(self, instance: str, **options: Any) -> str:
+        """Another one behind the same group, with the same key."""
+        like = self.see(instance)
+        groups = [group["GroupId"] for group in like["SecurityGroups"]]
+        return self.wait(self.run(KeyName=like["KeyName"], SecurityGroupIds=groups, **options), "running")
+
     def admit(self, group: str, network: str) -> None:
         rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": network}]}
         self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])

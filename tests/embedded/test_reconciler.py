@@ -42,6 +42,34 @@ def test_stop_and_start_keep_the_disk_and_the_host_key_at_a_new_address(cloud: C
     assert after.says("cat file") == "kept"
 
 
+def test_what_is_launched_from_an_image_has_the_disk_as_it_was_and_a_host_key_of_its_own(
+    cloud: Cloud, key: KeyFile
+) -> None:
+    baked = cloud.run_with_machine(key)
+    reach(cloud, baked, key).says("echo baked > file; ln -s file link")
+    cloud.ec2.stop_instances(InstanceIds=[baked])
+    cloud.wait(baked, "stopped")
+    image = cloud.ec2.create_image(InstanceId=baked, Name="baked")["ImageId"]
+    cloud.ec2.start_instances(InstanceIds=[baked])  # at once: the image is of this moment all the same
+    cloud.wait(baked, "running")
+    reach(cloud, baked, key).says("echo later > file")
+    wait_until(lambda: cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available")
+
+    launched = cloud.run_like(baked, ImageId=image)
+    ssh = reach(cloud, launched, key)
+    assert ssh.says("cat link") == "baked"
+    host_keys = [
+        (cloud.machine_folder(one) / "home/.sshd/ssh_host_ed25519_key.pub").read_text()
+        for one in (baked, launched)
+    ]
+    assert host_keys[0] != host_keys[1]
+    copies = cloud.machine_folder(baked).parent.with_name("images")
+    assert (copies / image / "file").is_file()
+    cloud.ec2.deregister_image(ImageId=image)
+    wait_until(lambda: not (copies / image).exists())
+    assert ssh.says("cat file") == "baked"
+
+
 def test_terminating_removes_the_machine_and_its_disk(cloud: Cloud, key: KeyFile) -> None:
     instance = cloud.run_with_machine(key)
     reach(cloud, instance, key).says("echo secret > file; (setsid sleep 1000 >/dev/null 2>&1 &)")

@@ -36,6 +36,10 @@ class Boot:
 
 
 class Machine(Protocol):
+    @property
+    def disk(self) -> Path:
+        """The folder that outlives stop and start, and that an image is made of. Not there before `start`."""
+
     def start(self, boot: Boot) -> int:
         """Start it and return the port on which SSH answers, or will answer within seconds."""
 

@@ -54,6 +54,10 @@ class NspawnMachine:
         self._stopping = False  # by us: its end is no news
         self._off = False  # it ended by itself
 
+    @property
+    def disk(self) -> Path:
+        return self._overlay.changes
+
     def start(self, boot: Boot) -> int:
         self._clean_up()
         self._overlay.mount()

@@ -11,15 +11,15 @@ class Overlay:
         """folder: the machine's own; the file system is at `folder/root` while it is mounted."""
         self.root = folder / "root"
         self._image = image
-        self._changes = folder / "changes"
+        self.changes = folder / "changes"
         self._work = folder / "work"
 
     def mount(self) -> None:
         self.unmount()
-        for path in (self.root, self._changes, self._work):
+        for path in (self.root, self.changes, self._work):
             path.mkdir(parents=True, exist_ok=True)
-        self._changes.chmod(0o755)  # it is the machine's "/"
-        options = f"lowerdir={self._image},upperdir={self._changes},workdir={self._work}"
+        self.changes.chmod(0o755)  # it is the machine's "/"
+        options = f"lowerdir={self._image},upperdir={self.changes},workdir={self._work}"
         subprocess.run(
             ["mount", "-t", "overlay", "overlay", "-o", options, str(self.root)],
             check=True,

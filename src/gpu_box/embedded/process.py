@@ -41,6 +41,10 @@ class ProcessMachine:
         self._powered_off = folder / "powered-off"
         self._ended = threading.Event()
 
+    @property
+    def disk(self) -> Path:
+        return self._folder / "home"
+
     def start(self, boot: Boot) -> int:
         variables = environment.machine_environment(self._id, self._folder)
         self._metadata = MetadataService(boot.metadata)
@@ -91,7 +95,7 @@ class ProcessMachine:
 
     def _prepare(self, boot: Boot, *, path: str) -> Path:
         """Make what a first boot makes, and nothing twice: the home outlives stop and start."""
-        home = self._folder / "home"
+        home = self.disk
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o700)
         environment.tmux_folder(self._id, self._folder).mkdir(mode=0o700, exist_ok=True)
@@ -119,11 +123,15 @@ class ProcessMachine:
 
 
 def _write_host_key(folder: Path, boot: Boot) -> None:
-    """The key from the user data, else a random one; once, as cloud-init does it once for an instance."""
-    private = folder / "ssh_host_ed25519_key"
-    if private.exists():
+    """The key from the user data, else a random one; once for an instance, as cloud-init does it.
+
+    An instance that was launched from another one's image has that one's, and gets its own.
+    """
+    private, made_for = folder / "ssh_host_ed25519_key", folder / "instance-id"
+    if made_for.exists() and made_for.read_text() == boot.instance_id:
         return
     folder.mkdir(mode=0o700, exist_ok=True)
+    private.unlink(missing_ok=True)
     given = cloud_init.host_key(boot.user_data)
     key = (
         asyncssh.import_private_key(given.private)
@@ -133,3 +141,4 @@ def _write_host_key(folder: Path, boot: Boot) -> None:
     (folder / "ssh_host_ed25519_key.pub").write_bytes(key.export_public_key())
     with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.export_private_key())
+    made_for.write_text(boot.instance_id)

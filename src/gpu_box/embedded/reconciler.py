@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gpu_box.embedded.baked import BakedDisks
 from gpu_box.embedded.machine import Boot, Machine, MachineKind
 from gpu_box.embedded.semantics import groups, lifecycle
 from gpu_box.embedded.semantics.extra import extra
@@ -45,6 +46,7 @@ class _Slot:
 @dataclass(frozen=True)
 class _Wanted:
     number: int
+    image_id: str
     boot: Boot
 
 
@@ -54,6 +56,7 @@ class Reconciler:
         self._state = state
         self._kind = kind
         self._folder = folder
+        self._baked = BakedDisks(folder.with_name("images"))
         self._slots: dict[str, _Slot] = {}
         self._wake = threading.Event()
         self._over = False
@@ -119,6 +122,7 @@ class Reconciler:
             states = {i.id: i.state for i in self._world.instances()}
             wanted = {i.id: self._wanted(i) for i in self._world.instances() if _should_run(i)}
             due = self._world.next_due()
+            self._copy_disks()
         for instance_id, want in wanted.items():
             slot = self._slots.setdefault(instance_id, _Slot(self._machine(instance_id)))
             self._bring_up(instance_id, slot, want)
@@ -126,6 +130,23 @@ class Reconciler:
             if instance_id not in wanted and not slot.busy:
                 self._take_down(instance_id, slot, states.get(instance_id, "terminated"))
         return self._nap(due)
+
+    def _copy_disks(self) -> None:
+        """Of instances of which an image is made: before anything else happens to their machines."""
+        self._baked.forget_all_but(self._world.image_ids())
+        for image in self._world.images_to_copy():
+            slot = self._slots.get(image.made_of)
+            if slot is None:
+                self._copied(image, None)
+            elif not slot.busy:
+                self._submit(slot, self._copied, image, slot.machine.disk)
+
+    def _copied(self, image: Any, disk: Path | None) -> None:
+        if disk is not None:
+            self._baked.keep(image.id, disk)
+        with self._world.lock:
+            image.copied = True
+            self._state.save()
 
     def _bring_up(self, instance_id: str, slot: _Slot, want: _Wanted) -> None:
         if slot.busy:
@@ -146,6 +167,7 @@ class Reconciler:
     def _start(self, instance_id: str, slot: _Slot, want: _Wanted) -> None:
         try:
             slot.machine.stop()  # an earlier boot's, where this is a reboot
+            self._baked.put(want.image_id, slot.machine.disk)
             port = slot.machine.start(want.boot)
         except Exception:
             _log.exception("%s: its machine did not start", instance_id)
@@ -200,6 +222,7 @@ class Reconciler:
         user_data = instance.user_data
         return _Wanted(
             extra(instance).boots,
+            instance.image_id,
             Boot(
                 instance_id=instance.id,
                 address=instance.public_ip,

@@ -10,6 +10,7 @@ from typing import Any
 from moto.ec2.models import ec2_backends
 from moto.scheduler.models import scheduler_backends
 
+from gpu_box.embedded.semantics import images
 from gpu_box.embedded.semantics.extra import extra
 from gpu_box.embedded.semantics.lifecycle import PORT_TAG
 
@@ -47,6 +48,12 @@ class World:
 
     def boxes(self) -> int:
         return sum(i.state not in ("shutting-down", "terminated") for i in self.instances())
+
+    def images_to_copy(self) -> list[Any]:
+        return [i for _, _, ec2 in ec2_backends.iter_backends() for i in images.to_copy(ec2)]
+
+    def image_ids(self) -> set[str]:
+        return {id_ for _, _, ec2 in ec2_backends.iter_backends() for id_ in ec2.amis}
 
     def publish_port(self, instance_id: str, port: int) -> None:
         instance = self.instance(instance_id)

@@ -24,6 +24,7 @@ class Image(Ami):  # type: ignore[misc]
     volume_type = "gp3"
     due: datetime | None = None  # when it becomes available, aware UTC
     made_of: str | None = None  # the instance
+    copied: bool = False  # whether that one's disk is
 
     @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
@@ -90,8 +91,13 @@ def create(
     return image
 
 
+def to_copy(backend: Any) -> list[Image]:
+    """Those whose instance's disk is still to be copied, for which they wait."""
+    return [image for image in _pending(backend) if not image.copied]
+
+
 def settle(backend: Any) -> bool:
-    ready = [i for i in _pending(backend) if i.due is not None and i.due <= now()]
+    ready = [i for i in _pending(backend) if i.copied and i.due is not None and i.due <= now()]
     for image in ready:
         image.state, image.due = "available", None
     return bool(ready)
