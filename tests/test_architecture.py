@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "stopped": {"model"},
     "forgotten": {"model", "stopped"},
     "budget": FOUNDATION,
-    "initialize": FOUNDATION | {"config_file", "config_values", "aws"},
+    "initialize": FOUNDATION | {"config_file", "config_values"},
+    "offers": FOUNDATION | {"initialize", "aws"},
     "plan": FOUNDATION | {"budget"},
     "aws": FOUNDATION,
     "machine": FOUNDATION,
-    "view": FOUNDATION | {"plan", "aws", "machine", "report", "cost"},
+    "view": FOUNDATION | {"plan", "aws", "machine", "report", "cost", "offers"},
     "entry": FOUNDATION | {"aws", "machine"},
     "box": FOUNDATION | {"budget", "entry", "plan", "project", "aws", "machine", "ledger"},
     "resize": FOUNDATION | {"box", "plan", "aws"},
@@ -49,7 +50,19 @@ MAY_IMPORT = {
     "watching": FOUNDATION | {"box", "machine", "notices"},
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
     "cli": FOUNDATION
-    | {"config_file", "aws", "view", "box", "work", "resize", "stopping", "doctor", "embedded", "initialize"}
+    | {
+        "config_file",
+        "aws",
+        "view",
+        "box",
+        "work",
+        "resize",
+        "stopping",
+        "doctor",
+        "embedded",
+        "initialize",
+        "offers",
+    }
     | {"afterwards", "cluster", "cost", "home", "known", "notices", "report", "watching"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from gpu_box import config_file
 from gpu_box import config_values as values
@@ -21,10 +25,22 @@ class Answers:
     name: str
     region: str
     instance_type: str
+    budget: str  # US dollars a month, or NO_BUDGET
     max_hours: str
 
 
-DEFAULTS = Answers(name="gpu-box", region="us-east-1", instance_type="g4dn.xlarge", max_hours="12h")
+NO_BUDGET = "none"
+DEFAULTS = Answers(
+    name="gpu-box", region="us-east-1", instance_type="g4dn.xlarge", budget="50", max_hours="12h"
+)
+# What each is called when it is wrong.
+_TITLES = {
+    "name": "name",
+    "region": "region",
+    "instance_type": "instance type",
+    "budget": "budget",
+    "max_hours": "time limit",
+}
 
 
 def default_region() -> str:
@@ -32,14 +48,32 @@ def default_region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULTS.region
 
 
-def type_choices() -> str:
-    """The usual first choices with their price, a line each."""
-    from gpu_box.aws.catalogue import catalogue
+def parse(question: str, answer: str) -> Any:
+    """One answer as the file's reader takes it. Raises ValueError. question: a field of Answers."""
+    limits = config_file.SCHEMA["limits"]
+    assert isinstance(limits, Mapping)
+    if question == "budget" and answer.strip() == NO_BUDGET:
+        return None
+    reader = {
+        "name": values.box_name,
+        "region": values.region,
+        "instance_type": values.instance_type,
+        "budget": limits["budget"],
+        "max_hours": limits["max_hours"],
+    }[question]
+    assert callable(reader)
+    return reader(answer)
 
-    table = catalogue()
-    usual = ("g4dn.xlarge", "g6.xlarge", "g5.xlarge", "g6e.xlarge")
-    lines = [f"  {name:<14} ${table.types[name].usd_hour:<7} an hour  {table.types[name]}" for name in usual]
-    return "\n".join([*lines, f"  prices: {table.prices_region} table of {table.prices_of}"])
+
+def budget_of(answers: Answers) -> Decimal | None:
+    """US dollars a month. Of answers that `check` has passed."""
+    budget: Decimal | None = parse("budget", answers.budget)
+    return budget
+
+
+def max_hours_of(answers: Answers) -> timedelta:
+    limit: timedelta = parse("max_hours", answers.max_hours)
+    return limit
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -49,14 +83,17 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 
 def render(answers: Answers) -> str:
     """The example with the answers in it. Raises ConfigError that names every answer that cannot be one."""
-    _check(answers)
+    check(**asdict(answers))
     text = example_config().read_text(encoding="utf-8")
     for key, value in (
         ("name", answers.name),
         ("region", answers.region),
         ("instance_types", f"[{answers.instance_type}]"),
         ("max_hours", answers.max_hours.strip()),
+        ("budget", str(budget_of(answers) or "")),
     ):
+        if not value:  # the example's own line, which is commented out, says that there is none
+            continue
         # The first line that sets the key, commented out or not, at its own indentation.
         text, count = re.subn(rf"^( *)#?{key}:.*$", rf"\g<1>{key}: {value}", text, count=1, flags=re.M)
         assert count == 1, f"config.example.yaml has no line for {key}"
@@ -72,25 +109,24 @@ def write(path: Path, answers: Answers) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    finally:  # Ctrl-C included
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _check(answers: Answers) -> None:
-    """Each as the file's reader takes it; so none can carry YAML of its own into the file."""
-    limits = config_file.SCHEMA["limits"]
-    assert isinstance(limits, Mapping)
+def check(**answers: str | None) -> None:
+    """Those that are given, by field of Answers. Raises ConfigError with every one that cannot be one.
+
+    Each as the file's reader takes it; so none can carry YAML of its own into the file.
+    """
     problems = []
-    for what, answer, parse in (
-        ("name", answers.name, values.box_name),
-        ("region", answers.region, values.region),
-        ("instance type", answers.instance_type, values.instance_type),
-        ("time limit", answers.max_hours, limits["max_hours"]),
-    ):
+    for question, answer in answers.items():
+        if answer is None:
+            continue
         try:
-            assert callable(parse)
-            parse(answer)
+            parse(question, answer)
         except ValueError as error:
-            problems.append(f"{what}: {error}")
+            problems.append(f"{_TITLES[question]}: {error}")
     if problems:
         raise ConfigError(problems, where="init")

@@ -50,12 +50,12 @@ def failed(name: str, error: GpuBoxError) -> Check:
     return Check(name=name, ok=False, line=where + error.what, remedy=error.remedy or "")
 
 
-def check_caller(cloud: Cloud) -> list[Check]:
-    """Credentials, and the clock by what AWS's answer is dated, be it a refusal."""
+def check_caller(cloud: Cloud, *, brisk: bool = False) -> list[Check]:
+    """Credentials, and the clock by what AWS's answer is dated, be it a refusal. brisk: tried once."""
     sent = datetime.now(UTC)
     try:
         with translated("asking who you are"):
-            answer = cloud.client("sts").get_caller_identity()
+            answer = cloud.client("sts", brisk=brisk).get_caller_identity()
         checks = [Check(name="credentials", ok=True, line=answer["Arn"])]
     except CloudError as error:
         answer = error.__cause__.response if isinstance(error.__cause__, ClientError) else {}

@@ -14,6 +14,7 @@ from gpu_box.home import data_home
 
 if TYPE_CHECKING:
     import typer
+    from rich.console import RenderableType
 
     from gpu_box.config import Config
     from gpu_box.model import Reporter
@@ -62,16 +63,20 @@ class Options:
 
             print(dumps(result))
         else:
-            drawn = draw()
-            if isinstance(drawn, str):
-                from gpu_box.view.console import never_refuse
+            show(draw())
 
-                never_refuse(sys.stdout)
-                print(drawn, flush=True)
-            else:
-                from gpu_box.view.console import print_result
 
-                print_result(drawn)
+def show(drawn: RenderableType) -> None:
+    """For a person, on standard output."""
+    if isinstance(drawn, str):
+        from gpu_box.view.console import never_refuse
+
+        never_refuse(sys.stdout)
+        print(drawn, flush=True)
+    else:
+        from gpu_box.view.console import print_result
+
+        print_result(drawn)
 
 
 def options(context: typer.Context) -> Options:

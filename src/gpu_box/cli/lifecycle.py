@@ -1,9 +1,8 @@
-"""The life of a box: init, plan, up, status, ls, stop, down."""
+"""The life of a box: plan, up, status, ls, stop, down."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,39 +24,8 @@ _SOON = timedelta(minutes=10)  # as the watcher warns on the box
 
 
 def register(app: typer.Typer) -> None:
-    for command in (init, plan, up, status, ls, resize, stop, down):
+    for command in (plan, up, status, ls, resize, stop, down):
         app.command(rich_help_panel="The box")(command)
-
-
-def init(
-    context: typer.Context,
-    region: Annotated[str | None, typer.Option("--region", help="AWS region.")] = None,
-    instance_type: Annotated[
-        str | None, typer.Option("--instance-type", help="GPU instance type.", autocompletion=instance_types)
-    ] = None,
-    max_hours: Annotated[
-        str | None, typer.Option("--max-hours", help="AWS stops it after this long: 12h.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that is there.")] = False,
-) -> None:
-    """Write a config.yaml: asks for region, instance type and time limit; each has a default."""
-    from gpu_box import initialize
-
-    opts = options(context)
-    path = opts.config or Path("config.yaml")
-    initialize.refuse_existing(path, force=force)
-    asked = initialize.Answers(
-        name=opts.name or initialize.DEFAULTS.name,
-        region=region or _ask(context, "AWS region", initialize.default_region()),
-        instance_type=instance_type
-        or _ask(context, "Instance type", initialize.DEFAULTS.instance_type, initialize.type_choices()),
-        max_hours=max_hours or _ask(context, "Stop it at the latest after", initialize.DEFAULTS.max_hours),
-    )
-    initialize.write(path, asked)
-    result = {"path": str(path), "region": asked.region, "instance_type": asked.instance_type}
-    opts.show(
-        result, lambda: f"{path} written. Next: `gpu-box plan` shows what it costs, `gpu-box up` makes it."
-    )
 
 
 def plan(context: typer.Context) -> None:
@@ -299,15 +267,6 @@ def _duration(text: str, where: str) -> timedelta:
         return parse_duration(text)
     except ValueError as error:
         raise InputError(str(error), where=where, remedy="Give a time such as 45m or 2h.") from None
-
-
-def _ask(context: typer.Context, question: str, default: str, choices: str = "") -> str:
-    if options(context).yes or options(context).json:
-        return default
-    if choices:
-        typer.echo(choices)
-    answer: str = typer.prompt(question, default=default)
-    return answer
 
 
 def _notices(found: box.Status) -> Iterator[str]:

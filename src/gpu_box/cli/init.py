@@ -1,0 +1,109 @@
+"""`init`: four questions, each with what its answers cost, and a config.yaml."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpu_box.cli.completion import instance_types
+from gpu_box.cli.context import enter_embedded_cloud, options, show
+from gpu_box.errors import GpuBoxError, InputError
+
+if TYPE_CHECKING:
+    from gpu_box.initialize import Answers
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="The box")(init)
+
+
+def init(
+    context: typer.Context,
+    region: Annotated[str | None, typer.Option("--region", help="AWS region.")] = None,
+    instance_type: Annotated[
+        str | None,
+        typer.Option("--type", "--instance-type", help="GPU instance type.", autocompletion=instance_types),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="USD", help="Stop it at this cost a month: 50, or none.")
+    ] = None,
+    max_hours: Annotated[
+        str | None, typer.Option("--max-hours", help="AWS stops it after this long: 12h.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that is there.")] = False,
+) -> None:
+    """Write a config.yaml: asks for region, instance type, budget and time limit; each has a default."""
+    from gpu_box import initialize, offers
+    from gpu_box.view import offers as view
+
+    opts = options(context)
+    path = opts.config or Path("config.yaml")
+    initialize.check(
+        name=opts.name, region=region, instance_type=instance_type, budget=budget, max_hours=max_hours
+    )
+    asking = not (opts.yes or opts.json)
+    given = (region, instance_type, budget, max_hours)
+    if asking and None in given and not sys.stdin.isatty():
+        raise InputError(
+            "cannot ask: there is no terminal",
+            where="init",
+            remedy="Pass --yes for the defaults, or --region, --type, --budget and --max-hours.",
+        )
+    if asking and not force and path.exists() and sys.stdin.isatty():
+        force = typer.confirm(f"{path} is there already. Replace it?", default=False)
+    initialize.refuse_existing(path, force=force)
+    if opts.local:
+        enter_embedded_cloud()
+
+    chosen = replace(
+        initialize.DEFAULTS,
+        name=opts.name or initialize.DEFAULTS.name,
+        region=region or initialize.default_region(),
+        instance_type=instance_type or initialize.DEFAULTS.instance_type,
+        max_hours=max_hours or initialize.DEFAULTS.max_hours,
+    )
+    account = offers.account(chosen.region)
+    if asking and not region:
+        regions = offers.regions(account, chosen.instance_type)
+        show(view.regions_table(regions, chosen.instance_type))
+        chosen = _ask("region", "AWS region", chosen, check=lambda name: account.elsewhere(name))
+        account = account.elsewhere(chosen.region)
+    if asking and not instance_type:
+        show(view.types_table(offers.types(account)))
+        chosen = _ask("instance_type", "Instance type", chosen)
+    price, quota = account.price(chosen.instance_type), offers.quota(account, chosen.instance_type)
+    if asking:
+        show(view.quota_lines(quota))
+    chosen = replace(chosen, budget=budget or str(offers.fitting_budget(price)))
+    if asking and not budget:
+        show(view.budget_line(price, initialize.budget_of(chosen)))
+        chosen = _ask("budget", "US dollars a month, at most (or none)", chosen)
+    if asking and not max_hours:
+        chosen = _ask("max_hours", "Each time, stop it at the latest after", chosen)
+    initialize.write(path, chosen)
+    written = offers.Written.of(path, chosen, price, quota)
+    opts.show(written, lambda: view.written_lines(written, quota=not asking))
+
+
+def _ask(
+    question: str, title: str, chosen: Answers, *, check: Callable[[str], object] | None = None
+) -> Answers:
+    """Again until the answer can be one; the default is what is chosen so far."""
+    from gpu_box import initialize
+
+    def parse(answer: str) -> str:
+        try:
+            initialize.parse(question, answer)
+            if check:
+                check(answer)
+        except (ValueError, GpuBoxError) as error:
+            raise typer.BadParameter(str(error)) from None
+        return answer.strip()
+
+    answer = typer.prompt(title, default=getattr(chosen, question), value_proc=parse)
+    return replace(chosen, **{question: answer})

@@ -1,0 +1,163 @@
+"""`init` as it is typed: four questions with their prices, on a terminal; without one, flags."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from gpu_box.cli.main import main
+from gpu_box.config_file import load
+
+from ..aws.conftest import Weather, aws, embedded_exports, weather
+from ..user import COMMAND
+
+__all__ = ["aws", "embedded_exports", "weather"]
+
+Terminal = Callable[..., "pexpect.spawn[str]"]
+G = "L-DB2E81BA"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "home"))
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def terminal(folder: Path) -> Iterator[Terminal]:
+    """`terminal("--region", "eu-west-1")`: `gpu-box init` with a person at it."""
+    started: list[pexpect.spawn[str]] = []
+
+    def start(*words: str) -> pexpect.spawn[str]:
+        environment = {**os.environ, "TERM": "dumb"}
+        child = pexpect.spawn(
+            str(COMMAND),
+            ["init", *words],
+            env=environment,
+            encoding="utf-8",
+            timeout=60,
+            dimensions=(40, 120),
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.close(force=True)
+
+
+def ended(child: pexpect.spawn[str]) -> int:
+    child.expect(pexpect.EOF)
+    child.close()
+    return int(child.exitstatus if child.exitstatus is not None else -child.signalstatus)
+
+
+def test_the_four_questions_show_what_their_answers_cost(
+    aws: dict[str, str], weather: Weather, folder: Path, terminal: Terminal
+) -> None:
+    weather(quotas={G: 0})
+    person = terminal()
+    person.expect(r"eu-west-1 +\$0\.\d+")
+    person.expect("an hour of g4dn.xlarge; prices: live, today")
+    person.expect(r"AWS region \[us-east-1\]: ")
+    person.sendline("us-east-9")
+    person.expect("AWS has no region 'us-east-9'")
+    person.expect(r"AWS region \[us-east-1\]: ")
+    person.sendline("eu-west-1")
+    person.expect(r"g5.xlarge +\$\d\.\d\d +A10G \(24 GiB\)")
+    person.expect("prices: live, today")
+    person.expect(r"Instance type \[g4dn.xlarge\]: ")
+    person.sendline("g5.xlarge")
+    person.expect(r"quota: g5.xlarge \(on-demand\): 0 \+ 4 of 0 vCPUs")
+    person.expect("doctor --request-quota")
+    person.expect(r"\$60.00 a month pays \d\d hours")
+    person.expect(r"at most \(or none\) \[60\]: ")
+    person.sendline("much")
+    person.expect("is not an amount")
+    person.sendline("30")
+    person.expect(r"at the latest after \[12h\]: ")
+    person.sendline("")
+    person.expect(r"config.yaml written: g5.xlarge in eu-west-1")
+    assert ended(person) == 0
+    config = load(folder / "config.yaml")
+    assert (config.region, config.instance_types) == ("eu-west-1", ("g5.xlarge",))
+    assert config.limits.budget == 30
+
+
+def test_without_credentials_it_says_so_and_shows_the_dated_table(folder: Path, terminal: Terminal) -> None:
+    person = terminal("--budget", "none", "--max-hours", "2h")
+    person.expect(r"AWS region \[us-east-1\]: ")
+    person.sendline("")
+    person.expect("prices: us-east-1 table of 20")
+    person.expect(r"Instance type \[g4dn.xlarge\]: ")
+    person.sendline("")
+    person.expect("no AWS credentials found: the vCPU quota is not checked")
+    assert ended(person) == 0
+    assert load(folder / "config.yaml").limits.budget is None
+
+
+def test_ctrl_c_at_the_first_or_the_last_question_leaves_nothing(folder: Path, terminal: Terminal) -> None:
+    for answered in (0, 3):
+        person = terminal()
+        for _ in range(answered):
+            person.expect(r"\]: ")
+            person.sendline("")
+        person.expect(r"\]: ")
+        person.kill(signal.SIGINT)
+        assert ended(person) == 130
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", ["", "n"])
+def test_a_config_that_is_there_is_replaced_with_consent_alone(
+    folder: Path, terminal: Terminal, answer: str
+) -> None:
+    path = folder / "config.yaml"
+    path.write_text("name: mine\n")
+    person = terminal()
+    person.expect("is there already. Replace it")
+    person.sendline(answer)
+    assert ended(person) == 2
+    assert path.read_text() == "name: mine\n"
+    assert main(["init", "--yes"]) == 2, "--yes is no consent to lose a file"
+    assert path.read_text() == "name: mine\n"
+    person = terminal("--region", "eu-west-1", "--type", "g5.xlarge", "--budget", "9", "--max-hours", "2h")
+    person.expect("is there already. Replace it")
+    person.sendline("y")
+    assert ended(person) == 0
+    assert load(path).region == "eu-west-1"
+
+
+def test_the_flags_answer_every_question(
+    aws: dict[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--region", "eu-west-1", "--type", "g5.xlarge", "--budget", "30", "--max-hours", "3h", "--yes"]
+    assert main(["--json", "init", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["path"], told["region"], told["instance_type"]) == ("config.yaml", "eu-west-1", "g5.xlarge")
+    assert (told["budget"], told["max_hours"], told["prices"]) == ("30", 3 * 3600, "live, today")
+    assert [check["ok"] for check in told["quota"]] == [True]
+    assert load(folder / "config.yaml").limits.budget == 30
+
+
+def test_without_a_terminal_it_asks_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--region", "us-east-1"]) == 2
+    assert "init: cannot ask: there is no terminal. Pass --yes" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_every_wrong_flag_is_told_before_anything_is_asked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "--region", "mars", "--budget", "0"]) == 2
+    told = capsys.readouterr().err
+    assert "'mars' is not an AWS region" in told and "budget" in told
+    assert list(folder.iterdir()) == []
