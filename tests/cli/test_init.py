@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -148,9 +149,15 @@ def test_the_flags_answer_every_question(
     assert load(folder / "config.yaml").limits.budget == 30
 
 
-def test_without_a_terminal_it_asks_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", "--region", "us-east-1"]) == 2
-    assert "init: cannot ask: there is no terminal. Pass --yes" in capsys.readouterr().err
+def test_where_nobody_answers_it_says_which_flags_do(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("us-west-2\n\n"))
+    assert main(["init"]) == 2
+    assert (
+        "init: US dollars a month, at most (or none): cannot be asked, there is no terminal. Pass --yes"
+        in capsys.readouterr().err
+    )
     assert list(folder.iterdir()) == []
 
 

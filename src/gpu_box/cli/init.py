@@ -47,13 +47,6 @@ def init(
         name=opts.name, region=region, instance_type=instance_type, budget=budget, max_hours=max_hours
     )
     asking = not (opts.yes or opts.json)
-    given = (region, instance_type, budget, max_hours)
-    if asking and None in given and not sys.stdin.isatty():
-        raise InputError(
-            "cannot ask: there is no terminal",
-            where="init",
-            remedy="Pass --yes for the defaults, or --region, --type, --budget and --max-hours.",
-        )
     if asking and not force and path.exists() and sys.stdin.isatty():
         force = typer.confirm(f"{path} is there already. Replace it?", default=False)
     initialize.refuse_existing(path, force=force)
@@ -93,7 +86,7 @@ def init(
 def _ask(
     question: str, title: str, chosen: Answers, *, check: Callable[[str], object] | None = None
 ) -> Answers:
-    """Again until the answer can be one; the default is what is chosen so far."""
+    """Again until the answer can be one; the default is what is chosen so far. Answers may come by a pipe."""
     from gpu_box import initialize
 
     def parse(answer: str) -> str:
@@ -105,5 +98,14 @@ def _ask(
             raise typer.BadParameter(str(error)) from None
         return answer.strip()
 
-    answer = typer.prompt(title, default=getattr(chosen, question), value_proc=parse)
+    try:
+        answer = typer.prompt(title, default=getattr(chosen, question), value_proc=parse)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise InputError(
+            f"{title}: cannot be asked, there is no terminal",
+            where="init",
+            remedy="Pass --yes for the defaults, or --region, --type, --budget and --max-hours.",
+        ) from None
     return replace(chosen, **{question: answer})
