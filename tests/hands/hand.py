@@ -18,7 +18,7 @@ from gpu_box.errors import GpuBoxError
 from gpu_box.model import Observed
 
 from ..aws.conftest import Laptop
-from ..walk.apart import CONTEXT, impatient
+from ..walk.apart import CONTEXT, impatient, process
 from ..walk.scenario import COMMANDS
 from .gate import Turnstile
 
@@ -40,9 +40,9 @@ DOES: dict[str, Callable[[Laptop], Observed]] = {
 def start(config: Config, what: str, turnstile: Turnstile) -> tuple[BaseProcess, Connection]:
     """The process, and where it will tell how it ended: "done", "refused LINE" or "broken TRACEBACK"."""
     told, tell = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_run, args=(config, what, turnstile, tell))
-    process.start()
-    return process, told
+    hand = process(_run, config, what, turnstile, tell)
+    hand.start()
+    return hand, told
 
 
 def _run(config: Config, what: str, turnstile: Turnstile, tell: Connection) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from unittest import mock
 
 from gpu_box.aws import act, launch
@@ -14,6 +16,17 @@ from gpu_box.aws import act, launch
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["boto3", "tests.hands.hand", "tests.walk.killed"])
 _LONGEST_SLEEP_S = 0.1
+
+
+def process(target: Callable[..., None], *args: object) -> BaseProcess:
+    """With the environment that is now: the fork server's is that of whoever needed one first."""
+    return CONTEXT.Process(target=_in_environment, args=(dict(os.environ), target, args))
+
+
+def _in_environment(environment: dict[str, str], target: Callable[..., None], args: Sequence[object]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*args)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from gpu_box.config import Config
 
 from ..aws.conftest import Laptop
-from .apart import CONTEXT, impatient
+from .apart import CONTEXT, impatient, process
 from .faults import FAULTS, Place, Saboteur
 from .scenario import COMMANDS, Account, mend
 
@@ -21,15 +21,15 @@ def run(config: Config, name: str, at: Place, fault: str) -> list[str]:
     account, command = Account(Laptop(config)), COMMANDS[name]
     command.prepare(Laptop(config))
     told, tell = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_die, args=(config, name, at, fault, tell))
-    process.start()
-    process.join(_ENDS_WITHIN_S)
+    dying = process(_die, config, name, at, fault, tell)
+    dying.start()
+    dying.join(_ENDS_WITHIN_S)
     while told.poll():
         account.defects.append(told.recv())
-    if process.exitcode == 0:
+    if dying.exitcode == 0:
         return ["not reached"]
-    if process.exitcode != -signal.SIGKILL:
-        account.defects.append(f"not killed, but ended with {process.exitcode}")
+    if dying.exitcode != -signal.SIGKILL:
+        account.defects.append(f"not killed, but ended with {dying.exitcode}")
     return mend(lambda: Laptop(config), command, account)
 
 
