@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "config_file": {"config", "config_values", "config_yaml", "errors"},
     "units": {"errors"},
     "errors": set(),
-    "model": set(),
+    "model": {"errors"},
     "resources": {"errors"},
     "steps": {"model"},
     "spending": set(),

@@ -6,23 +6,24 @@ import shutil
 from itertools import groupby
 
 from gpu_box.aws import checks
-from gpu_box.aws.checks import Check
+from gpu_box.aws.caller import check_address
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.observe import observe
 from gpu_box.aws.quotas import QuotaUse, Request, read_wanted_quotas, request_increase
 from gpu_box.config import Config
 from gpu_box.errors import GpuBoxError
 from gpu_box.machine.keys import read_public_line
+from gpu_box.model import Check
 
 
 def examine(config: Config) -> list[Check]:
     """Changes nothing. Raises InputError where there is no region to ask in."""
     cloud = Cloud(config)
-    caller = checks.check_caller(cloud)
-    if not all(check.ok for check in caller if check.name == "credentials"):
-        return [*caller, _key(config), *_tools()]
+    caller, address = side_by_side(lambda: checks.check_caller(cloud), lambda: check_address(config))
+    if not all(check.ok for check in caller if check.name in ("credentials", "region")):
+        return [*caller, address, _key(config), *_tools()]
     account, uses = side_by_side(lambda: checks.check_account(cloud), lambda: _uses(cloud))
-    return [*caller, *account, *checks.check_quota(uses), _key(config), *_tools()]
+    return [*caller, *account, *checks.check_quota(uses), address, _key(config), *_tools()]
 
 
 def missing_quotas(config: Config) -> list[list[QuotaUse]]:
@@ -49,7 +50,7 @@ def _key(config: Config) -> Check:
     try:
         line = read_public_line(config.ssh.key)
     except GpuBoxError as error:
-        return checks.failed("key", error)
+        return Check.failed("key", error)
     return Check(name="key", ok=True, line=str(config.ssh.key) if line else f"`up` makes {config.ssh.key}")
 
 

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
+from gpu_box.errors import GpuBoxError
+
 Cidr = IPv4Network | IPv6Network
 
 
@@ -208,6 +210,21 @@ class Host:
     user: str
     key: Path  # private key file of the user
     host_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of `doctor`; its JSON form is this."""
+
+    name: str
+    ok: bool
+    line: str  # what was found
+    remedy: str = ""  # what to do; also where it is ok and could be better
+
+    @classmethod
+    def failed(cls, name: str, error: GpuBoxError) -> Check:
+        where = f"{error.where}: " if error.where else ""
+        return cls(name=name, ok=False, line=where + error.what, remedy=error.remedy or "")
 
 
 class Reporter(Protocol):

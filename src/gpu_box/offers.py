@@ -12,13 +12,14 @@ from decimal import ROUND_UP, Decimal
 from functools import partial
 from pathlib import Path
 
-from gpu_box.aws.checks import Check, check_caller, check_quota, failed
+from gpu_box.aws.checks import check_caller, check_quota
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.prices import Price, price_of, read_price
 from gpu_box.aws.quotas import read_quotas
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, GpuBoxError
 from gpu_box.initialize import Answers, budget_of, max_hours_of
+from gpu_box.model import Check
 
 USUAL_TYPES = ("g4dn.xlarge", "g6.xlarge", "g5.xlarge", "g6e.xlarge")
 _USUAL_REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1")
@@ -57,7 +58,7 @@ def account(region: str) -> Account:
     try:
         caller = check_caller(cloud, brisk=True)
     except CloudError as error:
-        caller = [failed("credentials", error)]
+        caller = [Check.failed("credentials", error)]
     return Account(cloud, tuple(check for check in caller if not check.ok))
 
 

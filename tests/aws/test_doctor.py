@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gpu_box import doctor
-from gpu_box.aws.checks import Check, check_clock
+from gpu_box.aws.checks import check_clock
 from gpu_box.cli.main import main
 from gpu_box.config import Network
 from gpu_box.machine.keys import ensure_key_pair
+from gpu_box.model import Check
 
 from .conftest import Laptop, Weather
 
@@ -43,7 +44,8 @@ def test_where_all_is_well_every_line_says_so(laptop: Callable[..., Laptop]) -> 
     checks = told(mine)
     assert all(check.ok for check in checks.values())
     assert list(checks) == [
-        "credentials", "clock", "launch", "permissions", "deadline", "prices", "quota", "key", "ssh", "rsync",
+        "credentials", "clock", "launch", "permissions", "deadline", "prices", "quota", "address", "key",
+        "ssh", "rsync",
     ]  # fmt: skip
     assert "default VPC; image Deep Learning" in checks["launch"].line
     assert (
@@ -69,7 +71,7 @@ def test_without_credentials_nothing_more_is_asked_of_aws(
         env.delenv("AWS_ACCESS_KEY_ID")
         env.delenv("AWS_SECRET_ACCESS_KEY")
         checks = told(mine)
-    assert list(checks) == ["credentials", "key", "ssh", "rsync"]
+    assert list(checks) == ["credentials", "address", "key", "ssh", "rsync"]
     assert not checks["credentials"].ok
     assert "aws configure" in checks["credentials"].remedy
 

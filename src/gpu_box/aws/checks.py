@@ -7,7 +7,6 @@ EC2's own DryRun says whether a call would be permitted (EC2 API reference, "Dry
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -18,13 +17,13 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import naming
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
-from gpu_box.aws.errors import translated
+from gpu_box.aws.errors import CREDENTIAL_CODES, translated
 from gpu_box.aws.launchable import read_launchable
 from gpu_box.aws.observe import observe
 from gpu_box.aws.prices import read_price
 from gpu_box.aws.quotas import QuotaUse
 from gpu_box.errors import CloudError, GpuBoxError, PermissionDenied
-from gpu_box.model import Launchable, Observed
+from gpu_box.model import Check, Launchable, Observed
 from gpu_box.units import format_duration, format_money
 
 # AWS refuses a request that is signed more than 5 minutes off (IAM User Guide, "Signature Version 4"); a
@@ -35,21 +34,6 @@ _WOULD_SUCCEED = "DryRunOperation"
 _SOME_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One line of `doctor`; its JSON form is this."""
-
-    name: str
-    ok: bool
-    line: str  # what was found
-    remedy: str = ""  # what to do; also where it is ok and could be better
-
-
-def failed(name: str, error: GpuBoxError) -> Check:
-    where = f"{error.where}: " if error.where else ""
-    return Check(name=name, ok=False, line=where + error.what, remedy=error.remedy or "")
-
-
 def check_caller(cloud: Cloud, *, brisk: bool = False) -> list[Check]:
     """Credentials, and the clock by what AWS's answer is dated, be it a refusal. brisk: tried once."""
     sent = datetime.now(UTC)
@@ -58,10 +42,35 @@ def check_caller(cloud: Cloud, *, brisk: bool = False) -> list[Check]:
             answer = cloud.client("sts", brisk=brisk).get_caller_identity()
         checks = [Check(name="credentials", ok=True, line=answer["Arn"])]
     except CloudError as error:
+        if error.code in CREDENTIAL_CODES and (region := _region_not_enabled(cloud)):
+            return [region]
         answer = error.__cause__.response if isinstance(error.__cause__, ClientError) else {}
-        checks = [failed("credentials", error)]
+        checks = [Check.failed("credentials", error)]
     dated = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     return [*checks, check_clock(sent, datetime.now(UTC), dated)] if dated else checks
+
+
+# Opting in is per region and account; this one is always on, and so is the like of it for other partitions.
+_ALWAYS_ON = {"us-gov-": "us-gov-west-1", "cn-": "cn-north-1", "": "us-east-1"}
+
+
+def _region_not_enabled(cloud: Cloud) -> Check | None:
+    """A region that the account has not enabled takes its credentials for a stranger's; another does not."""
+    known = next(name for prefix, name in _ALWAYS_ON.items() if cloud.region.startswith(prefix))
+    if known == cloud.region:
+        return None
+    try:
+        with translated("asking who you are"):
+            arn = cloud.client("sts", region=known, brisk=True).get_caller_identity()["Arn"]
+    except CloudError:
+        return None
+    return Check(
+        name="region",
+        ok=False,
+        line=f"{cloud.region} is not enabled for your account ({arn})",
+        remedy="Set `region:` in config.yaml to one that is, such as us-east-1 or eu-west-1, or enable it: "
+        f"`aws account enable-region --region-name {cloud.region}`.",
+    )
 
 
 def check_clock(sent: datetime, received: datetime, dated: str) -> Check:
@@ -89,7 +98,7 @@ def check_account(cloud: Cloud) -> list[Check]:
     )
     checks = [_check_launch(cloud, launch)]
     if isinstance(observed, GpuBoxError):
-        checks.append(failed("permissions", observed))
+        checks.append(Check.failed("permissions", observed))
     else:
         checks.append(_check_permissions(cloud, observed, launch))
     checks.append(_check_deadline(cloud))
@@ -100,7 +109,7 @@ def check_account(cloud: Cloud) -> list[Check]:
 
 def check_quota(uses: list[QuotaUse] | GpuBoxError) -> list[Check]:
     if isinstance(uses, GpuBoxError):
-        return [failed("quota", uses)]
+        return [Check.failed("quota", uses)]
     remedy = "`gpu-box doctor --request-quota` asks AWS for it; that can take minutes to days."
     return [
         Check(
@@ -123,7 +132,7 @@ def _or_error(read: Callable[[], Any]) -> Any:
 
 def _check_launch(cloud: Cloud, launch: Launchable | GpuBoxError) -> Check:
     if isinstance(launch, GpuBoxError):
-        return failed("launch", launch)
+        return Check.failed("launch", launch)
     first, zones = launch.placements[0], {place.zone for place in launch.placements}
     network = cloud.config.network.subnet or "default VPC"
     line = f"{first.type} in {len(zones)} zones of {cloud.region}, {network}; image {launch.image_name}"
@@ -135,7 +144,7 @@ def _check_deadline(cloud: Cloud) -> Check:
     try:
         (_, unreadable), (_, no_roles) = side_by_side(lambda: read_deadline(cloud), lambda: read_role(cloud))
     except GpuBoxError as error:
-        return failed("deadline", error)
+        return Check.failed("deadline", error)
     if why := unreadable or no_roles:
         remedy = "Ask for what `gpu-box policy` prints; without it the box still stops itself."
         return Check(name="deadline", ok=False, line=f"cannot be armed in AWS: {why}", remedy=remedy)

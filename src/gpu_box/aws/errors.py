@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,9 @@ CREDENTIAL_CODES = frozenset(
 )
 
 
+_NETWORK = "Check your network (and proxy) and run this again: it goes on where it was."
+
+
 def code_of(error: boto.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
@@ -77,14 +81,54 @@ def translated(doing: str) -> Iterator[None]:
             where="region",
             remedy="Set `region:` in config.yaml (`gpu-box init` does), or AWS_DEFAULT_REGION.",
         ) from error
+    except boto.ProxyConnectionError as error:
+        raise _from_proxy(error, doing) from error
+    except boto.SSLError as error:
+        raise _from_tls(error, doing) from error
     except (boto.EndpointConnectionError, boto.ConnectionError, boto.HTTPClientError) as error:
         raise CloudUnreachable(
             "AWS does not answer",
             where=doing,
-            remedy="Check your network (and proxy) and run this again: it goes on where it was.",
+            remedy=_NETWORK,
         ) from error
     except boto.BotoCoreError as error:
         raise CloudError(f"AWS's SDK failed: {error}", where=doing) from error
+
+
+def _from_proxy(error: boto.ProxyConnectionError, doing: str) -> CloudError:
+    reason = str(error.kwargs.get("error") or error)
+    remedy = "HTTPS_PROXY sets it: correct it, or unset it where AWS is reached without one."
+    if "407" in reason:
+        remedy = "It wants a name and password: `export HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT`."
+    said = re.search(r"Tunnel connection failed: ([^'\")]+)", reason)
+    what = f"refuses ({said[1]})" if said else "does not answer"
+    return CloudUnreachable(f"the proxy {error.kwargs['proxy_url']} {what}", where=doing, remedy=remedy)
+
+
+def _from_tls(error: boto.SSLError, doing: str) -> CloudError:
+    reason = str(error.kwargs.get("error") or error)
+    if "not yet valid" in reason or "has expired" in reason:
+        return CloudUnreachable(
+            "the certificate of AWS's answer is not valid at the time that this computer's clock shows",
+            where=doing,
+            remedy="Set the clock by the network: `sudo timedatectl set-ntp true`.",
+        )
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    if bundle and not os.access(bundle, os.R_OK):
+        return CloudUnreachable(
+            f"AWS_CA_BUNDLE names {bundle}, which cannot be read",
+            where=doing,
+            remedy="Correct it, or unset it where no proxy of a company is in between.",
+        )
+    if "CERTIFICATE_VERIFY_FAILED" not in reason:
+        return CloudUnreachable(f"no TLS connection to AWS: {reason}", where=doing, remedy=_NETWORK)
+    which = f", nor by AWS_CA_BUNDLE ({bundle})" if bundle else ""
+    return CloudUnreachable(
+        f"AWS's answer is signed by nobody that this computer trusts{which}: "
+        "a company's proxy opens what is sent, and signs it itself",
+        where=doing,
+        remedy="`export AWS_CA_BUNDLE=FILE`: your company's certificates, in PEM.",
+    )
 
 
 def _missing_action(message: str) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any
 from gpu_box.embedded.api import Api, Unimplemented
 from gpu_box.embedded.authorization import error_code, refusal
 from gpu_box.embedded.calls import Call, identify
-from gpu_box.embedded.semantics import interruption
+from gpu_box.embedded.semantics import interruption, regions
 from gpu_box.embedded.semantics.errors import error_answer
 from gpu_box.embedded.semantics.permissions import is_issued
 from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
@@ -67,6 +67,8 @@ class Cloud:
     def _aws(self, environ: dict[str, Any], path: str) -> Answer:
         call = identify(environ)
         if not (path.startswith("/moto-api/") or call.key_id == self._key_id or is_issued(call.key_id)):
+            return _stranger(call)
+        if not regions.accepts(call.region):
             return _stranger(call)
         # moto's backends are plain dictionaries, and a repeated client token must find what the first call
         # made.

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gpu_box.aws.checks import Check
 from gpu_box.aws.prices import Price
+from gpu_box.model import Check
 from gpu_box.offers import Written, hours
 from gpu_box.units import format_duration, format_money
 
