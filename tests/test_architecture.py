@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "box": FOUNDATION | {"budget", "entry", "plan", "project", "aws", "machine", "ledger"},
     "resize": FOUNDATION | {"box", "plan", "aws"},
     "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
-    "doctor": FOUNDATION | {"aws", "machine"},
+    "doctor": FOUNDATION | {"entry", "aws", "machine"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
     "home": set(),

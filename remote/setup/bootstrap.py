@@ -1,12 +1,52 @@
 """Sent over SSH to a box that may have nothing yet: `python3 - '{"fingerprint": ..., "desired": ...}'`.
 
-Prints one JSON object: what `setup.check.look` of the box's own copy finds, and which copy that is.
+Prints one JSON object: what `setup.check.look` of the box's own copy finds, and which copy that is. Asked for
+"health" too, how full the disk is, and what the card's own tool says (which takes up to 2 s).
 """
 
+import glob
 import json
 import os
 import shutil
+import subprocess
 import sys
+
+TOOL_TIMEOUT_S = 30
+
+
+class Card:
+    """nvidia-smi: runs beside what else is looked at."""
+
+    def __init__(self):
+        self.process = None
+        if shutil.which("nvidia-smi"):
+            self.process = subprocess.Popen(
+                ["nvidia-smi"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+
+    def answer(self):
+        kernel = os.uname().release
+        found = {"kernel": kernel, "module": False, "exit": None, "said": ""}
+        # Built by DKMS, or packaged for the kernel, compressed or not.
+        found["module"] = bool(glob.glob("/lib/modules/%s/**/nvidia.ko*" % kernel, recursive=True))
+        if self.process:
+            try:
+                said, _ = self.process.communicate(timeout=TOOL_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                said, _ = self.process.communicate()
+            found["exit"], found["said"] = self.process.returncode, said.decode("utf-8", "replace")[:1000]
+        return found
+
+
+def disk():
+    space = os.statvfs(os.path.expanduser("~"))
+    return {
+        "size": space.f_blocks * space.f_frsize,
+        "free": space.f_bavail * space.f_frsize,
+        "files": space.f_files,
+        "files_free": space.f_favail,
+    }
 
 
 def read(path: str) -> str:
@@ -21,6 +61,7 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     mirror = os.path.join(os.path.expanduser("~"), ".gpu-box", "remote")
     there = read(os.path.join(mirror, ".fingerprint"))
+    card = Card() if asked.get("health") else None
     found = {"disk_free": shutil.disk_usage(os.path.expanduser("~")).free}
     if there:
         # An older copy can still tell most of it; if it cannot, the laptop brings the new one anyway.
@@ -37,6 +78,8 @@ def main() -> None:
             found["problem"] = str(problem)
     found["mirror"] = there
     found["project"] = read(os.path.join(os.path.expanduser("~"), ".gpu-box", "project"))
+    if card:
+        found["health"] = {"disk": disk(), "card": card.answer()}
     print(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""What stands between the user and a box, a line each: this computer, then AWS."""
+"""What stands between the user and a box, a line each: AWS, this computer, and the box where it runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.observe import observe
 from gpu_box.aws.quotas import QuotaUse, Request, read_wanted_quotas, request_increase
 from gpu_box.config import Config
+from gpu_box.entry import host_of
 from gpu_box.errors import GpuBoxError
+from gpu_box.machine import setup
+from gpu_box.machine.connection import connect
+from gpu_box.machine.health import check_disk, check_driver
 from gpu_box.machine.keys import read_public_line
-from gpu_box.model import Check
+from gpu_box.model import Check, InstanceState
 
 
 def examine(config: Config) -> list[Check]:
@@ -22,8 +26,10 @@ def examine(config: Config) -> list[Check]:
     caller, address = side_by_side(lambda: checks.check_caller(cloud), lambda: check_address(config))
     if not all(check.ok for check in caller if check.name in ("credentials", "region")):
         return [*caller, address, _key(config), *_tools()]
-    account, uses = side_by_side(lambda: checks.check_account(cloud), lambda: _uses(cloud))
-    return [*caller, *account, *checks.check_quota(uses), address, _key(config), *_tools()]
+    account, uses, box = side_by_side(
+        lambda: checks.check_account(cloud), lambda: _uses(cloud), lambda: _box(cloud)
+    )
+    return [*caller, *account, *checks.check_quota(uses), address, _key(config), *_tools(), *box]
 
 
 def missing_quotas(config: Config) -> list[list[QuotaUse]]:
@@ -43,6 +49,36 @@ def _uses(cloud: Cloud) -> list[QuotaUse] | GpuBoxError:
         return read_wanted_quotas(cloud, observe(cloud).instance)
     except GpuBoxError as error:
         return error
+
+
+def _box(cloud: Cloud) -> list[Check]:
+    """In one round trip; nothing where none runs."""
+    try:
+        observed = observe(cloud)
+    except GpuBoxError:
+        return []  # told where the permissions are
+    instance = observed.instance
+    if instance is None or instance.state is not InstanceState.RUNNING or not instance.address:
+        return []
+    generation = observed.group.generation if observed.group else ""
+    try:
+        with connect(host_of(cloud.config, instance, generation)) as connection:
+            desired = setup.desired(cloud.config, market=instance.market)
+            machine = setup.check(connection, desired, health=True)
+    except GpuBoxError as error:
+        return [Check.failed("box", error)]
+    assert machine.health is not None
+    driver = machine.step("driver")
+    return [
+        Check(name="box", ok=True, line=f"{instance.id} answers at {instance.address}, host key verified"),
+        check_driver(
+            machine.health,
+            card=machine.gpu,
+            state=driver.status if driver else "needed",
+            line=driver.line if driver else "not set up yet",
+        ),
+        check_disk(machine.health),
+    ]
 
 
 def _key(config: Config) -> Check:

@@ -14,6 +14,7 @@ from gpu_box.config import Config
 from gpu_box.errors import MachineError, StepFailed
 from gpu_box.machine import kaggle, mirror, notify, private, watchstate
 from gpu_box.machine.connection import Connection
+from gpu_box.machine.health import Health, parse_health
 from gpu_box.machine.quoting import quote
 from gpu_box.machine.watchstate import WatchState
 from gpu_box.model import Reporter
@@ -68,6 +69,7 @@ class MachineState:
     project: str = ""  # fingerprint of the project folder that was last pushed whole (`sync.fingerprint`)
     reboot_needed: bool = False
     watch: WatchState | None = None  # None where no watcher answers
+    health: Health | None = None  # None where it was not asked for
 
     @property
     def needs_work(self) -> bool:
@@ -110,9 +112,16 @@ def _watch_policy(config: Config, market: str) -> tuple[str, ...]:
     return (*words, f"tz={zone}" if config.limits.stop_at else "tz=")
 
 
-def check(connection: Connection, desired: Desired) -> MachineState:
-    """Look, in one command; changes nothing, and needs nothing on the box but Python 3.8 or newer."""
-    asked = {"fingerprint": mirror.fingerprint(desired.remote), "desired": json.loads(desired.to_json())}
+def check(connection: Connection, desired: Desired, *, health: bool = False) -> MachineState:
+    """Look, in one command; changes nothing, and needs nothing on the box but Python 3.8 or newer.
+
+    health: ask for that too, which may take a second more.
+    """
+    asked = {
+        "fingerprint": mirror.fingerprint(desired.remote),
+        "desired": json.loads(desired.to_json()),
+        "health": health,
+    }
     script = (desired.remote / "setup" / "bootstrap.py").read_bytes()
     result = connection.run(
         "python3 - " + quote(json.dumps(asked)), stdin=script, check=False, timeout_s=_CHECK_TIMEOUT_S
@@ -132,7 +141,7 @@ def check(connection: Connection, desired: Desired) -> MachineState:
             where=connection.host.name,
             remedy="Run `gpu-box up` again; `gpu-box ssh` lets you look yourself.",
         ) from None
-    return _machine_state(found, asked["fingerprint"])
+    return _machine_state(found, str(asked["fingerprint"]))
 
 
 def apply(connection: Connection, state: MachineState, desired: Desired, report: Reporter) -> MachineState:
@@ -220,4 +229,5 @@ def _machine_state(found: dict[str, Any], wanted: str) -> MachineState:
         project=found.get("project", ""),
         reboot_needed=bool(found.get("reboot_needed")),
         watch=watchstate.parse(found["watch"]) if found.get("watch") else None,
+        health=parse_health(found["health"]) if found.get("health") else None,
     )
