@@ -157,6 +157,38 @@ def test_resize_keeps_the_disk_and_what_ran_runs_again(
     assert "Did you mean g5.xlarge?" in user.run("resize", "g5.xlrge", expect=2).stderr
 
 
+def test_a_box_that_was_removed_comes_back_from_its_image_with_its_disk(
+    user: User, up: dict[str, Any], account: Account
+) -> None:
+    baked = user.json("bake")
+    assert (baked["state"], baked["image"][:4]) == ("running", "ami-")
+    user.run("ssh", "--", "echo later > work/kept.txt")
+    assert user.json("status")["images"][0]["id"] == baked["image"]
+    gone = user.run("down", "--keep-image", "--yes")
+    assert "is left" in gone.stdout and "but its image" in gone.stdout
+    assert "from its baked image" in user.run("status").stdout
+    assert "from its own disk as of" in user.run("plan").stdout
+    user.run("up")
+    assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "kept\n", "as it was when it was baked"
+
+
+def test_a_stopped_box_moves_with_its_disk_when_its_zone_is_full(
+    user: User, up: dict[str, Any], account: Account
+) -> None:
+    user.run("ssh", "--", "echo moved > work/kept.txt")
+    zone = user.json("status")["zone"]
+    user.run("stop")
+    if not account.real:
+        user.weather(capacity={"*": {zone: 0, "*": 4}})
+        assert "gpu-box move" in user.run("up", expect=1).stderr
+    assert "--yes" in user.run("move", expect=2).stderr
+    moved = user.json("move", "--yes")
+    assert (moved["before"], moved["state"]) == (zone, "running")
+    assert moved["zone"] != zone or account.real
+    assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "moved\n"
+    assert [image["kind"] for image in user.json("status")["images"]] == ["baked"]
+
+
 @pytest.mark.usefixtures("embedded")
 def test_a_changed_host_key_is_refused_with_what_it_means(user: User, up: dict[str, Any]) -> None:
     folder = '"$GPU_BOX_SSHD_DIR"'

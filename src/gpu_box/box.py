@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gpu_box import budget, entry, ledger, plan, project
+from gpu_box import budget, entry, image_plan, ledger, plan, project
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
@@ -99,6 +99,8 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
         if to_sync:
             project.push(connection, config, report=report)
         resumed = _resume_jobs(connection, instance, report)
+    if instance.moved_from:
+        observed, _ = converge(cloud, report, image_plan.moved)
     if config.ssh.config:
         sshconfig.write(host)
     price = read_price_of(cloud, instance)
@@ -144,16 +146,20 @@ def stop(config: Config, report: Reporter) -> Observed:
     return observed
 
 
-def down(config: Config, report: Reporter) -> Observed:
-    """Everything that this box made in AWS, removed; then read back that nothing is left."""
+def down(config: Config, report: Reporter, *, keep_images: bool = False) -> Observed:
+    """Everything that this box made in AWS, removed; then read back that nothing is left.
+
+    keep_images: but for its baked image, from which the next `up` launches.
+    """
     cloud = Cloud(config)
 
     def steps(observed: Observed) -> list[Step]:
         remember(cloud, observed)
-        return plan.down(observed)
+        return plan.down(observed, keep_images=keep_images)
 
     observed, _ = converge(cloud, report, steps)
-    if not observed.nothing_left:
+    rest = replace(observed, images=(), snapshots=()) if keep_images else observed
+    if not rest.nothing_left:
         raise CloudError(
             "something of this box is still there",
             remedy="Run `gpu-box down` again; `gpu-box status` shows it.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -25,6 +25,7 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
     created = [volume.created for volume in observed.volumes if volume.created]
     since = min(created) if created else None
     gone = dict(observed.gone)
+    gone = spending.added(gone, _image_days(observed, now, since=now.astimezone(UTC).date().replace(day=1)))
     if instance is None:
         return spending.spent(gone, launched=None, disk_since=since, rates=rates, now=now)
     days, running = spending.added(gone, dict(instance.spent)), instance.state.bills
@@ -37,15 +38,16 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """US dollars of each UTC day: instance and its address while it ran; disk; instances that are gone."""
+    """US dollars of each UTC day. running: instance and address; gone: all, of instances that are no more."""
 
     running: dict[date, Decimal]
     disk: dict[date, Decimal]
+    images: dict[date, Decimal]
     gone: dict[date, Decimal]
 
     @property
     def all(self) -> dict[date, Decimal]:
-        return spending.added(self.running, self.disk, self.gone)
+        return spending.added(self.running, self.disk, self.images, self.gone)
 
 
 def days(observed: Observed, rates: Rates, *, now: datetime) -> Days:
@@ -59,9 +61,23 @@ def days(observed: Observed, rates: Rates, *, now: datetime) -> Days:
         ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
         session = spending.session_days(instance.launched, min(ended, now), rates.hour)
         known = spending.added(known, session)
-    begin = min([*known, *(at.astimezone(UTC).date() for at in created)], default=now.date())
+    kept = [snapshot.created for snapshot in observed.snapshots]
+    begin = min([*known, *(at.astimezone(UTC).date() for at in (*created, *kept))], default=now.date())
     disk = spending.disk_days(rates, min(created), now, since=begin) if created else {}
-    return Days(running=known, disk=disk, gone=dict(observed.gone))
+    images = _image_days(observed, now, since=begin)
+    return Days(running=known, disk=disk, images=images, gone=dict(observed.gone))
+
+
+def _image_days(observed: Observed, now: datetime, *, since: date) -> dict[date, Decimal]:
+    """A snapshot bills as a disk does: for as long as it is there."""
+    return spending.added(
+        *(
+            spending.disk_days(
+                Rates(hour=Decimal(0), disk_month=snapshot.usd_month), snapshot.created, now, since=since
+            )
+            for snapshot in observed.snapshots
+        )
+    )
 
 
 def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: datetime) -> datetime | None:
@@ -79,7 +95,8 @@ def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: 
             remedy="Choose another type in instance_types, or leave limits.budget out.",
         )
     month = spent(observed, rates, now=now).month
-    end = spending.budget_end(budget, month, rates, now)
+    standing = replace(rates, disk_month=rates.disk_month + observed.usd_month_images)
+    end = spending.budget_end(budget, month, standing, now)
     if end < now + _LEAST_RUN:
         raise InputError(
             f"this month's budget is spent: {format_money(month)} of {format_money(budget)} until now, "

@@ -98,10 +98,10 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> l
         ) from error
 
 
-def down(config: Config, report: Reporter) -> None:
+def down(config: Config, report: Reporter, *, keep_images: bool = False) -> None:
     """Every member with its disk, then what they shared. Raises GpuBoxError."""
     configs = members(config)
-    each(configs, lambda member, its: box.down(member, its), report)
+    each(configs, lambda member, its: box.down(member, its, keep_images=keep_images), report)
     if configs[0].cluster and len(configs) > 1:
         shared.remove(Cloud(configs[0]), report)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -22,17 +22,19 @@ class Cost:
     instance: Decimal = _ZERO
     address: Decimal = _ZERO
     disk: Decimal = _ZERO
+    images: Decimal = _ZERO  # their snapshots, at most
     gone: Decimal = _ZERO
 
     @property
     def total(self) -> Decimal:
-        return self.instance + self.address + self.disk + self.gone
+        return self.instance + self.address + self.disk + self.images + self.gone
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             instance=self.instance + other.instance,
             address=self.address + other.address,
             disk=self.disk + other.disk,
+            images=self.images + other.images,
             gone=self.gone + other.gone,
         )
 
@@ -53,6 +55,7 @@ class CostReport:
     warning: str | None
     usd_hour: Decimal | None  # while it runs
     usd_month_stopped: Decimal | None
+    usd_month_images: Decimal  # what its images bill, at most
     usd_month_if_stopped: Decimal  # this month's sum, if it stands still from now on
     budget_spent: datetime | None  # if it runs on, within this month
     prices: str  # where they are from, and of when
@@ -67,6 +70,8 @@ def look(config: Config, *, now: datetime | None = None) -> CostReport:
     rates = box.rates_of(price) or spending.Rates(hour=_ZERO, disk_month=price.disk_month)
     found, spent = budget.days(observed, rates, now=now), budget.spent(observed, rates, now=now)
     days = _by_kind(found, price)
+    disk = rates.disk_month if observed.volumes else _ZERO
+    standing = replace(rates, disk_month=disk + observed.usd_month_images)
     months: dict[str, Cost] = {}
     for day, cost in days.items():
         months[f"{day:%Y-%m}"] = months.get(f"{day:%Y-%m}", Cost()) + cost
@@ -85,7 +90,8 @@ def look(config: Config, *, now: datetime | None = None) -> CostReport:
         warning=budget.budget_warning(spent.month, limit),
         usd_hour=price.hour,
         usd_month_stopped=price.disk_month if observed.volumes else None,
-        usd_month_if_stopped=spent.month + (rates.disk(_month_end(now) - now) if observed.volumes else _ZERO),
+        usd_month_images=observed.usd_month_images,
+        usd_month_if_stopped=spent.month + standing.disk(_month_end(now) - now),
         budget_spent=spending.reached(limit, spent.month, rates, now) if limit and runs else None,
         prices=price.source,
     )
@@ -96,12 +102,13 @@ def _by_kind(found: budget.Days, price: Price) -> dict[date, Cost]:
     hour = (price.instance_hour or _ZERO) + price.address_hour
     share = price.address_hour / hour if hour else _ZERO
     days = {}
-    for day in sorted({*found.running, *found.disk, *found.gone}):
+    for day in sorted({*found.running, *found.disk, *found.images, *found.gone}):
         running = found.running.get(day, _ZERO)
         days[day] = Cost(
             instance=running * (1 - share),
             address=running * share,
             disk=found.disk.get(day, _ZERO),
+            images=found.images.get(day, _ZERO),
             gone=found.gone.get(day, _ZERO),
         )
     return days

@@ -72,6 +72,10 @@ class Instance:
     spent: tuple[tuple[date, Decimal], ...] = ()  # tags gpu-box:usd-*: US dollars a day of earlier sessions
     spent_until: datetime | None = None  # tag gpu-box:counted: LaunchTime of the last session in `spent`
     resizing: str = ""  # tag gpu-box:resizing: the type to which a running box was on its way
+    baking: bool = False  # tag gpu-box:baking: it ran when `bake` stopped it, and is to run again
+    moved_from: str = (
+        ""  # tag gpu-box:moved-from: the image that brought its disk here, until that is removed
+    )
     disk_gib: int | None = None  # tag gpu-box:disk-gib, of the root volume; None: of an older gpu-box
     owner: str = ""
 
@@ -103,6 +107,37 @@ class Volume:
     created: datetime | None = None  # aware, UTC
 
 
+BAKED, MOVING = "baked", "moving"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An AMI of the box's disk."""
+
+    id: str
+    state: str  # EC2's: pending | available | failed, ...
+    kind: str  # tag gpu-box:image: BAKED, kept until `down`; or MOVING, until the box is elsewhere
+    of: str  # tag gpu-box:image-of: whose disk, as the session that ended then left it (`image_plan.content`)
+    created: datetime  # aware, UTC
+    snapshot_ids: tuple[str, ...] = ()  # () while AWS does not tell: it is pending
+
+    @property
+    def usable(self) -> bool:
+        """Now, or soon."""
+        return self.state in ("pending", "available")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What an image bills: its size at most, as only what is written counts."""
+
+    id: str
+    size_gib: int
+    created: datetime  # aware, UTC
+    usd_month: Decimal = Decimal(0)  # at most
+    progress: str = ""  # EC2's: "45%"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deadline:
     """The one-time schedule on AWS's side that stops `instance_id` at `at`."""
@@ -121,6 +156,8 @@ class Observed:
     group: SecurityGroup | None = None
     key_pair: KeyPair | None = None
     volumes: tuple[Volume, ...] = ()
+    images: tuple[Image, ...] = ()  # of its disk, the newest first
+    snapshots: tuple[Snapshot, ...] = ()
     spot_requests: tuple[SpotRequest, ...] = ()  # those that could still launch something
     deadline: Deadline | None = None
     deadline_role_arn: str | None = None  # None where it does not exist
@@ -142,10 +179,15 @@ class Observed:
         return self.live[0] if self.live else None
 
     @property
+    def usd_month_images(self) -> Decimal:
+        """What the images bill, at most."""
+        return sum((snapshot.usd_month for snapshot in self.snapshots), Decimal(0))
+
+    @property
     def nothing_left(self) -> bool:
         going = any(i.state is InstanceState.SHUTTING_DOWN for i in self.instances)
         left = (self.live, self.group, self.key_pair, self.volumes, self.deadline, self.deadline_role_arn)
-        return not (going or any(left) or self.spot_requests)
+        return not (going or any(left) or self.spot_requests or self.images or self.snapshots)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +222,8 @@ class Launchable:
 
     image_id: str
     image_name: str
+    image_kind: str = ""  # of an image of the box's own disk: baked | moving
+    image_pending: bool = False  # such a one that AWS is still making
     root_device: str
     min_disk_gib: int
     vpc_id: str

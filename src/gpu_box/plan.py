@@ -26,7 +26,9 @@ from gpu_box.steps import (
     DeleteDeadlineRole,
     DeleteKeyPair,
     DeleteSecurityGroup,
+    DeleteSnapshot,
     DeleteVolume,
+    DeregisterImage,
     GrowDisk,
     ImportKeyPair,
     NoteResize,
@@ -36,6 +38,7 @@ from gpu_box.steps import (
     Step,
     StopInstance,
     Terminate,
+    WaitForImage,
     WaitForInstance,
 )
 from gpu_box.stopped import stopped_at
@@ -72,6 +75,9 @@ def up(
     if instance is None:
         if launch is None or launchable is None:
             raise ValueError("a launch is wanted: pass `launch` and `launchable`")
+        if launchable.image_pending:
+            # A fresh disk would be there at once, and the work of weeks would not be on it.
+            return [*extra, WaitForImage(image_id=launchable.image_id)]
         if config.disk.size_gib < launchable.min_disk_gib:
             raise InputError(
                 f"the disk is too small: this image needs {launchable.min_disk_gib} GiB",
@@ -150,8 +156,10 @@ def resize(observed: Observed, instance_type: str, *, rates: Rates | None) -> li
     ]
 
 
-def down(observed: Observed) -> list[Step]:
-    """Nothing left. What stops the instance goes only after the instance; the group, last of all."""
+def down(observed: Observed, *, keep_images: bool = False) -> list[Step]:
+    """Nothing left, but for images where they are kept. What stops the instance goes only after the instance;
+    the group, last of all.
+    """
     steps: list[Step] = [CancelSpotRequest(request_id=request.id) for request in observed.spot_requests]
     for instance in observed.instances:
         if instance.exists:
@@ -168,6 +176,11 @@ def down(observed: Observed) -> list[Step]:
     steps += [
         DeleteVolume(volume_id=v.id, size_gib=v.size_gib) for v in observed.volumes if v.attached_to is None
     ]
+    if not keep_images:
+        # AWS lets go of a snapshot only after its image; those of a pending one are seen next round.
+        steps += [DeregisterImage(image_id=image.id) for image in observed.images] or [
+            DeleteSnapshot(snapshot_id=s.id, size_gib=s.size_gib) for s in observed.snapshots
+        ]
     if observed.group:
         steps.append(DeleteSecurityGroup(group_id=observed.group.id))
     return steps
@@ -273,17 +286,21 @@ def _access(
         yield AllowSsh(group_id=observed.group.id, allow=allow, revoke=revoke)
 
 
-def _disk(config: Config, instance: Instance) -> Iterator[Step]:
+def refuse_smaller_disk(config: Config, instance: Instance) -> None:
     wanted, there = config.disk.size_gib, instance.disk_gib
-    if there is None or wanted == there:
-        return
-    if wanted < there:
+    if there is not None and wanted < there:
         raise InputError(
             f"the box's disk has {there} GiB, and a volume cannot shrink",
             where="disk.size_gib",
             remedy=f"Set it to {there} or more; a smaller disk takes a new box: `gpu-box down`, then `up`.",
         )
-    yield GrowDisk(instance_id=instance.id, before=there, size_gib=wanted)
+
+
+def _disk(config: Config, instance: Instance) -> Iterator[Step]:
+    refuse_smaller_disk(config, instance)
+    wanted, there = config.disk.size_gib, instance.disk_gib
+    if there is not None and wanted != there:
+        yield GrowDisk(instance_id=instance.id, before=there, size_gib=wanted)
 
 
 def _deadline_role(observed: Observed) -> Iterator[Step]:

@@ -143,6 +143,79 @@ class NoteResize(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoteBake(Step):
+    """That a running box is stopped for its image: whoever finishes it starts the box again."""
+
+    title: ClassVar[str] = "image"
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    on: bool
+
+    def __str__(self) -> str:
+        return "image: the box stops for a moment" if self.on else "image: the box runs again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteMoved(Step):
+    """That the image by which the box came to its zone is gone."""
+
+    title: ClassVar[str] = "image"
+    mark: ClassVar[str] = "~"
+    instance_id: str
+
+    def __str__(self) -> str:
+        return "image: the box has moved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateImage(Step):
+    """Of a stopped instance's disk. Idempotent by the image's name, which is made of kind and content."""
+
+    title: ClassVar[str] = "image"
+    stage: ClassVar[int] = 1
+    instance_id: str
+    kind: str
+    of: str
+
+    def __str__(self) -> str:
+        return f"image of the disk of {self.instance_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitForImage(Step):
+    title: ClassVar[str] = "image"
+    stage: ClassVar[int] = 3
+    mark: ClassVar[str] = ">"
+    image_id: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id}: wait until it is available"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeregisterImage(Step):
+    title: ClassVar[str] = "image"
+    mark: ClassVar[str] = "-"
+    image_id: str
+    why: str = "removed"
+
+    def __str__(self) -> str:
+        return f"image {self.image_id}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteSnapshot(Step):
+    title: ClassVar[str] = "image"
+    mark: ClassVar[str] = "-"
+    stage: ClassVar[int] = 4
+    snapshot_id: str
+    size_gib: int
+
+    def __str__(self) -> str:
+        return f"snapshot {self.snapshot_id} ({self.size_gib} GiB): deleted"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChangeType(Step):
     """Of a stopped instance. After CountSession: what a session cost is reckoned by the type that it had."""
 

@@ -22,7 +22,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from gpu_box import doctor
+from gpu_box import bake, doctor
 from gpu_box.aws import quotas
 from gpu_box.aws.act import tag_host_key
 from gpu_box.aws.console import read_console_record
@@ -31,6 +31,7 @@ from gpu_box.aws.prices import read_price
 from gpu_box.aws.sweep import remove, sweep
 from gpu_box.config import Network
 from gpu_box.errors import PermissionDenied
+from gpu_box.model import BAKED
 from gpu_box.resources import infra
 
 from .conftest import Laptop, Weather
@@ -109,6 +110,8 @@ def life(mine: Laptop) -> None:
     elsewhere = Network(allow_ssh_from=(ip_network("127.0.0.2/32"),))
     Laptop(replace(mine.config, network=elsewhere)).up()
     mine.stop()
+    bake.end(mine.cloud, bake.begin(mine.cloud, BAKED, mine.report), mine.report)
+    bake.carry(mine.cloud, mine.report)
     mine.up()
     mine.down()
 
@@ -178,6 +181,10 @@ def publishes_the_host_key(mine: Laptop) -> None:
     tag_host_key(mine.cloud, found.id, "ssh-ed25519 AAAA")
 
 
+def bakes(mine: Laptop) -> None:
+    bake.begin(mine.cloud, BAKED, mine.report)
+
+
 def removes(mine: Laptop) -> None:
     mine.down()
 
@@ -192,6 +199,8 @@ def removes(mine: Laptop) -> None:
         ("LaunchFromAnyImageInAnySubnet", launches, "ec2:RunInstances"),
         ("LaunchBehindOwnGroupsWithOwnKeys", launches, "ec2:RunInstances"),
         ("MakeOnlyWhatIsTagged", launches, "ec2:(ImportKeyPair|CreateSecurityGroup)"),
+        ("MakeImagesThatAreTagged", bakes, "ec2:CreateImage"),
+        ("MakeImagesOfOwnInstances", bakes, "ec2:CreateImage"),
         ("MakeGroupsInAnyVpc", launches, "ec2:CreateSecurityGroup"),
         ("TagWhileMaking", launches, "ec2:CreateTags"),
         ("TagOwnInstances", publishes_the_host_key, "ec2:CreateTags"),
@@ -206,7 +215,7 @@ def test_without_a_statement_it_is_said_which_action_is_missing(
     action: str,
 ) -> None:
     mine = laptop()
-    if does in (publishes_the_host_key, removes):
+    if does in (publishes_the_host_key, bakes, removes):
         mine.up()
     with operator.without(sid), pytest.raises(PermissionDenied) as denied:
         does(mine)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from gpu_box import box, plan
+from gpu_box import bake, box, image_plan, plan
 from gpu_box.errors import GpuBoxError
-from gpu_box.model import InstanceState, Observed
+from gpu_box.model import BAKED, InstanceState, Observed
 from gpu_box.resize import change_type
 
 from ..aws.conftest import Laptop
@@ -50,7 +50,8 @@ class Account:
             if instance.state.bills and not self._burns(instance.id):
                 self.defects.append(f"unguarded: {instance.id} runs without a fuse {when}")
         for what, count in self._count().items():
-            if count > 1:
+            # A new image is whole before the one that it replaces goes.
+            if count > (2 if what in ("images", "snapshots") else 1):
                 self.defects.append(f"double: {count} {what} {when}")
         return seen
 
@@ -92,6 +93,8 @@ class Account:
                 request["State"] in ("open", "active", "disabled")
                 for request in cloud.ec2.describe_spot_instance_requests(Filters=mine)["SpotInstanceRequests"]
             ),
+            "images": len(cloud.ec2.describe_images(Owners=["self"], Filters=mine)["Images"]),
+            "snapshots": len(cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=mine)["Snapshots"]),
             "volumes": len(cloud.ec2.describe_volumes(Filters=mine)["Volumes"]),
         }
 
@@ -166,6 +169,33 @@ def _resize(laptop: Laptop) -> Observed:
     return laptop.up()
 
 
+def _bake(laptop: Laptop) -> Observed:
+    """As `bake.bake`, but for what happens on the machine."""
+    found = laptop.observe().instance
+    ran = found is not None and (found.state.bills or found.baking)
+    image = bake.begin(laptop.cloud, BAKED, laptop.report)
+    if ran:
+        laptop.up()
+    bake.end(laptop.cloud, image, laptop.report)
+    return laptop.observe()
+
+
+def _move(laptop: Laptop) -> Observed:
+    found = laptop.observe()
+    if found.instance and not found.instance.moved_from:
+        bake.carry(laptop.cloud, laptop.report)
+    laptop.up()
+    return box.converge(laptop.cloud, laptop.report, image_plan.moved)[0]
+
+
+def _is_baked(seen: Observed) -> bool:
+    return len(seen.images) == 1 and seen.images[0].state == "available" and len(seen.snapshots) == 1
+
+
+def _has_moved(seen: Observed) -> bool:
+    return is_up(seen) and not seen.images and not seen.snapshots and len(seen.volumes) == 1
+
+
 def _is_resized(seen: Observed) -> bool:
     return is_up(seen) and seen.instance is not None and seen.instance.type == BIGGER
 
@@ -199,6 +229,18 @@ def stopped(laptop: Laptop) -> None:
     laptop.stop()
 
 
+def _baked_before(laptop: Laptop) -> None:
+    stopped(laptop)
+    _bake(laptop)
+    laptop.up()
+
+
+def _only_baked(laptop: Laptop) -> None:
+    stopped(laptop)
+    _bake(laptop)
+    box.converge(laptop.cloud, laptop.report, lambda seen: plan.down(seen, keep_images=True))
+
+
 def _half_done(laptop: Laptop) -> None:
     """`up` died right after its instance was launched."""
     Saboteur(("RunInstances", 1), FAULTS["killed after"]).follow(laptop.cloud)
@@ -217,8 +259,14 @@ COMMANDS = {
         Command("up from half done", _half_done, _up, is_up),
         Command("stop", running, lambda laptop: laptop.stop(), _is_stopped),
         Command("resize", running, _resize, _is_resized),
+        Command("bake from running", running, _bake, lambda o: _is_baked(o) and is_up(o)),
+        Command("bake from stopped", stopped, _bake, lambda o: _is_baked(o) and _is_stopped(o)),
+        Command("bake over an older one", _baked_before, _bake, lambda o: _is_baked(o) and is_up(o)),
+        Command("up from baked", _only_baked, _up, lambda o: is_up(o) and _is_baked(o)),
+        Command("move", stopped, _move, _has_moved),
         Command("extend", running, _extend, _is_extended),
         Command("down from running", running, lambda laptop: laptop.down(), lambda o: o.nothing_left),
+        Command("down from baked", _baked_before, lambda laptop: laptop.down(), lambda o: o.nothing_left),
         Command("down from stopped", stopped, lambda laptop: laptop.down(), lambda o: o.nothing_left),
     )
 }

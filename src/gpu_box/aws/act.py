@@ -7,12 +7,13 @@ name or ClientToken, deletes of what is gone are done, and whatever turned out d
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial, singledispatch
 from itertools import groupby
@@ -27,14 +28,16 @@ from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.launch import run_instance
-from gpu_box.aws.observe import read_instance
+from gpu_box.aws.observe import parse_image, read_images, read_instance, read_snapshots
 from gpu_box.errors import CapacityError, CloudError, PermissionDenied
 from gpu_box.model import Cidr, InstanceState, Reporter
+from gpu_box.units import format_duration
 
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
 _POLL_FIRST_S, _POLL_MAX_S = 0.25, 3.0
 _GROUP_IN_USE_S = 15.0  # a round; a few rounds are two minutes
+_IMAGE_S, _IMAGE_POLL_S = 4 * 3600.0, 15.0  # a first snapshot of 100 GiB takes a quarter of an hour or so
 _GROWING_S = 60.0  # a modification takes effect within seconds
 _TOO_SOON = frozenset({"VolumeModificationRateExceeded", "IncorrectModificationState"})
 _INTERRUPTED = "IncorrectSpotRequestState"
@@ -207,7 +210,8 @@ def _(step: s.StartInstance, work: Work) -> None:
             f"AWS has no {step.type} left in {step.zone}, where the box's disk is ({error.code}); "
             "nothing was lost",
             code=error.code,
-            remedy="`gpu-box up --wait 1h` goes on asking until there is one.",
+            remedy="`gpu-box up --wait 1h` goes on asking until there is one, `gpu-box resize TYPE` takes "
+            "another type, `gpu-box move` takes the box to another zone with its disk.",
         ) from error
 
 
@@ -247,6 +251,78 @@ def _(step: s.ChangeType, work: Work) -> None:
         work.cloud.ec2.modify_instance_attribute(
             InstanceId=step.instance_id, InstanceType={"Value": step.type}
         )
+
+
+@_do.register
+def _(step: s.NoteBake, work: Work) -> None:
+    value = "yes" if step.on else ""
+    tag_instance(work.cloud, step.instance_id, {naming.BAKING: value}, "noting that it is baked")
+
+
+@_do.register
+def _(step: s.NoteMoved, work: Work) -> None:
+    tag_instance(work.cloud, step.instance_id, {naming.MOVED_FROM: ""}, "noting that it has moved")
+
+
+@_do.register
+def _(step: s.CreateImage, work: Work) -> None:
+    config = work.cloud.config
+    own = {naming.IMAGE: step.kind, naming.IMAGE_OF: step.of}
+    # One name for one content: whoever asks a second time is refused, and finds the first one's.
+    digest = hashlib.sha256(f"{step.kind} {step.of}".encode()).hexdigest()[:12]
+    with translated(f"making an image of {step.instance_id}"):
+        try:
+            work.cloud.ec2.create_image(
+                InstanceId=step.instance_id,
+                Name=f"{naming.resource_name(config)}-{digest}",
+                Description=f"gpu-box {config.name}: its disk",
+                TagSpecifications=[
+                    naming.tag_specification("image", config, **own),
+                    naming.tag_specification("snapshot", config),
+                ],
+            )
+        except ClientError as error:
+            _race_if(error, "InvalidAMIName.Duplicate", "the image is being made already")
+
+
+@_do.register
+def _(step: s.WaitForImage, work: Work) -> str:
+    started, poll = time.monotonic(), _POLL_FIRST_S
+    while True:
+        found = next((i for i in read_images(work.cloud) if i["ImageId"] == step.image_id), None)
+        image = parse_image(found) if found else None
+        if image is None or image.state != "pending":
+            return f"image {step.image_id}: {image.state if image else 'gone'}"
+        if time.monotonic() - started > _IMAGE_S:
+            raise CloudError(
+                f"image {step.image_id} is not finished after {_IMAGE_S / 3600:.0f} hours",
+                remedy="Nothing is lost: run the command again, it goes on waiting.",
+            )
+        part = max((snapshot.progress for snapshot in read_snapshots(work.cloud)), default="", key=_percent)
+        waited = format_duration(timedelta(seconds=time.monotonic() - started))
+        work.report.update(step.title, f"image {step.image_id}: {part or 'begun'}, {waited}")
+        time.sleep(poll)
+        poll = min(poll * 1.5, _IMAGE_POLL_S)
+
+
+def _percent(progress: str) -> int:
+    digits = progress.removesuffix("%")
+    return int(digits) if digits.isdigit() else 0
+
+
+@_do.register
+def _(step: s.DeregisterImage, work: Work) -> None:
+    _delete(work, f"removing {step.image_id}", "deregister_image", ImageId=step.image_id)
+
+
+@_do.register
+def _(step: s.DeleteSnapshot, work: Work) -> None:
+    try:
+        _delete(work, f"deleting {step.snapshot_id}", "delete_snapshot", SnapshotId=step.snapshot_id)
+    except CloudError as error:
+        if error.code == "InvalidSnapshot.InUse":
+            raise Raced(f"an image still holds {step.snapshot_id}") from error
+        raise
 
 
 @_do.register
@@ -406,7 +482,7 @@ def _delete(work: Work, doing: str, operation: str, **arguments: Any) -> None:
         try:
             call(**arguments)
         except ClientError as error:
-            if not code_of(error).endswith("NotFound"):
+            if not code_of(error).endswith(("NotFound", "InvalidAMIID.Unavailable")):
                 raise
 
 

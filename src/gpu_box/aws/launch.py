@@ -13,7 +13,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.observe import parse_instance
 from gpu_box.errors import CapacityError, QuotaError
-from gpu_box.model import Instance, Placement, Reporter
+from gpu_box.model import MOVING, Instance, Placement, Reporter
 from gpu_box.steps import RunInstance
 
 # What was just made is not at once visible to every part of EC2 ("Eventual consistency", EC2 API reference).
@@ -114,10 +114,18 @@ def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -
             "HttpPutResponseHopLimit": 1,
         },
         "TagSpecifications": [
-            naming.tag_specification("instance", config, **{naming.DISK: str(config.disk.size_gib)}),
+            naming.tag_specification("instance", config, **_instance_tags(cloud, step)),
             naming.tag_specification("volume", config),
             *([naming.tag_specification("spot-instances-request", config)] if spot else []),
         ],
+    }
+
+
+def _instance_tags(cloud: Cloud, step: RunInstance) -> dict[str, str]:
+    moving = step.launchable.image_kind == MOVING
+    return {
+        naming.DISK: str(cloud.config.disk.size_gib),
+        **({naming.MOVED_FROM: step.launchable.image_id} if moving else {}),
     }
 
 
@@ -126,5 +134,7 @@ def _client_token(step: RunInstance, place: Placement) -> str:
 
     64 characters, EC2's limit.
     """
-    parts = (step.launch.generation, place.type, place.zone, place.market, *step.previous)
+    # A box that moved is launched again in the same life, and from another image.
+    own = (step.launchable.image_id,) if step.launchable.image_kind else ()
+    parts = (*own, step.launch.generation, place.type, place.zone, place.market, *step.previous)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

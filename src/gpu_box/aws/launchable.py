@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import naming
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.observe import parse_image, read_images
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.model import Launchable, Placement
@@ -42,13 +43,15 @@ _NAMES = {
 def read_launchable(cloud: Cloud) -> Launchable:
     """Raises InputError for a type, zone, subnet or image that AWS does not have there."""
     config = cloud.config
-    image, subnets, offered, shared = side_by_side(
+    own, base, subnets, offered, shared = side_by_side(
+        lambda: _own_image(cloud),
         lambda: _image(cloud),
         lambda: _subnets(cloud),
         lambda: _offerings(cloud),
         lambda: _cluster_group(cloud) if config.cluster else None,
     )
     placements = _placements(config, cloud.region, subnets, offered)
+    image, described = own or base, _described(own) if own else {}
     root = image["RootDeviceName"]
     sizes = [
         m["Ebs"].get("VolumeSize", 8)
@@ -57,13 +60,28 @@ def read_launchable(cloud: Cloud) -> Launchable:
     ]
     return Launchable(
         image_id=image["ImageId"],
-        image_name=image.get("Name", image["ImageId"]),
+        image_name=described.get("name") or image.get("Name", image["ImageId"]),
+        image_kind=described.get("kind", ""),
+        image_pending=image.get("State") == "pending",
         root_device=root,
         min_disk_gib=max(sizes, default=8),
         vpc_id=subnets[0]["VpcId"],
         placements=placements,
         cluster_group_id=shared,
     )
+
+
+def _own_image(cloud: Cloud) -> dict[str, Any] | None:
+    """The newest one of the box's own disk: what was on it is there again."""
+    return next((raw for raw in read_images(cloud) if parse_image(raw).usable), None)
+
+
+def _described(own: dict[str, Any]) -> dict[str, str]:
+    image = parse_image(own)
+    return {
+        "kind": image.kind,
+        "name": f"from its own disk as of {image.created.astimezone():%a %b %d %H:%M}",
+    }
 
 
 def _image(cloud: Cloud) -> dict[str, Any]:

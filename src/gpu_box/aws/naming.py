@@ -14,6 +14,9 @@ USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
 RESIZING = "gpu-box:resizing"  # the type to come: whoever finishes this resize starts the box again
 STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop
 DISK = "gpu-box:disk-gib"  # of the root volume: what no instance tells of itself
+BAKING = "gpu-box:baking"  # "yes": it ran when it was stopped to be baked: whoever finishes starts it again
+# On an image: baked or moving; and of what (image_plan.content). On an instance: the image it came by.
+IMAGE, IMAGE_OF, MOVED_FROM = "gpu-box:image", "gpu-box:image-of", "gpu-box:moved-from"
 GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,13 +14,16 @@ from gpu_box.aws.caller import caller_address
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
+from gpu_box.aws.prices import snapshot_gib_month
 from gpu_box.model import (
     Cidr,
+    Image,
     Instance,
     InstanceState,
     KeyPair,
     Observed,
     SecurityGroup,
+    Snapshot,
     SpotRequest,
     StopAsked,
     Volume,
@@ -37,15 +41,19 @@ def observe(cloud: Cloud, *, ask_caller: bool = False, everything: bool = True) 
     config = cloud.config
     ask = ask_caller and config.network.allow_ssh_from is None
     region, ec2 = cloud.region, cloud.ec2  # both fail here, in words, before any thread starts
-    instances, group, key_pair, volumes, spot, (deadline, unarmable), role, caller = side_by_side(
-        lambda: read_instances(cloud, naming.of_box(config)),
-        lambda: _read_group(ec2, config.name),
-        lambda: _read_key_pair(ec2, config.name),
-        lambda: _read_volumes(ec2, config.name) if everything else [],
-        lambda: _read_spot_requests(ec2, config.name) if everything else [],
-        lambda: read_deadline(cloud),
-        lambda: read_role(cloud),
-        lambda: caller_address() if ask else (),
+    instances, group, key_pair, volumes, images, snapshots, spot, (deadline, unarmable), role, caller = (
+        side_by_side(
+            lambda: read_instances(cloud, naming.of_box(config)),
+            lambda: _read_group(ec2, config.name),
+            lambda: _read_key_pair(ec2, config.name),
+            lambda: _read_volumes(ec2, config.name) if everything else [],
+            lambda: read_images(cloud) if everything else [],
+            lambda: read_snapshots(cloud) if everything else [],
+            lambda: _read_spot_requests(ec2, config.name) if everything else [],
+            lambda: read_deadline(cloud),
+            lambda: read_role(cloud),
+            lambda: caller_address() if ask else (),
+        )
     )
     role_arn, unreadable = role
     return Observed(
@@ -54,6 +62,8 @@ def observe(cloud: Cloud, *, ask_caller: bool = False, everything: bool = True) 
         group=group,
         key_pair=key_pair,
         volumes=tuple(volumes),
+        images=tuple(parse_image(raw) for raw in images),
+        snapshots=tuple(snapshots),
         spot_requests=tuple(request for request in spot if request.exists),
         deadline=deadline,
         deadline_role_arn=role_arn,
@@ -123,6 +133,8 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         spent=tuple(sorted(spent.items())),
         spent_until=_time(tags.get(naming.COUNTED, "")),
         resizing=tags.get(naming.RESIZING, ""),
+        baking=bool(tags.get(naming.BAKING, "")),
+        moved_from=tags.get(naming.MOVED_FROM, ""),
         disk_gib=_whole(tags.get(naming.DISK, "")),
         owner=tags.get(naming.OWNER, ""),
     )
@@ -187,6 +199,47 @@ def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
     return [
         SpotRequest(id=r["SpotInstanceRequestId"], state=r["State"], instance_id=r.get("InstanceId"))
         for r in raw["SpotInstanceRequests"]
+    ]
+
+
+def read_images(cloud: Cloud) -> list[dict[str, Any]]:
+    """Of the box's disk, the newest first."""
+    with translated("reading images"):
+        found: list[dict[str, Any]] = cloud.ec2.describe_images(
+            Owners=["self"], Filters=naming.of_box(cloud.config)
+        )["Images"]
+    return sorted(found, key=lambda raw: str(raw.get("CreationDate", "")), reverse=True)
+
+
+def parse_image(raw: dict[str, Any]) -> Image:
+    tags = naming.tag_map(raw)
+    disks = (mapping.get("Ebs", {}) for mapping in raw.get("BlockDeviceMappings", []))
+    return Image(
+        id=raw["ImageId"],
+        state=raw["State"],
+        kind=tags.get(naming.IMAGE, ""),
+        of=tags.get(naming.IMAGE_OF, ""),
+        created=datetime.fromisoformat(raw["CreationDate"]).astimezone(UTC),
+        snapshot_ids=tuple(disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")),
+    )
+
+
+def read_snapshots(cloud: Cloud) -> list[Snapshot]:
+    with translated("reading snapshots"):
+        pages = cloud.ec2.get_paginator("describe_snapshots").paginate(
+            OwnerIds=["self"], Filters=naming.of_box(cloud.config)
+        )
+        found = [raw for page in pages for raw in page["Snapshots"]]
+    usd = snapshot_gib_month(cloud) if found else Decimal(0)
+    return [
+        Snapshot(
+            id=raw["SnapshotId"],
+            size_gib=raw["VolumeSize"],
+            created=raw["StartTime"],
+            usd_month=usd * raw["VolumeSize"],
+            progress=raw.get("Progress", ""),
+        )
+        for raw in found
     ]
 
 

@@ -51,9 +51,21 @@ def options(
 
 def _register() -> None:
     """In the order of the help page."""
-    from gpu_box.cli import attach, cost, doctor, embedded, init, lifecycle, report, stopping, sweep, work
+    from gpu_box.cli import (
+        attach,
+        cost,
+        doctor,
+        embedded,
+        image,
+        init,
+        lifecycle,
+        report,
+        stopping,
+        sweep,
+        work,
+    )
 
-    for room in (init, lifecycle, stopping, attach, work, doctor, cost, report, sweep, embedded):
+    for room in (init, lifecycle, image, stopping, attach, work, doctor, cost, report, sweep, embedded):
         room.register(app)
 
 

@@ -233,7 +233,12 @@ def stop(context: typer.Context) -> None:
     opts.show(results[0] if len(results) == 1 else results, lambda: "\n".join(map(line, results)))
 
 
-def down(context: typer.Context) -> None:
+def down(
+    context: typer.Context,
+    keep_image: Annotated[
+        bool, typer.Option("--keep-image", help="But not its baked image: the next `up` launches from it.")
+    ] = False,
+) -> None:
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
     from gpu_box import box, cluster
 
@@ -246,17 +251,25 @@ def down(context: typer.Context) -> None:
     if there:
         disk = sum(volume.size_gib for seen in found for volume in seen.volumes)
         lost = f" and its disk ({disk} GiB, with everything on it)" if disk else ""
+        images = sum(len(seen.images) for seen in found)
+        if images and not keep_image:
+            lost += f", and {'its image' if images == 1 else f'{images} images'} (--keep-image keeps it)"
         what = f"box {there[0]!r}"
         if len(there) > 1:
             what, lost = f"boxes {', '.join(there)}", lost.replace("its disk", "their disks")
         opts.confirm(f"Remove {what} in {region}{lost}?")
     if there or len(members) > 1:
-        cluster.down(config, opts.reporter())
+        cluster.down(config, opts.reporter(), keep_images=keep_image)
+    kept = sum(len(seen.images) for seen in found) if keep_image else 0
     results = [{"box": member.name, "state": "none", "left": []} for member in members]
     names = ", ".join(member.name for member in members)
     opts.show(
         results[0] if len(results) == 1 else results,
-        lambda: f"Nothing of {names} is left in {region} (read back from AWS).",
+        lambda: (
+            f"Nothing of {names} is left in {region} "
+            + ("but its image " if kept else "")
+            + "(read back from AWS)."
+        ),
     )
 
 
@@ -286,11 +299,18 @@ def _notices(found: box.Status) -> Iterator[str]:
 
 
 def _status_view(config: Config, found: box.Status) -> StatusView:
-    from gpu_box.view.status import StatusView
+    from gpu_box.view.status import ImageView, StatusView
 
     observed, instance, now = found.observed, found.observed.instance, datetime.now(UTC)
+    images = tuple(ImageView(id=i.id, kind=i.kind, state=i.state, created=i.created) for i in observed.images)
     if instance is None:
-        return StatusView(box=config.name, state="none", region=observed.region)
+        return StatusView(
+            box=config.name,
+            state="none",
+            region=observed.region,
+            images=images,
+            usd_month_images=observed.usd_month_images,
+        )
     machine, price = found.machine, found.price
     assert price is not None
     running = instance.state.bills
@@ -314,6 +334,8 @@ def _status_view(config: Config, found: box.Status) -> StatusView:
         usd_month=found.spent.month if found.spent else None,
         usd_budget=config.limits.budget,
         usd_month_stopped=price.disk_month,
+        images=images,
+        usd_month_images=observed.usd_month_images,
         deadline=observed.deadline.at if observed.deadline else None,
         deadline_missing=observed.deadline_unavailable
         or ("" if observed.deadline else "`gpu-box up` arms it"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -104,7 +105,7 @@ class ProcessMachine:
         profile = home / ".profile"
         if not profile.exists():  # /etc/profile sets a PATH of its own for login shells
             profile.write_text(_PROFILE.format(path=path))
-        _write_host_key(home / ".sshd", boot)
+        _move_in(home, boot)
         return home
 
     def _provide_poweroff(self) -> None:
@@ -122,14 +123,36 @@ class ProcessMachine:
                 return
 
 
-def _write_host_key(folder: Path, boot: Boot) -> None:
-    """The key from the user data, else a random one; once for an instance, as cloud-init does it.
-
-    An instance that was launched from another one's image has that one's, and gets its own.
-    """
-    private, made_for = folder / "ssh_host_ed25519_key", folder / "instance-id"
-    if made_for.exists() and made_for.read_text() == boot.instance_id:
+def _move_in(home: Path, boot: Boot) -> None:
+    """What cloud-init would do once for an instance. Its disk may be an image of another's."""
+    made_for = home / ".sshd" / "instance-id"
+    before = made_for.read_text() if made_for.exists() else ""
+    if before == boot.instance_id:
         return
+    if before:
+        _rename(home, before, boot.instance_id)
+    _write_host_key(home / ".sshd", boot)
+    made_for.write_text(boot.instance_id)
+
+
+def _rename(home: Path, before: str, now: str) -> None:
+    """On a real machine the home has one path, whatever the instance. Here its id is part of that path, which
+    the programs of a virtual environment, for one, have in their first lines: ids are all of one length.
+    """
+    for path in home.rglob("*"):
+        if path.is_symlink() and before in (target := os.readlink(path)):
+            path.unlink()
+            path.symlink_to(target.replace(before, now))
+    search = ["grep", "-rlsF", "--null", "-e", before, str(home)]
+    for name in subprocess.run(search, capture_output=True, check=False).stdout.split(b"\0"):
+        if name:
+            path = Path(os.fsdecode(name))
+            path.write_bytes(path.read_bytes().replace(before.encode(), now.encode()))
+
+
+def _write_host_key(folder: Path, boot: Boot) -> None:
+    """The key from the user data, else a random one."""
+    private = folder / "ssh_host_ed25519_key"
     folder.mkdir(mode=0o700, exist_ok=True)
     private.unlink(missing_ok=True)
     given = cloud_init.host_key(boot.user_data)
@@ -141,4 +164,3 @@ def _write_host_key(folder: Path, boot: Boot) -> None:
     (folder / "ssh_host_ed25519_key.pub").write_bytes(key.export_public_key())
     with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.export_private_key())
-    made_for.write_text(boot.instance_id)

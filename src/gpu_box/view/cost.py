@@ -44,14 +44,29 @@ def _table(name: str, costs: Mapping[str, Cost], *, bars: bool) -> Table:
 
     most = max([cost.total for cost in costs.values()], default=Decimal(0))
     gone = any(cost.gone for cost in costs.values())
+    images = any(cost.images for cost in costs.values())
     table = Table(box=None, pad_edge=False, header_style="quiet")
     table.add_column(name, no_wrap=True)
-    for column in ("INSTANCE", "IPV4", "DISK", *(["GONE"] if gone else []), "TOTAL"):
+    for column in (
+        "INSTANCE",
+        "IPV4",
+        "DISK",
+        *(["IMAGE"] if images else []),
+        *(["GONE"] if gone else []),
+        "TOTAL",
+    ):
         table.add_column(column, justify="right", no_wrap=True)
     if bars:
         table.add_column("")
     for label, cost in costs.items():
-        figures = [cost.instance, cost.address, cost.disk, *([cost.gone] if gone else []), cost.total]
+        figures = [
+            cost.instance,
+            cost.address,
+            cost.disk,
+            *([cost.images] if images else []),
+            *([cost.gone] if gone else []),
+            cost.total,
+        ]
         length = round(_BAR * float(cost.total / most)) if most else 0
         bar = [Text("━" * length, style="good")] if bars else []
         table.add_row(label, *(_money(figure) for figure in figures), *bar)
@@ -67,7 +82,7 @@ def _to_come(found: CostReport) -> list[str]:
     lines = [f"{format_money(found.usd_month)}{of} this month, {format_money(found.usd_today)} today"]
     if found.usd_session:
         lines[0] += f", {format_money(found.usd_session)} this session"
-    if found.usd_month_stopped is not None:
+    if found.usd_month_stopped is not None or found.usd_month_images:
         still = format_money(found.usd_month_if_stopped)
         lines.append(f"standing still from now on, this month ends at {still}")
     if found.usd_hour is not None and found.state != "none":

@@ -21,6 +21,16 @@ _STATE_STYLE = {"running": "good", "pending": "warn", "stopping": "warn", "shutt
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageView:
+    """An image of the box's disk."""
+
+    id: str
+    kind: str  # baked | moving
+    state: str  # EC2's word
+    created: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusView:
     """What `status` tells; its JSON form is this, field by field."""
 
@@ -39,6 +49,8 @@ class StatusView:
     usd_month: Decimal | None = None
     usd_budget: Decimal | None = None  # limits.budget
     usd_month_stopped: Decimal | None = None
+    images: tuple[ImageView, ...] = ()
+    usd_month_images: Decimal = Decimal(0)  # what they bill, at most
     deadline: datetime | None = None
     deadline_missing: str = ""  # why AWS's side is not armed
     stopped: Stopped | None = None  # why, of a box that is stopped
@@ -56,7 +68,8 @@ def status_lines(view: StatusView) -> RenderableType:
     from rich.text import Text
 
     if view.state == "none":
-        return Text(f"There is no box {view.box!r} in {view.region}; `gpu-box up` makes it.")
+        made = f", from its {image_line(view)}" if view.images else ""
+        return Text(f"There is no box {view.box!r} in {view.region}; `gpu-box up` makes it{made}.")
     head = Text(view.box, style="what")
     head.append("  ")
     head.append(view.state, style=f"not bold {_STATE_STYLE.get(view.state, 'default')}")
@@ -81,6 +94,8 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
         rows.append(("gpu", view.gpu))
     if money := money_line(view):
         rows.append(("money", money))
+    if view.images:
+        rows.append(("image", image_line(view)))
     if view.watch:
         rows += _watch_rows(view.watch)
     if view.state == "running":
@@ -108,6 +123,16 @@ def money_line(view: StatusView) -> str:
     if view.state == "stopped" and view.usd_month_stopped is not None:
         parts.append(f"{format_money(view.usd_month_stopped)} a month for its disk")
     return ", ".join(parts)
+
+
+def image_line(view: StatusView) -> str:
+    newest, *others = view.images
+    state = "" if newest.state == "available" else f", {newest.state}"
+    more = f" and {len(others)} more" if others else ""
+    made = f"{newest.created.astimezone():%a %b %d %H:%M}"
+    return (
+        f"{newest.kind} image of {made}{state}{more}, {format_money(view.usd_month_images)} a month at most"
+    )
 
 
 def _watch_rows(watch: WatchState) -> list[tuple[str, RenderableType]]:

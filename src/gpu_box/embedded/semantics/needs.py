@@ -61,18 +61,23 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
     asked = _tags_asked(fields)
     backend = ec2_backends[account][region]
     made = _MAKES.get(operation, ())
+
+    def owner(kind: str) -> str:
+        return f"arn:aws:ec2:{region}:" if kind in ("image", "snapshot") else place
+
     for kind in made:
-        yield Need(action, f"{place}:{kind}/*", _request_context(asked.get(kind, {})))
+        yield Need(action, f"{owner(kind)}:{kind}/*", _request_context(asked.get(kind, {})))
     for kind, tags in asked.items():
         yield Need(
-            "ec2:CreateTags", f"{place}:{kind}/*", _request_context(tags) | {"ec2:CreateAction": operation}
+            "ec2:CreateTags",
+            f"{owner(kind)}:{kind}/*",
+            _request_context(tags) | {"ec2:CreateAction": operation},
         )
     direct = _numbered(fields, "Tag") if operation == "CreateTags" else {}
     used = list(_used(backend, fields, without_key="key-pair" in made))
     used += _placement_group(backend, operation, fields)
     for kind, name, tags in used:
-        owner = f"arn:aws:ec2:{region}:" if kind in ("image", "snapshot") else place
-        yield Need(action, f"{owner}:{kind}/{name}", _resource_context(tags) | _request_context(direct))
+        yield Need(action, f"{owner(kind)}:{kind}/{name}", _resource_context(tags) | _request_context(direct))
     if not (made or used):
         yield Need(action)
 

@@ -1,0 +1,75 @@
+"""`bake` and `move`: the box's disk as an image."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gpu_box.cli.context import options
+from gpu_box.units import format_money
+
+
+def register(app: typer.Typer) -> None:
+    for command in (bake, move):
+        app.command(rich_help_panel="The box")(command)
+
+
+def bake(
+    context: typer.Context,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the image instead.")] = False,
+) -> None:
+    """Make an image of the disk: after `down --keep-image`, the next `up` launches from it.
+
+    It takes the place of an older one. A running box is stopped for a moment; it runs again while AWS copies.
+    """
+    from gpu_box import bake as baking
+    from gpu_box import cluster
+
+    opts = options(context)
+    config = cluster.one(opts.load(), "bake")
+    if remove:
+        opts.confirm(f"Remove the image of {config.name!r}?")
+        baking.remove(config, opts.reporter())
+        opts.show({"box": config.name, "image": None}, lambda: f"{config.name} has no image.")
+        return
+    done = baking.bake(config, opts.reporter())
+    result = {
+        "box": config.name,
+        "state": "running" if done.up else "stopped",
+        "image": done.image.id,
+        "size_gib": done.size_gib,
+        "usd_month": done.usd_month,
+    }
+    opts.show(
+        result,
+        lambda: (
+            f"{config.name} is baked: {done.image.id}, {done.size_gib} GiB, "
+            f"{format_money(done.usd_month)} a month at most\n"
+            f"  {config.name} is {result['state']}; `down --keep-image` keeps it, and `up` launches from it"
+        ),
+    )
+
+
+def move(context: typer.Context) -> None:
+    """Take a stopped box, with its disk, to a zone that has capacity; it runs afterwards.
+
+    Its disk becomes an image, its instance goes, and `up` launches from the image where there is room.
+    """
+    from gpu_box import bake as baking
+    from gpu_box import cluster
+
+    opts = options(context)
+    config = cluster.one(opts.load(), "move")
+    opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
+    done = baking.move(config, opts.reporter())
+    instance = done.up.instance
+    result = {
+        "box": config.name,
+        "state": str(instance.state),
+        "instance": instance.id,
+        "before": done.before or None,
+        "zone": instance.zone,
+    }
+    was = f" (it was in {done.before})" if done.before else ""
+    opts.show(result, lambda: f"{config.name} is up in {instance.zone}{was}, with its disk as it was left")
