@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,6 +103,9 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
         observed, _ = converge(cloud, report, image_plan.moved)
     if config.ssh.config:
         sshconfig.write(host)
+    if observed.group:
+        for line in foreign_lines(observed.group.foreign):
+            report.note(line)
     price = read_price_of(cloud, instance)
     return Up(
         observed=observed,
@@ -138,6 +141,12 @@ def plan_up(config: Config) -> Planned:
         instance_type=instance_type,
         missing_quota=missing,
     )
+
+
+def foreign_lines(rules: Collection[str]) -> list[str]:
+    """What is to be told of them."""
+    kept = "somebody's rule, kept: `gpu-box up --remove-foreign-rules` removes it"
+    return [f"the security group also lets in {rule} ({kept})" for rule in rules]
 
 
 def stop(config: Config, report: Reporter) -> Observed:
@@ -226,6 +235,11 @@ def _budget_warning(config: Config, observed: Observed, rates: Rates | None) -> 
 def _ledger(cloud: Cloud) -> Path:
     config = cloud.config
     return ledger.path_of(cloud=cloud.host, profile=config.profile, region=cloud.region, box=config.name)
+
+
+def remove_foreign_rules(config: Config, consented: Collection[str], report: Reporter) -> None:
+    """consented: rules of the security group that gpu-box did not make, as `Observed` words them."""
+    converge(Cloud(config), report, lambda seen: plan.remove_foreign_rules(seen, consented))
 
 
 def look(config: Config) -> Observed:

@@ -88,8 +88,9 @@ class Instance:
 class SecurityGroup:
     id: str
     generation: str  # tag gpu-box:generation: names this life of the box, from its first `up` to its `down`
-    ssh_from: frozenset[Cidr] = frozenset()
-    other_rules: int = 0  # ingress rules that gpu-box did not make; left alone
+    ssh_from: frozenset[Cidr] = frozenset()  # let in by gpu-box's own rules,
+    ssh_from_foreign: frozenset[Cidr] = frozenset()  # and by such as somebody made by hand
+    foreign: tuple[str, ...] = ()  # all rules made by hand, in words
 
 
 @dataclass(frozen=True, kw_only=True)

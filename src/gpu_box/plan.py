@@ -6,7 +6,7 @@ until the answer is empty. So a plan never needs to foresee the outcome of a ste
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from gpu_box.budget import budget_end, deadline_of
@@ -32,6 +32,7 @@ from gpu_box.steps import (
     GrowDisk,
     ImportKeyPair,
     NoteResize,
+    RemoveForeignRules,
     ReplaceKeyPair,
     RunInstance,
     StartInstance,
@@ -137,6 +138,13 @@ def stop(observed: Observed) -> list[Step]:
         if instance.state is not InstanceState.STOPPED:
             steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.STOPPED))
     return steps
+
+
+def remove_foreign_rules(observed: Observed, consented: Collection[str]) -> list[Step]:
+    """Of the rules that somebody added to the security group by hand, those that a person gave up."""
+    group = observed.group
+    rules = tuple(rule for rule in group.foreign if rule in consented) if group else ()
+    return [RemoveForeignRules(group_id=group.id, rules=rules)] if group and rules else []
 
 
 def resize(observed: Observed, instance_type: str, *, rates: Rates | None) -> list[Step]:
@@ -279,7 +287,7 @@ def _access(
                 generation=launch.generation, vpc_id=launchable.vpc_id, ssh_from=tuple(wanted)
             )
         return
-    allow = tuple(c for c in wanted if c not in observed.group.ssh_from)
+    allow = tuple(c for c in wanted if c not in observed.group.ssh_from | observed.group.ssh_from_foreign)
     # An address that is no longer ours is somebody else's.
     revoke = tuple(sorted(observed.group.ssh_from - set(wanted), key=str)) if wanted else ()
     if allow or revoke:

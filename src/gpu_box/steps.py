@@ -69,6 +69,19 @@ class AllowSsh(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RemoveForeignRules(Step):
+    """Only where a person has consented to each."""
+
+    title: ClassVar[str] = "security group"
+    mark: ClassVar[str] = "-"
+    group_id: str
+    rules: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"security group: no longer {'; '.join(self.rules)}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreateDeadlineRole(Step):
     title: ClassVar[str] = "deadline role"
 

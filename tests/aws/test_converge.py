@@ -207,6 +207,54 @@ def test_a_laptop_that_moved_gets_in_and_its_old_address_does_not(laptop: Callab
     assert group.ssh_from == {cafe}
 
 
+ANYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+ADA = {"IpRanges": [{"CidrIp": "203.0.113.9/32", "Description": "ada"}]}
+HER_IPV6 = {"Ipv6Ranges": [{"CidrIpv6": "2001:db8::9/128"}]}
+
+
+@pytest.mark.parametrize(
+    ("permission", "line"),
+    [
+        ({"FromPort": 8888, "ToPort": 8888, **ANYWHERE}, "tcp 8888 from 0.0.0.0/0"),
+        ({"FromPort": 6000, "ToPort": 6010, **ANYWHERE}, "tcp 6000-6010 from 0.0.0.0/0"),
+        ({"FromPort": 22, "ToPort": 22, **ADA}, "tcp 22 from 203.0.113.9/32 (ada)"),
+        ({"FromPort": 22, "ToPort": 22, **HER_IPV6}, "tcp 22 from 2001:db8::9/128"),
+        ({"IpProtocol": "-1", **ANYWHERE}, "everything from 0.0.0.0/0"),
+    ],
+)
+def test_a_rule_added_by_hand_is_told_and_kept_until_somebody_consents(
+    permission: dict[str, Any], line: str, laptop: Callable[..., Laptop]
+) -> None:
+    mine = laptop()
+    group = mine.up().group
+    assert group is not None and group.foreign == ()
+    added = {"IpProtocol": "tcp", **permission}
+    mine.cloud.ec2.authorize_security_group_ingress(GroupId=group.id, IpPermissions=[added])
+    assert box.plan_up(mine.config).steps == ()
+    seen = mine.up().group
+    assert seen is not None
+    assert seen.foreign == (line,)
+    assert seen.ssh_from == {ip_network("127.0.0.1/32")}
+    box.remove_foreign_rules(mine.config, ["tcp 1 from 0.0.0.0/0"], mine.report)
+    assert mine.observe().group == seen, "what was not consented to stays"
+    box.remove_foreign_rules(mine.config, seen.foreign, mine.report)
+    assert mine.observe().group == group
+
+
+def test_an_address_that_somebody_let_in_by_hand_already_is_not_asked_for_again(
+    laptop: Callable[..., Laptop],
+) -> None:
+    mine = laptop()
+    group = mine.up().group
+    assert group is not None
+    cafe = ip_network("203.0.113.9/32")
+    by_hand = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": str(cafe)}]}
+    mine.cloud.ec2.authorize_security_group_ingress(GroupId=group.id, IpPermissions=[by_hand])
+    there = laptop(network=Network(allow_ssh_from=(cafe,))).up().group
+    assert there is not None
+    assert (there.ssh_from, there.ssh_from_foreign) == (frozenset(), {cafe})
+
+
 def test_the_caller_s_address_is_asked_where_the_cloud_says(
     aws: dict[str, str], laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
 ) -> None:

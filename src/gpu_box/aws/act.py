@@ -23,12 +23,13 @@ from botocore.exceptions import ClientError
 
 from gpu_box import spending
 from gpu_box import steps as s
-from gpu_box.aws import deadline, naming
+from gpu_box.aws import deadline, naming, security_group
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.launch import run_instance
 from gpu_box.aws.observe import parse_image, read_images, read_instance, read_snapshots
+from gpu_box.aws.security_group import ssh_permission
 from gpu_box.errors import CapacityError, CloudError, PermissionDenied
 from gpu_box.model import Cidr, InstanceState, Reporter
 from gpu_box.units import format_duration
@@ -137,11 +138,27 @@ def _(step: s.AllowSsh, work: Work) -> None:
         with translated("closing port 22 to an old address"):
             try:
                 work.cloud.ec2.revoke_security_group_ingress(
-                    GroupId=step.group_id, IpPermissions=_ssh_rule(step.revoke)
+                    GroupId=step.group_id, IpPermissions=ssh_permission(step.revoke)
                 )
             except ClientError as error:
                 if code_of(error) != "InvalidPermission.NotFound":
                     raise
+
+
+@_do.register
+def _(step: s.RemoveForeignRules, work: Work) -> None:
+    ec2 = work.cloud.ec2
+    with translated("removing rules of the security group"):
+        found = ec2.describe_security_groups(Filters=naming.of_box(work.cloud.config))["SecurityGroups"]
+        for raw in found:
+            # What was added since was not consented to.
+            shown = [
+                permission
+                for permission, line in security_group.foreign_rules(raw)
+                if line in step.rules and raw["GroupId"] == step.group_id
+            ]
+            if shown:
+                ec2.revoke_security_group_ingress(GroupId=step.group_id, IpPermissions=shown)
 
 
 @_do.register
@@ -491,17 +508,12 @@ def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:
         return
     with translated("opening port 22 to your address"):
         try:
-            work.cloud.ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=_ssh_rule(cidrs))
+            work.cloud.ec2.authorize_security_group_ingress(
+                GroupId=group_id, IpPermissions=ssh_permission(cidrs)
+            )
         except ClientError as error:
             if code_of(error) != "InvalidPermission.Duplicate":
                 _race_if(error, "InvalidGroup.NotFound", "a `down` removed the security group")
-
-
-def _ssh_rule(cidrs: Sequence[Cidr]) -> list[dict[str, Any]]:
-    rule: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
-    v4 = [{"CidrIp": str(c)} for c in cidrs if c.version == 4]
-    v6 = [{"CidrIpv6": str(c)} for c in cidrs if c.version == 6]
-    return [rule | ({"IpRanges": v4} if v4 else {}) | ({"Ipv6Ranges": v6} if v6 else {})]
 
 
 def _race_if(error: ClientError, code: str, line: str) -> None:

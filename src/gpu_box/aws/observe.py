@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from ipaddress import ip_network
 from typing import Any
 
-from gpu_box.aws import naming
+from gpu_box.aws import naming, security_group
 from gpu_box.aws.caller import caller_address
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
 from gpu_box.aws.prices import snapshot_gib_month
 from gpu_box.model import (
-    Cidr,
     Image,
     Instance,
     InstanceState,
@@ -162,24 +159,7 @@ def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
         )["SecurityGroups"]
     if not groups:
         return None
-    raw = groups[0]
-    ssh, others = [], 0
-    for rule in raw["IpPermissions"]:
-        if (rule.get("IpProtocol"), rule.get("FromPort"), rule.get("ToPort")) == ("tcp", 22, 22):
-            ssh += list(_cidrs(rule))
-        else:
-            others += 1
-    return SecurityGroup(
-        id=raw["GroupId"],
-        generation=naming.tag_map(raw).get(naming.GENERATION, ""),
-        ssh_from=frozenset(ssh),
-        other_rules=others,
-    )
-
-
-def _cidrs(rule: dict[str, Any]) -> Iterable[Cidr]:
-    yield from (ip_network(r["CidrIp"]) for r in rule.get("IpRanges", []))
-    yield from (ip_network(r["CidrIpv6"]) for r in rule.get("Ipv6Ranges", []))
+    return security_group.parse(groups[0])
 
 
 def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:

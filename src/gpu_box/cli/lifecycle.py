@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpu_box.cli.completion import instance_types
-from gpu_box.cli.context import options
+from gpu_box.cli.context import Options, options
 from gpu_box.cli.forgotten import mention_forgotten
 from gpu_box.units import format_duration, format_money, parse_duration
 
@@ -49,6 +49,7 @@ def plan(context: typer.Context) -> None:
             "usd_month_stopped": one.price.disk_month,
             "prices": one.price.source,
             "missing_quota": one.missing_quota,
+            "foreign_rules": one.observed.group.foreign if one.observed.group else (),
         }
         for member, one in zip(members, planned, strict=True)
     ]
@@ -62,6 +63,7 @@ def plan(context: typer.Context) -> None:
                 steps=one.steps,
                 price=one.price,
                 missing_quota=one.missing_quota,
+                notices=box.foreign_lines(one.observed.group.foreign if one.observed.group else ()),
             )
             for member, one in zip(members, planned, strict=True)
         ]
@@ -75,6 +77,12 @@ def up(
     wait: Annotated[
         str | None, typer.Option("--wait", metavar="1h", help="Go on asking while AWS has no capacity.")
     ] = None,
+    remove_foreign_rules: Annotated[
+        bool,
+        typer.Option(
+            "--remove-foreign-rules", help="Also what somebody added to the security group by hand."
+        ),
+    ] = False,
 ) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
     from gpu_box import cluster
@@ -84,6 +92,8 @@ def up(
     opts = options(context)
     config = opts.load()
     waiting = _duration(wait, "--wait") if wait else timedelta(0)
+    if remove_foreign_rules:
+        _remove_foreign_rules(opts, config)
     ups = cluster.up(config, opts.reporter(), wait=waiting)
     results = [
         {
@@ -122,6 +132,16 @@ def up(
     opts.show(results[0] if len(results) == 1 else results, draw)
     if any(done.changed for done in ups):  # one that was up already is told within a second
         mention_forgotten(opts, config)
+
+
+def _remove_foreign_rules(opts: Options, config: Config) -> None:
+    from gpu_box import box, cluster
+
+    for member in cluster.members(config):
+        group = box.look(member).group
+        if group and group.foreign:
+            opts.confirm(f"Remove from the security group of {member.name!r}: {'; '.join(group.foreign)}?")
+            box.remove_foreign_rules(member, group.foreign, opts.reporter())
 
 
 def status(
@@ -284,8 +304,12 @@ def _duration(text: str, where: str) -> timedelta:
 
 def _notices(found: box.Status) -> Iterator[str]:
     """What a person should act on now."""
+    from gpu_box import box
+
     if found.unreachable:
         yield found.unreachable
+    if found.observed.group:
+        yield from box.foreign_lines(found.observed.group.foreign)
     if found.budget_warning:
         yield found.budget_warning
     watch = found.machine.watch if found.machine else None

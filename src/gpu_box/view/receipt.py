@@ -24,6 +24,7 @@ def receipt(
     steps: Sequence[Step],
     price: Price,
     missing_quota: str | None = None,
+    notices: Sequence[str] = (),
 ) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
@@ -36,9 +37,10 @@ def receipt(
     source = Text(f"  prices: {price.source}", style="quiet")
     stops = [Text(f"  {line}") for line in stop_lines(config)]
     gap = Text()
-    quota = [gap, Text(f"  ! {missing_quota}", style="warn")] if missing_quota else []
+    told = [*([missing_quota] if missing_quota else []), *notices]
+    warnings = [gap, *(Text(f"  ! {line}", style="warn") for line in told)] if told else []
     table = _step_table(steps) if steps else done
-    return Group(head, gap, table, gap, *costs, source, gap, *stops, *quota)
+    return Group(head, gap, table, gap, *costs, source, gap, *stops, *warnings)
 
 
 def _step_table(steps: Sequence[Step]) -> RenderableType:
