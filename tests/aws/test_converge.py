@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError

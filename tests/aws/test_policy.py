@@ -10,7 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -50,8 +50,9 @@ SERVICES = {
     "service-quotas": "servicequotas",
     "sts": "sts",
 }
-# Checked by AWS beside the call that is made: tags that come with what is made, a role that is handed on.
-BESIDE = {"iam:TagRole", "iam:PassRole"}
+# Checked by AWS beside the call that is made: tags that come with what is made, a role that is handed on, the
+# role that EC2 makes for itself.
+BESIDE = {"iam:TagRole", "iam:PassRole", "iam:CreateServiceLinkedRole"}
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -175,6 +176,10 @@ def launches(mine: Laptop) -> None:
     mine.up()
 
 
+def asks_for_spot(mine: Laptop) -> None:
+    Laptop(replace(mine.config, market="spot")).up()
+
+
 def publishes_the_host_key(mine: Laptop) -> None:
     found = mine.observe().instance
     assert found is not None
@@ -202,6 +207,7 @@ def removes(mine: Laptop) -> None:
         ("MakeImagesThatAreTagged", bakes, "ec2:CreateImage"),
         ("MakeImagesOfOwnInstances", bakes, "ec2:CreateImage"),
         ("MakeGroupsInAnyVpc", launches, "ec2:CreateSecurityGroup"),
+        ("LetEc2MakeItsOwnRoleForSpot", asks_for_spot, "iam:CreateServiceLinkedRole.*"),
         ("TagWhileMaking", launches, "ec2:CreateTags"),
         ("TagOwnInstances", publishes_the_host_key, "ec2:CreateTags"),
         ("ChangeAndRemoveOnlyWhatIsTagged", removes, "ec2:TerminateInstances"),
@@ -215,6 +221,8 @@ def test_without_a_statement_it_is_said_which_action_is_missing(
     action: str,
 ) -> None:
     mine = laptop()
+    with suppress(ClientError):  # as in an account that never had a spot instance
+        operator.owner["iam"].delete_role(RoleName="AWSServiceRoleForEC2Spot")
     if does in (publishes_the_host_key, bakes, removes):
         mine.up()
     with operator.without(sid), pytest.raises(PermissionDenied) as denied:

@@ -161,6 +161,15 @@ def _from_client_error(error: boto.ClientError, doing: str) -> CloudError:
             where=doing,
             remedy="Ask for the permissions in infra/operator-policy.json (`gpu-box policy` prints them).",
         )
+    if code == "AuthFailure.ServiceLinkedRoleCreationNotPermitted":
+        # The account's first request for spot makes a role of EC2's own, as the one who asks.
+        return PermissionDenied(
+            "your AWS user may not do this (iam:CreateServiceLinkedRole, for the first spot instance)",
+            code=code,
+            where=doing,
+            remedy="Ask for the permissions in infra/operator-policy.json (`gpu-box policy` prints them), or "
+            "have somebody run `aws iam create-service-linked-role --aws-service-name spot.amazonaws.com`.",
+        )
     if code in CAPACITY_CODES:
         return CapacityError(f"AWS has none there now ({code}: {message})", code=code, where=doing)
     if code in QUOTA_CODES:

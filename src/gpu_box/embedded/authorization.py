@@ -11,6 +11,7 @@ from moto.iam.models import IAMBackend, iam_backends
 from moto.sts.models import sts_backends
 
 from gpu_box.embedded.calls import Call
+from gpu_box.embedded.semantics import spot
 from gpu_box.embedded.semantics.needs import needs
 from gpu_box.embedded.semantics.permissions import as_list, document
 from gpu_box.embedded.semantics.policies import allows
@@ -19,8 +20,8 @@ from gpu_box.embedded.semantics.policies import allows
 _FREE = {("sts", "GetCallerIdentity")}
 
 
-def refusal(call: Call) -> str | None:
-    """AWS's message where the call is not permitted; None where it is."""
+def refusal(call: Call) -> tuple[str, str] | None:
+    """AWS's code and message where the call is not permitted; None where it is."""
     if (call.service, call.operation) in _FREE:
         return None
     found = _policies(call.key_id)
@@ -30,14 +31,17 @@ def refusal(call: Call) -> str | None:
     for need in needs(call, account=DEFAULT_ACCOUNT_ID):
         if not allows(policies, need):
             on = f" on resource: {need.resource}" if need.resource != "*" else ""
-            return (
+            why = (
                 f"User: {arn} is not authorized to perform: {need.action}{on} because no identity-based "
                 f"policy allows the {need.action} action"
             )
+            if need.action == spot.MAKE_ROLE:
+                return spot.ROLE_REFUSED
+            return _error_code(call.service), why
     return None
 
 
-def error_code(service: str) -> str:
+def _error_code(service: str) -> str:
     if service == "ec2":
         return "UnauthorizedOperation"
     return "AccessDenied" if service in ("iam", "sts") else "AccessDeniedException"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gpu_box.embedded.api import Api, Unimplemented
-from gpu_box.embedded.authorization import error_code, refusal
+from gpu_box.embedded.authorization import refusal
 from gpu_box.embedded.calls import Call, identify
 from gpu_box.embedded.semantics import interruption, regions
 from gpu_box.embedded.semantics.errors import error_answer
@@ -78,7 +78,7 @@ class Cloud:
                 return _strike(call, fault)
             self._world.settle()
             if why := refusal(call):
-                return _error(call, error_code(call.service), why, 403)
+                return _error(call, *why, 403)
             answer = self._execute(call, environ)
             if path == "/moto-api/reset":
                 set_weather(Weather())

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from moto.ec2.models import ec2_backends
 
 from gpu_box.embedded.calls import Call
-from gpu_box.embedded.semantics import placement
+from gpu_box.embedded.semantics import placement, spot
 from gpu_box.embedded.semantics.policies import Context, Need
 
 _READS = ("Describe", "List")
@@ -78,8 +78,17 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
     used += _placement_group(backend, operation, fields)
     for kind, name, tags in used:
         yield Need(action, f"{owner(kind)}:{kind}/{name}", _resource_context(tags) | _request_context(direct))
+    if operation == "RunInstances" and "InstanceMarketOptions.MarketType" in fields:
+        yield from _spot_role(account)
     if not (made or used):
         yield Need(action)
+
+
+def _spot_role(account: str) -> Iterator[Need]:
+    """Of the account's first spot instance: whoever asks for it makes the role that EC2 then acts by."""
+    if not spot.has_role(account):
+        context: Context = {"iam:AWSServiceName": spot.SERVICE}
+        yield Need(spot.MAKE_ROLE, f"arn:aws:iam::{account}:role{spot.ROLE_PATH}{spot.ROLE}", context)
 
 
 def _used(backend: Any, fields: Fields, *, without_key: bool) -> Iterator[tuple[str, str, Fields]]:

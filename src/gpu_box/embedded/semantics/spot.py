@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.utils import random_spot_request_id
+from moto.iam.models import iam_backends
 
 from gpu_box.embedded.semantics.extra import extra, now
 from gpu_box.embedded.semantics.weather import weather
@@ -74,9 +76,37 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         extra(instance).spot_request_id = self.id
 
 
+# EC2 User Guide, "Service-linked role for EC2 Spot": made with the account's first request for spot.
+SERVICE, ROLE, ROLE_PATH = (
+    "spot.amazonaws.com",
+    "AWSServiceRoleForEC2Spot",
+    "/aws-service-role/spot.amazonaws.com/",
+)
+MAKE_ROLE = "iam:CreateServiceLinkedRole"
+ROLE_REFUSED = (
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+    "The provided credentials do not have permission to create the service-linked role for EC2 Spot "
+    "Instances.",
+)
+
+
+def has_role(account: str) -> bool:
+    return any(role.name == ROLE for role in iam_backends[account]["aws"].roles.values())
+
+
+def _make_role(account: str) -> None:
+    if not has_role(account):
+        trust = {"Effect": "Allow", "Principal": {"Service": [SERVICE]}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        iam_backends[account]["aws"].create_role(
+            ROLE, document, ROLE_PATH, None, "", [], "3600", linked_service=SERVICE
+        )
+
+
 def make_request(
     backend: Any, instance: Any, options: dict[str, Any], launch: dict[str, Any], tags: dict[str, str]
 ) -> None:
+    _make_role(backend.account_id)
     request = SpotRequest(backend, options, launch)
     backend.spot_instance_requests[request.id] = request
     request.add_tags(tags)
