@@ -1,12 +1,14 @@
 """MkDocs' hook: the pages that are made from the code, so that they cannot be behind it.
 
-The first page is the README, a page for each command is its own help, and that about config.yaml
-is config.example.yaml.
+The first page is the README, a page for each command is its own help, that about config.yaml is
+config.example.yaml, and that about --json the types of the results. Run by itself, it writes docs/schema.json
+of those types.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from gpu_box.cli.app import app
+from gpu_box.cli.results import shapes
+from gpu_box.view.schema import document
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +33,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    pages = {"index.md": front_page(), "config.md": config_page()}
+    pages = {"index.md": front_page(), "config.md": config_page(), "json.md": json_page()}
     pages |= {f"commands/{name}.md": command_page(name, command) for name, command in commands()}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
@@ -126,3 +130,69 @@ def config_page() -> str:
             )
             said = []
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def json_page() -> str:
+    """For each command the fields of its result; the same as docs/schema.json has it for programs."""
+    types = document(shapes())["$defs"]
+    parts = [JSON_PAGE]
+    for command in shapes():
+        parts += [
+            f"## {command if ' that ' in command else f'gpu-box {command}'}",
+            f"{worded(types[command])}.",
+        ]
+    parts.append("## Types")
+    for name, told in types.items():
+        if "properties" not in told:
+            continue
+        parts.append(f"### {name} {{ #{name.lower()} }}")
+        parts.append(escaped(told.get("description", "")))
+        rows = [
+            f"| `{field}` | {worded(shape)} | {escaped(shape.get('description', ''))} |"
+            for field, shape in told["properties"].items()
+        ]
+        parts.append("\n".join(["| field | is | |", "|---|---|---|", *rows]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+JSON_PAGE = """\
+# Results as JSON
+
+With `--json`, before or after its name, a command prints one JSON value on standard output and nothing
+else, and asks nothing but what `--yes` answers. Its exit code says whether it did what it was told: 0 yes,
+1 AWS or the machine said no, 2 the input is wrong. If it did not, the value is a [Failure](#failure).
+
+The fields below keep their names and their meaning; more may come. Money is a string of US dollars,
+`"0.526"`, to the last digit; a duration is a number of seconds; a time is ISO 8601 with its zone. What is
+not known is `null`. With `boxes: 2` or more, commands that mean all boxes answer with a list.
+[schema.json](schema.json) is the same as a JSON Schema, in whose `$defs` each command has its own."""
+
+
+def worded(shape: dict[str, Any]) -> str:
+    """A schema in a few words, with links to the types."""
+    if "$ref" in shape:
+        name = shape["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in shape:
+        return " or ".join(worded(one) for one in shape["anyOf"])
+    if "enum" in shape:
+        return " or ".join(f"`{json.dumps(one)}`" for one in shape["enum"])
+    if "prefixItems" in shape:
+        return f"[{', '.join(worded(one) for one in shape['prefixItems'])}]"
+    if shape["type"] == "array":
+        return f"list of {worded(shape['items'])}"
+    if shape["type"] == "object":
+        return f"object of {worded(shape['additionalProperties'])}"
+    if "pattern" in shape:
+        return "amount"
+    names = {"date-time": "time", "date": "day"}
+    seconds = shape["type"] == "number" and shape.get("description", "").startswith("seconds")
+    return "seconds" if seconds else names.get(shape.get("format", ""), shape["type"])
+
+
+def write_schema(path: Path = ROOT / "docs" / "schema.json") -> None:
+    path.write_text(json.dumps(document(shapes()), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schema()

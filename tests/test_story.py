@@ -100,11 +100,14 @@ def test_a_job_s_log_and_exit_status_come_back(user: User, up: dict[str, Any]) -
     assert user.run("run", "--job", "bad", "--", "sh", "-c", "echo no; exit 3", expect=3).stdout == "no\n"
     assert user.run("logs", "bad", expect=3).stdout == "no\n"
     assert "There are:" in user.run("logs", "absent", expect=2).stderr
+    job = user.json("run", "--", "true")["job"]
+    assert user.json("logs", job) == {"job": job}
+    assert user.json("sync")["files"] == 0
 
 
 def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dict[str, Any]) -> None:
     user.run("train", "--preset", "demo")
-    user.run("pull")
+    assert user.json("pull")["files"] > 0
     results = user.folder / "results"
     summary = json.loads((results / "summary.json").read_text())
     assert summary["held_out_accuracy"] >= 0.75  # two classes of equal size
@@ -118,7 +121,7 @@ def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dic
 def test_a_report_tells_what_it_did_what_it_cost_and_how_training_went(
     user: User, up: dict[str, Any], account: Account
 ) -> None:
-    user.run("report", "evening.html")
+    assert user.json("report", "evening.html")["path"] == "evening.html"
     page = (user.folder / "evening.html").read_text()
     for words in (
         f"{account.name}: running",
@@ -217,6 +220,9 @@ def test_keep_and_extend_tell_what_they_may_cost(user: User, up: dict[str, Any])
     assert status["watch"]["deadline"] == status["deadline"]
     assert user.json("up")["changed"] is False  # which leaves it where it was moved to
     assert "No longer kept" in user.run("keep", "--off").stdout
+    assert user.json("keep", "1h")["until"] is not None
+    assert user.json("keep", "--off")["until"] is None
+    assert user.json("extend", "1h")["in_aws"] is True
     for wrong in (["keep"], ["keep", "soon"], ["keep", "3h", "--off"], ["extend", "-1h"], ["extend", "31d"]):
         assert user.run(*wrong, expect=2).stderr.count("\n") == 1
 

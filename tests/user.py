@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import schema
+
 COMMAND = Path(sys.executable).with_name("gpu-box")
 CONFIG = """\
 region: us-east-1
@@ -46,7 +48,8 @@ class User:
         return done
 
     def json(self, *words: str) -> Any:
-        return json.loads(self.run("--json", *words).stdout)
+        """The result of a command, held to its schema."""
+        return schema.held(words, self.run("--json", *words).stdout)
 
     def weather(self, **wanted: Any) -> None:
         """Of the embedded cloud (gpu_box.embedded.semantics.weather)."""

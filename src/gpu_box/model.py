@@ -272,6 +272,23 @@ class Check:
         return cls(name=name, ok=False, line=where + error.what, remedy=error.remedy or "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SyncResult:
+    """files, bytes: what travelled; kept: files that are newer at the receiving end, and stayed."""
+
+    files: int
+    bytes: int
+    transport: str  # rsync | sftp | nothing
+    deleted: int = 0
+    kept: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not (self.files or self.deleted):
+            return "everything is there already"
+        size = f"{self.files} file{'s' * (self.files != 1)}, {self.bytes / 1e6:.1f} MB by {self.transport}"
+        return ", ".join([size] * bool(self.files) + [f"{self.deleted} removed"] * bool(self.deleted))
+
+
 class Reporter(Protocol):
     """Where progress goes. `view` draws it; tests record it; `--json` swallows it.
 

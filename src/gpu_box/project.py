@@ -8,8 +8,7 @@ from gpu_box.config import Config
 from gpu_box.errors import InputError
 from gpu_box.machine import sync
 from gpu_box.machine.connection import Connection
-from gpu_box.machine.sync import SyncResult
-from gpu_box.model import Reporter
+from gpu_box.model import Reporter, SyncResult
 
 WORK = "~/work"
 

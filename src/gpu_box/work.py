@@ -14,9 +14,8 @@ from gpu_box.config import Config
 from gpu_box.errors import InputError, MachineError
 from gpu_box.machine import attach, jobs, sync
 from gpu_box.machine.connection import Connection, connect
-from gpu_box.machine.sync import SyncResult
 from gpu_box.machine.tunnel import Tunnel
-from gpu_box.model import Host, Reporter
+from gpu_box.model import Host, Reporter, SyncResult
 from gpu_box.project import WORK
 
 TRAIN_JOB = "train"

@@ -44,6 +44,7 @@ def test_for_a_script_it_is_one_object(capsys: pytest.CaptureFixture[str]) -> No
         "where": "us-east-1a",
         "remedy": "Try later.",
         "exit_code": 1,
+        "problems": [],
     }
 
 

@@ -22,6 +22,7 @@ def cost(
     """What it has cost, by day and month: instance, public IPv4, disk; and what is to come."""
     from gpu_box import cluster
     from gpu_box import cost as costing
+    from gpu_box.cli.results import one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.cost import cost_lines
 
@@ -29,9 +30,7 @@ def cost(
     shown = _days_of(month) if month else _last(days)
     members = cluster.members(opts.load())
     found = cluster.each(members, lambda member, _: costing.look(member), opts.reporter())
-    opts.show(
-        found[0] if len(found) == 1 else found, lambda: stacked([cost_lines(one, shown) for one in found])
-    )
+    opts.show(one_or_all(found), lambda: stacked([cost_lines(one, shown) for one in found]))
 
 
 def _last(count: int) -> list[date]:

@@ -47,6 +47,7 @@ def policy() -> None:
 
 def _request(opts: Options, config: Config) -> None:
     from gpu_box import doctor as examination
+    from gpu_box.cli.results import QuotaAsked
 
     lacking = examination.missing_quotas(config)
     lines, made = ["" if lacking else "No quota is missing: nothing is asked for."], []
@@ -54,7 +55,7 @@ def _request(opts: Options, config: Config) -> None:
         vcpus = max(use.used + use.wanted for use in uses)
         opts.confirm(f"Ask AWS for {vcpus} vCPUs of '{uses[0].name}' ({uses[0].code})?")
         asked = examination.request_quota(config, uses)
-        made.append({"code": uses[0].code, "name": uses[0].name, "request": asked})
+        made.append(QuotaAsked(code=uses[0].code, name=uses[0].name, request=asked))
         how = "asked AWS" if asked.new else "AWS has been asked already"
         lines.append(f"{uses[0].name}: {how} for {asked.vcpus} vCPUs ({asked.status.lower()}, {asked.id})")
     opts.show(made, lambda: "\n".join(line for line in lines if line))

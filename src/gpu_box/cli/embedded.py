@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,11 +37,12 @@ def env(context: typer.Context) -> None:
 
 def status(context: typer.Context) -> None:
     """Whether its daemon runs, where, and how many boxes it has."""
+    from gpu_box.cli.results import LocalCloud
     from gpu_box.embedded import daemon
 
     found = daemon.status(data_home())
     if found is None:
-        _show(context, {"running": False}, lambda: "The embedded cloud does not run.")
+        _show(context, LocalCloud(running=False), lambda: "The embedded cloud does not run.")
         return
 
     def draw() -> str:
@@ -49,17 +51,18 @@ def status(context: typer.Context) -> None:
             f"{found.boxes} box{'' if found.boxes == 1 else 'es'} running."
         )
 
-    _show(context, found, draw)
+    _show(context, LocalCloud(running=True, **asdict(found)), draw)
 
 
 def stop(context: typer.Context) -> None:
     """End the daemon and its machines. Their disks stay until their boxes are taken down."""
+    from gpu_box.cli.results import LocalStopped
     from gpu_box.embedded import daemon
 
     stopped = daemon.stop(data_home())
     _show(
         context,
-        {"stopped": stopped},
+        LocalStopped(stopped=stopped),
         lambda: "The embedded cloud stopped." if stopped else "The embedded cloud does not run.",
     )
 

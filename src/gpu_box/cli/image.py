@@ -25,28 +25,29 @@ def bake(
     """
     from gpu_box import bake as baking
     from gpu_box import cluster
+    from gpu_box.cli.results import Baked, Unbaked
 
     opts = options(context)
     config = cluster.one(opts.load(), "bake")
     if remove:
         opts.confirm(f"Remove the image of {config.name!r}?")
         baking.remove(config, opts.reporter())
-        opts.show({"box": config.name, "image": None}, lambda: f"{config.name} has no image.")
+        opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
         return
     done = baking.bake(config, opts.reporter())
-    result = {
-        "box": config.name,
-        "state": "running" if done.up else "stopped",
-        "image": done.image.id,
-        "size_gib": done.size_gib,
-        "usd_month": done.usd_month,
-    }
+    result = Baked(
+        box=config.name,
+        state="running" if done.up else "stopped",
+        image=done.image.id,
+        size_gib=done.size_gib,
+        usd_month=done.usd_month,
+    )
     opts.show(
         result,
         lambda: (
             f"{config.name} is baked: {done.image.id}, {done.size_gib} GiB, "
             f"{format_money(done.usd_month)} a month at most\n"
-            f"  {config.name} is {result['state']}; `down --keep-image` keeps it, and `up` launches from it"
+            f"  {config.name} is {result.state}; `down --keep-image` keeps it, and `up` launches from it"
         ),
     )
 
@@ -58,18 +59,19 @@ def move(context: typer.Context) -> None:
     """
     from gpu_box import bake as baking
     from gpu_box import cluster
+    from gpu_box.cli.results import Moved
 
     opts = options(context)
     config = cluster.one(opts.load(), "move")
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
     done = baking.move(config, opts.reporter())
     instance = done.up.instance
-    result = {
-        "box": config.name,
-        "state": str(instance.state),
-        "instance": instance.id,
-        "before": done.before or None,
-        "zone": instance.zone,
-    }
+    result = Moved(
+        box=config.name,
+        state=str(instance.state),
+        instance=instance.id,
+        before=done.before or None,
+        zone=instance.zone,
+    )
     was = f" (it was in {done.before})" if done.before else ""
     opts.show(result, lambda: f"{config.name} is up in {instance.zone}{was}, with its disk as it was left")

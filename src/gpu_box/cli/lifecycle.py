@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
 def plan(context: typer.Context) -> None:
     """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
     from gpu_box import box, cluster
+    from gpu_box.cli.results import Plan, PlannedStep, one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.receipt import receipt
 
@@ -39,18 +40,18 @@ def plan(context: typer.Context) -> None:
     members = cluster.members(config)
     planned = cluster.each(members, lambda member, _: box.plan_up(member), opts.reporter())
     results = [
-        {
-            "box": member.name,
-            "region": one.observed.region,
-            "instance_type": one.instance_type,
-            "steps": [{"mark": s.mark, "title": s.title, "line": str(s)} for s in one.steps],
-            "usd_hour": one.price.hour,
-            "usd_hour_on_demand": one.price.hour_on_demand,
-            "usd_month_stopped": one.price.disk_month,
-            "prices": one.price.source,
-            "missing_quota": one.missing_quota,
-            "foreign_rules": one.observed.group.foreign if one.observed.group else (),
-        }
+        Plan(
+            box=member.name,
+            region=one.observed.region,
+            instance_type=one.instance_type,
+            steps=tuple(PlannedStep(mark=s.mark, title=s.title, line=str(s)) for s in one.steps),
+            usd_hour=one.price.hour,
+            usd_hour_on_demand=one.price.hour_on_demand,
+            usd_month_stopped=one.price.disk_month,
+            prices=one.price.source,
+            missing_quota=one.missing_quota,
+            foreign_rules=one.observed.group.foreign if one.observed.group else (),
+        )
         for member, one in zip(members, planned, strict=True)
     ]
 
@@ -69,7 +70,7 @@ def plan(context: typer.Context) -> None:
         ]
         return stacked(receipts)
 
-    opts.show(results[0] if len(results) == 1 else results, draw)
+    opts.show(one_or_all(results), draw)
 
 
 def up(
@@ -86,6 +87,7 @@ def up(
 ) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
     from gpu_box import cluster
+    from gpu_box.cli.results import Up, one_or_all
     from gpu_box.view.receipt import stop_lines
     from gpu_box.view.stops import stop_line
 
@@ -96,21 +98,21 @@ def up(
         _remove_foreign_rules(opts, config)
     ups = cluster.up(config, opts.reporter(), wait=waiting)
     results = [
-        {
-            "box": done.host.name,
-            "state": str(done.instance.state),
-            "changed": done.changed,
-            "instance": done.instance.id,
-            "type": done.instance.type,
-            "zone": done.instance.zone,
-            "address": done.instance.address,
-            "ssh_port": done.instance.ssh_port,
-            "usd_hour": done.price.hour,
-            "deadline": done.observed.deadline.at if done.observed.deadline else None,
-            "stopped": done.stopped,
-            "resumed": done.resumed,
-            "warning": done.budget_warning,
-        }
+        Up(
+            box=done.host.name,
+            state=str(done.instance.state),
+            changed=done.changed,
+            instance=done.instance.id,
+            type=done.instance.type,
+            zone=done.instance.zone,
+            address=done.instance.address,
+            ssh_port=done.instance.ssh_port,
+            usd_hour=done.price.hour,
+            deadline=done.observed.deadline.at if done.observed.deadline else None,
+            stopped=done.stopped,
+            resumed=done.resumed,
+            warning=done.budget_warning,
+        )
         for done in ups
     ]
 
@@ -129,7 +131,7 @@ def up(
         lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
         return "\n".join(lines)
 
-    opts.show(results[0] if len(results) == 1 else results, draw)
+    opts.show(one_or_all(results), draw)
     if any(done.changed for done in ups):  # one that was up already is told within a second
         mention_forgotten(opts, config)
 
@@ -150,6 +152,7 @@ def status(
 ) -> None:
     """State, money so far, what keeps it awake and when it stops."""
     from gpu_box import box, cluster
+    from gpu_box.cli.results import one_or_all
     from gpu_box.cli.watch import watch as watching
     from gpu_box.view.console import stacked
     from gpu_box.view.status import status_lines
@@ -162,7 +165,7 @@ def status(
     else:
         found = cluster.each(members, lambda member, _: box.status(member), opts.reporter())
     views = [_status_view(member, one) for member, one in zip(members, found, strict=True)]
-    opts.show(views[0] if len(views) == 1 else views, lambda: stacked([status_lines(v) for v in views]))
+    opts.show(one_or_all(views), lambda: stacked([status_lines(v) for v in views]))
     mention_forgotten(opts, config)
 
 
@@ -205,18 +208,15 @@ def resize(
 ) -> None:
     """Another instance type for the same box: stopped for it, its disk kept; one that ran runs again."""
     from gpu_box import resize as resizing
+    from gpu_box.cli.results import Resized
 
     opts = options(context)
     config = opts.load()
     done = resizing.resize(config, instance_type, opts.reporter())
     state = "running" if done.up else "stopped"
-    result = {
-        "box": config.name,
-        "state": state,
-        "before": done.before,
-        "type": done.after,
-        "usd_hour": done.price.hour,
-    }
+    result = Resized(
+        box=config.name, state=state, before=done.before, type=done.after, usd_hour=done.price.hour
+    )
 
     def draw() -> str:
         hour = f", {format_money(done.price.hour)} an hour" if done.price.hour is not None else ""
@@ -232,25 +232,26 @@ def stop(context: typer.Context) -> None:
     from gpu_box import box, cluster
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.prices import read_price_of
+    from gpu_box.cli.results import StoppedBox, one_or_all
 
     opts = options(context)
     config = opts.load()
     members = cluster.members(config)
     observed = cluster.each(members, box.stop, opts.reporter())
-    results: list[dict[str, Any]] = []
+    results = []
     for member, seen in zip(members, observed, strict=True):
         instance = seen.instance
         month = read_price_of(Cloud(member), instance).disk_month if instance else None
         state = str(instance.state) if instance else "none"
-        results.append({"box": member.name, "state": state, "usd_month_stopped": month})
+        results.append(StoppedBox(box=member.name, state=state, usd_month_stopped=month))
 
-    def line(told: dict[str, Any]) -> str:
-        if told["usd_month_stopped"] is None:
-            return f"There is no box {told['box']!r}: nothing to stop."
-        disk = f"{format_money(told['usd_month_stopped'])} a month for its disk"
-        return f"{told['box']} is stopped: {disk}; `gpu-box down` removes it."
+    def line(told: StoppedBox) -> str:
+        if told.usd_month_stopped is None:
+            return f"There is no box {told.box!r}: nothing to stop."
+        disk = f"{format_money(told.usd_month_stopped)} a month for its disk"
+        return f"{told.box} is stopped: {disk}; `gpu-box down` removes it."
 
-    opts.show(results[0] if len(results) == 1 else results, lambda: "\n".join(map(line, results)))
+    opts.show(one_or_all(results), lambda: "\n".join(map(line, results)))
 
 
 def down(
@@ -261,6 +262,7 @@ def down(
 ) -> None:
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
     from gpu_box import box, cluster
+    from gpu_box.cli.results import Gone, one_or_all
 
     opts = options(context)
     config = opts.load()
@@ -281,10 +283,10 @@ def down(
     if there or len(members) > 1:
         cluster.down(config, opts.reporter(), keep_images=keep_image)
     kept = sum(len(seen.images) for seen in found) if keep_image else 0
-    results = [{"box": member.name, "state": "none", "left": []} for member in members]
+    results = [Gone(box=member.name) for member in members]
     names = ", ".join(member.name for member in members)
     opts.show(
-        results[0] if len(results) == 1 else results,
+        one_or_all(results),
         lambda: (
             f"Nothing of {names} is left in {region} "
             + ("but its image " if kept else "")

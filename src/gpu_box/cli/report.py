@@ -23,6 +23,7 @@ def report(
 ) -> None:
     """What it did, when it stopped and why, what it cost a day, how training went: one HTML file."""
     from gpu_box import report as reporting
+    from gpu_box.cli.results import ReportFile
     from gpu_box.view.report import report_html
 
     opts = options(context)
@@ -34,6 +35,6 @@ def report(
         from gpu_box.errors import InputError
 
         raise InputError(f"cannot be written: {error.strerror}", where=str(to)) from None
-    opts.show({"box": config.name, "path": to}, lambda: f"{to} tells what {config.name} did and cost.")
+    opts.show(ReportFile(box=config.name, path=to), lambda: f"{to} tells what {config.name} did and cost.")
     if open_it:
         webbrowser.open(to.resolve().as_uri())

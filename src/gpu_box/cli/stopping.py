@@ -47,6 +47,7 @@ def keep(
 ) -> None:
     """Hold idle-stop off for a while, and show what that may cost. Its deadline stays."""
     from gpu_box import cluster, stopping
+    from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     if (span is None) != off:
@@ -57,7 +58,7 @@ def keep(
     members = cluster.members(opts.load())
     kept = cluster.each(members, lambda member, its: stopping.keep(member, wanted, its), opts.reporter())
     opts.show(
-        kept[0] if len(kept) == 1 else kept,
+        one_or_all(kept),
         lambda: _by_name(members, [_kept(one, wanted) for one in kept]),
     )
 
@@ -68,6 +69,7 @@ def extend(
 ) -> None:
     """Move the hard deadline, in AWS and on the box, and show what that may cost."""
     from gpu_box import cluster, stopping
+    from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     wanted, members = _span(span), cluster.members(opts.load())
@@ -75,7 +77,7 @@ def extend(
         members, lambda member, its: stopping.extend(member, wanted, its), opts.reporter()
     )
     opts.show(
-        extended[0] if len(extended) == 1 else extended,
+        one_or_all(extended),
         lambda: _by_name(members, [_extended(one) for one in extended]),
     )
 

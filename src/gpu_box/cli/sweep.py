@@ -27,6 +27,7 @@ def sweep(
     from gpu_box.aws import naming
     from gpu_box.aws import sweep as sweeping
     from gpu_box.aws.client import Cloud
+    from gpu_box.cli.results import Removed, Swept
     from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 
     opts = options(context)
@@ -35,8 +36,8 @@ def sweep(
     swept = sweeping.sweep(cloud, everything=everything, report=report)
     mine = swept.mine(me, opts.name)
     if not (removing and mine):
-        told = {"regions": swept.regions, "found": swept.found, "usd_month": swept.usd_month}
-        opts.show({**told, "unread": swept.unread}, lambda: sweep_view(swept))
+        told = Swept(regions=swept.regions, found=swept.found, usd_month=swept.usd_month, unread=swept.unread)
+        opts.show(told, lambda: sweep_view(swept))
         if swept.unread:
             raise typer.Exit(1)
         return
@@ -46,7 +47,7 @@ def sweep(
     left = after.mine(me, opts.name)
     unread = (*failed, *after.unread)
     opts.show(
-        {"removed": [one for one in mine if one not in left], "left": left, "unread": unread},
+        Removed(removed=tuple(one for one in mine if one not in left), left=left, unread=unread),
         lambda: removed_view(len(mine), left, unread),
     )
     if left or unread:

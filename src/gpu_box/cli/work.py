@@ -45,6 +45,7 @@ def sync(
 ) -> None:
     """Your project, up to ~/work on the box: only what changed, without what .gitignore names."""
     from gpu_box import cluster, work
+    from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     config = opts.load()
@@ -56,7 +57,7 @@ def sync(
         members, lambda member, its: work.push(member, delete=delete, report=its), opts.reporter()
     )
     opts.show(
-        results[0] if len(results) == 1 else results,
+        one_or_all(results),
         lambda: "The box has your project as it is here, in ~/work.",
     )
 
@@ -152,11 +153,12 @@ def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> No
 def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | None = None) -> None:
     """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
     from gpu_box import work
+    from gpu_box.cli.results import JobStarted
     from gpu_box.view.training import JobLog
 
     if not follow or (opts.json and then is None):
         opts.show(
-            {"job": job.name},
+            JobStarted(job=job.name),
             lambda: f"Job {job.name} runs on the box; `gpu-box logs {job.name}` follows it.",
         )
         return

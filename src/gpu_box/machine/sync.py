@@ -10,7 +10,6 @@ import json
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from gpu_box.machine.connection import Connection, connect
 from gpu_box.machine.quoting import quote
 from gpu_box.machine.selection import Entry, exclusion, select, stays_inside
 from gpu_box.machine.transfer import Transfer, disk_full
-from gpu_box.model import Host, Reporter
+from gpu_box.model import Host, Reporter, SyncResult
 
 _STEP = "sync"
 _NO_SUCH_FOLDER = 3  # exit status of remote/sync
@@ -40,23 +39,6 @@ def fingerprint(source: Path, exclude: Sequence[str]) -> str:
 def note_pushed(connection: Connection, name: str) -> None:
     """Leave on the box what was last pushed whole, so that the next `up` need not look at the files."""
     connection.run(f"printf %s {quote(name)} >~/.gpu-box/project")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SyncResult:
-    """files, bytes: what travelled; kept: files that are newer at the receiving end, and stayed."""
-
-    files: int
-    bytes: int
-    transport: str  # rsync | sftp | nothing
-    deleted: int = 0
-    kept: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        if not (self.files or self.deleted):
-            return "everything is there already"
-        size = f"{self.files} file{'s' * (self.files != 1)}, {self.bytes / 1e6:.1f} MB by {self.transport}"
-        return ", ".join([size] * bool(self.files) + [f"{self.deleted} removed"] * bool(self.deleted))
 
 
 def push(

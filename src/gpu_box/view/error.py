@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import dataclass
 
 from gpu_box.errors import ConfigError, GpuBoxError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    kind: str  # CredentialsError, QuotaError, ...: the class in gpu_box.errors
+    what: str
+    where: str | None
+    remedy: str | None  # what can be done now
+    exit_code: int  # 1: AWS or the machine said no; 2: the input is wrong
+    problems: tuple[str, ...] = ()  # of a config file: all of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What a command prints with `--json` instead of its result; its exit code is the one in it."""
+
+    error: Problem
 
 
 def print_error(error: GpuBoxError, *, as_json: bool = False) -> None:
     """To standard error; with as_json, one object to standard output."""
     if as_json:
-        print(json.dumps({"error": describe(error)}))
+        from gpu_box.view.json import dumps
+
+        print(dumps(failure(error)))
         return
     for line in str(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
 
 
-def describe(error: GpuBoxError) -> dict[str, object]:
-    """kind, what, where, remedy, exit_code; `problems` for a config file."""
-    told: dict[str, object] = {
-        "kind": type(error).__name__,
-        "what": error.what,
-        "where": error.where,
-        "remedy": error.remedy,
-        "exit_code": error.exit_code,
-    }
-    if isinstance(error, ConfigError):
-        told["problems"] = list(error.problems)
-    return told
+def failure(error: GpuBoxError) -> Failure:
+    problem = Problem(
+        kind=type(error).__name__,
+        what=error.what,
+        where=error.where,
+        remedy=error.remedy,
+        exit_code=error.exit_code,
+        problems=error.problems if isinstance(error, ConfigError) else (),
+    )
+    return Failure(error=problem)

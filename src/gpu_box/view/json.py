@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import Enum
 from math import isfinite
 from typing import Any
@@ -37,6 +38,8 @@ def plain(value: Any) -> Any:
         return value.total_seconds()
     if isinstance(value, float) and not isfinite(value):
         return None  # JSON has no word for it
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # never 0E-7
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)
