@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpu_box import ledger
+from gpu_box.home import file_of_box
 
 TODAY = date(2026, 11, 20)
 DAYS = {TODAY - timedelta(days=1): Decimal("1.52"), TODAY: Decimal("0.48")}
@@ -59,7 +60,7 @@ def test_clouds_accounts_regions_and_boxes_have_memories_of_their_own(
     monkeypatch.setenv("GPU_BOX_HOME", "/data")
     known = {"cloud": "ec2.us-east-1.amazonaws.com", "profile": None, "region": "us-east-1", "box": "ada"}
     paths = {
-        ledger.path_of(**{**known, **changed})  # type: ignore[arg-type]
+        file_of_box("ledger", **{**known, **changed})  # type: ignore[arg-type]
         for changed in (
             {},
             {"cloud": "127.0.0.1:4000"},
@@ -69,5 +70,5 @@ def test_clouds_accounts_regions_and_boxes_have_memories_of_their_own(
         )
     }
     assert len(paths) == 5
-    odd = ledger.path_of(cloud="a", profile="../../x", region="r", box="b")
+    odd = file_of_box("ledger", cloud="a", profile="../../x", region="r", box="b")
     assert odd.resolve().is_relative_to("/data/ledger")

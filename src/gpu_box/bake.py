@@ -64,9 +64,10 @@ def begin(cloud: Cloud, kind: str, report: Reporter) -> Image:
 
 def end(cloud: Cloud, image: Image, report: Reporter) -> Observed:
     """AWS's part of it, afterwards: the image whole, no older one left, the note that it ran taken off."""
-    instance = box.observe_box(cloud).instance
+    observed = box.observe_box(cloud)
+    instance = observed.instance
     if instance and instance.baking and instance.state.bills:
-        act(cloud, [NoteBake(instance_id=instance.id, on=False)], report)
+        act(cloud, [NoteBake(instance_id=instance.id, on=False)], report, observed)
     return box.converge(cloud, report, lambda seen: image_plan.finish(seen, image.id))[0]
 
 

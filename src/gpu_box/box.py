@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gpu_box import budget, entry, image_plan, ledger, plan, project
+from gpu_box import budget, entry, image_plan, last_seen, ledger, plan, project
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
@@ -24,9 +24,21 @@ from gpu_box.aws.quotas import missing_quota
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CapacityError, CloudError, MachineError
+from gpu_box.home import file_of_box
 from gpu_box.machine import jobs, kaggle, keys, setup, sshconfig, watcher
 from gpu_box.machine.connection import Connection, connect
-from gpu_box.model import Host, Instance, InstanceState, Launch, Launchable, Observed, Reporter, Stopped
+from gpu_box.model import (
+    ANYTHING,
+    Expected,
+    Host,
+    Instance,
+    InstanceState,
+    Launch,
+    Launchable,
+    Observed,
+    Reporter,
+    Stopped,
+)
 from gpu_box.spending import Rates, Spent
 from gpu_box.steps import Step
 from gpu_box.stopped import why
@@ -34,6 +46,7 @@ from gpu_box.units import format_duration
 
 # Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
 _MAX_ROUNDS = 12
+_A_KEY_TO_COME = "ssh-ed25519 AAAA that-up-makes"
 _SAME_DEADLINE = timedelta(minutes=2)  # a budget's end moves a little from one look to the next
 _ASK_AGAIN_S = 20.0  # capacity comes back when somebody else's instance goes: seconds to hours
 
@@ -124,7 +137,7 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
 
 def plan_up(config: Config) -> Planned:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
-    public_key = keys.read_public_line(config.ssh.key) or "(a key that `up` makes)"
+    public_key = keys.read_public_line(config.ssh.key) or _A_KEY_TO_COME
     cloud = Cloud(config)
     observed = observe_box(cloud, ask_caller=True)
     steps = _next_up_steps(cloud, public_key, observed, really=False)
@@ -151,7 +164,22 @@ def foreign_lines(rules: Collection[str]) -> list[str]:
 
 def stop(config: Config, report: Reporter) -> Observed:
     """The meter off; done only once EC2 says `stopped`. The disk stays."""
-    observed, _ = converge(Cloud(config), report, plan.stop)
+    return halt(Cloud(config), report)
+
+
+def halt(cloud: Cloud, report: Reporter) -> Observed:
+    """AWS's part of `stop`: what the session cost is noted now, so that the next start has one call less."""
+
+    def steps(observed: Observed) -> list[Step]:
+        instance = observed.instance
+        if instance is None or instance.state is not InstanceState.STOPPED:
+            return plan.stop(observed)
+        return plan.stop(observed, rates=rates_of(read_price_of(cloud, instance)))
+
+    observed, _ = converge(cloud, report, steps, everything=False)
+    if observed.instance and observed.deadline_role_arn:
+        state = Expected(state="stopped", role_arn=observed.deadline_role_arn)
+        last_seen.note(_memory("last-seen", cloud), state)
     return observed
 
 
@@ -174,6 +202,7 @@ def down(config: Config, report: Reporter, *, keep_images: bool = False) -> Obse
             remedy="Run `gpu-box down` again; `gpu-box status` shows it.",
         )
     sshconfig.remove(config.name)
+    last_seen.forget(_memory("last-seen", cloud))
     return observed
 
 
@@ -204,12 +233,14 @@ def status(config: Config) -> Status:
     )
 
 
-def observe_box(cloud: Cloud, *, ask_caller: bool = False, everything: bool = True) -> Observed:
+def observe_box(
+    cloud: Cloud, *, ask_caller: bool = False, everything: bool = True, expected: Expected = ANYTHING
+) -> Observed:
     """What AWS tells, and what this laptop remembers of instances that are no more."""
-    observed = observe(cloud, ask_caller=ask_caller, everything=everything)
+    observed = observe(cloud, ask_caller=ask_caller, everything=everything, expected=expected)
     # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
     there = [instance.id for instance in observed.instances if instance.exists]
-    return replace(observed, gone=tuple(sorted(ledger.gone(_ledger(cloud), there).items())))
+    return replace(observed, gone=tuple(sorted(ledger.gone(_memory("ledger", cloud), there).items())))
 
 
 def remember(cloud: Cloud, observed: Observed) -> None:
@@ -222,7 +253,7 @@ def _note(cloud: Cloud, observed: Observed, rates: Rates) -> None:
     instance, now = observed.instance, datetime.now(UTC)
     if instance:
         days = budget.days(replace(observed, gone=()), rates, now=now).all
-        ledger.note(_ledger(cloud), instance.id, days, today=now.date())
+        ledger.note(_memory("ledger", cloud), instance.id, days, today=now.date())
 
 
 def _budget_warning(config: Config, observed: Observed, rates: Rates | None) -> str | None:
@@ -232,9 +263,9 @@ def _budget_warning(config: Config, observed: Observed, rates: Rates | None) -> 
     return budget.budget_warning(budget.spent(observed, rates, now=datetime.now(UTC)).month, limit)
 
 
-def _ledger(cloud: Cloud) -> Path:
+def _memory(kind: str, cloud: Cloud) -> Path:
     config = cloud.config
-    return ledger.path_of(cloud=cloud.host, profile=config.profile, region=cloud.region, box=config.name)
+    return file_of_box(kind, cloud=cloud.host, profile=config.profile, region=cloud.region, box=config.name)
 
 
 def remove_foreign_rules(config: Config, consented: Collection[str], report: Reporter) -> None:
@@ -289,6 +320,10 @@ def bring_up(
     """What was found, what is now, and whether anything was done. wait: as for `up`."""
     found: list[Observed] = []
     give_up = time.monotonic() + wait.total_seconds()
+    memory = _memory("last-seen", cloud)
+    expected = last_seen.read(memory)
+    # Before anything is made: an `up` that is cut is followed by one that asks for all there is.
+    last_seen.note(memory, ANYTHING)
 
     def steps(observed: Observed) -> list[Step]:
         found.append(observed)
@@ -297,7 +332,7 @@ def bring_up(
     while True:
         try:
             observed, acted = converge(
-                cloud, report, steps, ask_caller=True, everything=_counts(cloud.config)
+                cloud, report, steps, ask_caller=True, everything=_counts(cloud.config), expected=expected
             )
             return found[0], observed, acted or len(found) > 1
         except CapacityError as error:
@@ -306,6 +341,7 @@ def bring_up(
                 raise
             report.note(f"{error.what}; asking again for {format_duration(timedelta(seconds=left))}")
             time.sleep(min(left, _ASK_AGAIN_S))
+            expected = ANYTHING
 
 
 def _counts(config: Config) -> bool:
@@ -354,16 +390,19 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
     """really: False for a look only; then no key is read to derive the machine's first host key."""
     launch: Launch | None = None
     launchable: Launchable | None = None
-    if plan.wants_launch(observed):
-        launchable = read_launchable(cloud)
+    instance = observed.instance
+    if instance is None:
+        launchable, price = side_by_side(
+            lambda: read_launchable(cloud, describe=not really), lambda: first_price(cloud)
+        )
         generation = observed.group.generation if observed.group else secrets.token_hex(8)
         launch = Launch(
             generation=generation,
             public_key=public_key,
             user_data=_user_data(cloud.config, generation) if really else "",
         )
-    instance = observed.instance
-    price = read_price_of(cloud, instance) if instance else first_price(cloud)
+    else:
+        price = read_price_of(cloud, instance)
     return plan.up(
         cloud.config,
         observed,
@@ -389,18 +428,25 @@ def converge(
     *,
     ask_caller: bool = False,
     everything: bool = True,
+    expected: Expected = ANYTHING,
 ) -> tuple[Observed, bool]:
-    """Observe, plan, act, until the plan is empty: the last observation, and whether anything was done."""
-    unarmable, acted = "", False
+    """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
+
+    Between rounds AWS is asked again only where its answers have not told all that a round changed.
+    """
+    observed = observe_box(cloud, ask_caller=ask_caller, everything=everything, expected=expected)
+    acted = False
     for _ in range(_MAX_ROUNDS):
-        observed = observe_box(cloud, ask_caller=ask_caller, everything=everything)
-        if unarmable:
-            observed = replace(observed, deadline_unavailable=unarmable)
         steps = next_steps(observed)
         if not steps:
             return observed, acted
-        unarmable = act(cloud, steps, report) or unarmable
+        observed, whole = act(cloud, steps, report, observed)
         acted = True
+        if not whole:
+            unarmable = observed.deadline_unavailable
+            observed = observe_box(cloud, ask_caller=ask_caller, everything=everything)
+            if unarmable:
+                observed = replace(observed, deadline_unavailable=unarmable)
     raise CloudError(
         "the box does not settle: something else keeps changing it",
         where="; ".join(str(step) for step in steps),

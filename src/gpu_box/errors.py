@@ -102,3 +102,12 @@ class HostKeyChanged(MachineError):
 
 class StepFailed(MachineError):
     pass
+
+
+def disk_too_small(least_gib: int) -> InputError:
+    """As it is said before a launch, and where AWS says it."""
+    return InputError(
+        f"the disk is too small: this image needs {least_gib} GiB",
+        where="disk.size_gib",
+        remedy=f"Set disk.size_gib to {least_gib} or more.",
+    )

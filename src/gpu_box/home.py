@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 from pathlib import Path
 
 
@@ -13,3 +15,18 @@ def data_home() -> Path:
         return Path(own)
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data).expanduser() / "gpu-box"
+
+
+def file_of_box(kind: str, *, cloud: str, profile: str | None, region: str, box: str) -> Path:
+    """cloud: the host and port that EC2 answers on: what is so in another cloud is nothing to this one."""
+    parts = [re.sub(r"[^A-Za-z0-9.-]", "_", part) for part in (cloud, profile or "default", region, box)]
+    return data_home().joinpath(kind, *parts[:-1], f"{parts[-1]}.json")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Whole or not at all, also with two commands at once. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(name, path)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gpu_box.errors import GpuBoxError
 
@@ -62,7 +62,9 @@ class Instance:
     address: str | None = None  # public IPv4, else IPv6; None while it has none
     private_address: str | None = None  # by which the members of a cluster reach each other
     market: str = "on-demand"  # on-demand | spot
-    key_name: str = ""
+    key: str = (
+        ""  # tag gpu-box:key: SHA256 fingerprint of the public key that lets in; "": of an older gpu-box
+    )
     host_key: str | None = None  # tag gpu-box:host-key: "ssh-ed25519 AAAA...", or "pending " + that
     ssh_port: int = 22  # tag gpu-box:ssh-port: for images whose sshd listens elsewhere
     reason_code: str = ""  # EC2's StateReason of its last change of state: "Client.UserInitiatedShutdown"
@@ -149,6 +151,25 @@ class Deadline:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Listed:
+    """An instance of any box of anybody in the region."""
+
+    box: str
+    instance: Instance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """How a box is likely to be found, and so what of it is asked first. What AWS tells against it counts."""
+
+    state: Literal["nothing", "stopped", "anything"]
+    role_arn: str = ""  # of the deadline, where the box is expected to be stopped
+
+
+NOTHING, ANYTHING = Expected(state="nothing"), Expected(state="anything")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """Everything that exists for one box, as AWS told it, at one moment."""
 
@@ -162,8 +183,10 @@ class Observed:
     spot_requests: tuple[SpotRequest, ...] = ()  # those that could still launch something
     deadline: Deadline | None = None
     deadline_role_arn: str | None = None  # None where it does not exist
+    deadline_role_ready: bool = False  # whether it was seen to be allowed what it is for
     deadline_unavailable: str = ""  # why AWS's side cannot be armed (no permission); "" where it can
     gone: tuple[tuple[date, Decimal], ...] = ()  # US dollars a day of its instances that are no more
+    others: tuple[Listed, ...] = ()  # other boxes of the region
     caller: tuple[Cidr, ...] = ()  # where the laptop is seen from; () where it was not asked
 
     @property

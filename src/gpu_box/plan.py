@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from gpu_box.budget import budget_end, deadline_of
 from gpu_box.config import Config
-from gpu_box.errors import CloudError, InputError
-from gpu_box.model import Instance, InstanceState, Launch, Launchable, Observed
+from gpu_box.errors import CloudError, InputError, disk_too_small
+from gpu_box.model import Deadline, Instance, InstanceState, Launch, Launchable, Observed
+from gpu_box.public_key import fingerprint, same_key
 from gpu_box.spending import Rates
 from gpu_box.steps import (
     AllowSsh,
@@ -48,11 +49,6 @@ from gpu_box.stopped import stopped_at
 _BUDGET_SLACK = timedelta(minutes=5)
 
 
-def wants_launch(observed: Observed) -> bool:
-    """Whether `up` has to launch an instance, and so needs a Launch and a Launchable."""
-    return observed.instance is None
-
-
 def up(
     config: Config,
     observed: Observed,
@@ -80,11 +76,7 @@ def up(
             # A fresh disk would be there at once, and the work of weeks would not be on it.
             return [*extra, WaitForImage(image_id=launchable.image_id)]
         if config.disk.size_gib < launchable.min_disk_gib:
-            raise InputError(
-                f"the disk is too small: this image needs {launchable.min_disk_gib} GiB",
-                where="disk.size_gib",
-                remedy=f"Set disk.size_gib to {launchable.min_disk_gib} or more.",
-            )
+            raise disk_too_small(launchable.min_disk_gib)
         return [
             *extra,
             *_key_pair(observed, public_key),
@@ -93,11 +85,10 @@ def up(
             RunInstance(
                 launch=launch,
                 launchable=launchable,
-                group_id=observed.group.id if observed.group else None,
                 previous=tuple(sorted(i.id for i in observed.instances if not i.exists)),
             ),
         ]
-    _check_key(observed, instance, public_key)
+    _check_key(instance, public_key)
     extra += _disk(config, instance)
     match instance.state:
         case InstanceState.STOPPING:
@@ -129,14 +120,19 @@ def up(
             ]
 
 
-def stop(observed: Observed) -> list[Step]:
-    """The meter off, the disk kept. The deadline stays: it does no harm, and is moved by the next `up`."""
+def stop(observed: Observed, *, rates: Rates | None = None) -> list[Step]:
+    """The meter off, the disk kept. The deadline stays: it does no harm, and is moved by the next `up`.
+
+    rates: of the instance; with them, what the session cost is noted once it has ended.
+    """
     steps: list[Step] = []
     for instance in observed.live:
         if instance.state in (InstanceState.PENDING, InstanceState.RUNNING):
             steps.append(StopInstance(instance_id=instance.id))
         if instance.state is not InstanceState.STOPPED:
             steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.STOPPED))
+    if not steps and rates and observed.instance:
+        steps += _count_session(observed, observed.instance, rates)
     return steps
 
 
@@ -203,9 +199,7 @@ def extend(observed: Observed, *, at: datetime) -> list[Step]:
         return []
     return [
         *_deadline_role(observed),
-        ArmDeadline(
-            at=at, instance_id=instance.id, exists=armed is not None, role_arn=observed.deadline_role_arn
-        ),
+        ArmDeadline(at=at, instance_id=instance.id, exists=_is_of(armed, instance)),
     ]
 
 
@@ -266,9 +260,8 @@ def _key_pair(observed: Observed, public_key: str) -> Iterator[Step]:
         yield ReplaceKeyPair(key_name=observed.key_pair.name, public_key=public_key)
 
 
-def _check_key(observed: Observed, instance: Instance, public_key: str) -> None:
-    pair = observed.key_pair
-    if pair is None or not pair.public_key or same_key(pair.public_key, public_key):
+def _check_key(instance: Instance, public_key: str) -> None:
+    if instance.key in ("", fingerprint(public_key)):
         return
     raise InputError(
         f"instance {instance.id} was made with another SSH key than yours",
@@ -292,6 +285,10 @@ def _access(
     revoke = tuple(sorted(observed.group.ssh_from - set(wanted), key=str)) if wanted else ()
     if allow or revoke:
         yield AllowSsh(group_id=observed.group.id, allow=allow, revoke=revoke)
+
+
+def _is_of(armed: Deadline | None, instance: Instance) -> bool:
+    return armed is not None and armed.instance_id == instance.id
 
 
 def refuse_smaller_disk(config: Config, instance: Instance) -> None:
@@ -335,11 +332,4 @@ def _deadline(
     at = since_launch if not starting and since_launch > now else deadline_at(config, now, budget)
     if armed and armed.instance_id == instance.id and abs(armed.at - at) < timedelta(minutes=5):
         return
-    yield ArmDeadline(
-        at=at, instance_id=instance.id, exists=armed is not None, role_arn=observed.deadline_role_arn
-    )
-
-
-def same_key(a: str, b: str) -> bool:
-    """Whether two OpenSSH public key lines are one key, whatever their comments."""
-    return a.split()[:2] == b.split()[:2]
+    yield ArmDeadline(at=at, instance_id=instance.id, exists=_is_of(armed, instance))

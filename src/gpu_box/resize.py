@@ -40,7 +40,7 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
     started = None
     if runs:
         started = box.up(config, report)
-        act(cloud, [NoteResize(instance_id=instance.id, type="")], report)
+        act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
     return Resized(
         before=instance.type, after=instance_type, price=read_price(cloud, instance_type), up=started
     )

@@ -120,7 +120,6 @@ class RunInstance(Step):
     stage: ClassVar[int] = 1
     launch: Launch
     launchable: Launchable
-    group_id: str | None  # None: the one made earlier in this plan
     previous: tuple[str, ...] = ()  # instances of this generation that are gone; part of the ClientToken
 
     def __str__(self) -> str:
@@ -267,8 +266,7 @@ class ArmDeadline(Step):
     mark: ClassVar[str] = "~"
     at: datetime
     instance_id: str
-    exists: bool
-    role_arn: str | None  # None: the one made earlier in this plan
+    exists: bool  # whether it is armed for this very instance, and only to be moved
 
     def __str__(self) -> str:
         return f"deadline: AWS stops it at {self.at.astimezone():%a %H:%M}, whatever the box does"

@@ -76,7 +76,7 @@ class Laptop:
         return box.bring_up(self.cloud, self.public_key, self.report)[1]
 
     def stop(self) -> Observed:
-        return box.converge(self.cloud, self.report, plan.stop)[0]
+        return box.halt(self.cloud, self.report)
 
     def down(self) -> Observed:
         return box.converge(self.cloud, self.report, plan.down)[0]

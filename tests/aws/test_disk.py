@@ -84,7 +84,7 @@ def test_another_box_s_disk_is_not_touched(laptop: Make) -> None:
     ec2 = mine.cloud.ec2
     other = ec2.create_volume(AvailabilityZone=instance.zone, Size=10, VolumeType="gp3")["VolumeId"]
     ec2.attach_volume(VolumeId=other, InstanceId=instance.id, Device="/dev/sdf")
-    act(mine.cloud, [GrowDisk(instance_id=instance.id, before=100, size_gib=120)], Recorder())
+    act(mine.cloud, [GrowDisk(instance_id=instance.id, before=100, size_gib=120)], Recorder(), mine.observe())
     [seen] = ec2.describe_volumes(VolumeIds=[other])["Volumes"]
     assert seen["Size"] == 10 and sizes(mine) == [120]
     ec2.detach_volume(VolumeId=other, InstanceId=instance.id, Device="/dev/sdf")

@@ -234,8 +234,8 @@ def test_without_a_statement_it_is_said_which_action_is_missing(
 @pytest.mark.parametrize(
     ("sid", "action"),
     [
-        ("ArmTheDeadline", "scheduler:GetSchedule"),
-        ("MakeTheRoleThatStops", "iam:GetRole"),
+        ("ArmTheDeadline", "scheduler:CreateSchedule"),
+        ("MakeTheRoleThatStops", "iam:CreateRole"),
         ("LendThatRoleToTheSchedulerAlone", "iam:PassRole"),
     ],
 )

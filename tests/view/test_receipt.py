@@ -37,9 +37,7 @@ LAUNCHABLE = Launchable(
     ),
 )
 FROM_NOTHING: list[Step] = [
-    RunInstance(
-        launch=Launch(generation="g", public_key="k", user_data=""), launchable=LAUNCHABLE, group_id=None
-    ),
+    RunInstance(launch=Launch(generation="g", public_key="k", user_data=""), launchable=LAUNCHABLE),
     ImportKeyPair(public_key="k"),
     CreateSecurityGroup(
         generation="g", vpc_id="vpc-1", ssh_from=(ip_network("203.0.113.7/32"), ip_network(IPV6))
@@ -82,7 +80,6 @@ def test_from_stopped_the_deadline_is_armed_before_the_start(draw: Draw) -> None
             at=datetime(2026, 8, 1, 23, tzinfo=UTC),
             instance_id="i-0",
             exists=True,
-            role_arn="arn:aws:iam::1:role/r",
         ),
         Terminate(instance_id="i-00000000000000000", why="a second one of this box"),
     ]

@@ -2,7 +2,8 @@
 
 Every one may be run again after a crash, or by another laptop at the same time: creates are idempotent by
 name or ClientToken, deletes of what is gone are done, and whatever turned out different ends the round
-(`Raced`), so that the caller observes again instead of guessing.
+(`Raced`), so that the caller observes again instead of guessing. What AWS answers is an observation, too:
+where the answers tell all that a round has changed, nobody has to look again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial, singledispatch
@@ -31,7 +32,16 @@ from gpu_box.aws.launch import run_instance
 from gpu_box.aws.observe import parse_image, read_images, read_instance, read_snapshots
 from gpu_box.aws.security_group import ssh_permission
 from gpu_box.errors import CapacityError, CloudError, PermissionDenied
-from gpu_box.model import Cidr, InstanceState, Reporter
+from gpu_box.model import (
+    Cidr,
+    Deadline,
+    Instance,
+    InstanceState,
+    KeyPair,
+    Observed,
+    Reporter,
+    SecurityGroup,
+)
 from gpu_box.units import format_duration
 
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
@@ -50,22 +60,37 @@ class Raced(Exception):
 
 @dataclass
 class Work:
-    """What the steps of one round share: what the earlier ones made."""
+    """What the steps of one round share: what was observed, with what AWS has answered since."""
 
     cloud: Cloud
     report: Reporter
-    group_id: str | None = None
-    role_arn: str | None = None
-    deadline_unavailable: str = ""
+    observed: Observed
+    whole: bool = True  # whether `observed` has all that was changed
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def know(self, **changes: Any) -> None:
+        with self.lock:
+            self.observed = replace(self.observed, **changes)
 
-def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter) -> str:
-    """Execute the steps. Returns why the deadline cannot be armed, or "".
+    def know_instance(self, instance_id: str, **changes: Any) -> None:
+        for one in self.observed.instances:
+            if one.id == instance_id:
+                self.see(replace(one, **changes))
 
-    Raises CloudError and its kinds for what AWS refuses; a race with another `up` ends the round quietly.
+    def see(self, instance: Instance) -> None:
+        """In place of what was known of it."""
+        with self.lock:
+            others = (one for one in self.observed.instances if one.id != instance.id)
+            self.observed = replace(self.observed, instances=(*others, instance))
+
+
+def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter, observed: Observed) -> tuple[Observed, bool]:
+    """Execute the steps. Returns what is now, as far as AWS's answers tell, and whether they tell all of it.
+
+    observed: what the steps were planned from. Raises CloudError and its kinds for what AWS refuses; a race
+    with another `up` ends the round quietly.
     """
-    work = Work(cloud, report)
+    work = Work(cloud, report, observed)
     ordered = sorted(steps, key=lambda step: step.stage)
     try:
         for _, stage in groupby(ordered, key=lambda step: step.stage):
@@ -73,7 +98,8 @@ def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter) -> str:
     except Raced as raced:
         report.note(f"{raced}; looking again")
         time.sleep(_POLL_FIRST_S)
-    return work.deadline_unavailable
+        work.whole = False
+    return work.observed, work.whole
 
 
 def _reported(work: Work, step: s.Step) -> None:
@@ -83,6 +109,8 @@ def _reported(work: Work, step: s.Step) -> None:
     except Exception:
         work.report.failed(step.title, str(step))
         raise
+    if not isinstance(step, _ANSWERED):
+        work.whole = False
     work.report.done(step.title, line or str(step))
 
 
@@ -97,13 +125,15 @@ def _(step: s.ImportKeyPair, work: Work) -> None:
     config = work.cloud.config
     with translated("importing the key pair"):
         try:
-            work.cloud.ec2.import_key_pair(
+            made = work.cloud.ec2.import_key_pair(
                 KeyName=naming.resource_name(config),
                 PublicKeyMaterial=step.public_key.encode(),
                 TagSpecifications=[naming.tag_specification("key-pair", config)],
             )
         except ClientError as error:
-            _race_if(error, "InvalidKeyPair.Duplicate", "another `up` imported the key pair")
+            _race_if(error, "InvalidKeyPair.Duplicate", "the key pair is there already")
+    pair = KeyPair(id=made["KeyPairId"], name=made["KeyName"], public_key=step.public_key)
+    work.know(key_pair=pair)
 
 
 @_do.register
@@ -125,9 +155,10 @@ def _(step: s.CreateSecurityGroup, work: Work) -> None:
                 TagSpecifications=[tag],
             )["GroupId"]
         except ClientError as error:
-            _race_if(error, "InvalidGroup.Duplicate", "another `up` made the security group")
+            _race_if(error, "InvalidGroup.Duplicate", "the security group is there already")
     _allow(work, group_id, step.ssh_from)
-    work.group_id = group_id
+    group = SecurityGroup(id=group_id, generation=step.generation, ssh_from=frozenset(step.ssh_from))
+    work.know(group=group)
 
 
 @_do.register
@@ -143,6 +174,10 @@ def _(step: s.AllowSsh, work: Work) -> None:
             except ClientError as error:
                 if code_of(error) != "InvalidPermission.NotFound":
                     raise
+    group = work.observed.group
+    if group:
+        admitted = (group.ssh_from | set(step.allow)) - set(step.revoke)
+        work.know(group=replace(group, ssh_from=admitted))
 
 
 @_do.register
@@ -164,9 +199,9 @@ def _(step: s.RemoveForeignRules, work: Work) -> None:
 @_do.register
 def _(step: s.CreateDeadlineRole, work: Work) -> str | None:
     try:
-        work.role_arn = deadline.create_role(work.cloud)
+        work.know(deadline_role_arn=deadline.create_role(work.cloud), deadline_role_ready=True)
     except PermissionDenied as error:
-        work.deadline_unavailable = "your AWS user may not make roles"
+        work.know(deadline_unavailable="your AWS user may not make roles")
         work.report.note(
             f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself; "
             "to arm the deadline too, ask for the role permissions in infra/operator-policy.json."
@@ -177,30 +212,42 @@ def _(step: s.CreateDeadlineRole, work: Work) -> str | None:
 
 @_do.register
 def _(step: s.RunInstance, work: Work) -> str:
-    group_id = step.group_id or work.group_id
-    if group_id is None:
+    group = work.observed.group
+    if group is None:
         raise Raced("the security group is not there yet")
-    launched = run_instance(work.cloud, step, group_id=group_id, report=work.report)
+    launched = run_instance(work.cloud, step, group_id=group.id, report=work.report)
     if launched is None:
         raise Raced("another `up` launched, or this launch was answered before")
+    work.see(launched)
+    if launched.market == "spot":
+        work.whole = False  # a request was made, too
     return f"instance {launched.id}: {launched.type} in {launched.zone}"
 
 
 @_do.register
 def _(step: s.ArmDeadline, work: Work) -> str | None:
-    role_arn = step.role_arn or work.role_arn
+    role_arn = work.observed.deadline_role_arn
     if role_arn is None:
         return "deadline: not armed (no role)"
     try:
-        deadline.arm(work.cloud, instance_id=step.instance_id, at=step.at, role_arn=role_arn)
+        deadline.arm(
+            work.cloud,
+            instance_id=step.instance_id,
+            at=step.at,
+            role_arn=role_arn,
+            exists=step.exists,
+            ready=work.observed.deadline_role_ready,
+        )
     except PermissionDenied as error:
-        work.deadline_unavailable = "your AWS user may not make schedules"
+        work.know(deadline_unavailable="your AWS user may not make schedules")
         work.report.note(f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself.")
         return "deadline: not permitted; the other layers stop the box"
     except CloudError as error:
-        if error.code == "NoSuchEntity":
-            raise Raced("a `down` removed the deadline's role") from error
+        # Of a schedule that is only moved, AWS checks its role again.
+        if error.code == "NoSuchEntity" or (step.exists and error.code == "ValidationException"):
+            raise Raced("the deadline's role is gone") from error
         raise
+    work.know(deadline=Deadline(instance_id=step.instance_id, at=step.at, role_arn=role_arn))
     return None
 
 
@@ -230,6 +277,7 @@ def _(step: s.StartInstance, work: Work) -> None:
             remedy="`gpu-box up --wait 1h` goes on asking until there is one, `gpu-box resize TYPE` takes "
             "another type, `gpu-box move` takes the box to another zone with its disk.",
         ) from error
+    work.know_instance(step.instance_id, state=InstanceState.PENDING)
 
 
 @_do.register
@@ -245,6 +293,7 @@ def _(step: s.StopInstance, work: Work) -> None:
     asked = f"{datetime.now(UTC).isoformat(timespec='seconds')} {naming.owner(work.cloud.config)}"
     with suppress(CloudError):
         tag_instance(work.cloud, step.instance_id, {naming.STOP: asked[:256]}, "noting who stopped it")
+    work.know_instance(step.instance_id, state=InstanceState.STOPPING)
 
 
 @_do.register
@@ -392,6 +441,8 @@ def _(step: s.CountSession, work: Work) -> str:
     tags = {naming.USD_MONTH + month: value for month, value in spending.to_tags(days).items()}
     tags[naming.COUNTED] = step.launched.isoformat(timespec="seconds")
     tag_instance(work.cloud, step.instance_id, tags, "noting what the last session cost")
+    spent = spending.from_tags(spending.to_tags(days).items())
+    work.know_instance(step.instance_id, spent=tuple(sorted(spent.items())), spent_until=step.launched)
     return f"{step.title}: {(ended - step.launched).total_seconds() / 3600:.1f} h noted"
 
 
@@ -419,6 +470,10 @@ def _(step: s.WaitForInstance, work: Work) -> str:
             instance is None or instance.address or state is not InstanceState.RUNNING
         ):
             at = f" at {instance.address}" if instance and state is InstanceState.RUNNING else ""
+            if instance is None or not instance.exists:
+                work.whole = False
+            else:
+                work.see(instance)
             return f"instance {step.instance_id}: {state}{at}"
         if _cannot_become(state, step.state):
             reason = f" ({instance.reason})" if instance and instance.reason else ""
@@ -479,6 +534,21 @@ def _(step: s.DeleteSecurityGroup, work: Work) -> None:
             if time.monotonic() > give_up:
                 raise Raced("the security group is still in use") from error
         time.sleep(1.0)
+
+
+# What AWS answers to these, and what was asked, tells all that they change.
+_ANSWERED = (
+    s.ImportKeyPair,
+    s.CreateSecurityGroup,
+    s.AllowSsh,
+    s.CreateDeadlineRole,
+    s.RunInstance,
+    s.ArmDeadline,
+    s.CountSession,
+    s.StartInstance,
+    s.StopInstance,
+    s.WaitForInstance,
+)
 
 
 def tag_host_key(cloud: Cloud, instance_id: str, value: str) -> None:

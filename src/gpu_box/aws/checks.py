@@ -92,7 +92,7 @@ def check_clock(sent: datetime, received: datetime, dated: str) -> Check:
 def check_account(cloud: Cloud) -> list[Check]:
     """Everything that needs the account, at once where one does not need the other."""
     launch, observed, price = side_by_side(
-        partial(_or_error, lambda: read_launchable(cloud)),
+        partial(_or_error, lambda: read_launchable(cloud, describe=True)),
         partial(_or_error, lambda: observe(cloud)),
         lambda: read_price(cloud, cloud.config.instance_types[0]),
     )

@@ -118,8 +118,8 @@ def _no_retry_for_capacity(response: Any, **_: Any) -> None:
 
 def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
     """Run independent calls at once; results in order. The first failure, in order, is raised at the end."""
-    if len(calls) == 1:
-        return [calls[0]()]
+    if len(calls) < 2:
+        return [call() for call in calls]
     with ThreadPoolExecutor(max_workers=min(len(calls), _MAX_PARALLEL)) as pool:
         futures = [pool.submit(call) for call in calls]
     return [future.result() for future in futures]

@@ -68,7 +68,7 @@ def read_role(cloud: Cloud) -> tuple[str | None, str]:
 
 
 def create_role(cloud: Cloud) -> str:
-    """Make the role, or find it made; it may do nothing yet. Returns its ARN. Raises PermissionDenied."""
+    """Make the role, or find it made, and permit it one thing. Returns its ARN. Raises PermissionDenied."""
     iam, name = cloud.client("iam"), naming.role_name(cloud.config, cloud.region)
     with translated("making the deadline's role"):
         try:
@@ -80,7 +80,16 @@ def create_role(cloud: Cloud) -> str:
             )["Role"]["Arn"]
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName=name)["Role"]["Arn"]
+        _permit(cloud)
     return str(arn)
+
+
+def _permit(cloud: Cloud) -> None:
+    cloud.client("iam").put_role_policy(
+        RoleName=naming.role_name(cloud.config, cloud.region),
+        PolicyName=_POLICY_NAME,
+        PolicyDocument=_document(cloud, "permissions"),
+    )
 
 
 def _document(cloud: Cloud, name: str) -> str:
@@ -100,8 +109,14 @@ def delete_role(cloud: Cloud) -> None:
             iam.delete_role(RoleName=name)
 
 
-def arm(cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str) -> None:
-    """Make or move the schedule. Waits, up to 30 s, until a role that is new can be assumed."""
+def arm(
+    cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str, exists: bool = False, ready: bool = False
+) -> None:
+    """Make or move the schedule. Waits, up to 30 s, until a role that is new can be assumed.
+
+    exists: whether there seems to be one for this instance, and so a role that may stop it. ready: whether
+    the role was just permitted to.
+    """
     scheduler = cloud.client("scheduler")
     settings: dict[str, Any] = {
         "Name": naming.resource_name(cloud.config),
@@ -121,13 +136,14 @@ def arm(cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str) -> None:
     }
     give_up = time.monotonic() + _ROLE_WAIT_S
     with translated("arming the deadline"):
-        # Here, and not where the role is made: of an `up` killed between the two, the next one finds a role,
-        # and a deadline whose role may not stop anything is none.
-        cloud.client("iam").put_role_policy(
-            RoleName=naming.role_name(cloud.config, cloud.region),
-            PolicyName=_POLICY_NAME,
-            PolicyDocument=_document(cloud, "permissions"),
-        )
+        if exists:
+            with suppress(scheduler.exceptions.ResourceNotFoundException):
+                scheduler.update_schedule(**settings)
+                return
+        if exists or not ready:
+            # Of an `up` that was killed while it made the role, the next one finds a role that may do
+            # nothing; and a deadline whose role may not stop anything is none.
+            _permit(cloud)
         while True:
             try:
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from typing import Any
 
@@ -12,13 +13,16 @@ from gpu_box.aws import naming
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.observe import parse_instance
-from gpu_box.errors import CapacityError, QuotaError
+from gpu_box.errors import CapacityError, QuotaError, disk_too_small
 from gpu_box.model import MOVING, Instance, Placement, Reporter
+from gpu_box.public_key import fingerprint
 from gpu_box.steps import RunInstance
 
 # What was just made is not at once visible to every part of EC2 ("Eventual consistency", EC2 API reference).
 _NOT_YET_CODES = frozenset({"InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidKeyPair.NotFound"})
 _NOT_YET_S = 10.0
+# "Volume of size 20GB is smaller than snapshot 'snap-0123', expect size >= 35GB": InvalidBlockDeviceMapping.
+_LEAST_DISK = re.compile(r"smaller than snapshot .*expect size >= ?(\d+)")
 # Only a persistent request's instance can be stopped and started (EC2 User Guide, "Stop a Spot Instance");
 # and an interruption then keeps the disk, too.
 _SPOT = {
@@ -65,6 +69,8 @@ def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> In
             except ClientError as error:
                 if code_of(error) == "IdempotentParameterMismatch":
                     return None
+                if least := _LEAST_DISK.search(str(error)):
+                    raise disk_too_small(int(least[1])) from None
                 if code_of(error) not in _NOT_YET_CODES:
                     raise
                 if time.monotonic() > give_up:
@@ -125,6 +131,7 @@ def _instance_tags(cloud: Cloud, step: RunInstance) -> dict[str, str]:
     moving = step.launchable.image_kind == MOVING
     return {
         naming.DISK: str(cloud.config.disk.size_gib),
+        naming.KEY: fingerprint(step.launch.public_key),
         **({naming.MOVED_FROM: step.launchable.image_id} if moving else {}),
     }
 

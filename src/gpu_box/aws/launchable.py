@@ -30,6 +30,10 @@ _PARAMETERS = {
         "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id",
     ),
 }
+# What those are called in a sentence, and their root device: that of Canonical's images, on which both build.
+_TITLES = {"deep-learning": "Deep Learning Base AMI on Ubuntu", "ubuntu": "Ubuntu"}
+_ROOT_DEVICE = "/dev/sda1"
+_SURELY_ENOUGH_GIB = 100  # more than these images have ever needed: so nobody is asked how much it is
 # Where a parameter has another name: the image's owner (AWS's deep-learning account; Canonical) and name.
 _NAMES = {
     "deep-learning": (
@@ -40,12 +44,15 @@ _NAMES = {
 }
 
 
-def read_launchable(cloud: Cloud) -> Launchable:
-    """Raises InputError for a type, zone, subnet or image that AWS does not have there."""
+def read_launchable(cloud: Cloud, *, describe: bool = False) -> Launchable:
+    """Raises InputError for a type, zone, subnet or image that AWS does not have there.
+
+    describe: also ask for the name of an image whose id AWS has just told: a launch does not need it.
+    """
     config = cloud.config
     own, base, subnets, offered, shared = side_by_side(
         lambda: _own_image(cloud),
-        lambda: _image(cloud),
+        lambda: _image(cloud, describe=describe),
         lambda: _subnets(cloud),
         lambda: _offerings(cloud),
         lambda: _cluster_group(cloud) if config.cluster else None,
@@ -84,15 +91,20 @@ def _described(own: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _image(cloud: Cloud) -> dict[str, Any]:
-    image_id = cloud.config.image.id or _latest_image_id(cloud)
+def _image(cloud: Cloud, *, describe: bool) -> dict[str, Any]:
+    wanted = cloud.config.image
+    image_id = wanted.id or _latest_image_id(cloud)
+    large = cloud.config.disk.size_gib >= _SURELY_ENOUGH_GIB
+    if image_id and not wanted.id and large and not describe:
+        name = f"{_TITLES[wanted.family]} {wanted.release}, {image_id}"
+        return {"ImageId": image_id, "Name": name, "RootDeviceName": _ROOT_DEVICE}
     with translated("reading the image"):
         try:
             if image_id:
                 found = cloud.ec2.describe_images(ImageIds=[image_id])["Images"]
             else:
-                owner, name = _NAMES[cloud.config.image.family]
-                name = name.format(release=cloud.config.image.release)
+                owner, name = _NAMES[wanted.family]
+                name = name.format(release=wanted.release)
                 found = cloud.ec2.describe_images(
                     Owners=[owner],
                     Filters=[{"Name": "name", "Values": [name]}, {"Name": "state", "Values": ["available"]}],
@@ -103,7 +115,7 @@ def _image(cloud: Cloud) -> dict[str, Any]:
             found = []
     if not found:
         raise InputError(
-            f"no image {image_id or cloud.config.image.family!r} in {cloud.region}",
+            f"no image {image_id or wanted.family!r} in {cloud.region}",
             where="image",
             remedy="AMI ids differ by region: give one of this region, or leave image.id out.",
         )

@@ -1,8 +1,13 @@
-"""Read everything that exists for a box, at once: one round trip deep. AWS's dictionaries end here."""
+"""Read everything that exists for a box, at once: one round trip deep. AWS's dictionaries end here.
+
+Where the laptop remembers how it left the box, what goes without saying is not asked, as long as what AWS
+tells fits; where that turns out wrong, AWS refuses a step, and then all of it is asked.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,10 +19,14 @@ from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
 from gpu_box.aws.prices import snapshot_gib_month
 from gpu_box.model import (
+    ANYTHING,
+    Deadline,
+    Expected,
     Image,
     Instance,
     InstanceState,
     KeyPair,
+    Listed,
     Observed,
     SecurityGroup,
     Snapshot,
@@ -28,53 +37,89 @@ from gpu_box.model import (
 from gpu_box.spending import from_tags
 
 
-def observe(cloud: Cloud, *, ask_caller: bool = False, everything: bool = True) -> Observed:
+def observe(
+    cloud: Cloud, *, ask_caller: bool = False, everything: bool = True, expected: Expected = ANYTHING
+) -> Observed:
     """ask_caller: also ask from which address this laptop is seen (only `up` needs it).
 
-    everything: also disks and spot requests, which cost money and start nothing by themselves.
+    everything: also disks, images and spot requests, which cost money and start nothing by themselves.
+    expected: counts where not everything is asked.
 
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
-    config = cloud.config
-    ask = ask_caller and config.network.allow_ssh_from is None
-    region, ec2 = cloud.region, cloud.ec2  # both fail here, in words, before any thread starts
-    instances, group, key_pair, volumes, images, snapshots, spot, (deadline, unarmable), role, caller = (
-        side_by_side(
-            lambda: read_instances(cloud, naming.of_box(config)),
-            lambda: _read_group(ec2, config.name),
-            lambda: _read_key_pair(ec2, config.name),
-            lambda: _read_volumes(ec2, config.name) if everything else [],
-            lambda: read_images(cloud) if everything else [],
-            lambda: read_snapshots(cloud) if everything else [],
-            lambda: _read_spot_requests(ec2, config.name) if everything else [],
-            lambda: read_deadline(cloud),
-            lambda: read_role(cloud),
-            lambda: caller_address() if ask else (),
-        )
-    )
-    role_arn, unreadable = role
-    return Observed(
-        region=region,
-        instances=tuple(instances),
-        group=group,
-        key_pair=key_pair,
-        volumes=tuple(volumes),
-        images=tuple(parse_image(raw) for raw in images),
-        snapshots=tuple(snapshots),
-        spot_requests=tuple(request for request in spot if request.exists),
-        deadline=deadline,
-        deadline_role_arn=role_arn,
-        deadline_unavailable=unarmable or unreadable,
-        caller=caller,
-    )
+    region = cloud.region  # fails here, in words, before any thread starts
+    reads = _reads(cloud, ask_caller=ask_caller, everything=everything)
+    first = reads.keys() if everything else _FIRST.get(expected.state, reads.keys())
+    fields = _ask(reads, first)
+    seen = Observed(region=region, **fields)
+    if expected.state == "nothing" and not seen.live:
+        return seen  # a step that makes what is there already is refused
+    if expected.state == "stopped" and (instance := _stopped_by_us(seen)):
+        # Of a time that has passed: it is moved before the instance starts; where it is gone, AWS says so.
+        deadline = Deadline(instance_id=instance.id, at=instance.launched, role_arn=expected.role_arn)
+        return replace(seen, deadline=seen.deadline or deadline, deadline_role_arn=expected.role_arn)
+    return Observed(region=region, **(fields | _ask(reads, reads.keys() - first)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listed:
-    """A row of `ls`: any box of anybody in this region."""
+# By what is expected, the reads without which nothing can be planned.
+_FIRST = {
+    "nothing": {"instances", "caller"},
+    "stopped": {"instances", "group", "caller"},
+}
 
-    box: str
-    instance: Instance
+
+def _reads(cloud: Cloud, *, ask_caller: bool, everything: bool) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What each asks for and adds to an Observed."""
+    config, ec2 = cloud.config, cloud.ec2
+    reads: dict[str, Callable[[], dict[str, Any]]] = {
+        "instances": lambda: _split(observe_all(cloud), config.name),
+        "group": lambda: {"group": _read_group(ec2, config.name)},
+        "key_pair": lambda: {"key_pair": _read_key_pair(ec2, config.name)},
+        "deadline": lambda: _of_deadline("deadline", read_deadline(cloud)),
+        "role": lambda: _of_deadline("deadline_role_arn", read_role(cloud)),
+    }
+    if ask_caller and config.network.allow_ssh_from is None:
+        reads["caller"] = lambda: {"caller": caller_address()}
+    if everything:
+        reads |= {
+            "volumes": lambda: {"volumes": tuple(_read_volumes(ec2, config.name))},
+            "images": lambda: {"images": tuple(parse_image(raw) for raw in read_images(cloud))},
+            "snapshots": lambda: {"snapshots": tuple(read_snapshots(cloud))},
+            "spot_requests": lambda: {"spot_requests": tuple(_read_spot_requests(ec2, config.name))},
+        }
+    return reads
+
+
+def _ask(reads: dict[str, Callable[[], dict[str, Any]]], names: Collection[str]) -> dict[str, Any]:
+    """The fields of an Observed that these reads tell."""
+    fields: dict[str, Any] = {}
+    for told in side_by_side(*(read for name, read in reads.items() if name in names)):
+        unavailable = fields.get("deadline_unavailable") or told.get("deadline_unavailable", "")
+        fields |= told | {"deadline_unavailable": unavailable}
+    return fields
+
+
+def _of_deadline(name: str, told: tuple[object, str]) -> dict[str, Any]:
+    value, unavailable = told
+    return {name: value, "deadline_unavailable": unavailable}
+
+
+def _stopped_by_us(told: Observed) -> Instance | None:
+    """The one instance, where `gpu-box stop` ended its last session."""
+    match told.live:
+        case (instance,) if instance.state is InstanceState.STOPPED and told.group:
+            asked = instance.stop_asked
+            return instance if asked and asked.at >= instance.launched else None
+        case _:
+            return None
+
+
+def _split(listed: list[Listed], box: str) -> dict[str, Any]:
+    """One call for both: who stands still for long elsewhere is mentioned, too."""
+    return {
+        "instances": tuple(row.instance for row in listed if row.box == box),
+        "others": tuple(row for row in listed if row.box != box),
+    }
 
 
 def observe_all(cloud: Cloud) -> list[Listed]:
@@ -120,7 +165,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         address=raw.get("PublicIpAddress") or raw.get("Ipv6Address"),
         private_address=raw.get("PrivateIpAddress"),
         market=raw.get("InstanceLifecycle", "on-demand"),
-        key_name=raw.get("KeyName", ""),
+        key=tags.get(naming.KEY, ""),
         host_key=tags.get(naming.HOST_KEY),
         ssh_port=int(tags.get(naming.SSH_PORT, 22)),
         reason_code=reason.get("Code", ""),
@@ -176,10 +221,11 @@ def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
 def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
     with translated("reading spot requests"):
         raw = ec2.describe_spot_instance_requests(Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}])
-    return [
+    found = [
         SpotRequest(id=r["SpotInstanceRequestId"], state=r["State"], instance_id=r.get("InstanceId"))
         for r in raw["SpotInstanceRequests"]
     ]
+    return [request for request in found if request.exists]
 
 
 def read_images(cloud: Cloud) -> list[dict[str, Any]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from gpu_box.home import write_whole
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,8 @@ class PriceCache:
     def write(self, key: str, value: Any, *, now: datetime) -> None:
         """value: of what JSON has. A folder that cannot be written to is no reason to fail."""
         with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=self.folder)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump({"asked": now.isoformat(), "value": value}, file)
-                os.replace(temporary, self.folder / f"{_safe(key)}.json")
-            except OSError:
-                os.unlink(temporary)
-                raise
+            text = json.dumps({"asked": now.isoformat(), "value": value})
+            write_whole(self.folder / f"{_safe(key)}.json", text)
 
 
 def _safe(word: str) -> str:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from gpu_box.cli.context import Options
 from gpu_box.config import Config
 
+if TYPE_CHECKING:
+    from gpu_box.model import Observed
 
-def mention_forgotten(opts: Options, config: Config) -> None:
-    """One call to AWS; what it refuses is no matter here."""
+
+def mention_forgotten(opts: Options, config: Config, observed: Observed) -> None:
+    """Of all boxes in the region of `config`."""
     if opts.json:
         return
-    from gpu_box.aws.client import Cloud
-    from gpu_box.aws.observe import observe_all
-    from gpu_box.errors import CloudError
+    from gpu_box.model import Listed
     from gpu_box.view.sweep import forgotten_lines
 
-    try:
-        listed = observe_all(Cloud(config))
-    except CloudError:
-        return
+    own = [Listed(box=config.name, instance=instance) for instance in observed.instances]
     report = opts.reporter()
-    for line in forgotten_lines(listed, datetime.now(UTC), after=config.limits.forgotten_after):
+    for line in forgotten_lines(
+        [*observed.others, *own], datetime.now(UTC), after=config.limits.forgotten_after
+    ):
         report.note(line)

@@ -133,7 +133,7 @@ def up(
 
     opts.show(one_or_all(results), draw)
     if any(done.changed for done in ups):  # one that was up already is told within a second
-        mention_forgotten(opts, config)
+        mention_forgotten(opts, config, ups[0].observed)
 
 
 def _remove_foreign_rules(opts: Options, config: Config) -> None:
@@ -166,7 +166,7 @@ def status(
         found = cluster.each(members, lambda member, _: box.status(member), opts.reporter())
     views = [_status_view(member, one) for member, one in zip(members, found, strict=True)]
     opts.show(one_or_all(views), lambda: stacked([status_lines(v) for v in views]))
-    mention_forgotten(opts, config)
+    mention_forgotten(opts, config, found[0].observed)
 
 
 def ls(context: typer.Context) -> None:

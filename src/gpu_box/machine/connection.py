@@ -24,6 +24,7 @@ from gpu_box.machine import failures, keys
 from gpu_box.machine.failures import LoginRefused
 from gpu_box.machine.lines import LineSplitter
 from gpu_box.model import Host, Reporter
+from gpu_box.public_key import fingerprint
 
 if TYPE_CHECKING:
     import fabric
@@ -307,9 +308,7 @@ def _ask_for_pinned_kinds(transport: paramiko.Transport, host: Host) -> None:
 def _verify(host: Host, presented: paramiko.PKey) -> None:
     if any(base64.b64decode(line.split()[1]) == presented.asbytes() for line in host.host_keys):
         return
-    raise failures.host_key_changed(
-        host, keys.fingerprint(f"{presented.get_name()} {presented.get_base64()}")
-    )
+    raise failures.host_key_changed(host, fingerprint(f"{presented.get_name()} {presented.get_base64()}"))
 
 
 def _countdown(timeout_s: float | None) -> Callable[[], float | None]:

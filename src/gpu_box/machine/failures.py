@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gpu_box.errors import HostKeyChanged, MachineError, MachineUnreachable
-from gpu_box.machine import keys
 from gpu_box.model import Host
+from gpu_box.public_key import fingerprint
 
 
 class LoginRefused(MachineError):
@@ -44,7 +44,7 @@ def timed_out(host: Host, command: str, timeout_s: float) -> MachineError:
 
 
 def host_key_changed(host: Host, presented: str) -> HostKeyChanged:
-    expected = " or ".join(keys.fingerprint(line) for line in host.host_keys) or "none"
+    expected = " or ".join(fingerprint(line) for line in host.host_keys) or "none"
     return HostKeyChanged(
         f"another machine answers in the place of {host.name}: "
         f"its host key is {presented}, expected {expected}",

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gpu_box.errors import InputError
+from gpu_box.public_key import fingerprint
 
 _ED25519 = b"ssh-ed25519"
 _PEM_WIDTH = 70  # characters a line, as ssh-keygen writes
@@ -75,12 +76,6 @@ def first_host_key(private_key_path: Path, box_name: str, generation: str) -> Ho
         private_openssh_pem=_openssh_pem(host_key, comment=box_name),
         public_line=_public_key(host_key).line,
     )
-
-
-def fingerprint(public_line: str) -> str:
-    """ "SHA256:..." of an OpenSSH public key line."""
-    digest = hashlib.sha256(base64.b64decode(public_line.split()[1])).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def _load_private_key(path: Path) -> Ed25519PrivateKey | RSAPrivateKey:

@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from gpu_box.aws.leftovers import Leftover
-from gpu_box.aws.observe import Listed
 from gpu_box.aws.sweep import Sweep, Unread
 from gpu_box.forgotten import is_forgotten, lying
+from gpu_box.model import Listed
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:

@@ -1,0 +1,126 @@
+"""AWS at a distance: a proxy before the embedded cloud that delays each call and writes down what it saw."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+_HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
+# The verb of a REST service's call, where no header or body names the operation.
+_REST = {"GET": "Get", "POST": "Create", "PUT": "Update", "DELETE": "Delete"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. began, ended: seconds of the monotonic clock, as the client sees them."""
+
+    operation: str
+    began: float
+    ended: float
+    status: int
+
+
+def depth(calls: Iterable[Call]) -> int:
+    """The longest chain of calls of which each began only after the one before had been answered."""
+    chains: list[tuple[Call, int]] = []
+    for call in sorted(calls, key=lambda call: call.began):
+        before = [length for other, length in chains if other.ended <= call.began]
+        chains.append((call, 1 + max(before, default=0)))
+    return max((length for _, length in chains), default=0)
+
+
+class SlowCloud:
+    """Every call takes `latency_s` longer than the cloud behind it does, as many at once as are asked."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.latency_s = 0.0
+        self.calls: list[Call] = []
+        self._lock = threading.Lock()
+        self._behind = urlsplit(endpoint).netloc
+        slow = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def handle_one_request(self) -> None:
+                super().handle_one_request()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def _pass_on(self) -> None:
+                began = time.monotonic()
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                time.sleep(slow.latency_s)
+                status, headers, content = slow._ask(self.command, self.path, dict(self.headers), body)
+                self.send_response_only(status)
+                for name, value in headers:
+                    if name.lower() not in _HOP_BY_HOP:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                # Noted before it is sent: whoever was answered may ask at once what was seen.
+                slow._note(
+                    Call(
+                        operation(self.command, self.path, dict(self.headers), body),
+                        began,
+                        time.monotonic(),
+                        status,
+                    )
+                )
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _pass_on
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def forget(self) -> None:
+        with self._lock:
+            self.calls.clear()
+
+    def _note(self, call: Call) -> None:
+        with self._lock:
+            self.calls.append(call)
+
+    def _ask(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection(self._behind, timeout=60)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def slow_cloud(endpoint: str) -> Iterator[SlowCloud]:
+    cloud = SlowCloud(endpoint)
+    thread = threading.Thread(target=cloud._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield cloud
+    finally:
+        cloud._server.shutdown()
+        cloud._server.server_close()
+
+
+def operation(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
+    """AWS's name of it: from the header of JSON services, the body of query services, or the verb of REST."""
+    if target := {name.lower(): value for name, value in headers.items()}.get("x-amz-target"):
+        return target.rpartition(".")[2]
+    if action := parse_qs(body.decode("latin-1")).get("Action"):
+        return action[0]
+    noun = re.sub(r"[^a-z]", "", urlsplit(path).path.strip("/").partition("/")[0])
+    return _REST.get(method, method) + noun.removesuffix("s").capitalize()
