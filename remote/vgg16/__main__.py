@@ -98,6 +98,12 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     option("--cache", type=_path, help="folder for features (default: $VGG16_CACHE or ~/.cache/vgg16)")
     option("--no-cache", action="store_true", help="compute features anew every epoch")
     option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
+    option(
+        "--decoder",
+        choices=["auto", "pillow", "nvimgcodec"],
+        default="auto",
+        help="of JPEGs: on the GPU (nvimgcodec) where there is one and the package, else pillow",
+    )
     option("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
     option("--no-compile", action="store_true", help="never compile the network, not even where it pays")
     option("--dollars-per-hour", type=float, help="the box's price, for the running cost in progress lines")
@@ -167,7 +173,19 @@ def _train(arguments: argparse.Namespace) -> int:
 
     given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "image_size", "weights")}
     chosen = (_DEMO if arguments.preset == "demo" else {}) | {k: v for k, v in given.items() if v is not None}
-    same = ("data", "results", "lr", "seed", "layers", "augment", "clip", "resume", "precision", "device")
+    same = (
+        "data",
+        "results",
+        "lr",
+        "seed",
+        "layers",
+        "augment",
+        "clip",
+        "resume",
+        "precision",
+        "device",
+        "decoder",
+    )
     settings = Settings(
         **chosen,
         **{name: getattr(arguments, name) for name in same},

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg16 import initialise, precision, speed, weights
+from vgg16 import initialise, nvdecode, precision, speed, weights
 from vgg16.augment import Augment
 from vgg16.cache import default_root
 from vgg16.data import Batches, find_pictures
@@ -45,7 +45,8 @@ class Vgg16:
     weights: "imagenet" (the official file), "caffe" (the 2017 lesson's), "none" (random) or a file. Where
     none are given, $VGG16_WEIGHTS, else "imagenet". size: pixels a side, else $VGG16_SIZE, else 224.
     cache: a folder for features, or None to compute them every time. width: for tests; see VGG16.
-    compiled: False never compiles the network, not even where it pays (`speed`).
+    compiled: False never compiles the network, not even where it pays (`speed`). decoder: of JPEGs, one of
+    nvdecode.NAMES.
     ranks: who shares the work (`ranks.joined`); every one of them makes the same calls.
     """
 
@@ -60,6 +61,7 @@ class Vgg16:
         cache: Path | None = default_root(),  # noqa: B008  (read once, as the lesson begins)
         width: int = 64,
         compiled: bool = True,
+        decoder: str = "auto",
         report: Report | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -70,6 +72,7 @@ class Vgg16:
         self.precision = precision.choose(precision_name, self.device)
         self.cache = cache
         self.compiled = compiled
+        self.decoder = nvdecode.choose(decoder, self.device, self.report.warn)
         choice = weights_choice or os.environ.get("VGG16_WEIGHTS") or "imagenet"
         with ranks.one_before_the_others():  # who may have to fetch them
             chosen = weights.load(choice, self.report.warn)
@@ -102,6 +105,7 @@ class Vgg16:
             augment=augment,
             seed=self.seed,
             say=self.report.warn,
+            decoder=self.decoder,
         )
 
     def ft(self, num: int) -> None:

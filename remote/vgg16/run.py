@@ -44,6 +44,7 @@ class Settings:
     precision: str = "auto"
     device: str | None = None
     compiled: bool = True
+    decoder: str = "auto"
     width: int = 64
 
     def identity(self, digest: str, batches: Batches) -> str:
@@ -78,6 +79,7 @@ def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object
         cache=settings.cache,
         width=settings.width,
         compiled=settings.compiled,
+        decoder=settings.decoder,
         report=report,
         ranks=ranks,
     )
@@ -102,6 +104,8 @@ def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object
 def _introduction(vgg: Vgg16) -> str:
     pixels = f"{vgg.preprocessing.size}x{vgg.preprocessing.size} pixels"
     where = f"{vgg.device}, {vgg.precision.name}"
+    if vgg.decoder is not None:
+        where += f", JPEGs decoded by {vgg.decoder.name}"
     if vgg.ranks.world > 1:
         where = f"{vgg.ranks.world} ranks of {vgg.device.type}, {vgg.precision.name}"
     if vgg.weights_name == "none":
@@ -192,6 +196,7 @@ def _finish(
         "weights": vgg.weights_name,
         "device": str(vgg.device),
         "precision": vgg.precision.name,
+        "decoder": batches.decoded_by,
         "seconds": round(time.monotonic() - started, 2),
         "clip": asdict(clip) if clip else None,
         "last_epoch": _plain(asdict(history[-1])) if history else None,

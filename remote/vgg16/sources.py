@@ -52,7 +52,7 @@ def from_features(
 
     A picture is always the same rank's: none needs another's features, so root need not be a common folder.
     """
-    cache = FeatureCache(root, net, precision.name)
+    cache = FeatureCache(root, net, precision.name, batches.decoded_by)
     folder, mine = batches.folder, ranks.owned(np.arange(batches.nb_sample))
     keys = dict(zip(mine.tolist(), content_keys(folder.root, folder.only(mine).files), strict=True))
     cache.read()
