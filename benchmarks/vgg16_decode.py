@@ -3,9 +3,9 @@
     python benchmarks/vgg16_decode.py [--size PIXELS] [--pictures N] [--rounds N]
 
 Photographs of scikit-image (a cat, a rocket, coffee, a face) as JPEGs of 500x375, about as large as those of
-Dogs vs Cats; each file its own crop. Both rows are remote/vgg16's own batches of 64, from files that lie in the
-kernel's cache, workers' start included. Without a GPU the second row is nvImageCodec's CPU codec and a resize
-that is written for a GPU: it proves the path, and says nothing about a box.
+Dogs vs Cats; each file its own crop. Both rows are remote/vgg16's own batches of 64, from files that lie in
+the kernel's cache, workers' start included. Without a GPU the second row is nvImageCodec's CPU codec and a
+resize that is written for a GPU: it proves the path, and says nothing about a box.
 """
 
 from __future__ import annotations

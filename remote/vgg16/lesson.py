@@ -118,6 +118,7 @@ class Vgg16:
         if batches.nb_class < 2:
             only = batches.folder.classes[0]
             raise BadData(f"{batches.folder.root}: one class only ({only}); there is nothing to tell apart")
+        self._refuse_others(batches)
         if self._uncalibrated:
             initialise.calibrate(self.model, self._sample(batches))
             self.ranks.equalise(self.model)
@@ -172,11 +173,11 @@ class Vgg16:
         trainer = self._trainer()
         train = self._array_source(trn, labels, batch_size, shuffle=True)
         valid = self._array_source(val, val_labels, batch_size * 2, shuffle=False)
-        done = []
-        for epoch in trainer.fit(train, valid, trainer.done + nb_epoch):
-            self.report.say(describe(epoch, trainer.done + nb_epoch))
-            done.append(epoch)
-        return done
+        history, until = [], trainer.done + nb_epoch
+        for epoch in trainer.fit(train, valid, until):
+            self.report.say(describe(epoch, until))
+            history.append(epoch)
+        return history
 
     def predict(self, imgs: np.ndarray, details: bool = False) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """imgs (n, 3, size, size), RGB, 0 to 255 -> best probabilities (n,), their class numbers (n,), names.
@@ -211,9 +212,18 @@ class Vgg16:
         """Cached features where the convolutions are frozen and the pictures always the same; else
         pictures.
         """
+        self._refuse_others(batches)
         if self.cache is None or batches.augment is not None or not self.model.convolutions_are_frozen:
             return from_pictures(batches, self.ranks)
         return from_features(self.model, batches, self.cache, self.precision, self.report, self.ranks)
+
+    def _refuse_others(self, batches: Batches) -> None:
+        """Raises BadData for pictures that were prepared for other weights, or in another size."""
+        if batches.preprocessing != self.preprocessing:
+            raise BadData(
+                f"{batches.folder.root}: these batches are made for {batches.preprocessing.describe()}; this "
+                f"network has {self.preprocessing.describe()}: take its own, get_batches(...)"
+            )
 
     def _tell_unreadable(self, *parts: Batches | None) -> None:
         """What one rank could not read is left out by all."""

@@ -82,6 +82,8 @@ class Trainer:
             held_out = (
                 evaluate(self.net, valid, self.precision, self.report, self.ranks) if valid else (None, None)
             )
+            if held_out[0] is not None:
+                self._check(held_out[0])
             self.done += 1
             seconds = time.perf_counter() - started
             rate = train.count / (trained - started)

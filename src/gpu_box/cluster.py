@@ -119,10 +119,11 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job
     hosts = [box.host_of(member, observed) for member, observed in zip(configs, found, strict=True)]
     first = found[0].instance
     assert first is not None and first.private_address is not None
+    priced = work.with_price(configs, found, settings)
     run = secrets.token_hex(4)
     # The first last: the others wait for it, and its job is the one that is followed.
     for rank in reversed(range(len(hosts))):
-        line = torchrun(rank, len(hosts), first.private_address, run) + work.training(data, settings)
+        line = torchrun(rank, len(hosts), first.private_address, run) + work.training(data, priced)
         with connect(hosts[rank]) as connection:
             jobs.start(connection, work.TRAIN_JOB, work.prepared(data) + line, cwd=WORK)
     return work.Job(host=hosts[0], name=work.TRAIN_JOB)

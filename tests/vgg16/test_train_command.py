@@ -81,6 +81,28 @@ def test_a_run_leaves_figures_pictures_and_a_submission(
     assert {line["phase"] for line in told} == {"features", "fit", "predict"}
 
 
+def test_the_time_left_counts_neither_an_earlier_run_s_epochs_nor_another_part_s_pictures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("vgg16.report.time.monotonic", lambda: now[0])
+    report = ProgressReport(dollars_per_hour=3.6)
+
+    def steps(phase: str, first: int, last: int, *, epoch: int, epochs: int, steps: int) -> dict[str, object]:
+        for step in range(first, last + 1):
+            now[0] += 1
+            report.step(phase, epoch=epoch, epochs=epochs, step=step, steps=steps)
+        return progress(capsys.readouterr().out)[-1]
+
+    assert steps("features", 1, 50, epoch=1, epochs=1, steps=100)["seconds_left"] == 50
+    steps("features", 51, 100, epoch=1, epochs=1, steps=100)
+    assert steps("features", 1, 5, epoch=1, epochs=1, steps=10)["seconds_left"] == 5  # the held-out pictures
+    # Resumed after three epochs of four: one second a step, as always.
+    told = steps("fit", 1, 4, epoch=4, epochs=4, steps=10)
+    assert told["seconds_left"] == 6
+    assert told["dollars"] == pytest.approx(0.109)  # 109 s at a tenth of a cent
+
+
 def test_a_training_that_is_told_to_end_keeps_its_epoch_and_goes_on_from_it(
     small: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
