@@ -10,8 +10,9 @@ from pathlib import Path
 
 from vgg16 import competition
 from vgg16.competition import DOGS_VS_CATS
+from vgg16.elastic import HOPELESS, leave_word, restarts
 from vgg16.ending import EXIT_STATUS, Ended, listen
-from vgg16.errors import DamagedArchive, Problem
+from vgg16.errors import DamagedArchive, Interrupted, Problem
 
 # Small enough for two cores without a GPU, on the 200 photographs of `data faces`: half a minute.
 _DEMO = {"weights": "none", "image_size": 48, "epochs": 8, "batch_size": 16}
@@ -21,15 +22,30 @@ def main(words: list[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         return arguments.run(arguments)
-    except Problem as problem:
+    except Interrupted as problem:
         print(f"error: {problem}", file=sys.stderr, flush=True)
         return 1
+    except Problem as problem:
+        return _fail(str(problem))
+    except OSError as error:  # a full disk, a folder that is not ours to write
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}; {arguments.goes_on}")
     except Ended as ended:
         print(ended, file=sys.stderr, flush=True)
         return EXIT_STATUS
     except KeyboardInterrupt:
         print(f"interrupted; {arguments.goes_on}", file=sys.stderr)
         return 130
+
+
+def _fail(text: str) -> int:
+    """The exit status for what would only fail again."""
+    if restarts() < 0:
+        print(f"error: {text}", file=sys.stderr, flush=True)
+        return 1
+    if not leave_word(text):
+        print(f"error: {text}", file=sys.stderr, flush=True)
+    return HOPELESS
 
 
 def _parser() -> argparse.ArgumentParser:

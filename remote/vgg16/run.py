@@ -13,12 +13,13 @@ from vgg16 import checkpoint, predictions
 from vgg16.augment import Augment
 from vgg16.cache import weights_digest
 from vgg16.data import Batches, Folder
+from vgg16.elastic import restarts
 from vgg16.ending import end_if_asked
 from vgg16.errors import BadData
 from vgg16.files import write_text
 from vgg16.lesson import Vgg16
 from vgg16.predictions import Predictions
-from vgg16.ranks import Ranks, joined, restarts
+from vgg16.ranks import Ranks, joined
 from vgg16.report import Report, Silent
 from vgg16.submission import describe, make_submission
 from vgg16.train import Epoch
@@ -134,21 +135,23 @@ def _fit(
         # Or what interrupts this run before its first epoch's end would go on from an older run's.
         path.unlink(missing_ok=True)
     if vgg.ranks.first:
-        _write_metrics(settings.results, history)
+        _write_metrics(settings.results, history, report)
     for epoch in vgg.epochs(batches, val_batches, settings.epochs):
         history.append(epoch)
         if vgg.ranks.first:
             checkpoint.save(path, vgg.trainer, history, identity, report.say)
-            _write_metrics(settings.results, history)
+            _write_metrics(settings.results, history, report)
         if len(history) < settings.epochs:
             end_if_asked(len(history), vgg.ranks)
     return history
 
 
-def _write_metrics(results: Path, history: list[Epoch]) -> None:
-    write_text(
-        results / "metrics.jsonl", "".join(json.dumps(_plain(asdict(epoch))) + "\n" for epoch in history)
-    )
+def _write_metrics(results: Path, history: list[Epoch], report: Report) -> None:
+    text = "".join(json.dumps(_plain(asdict(epoch))) + "\n" for epoch in history)
+    try:
+        write_text(results / "metrics.jsonl", text)
+    except OSError as error:  # a full disk: the next epoch's has this one's figures too
+        report.say(f"figures not written ({error.strerror}); training goes on")
 
 
 def _finish(

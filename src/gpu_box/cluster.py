@@ -143,7 +143,7 @@ def torchrun(rank: int, count: int, address: str, run: str) -> str:
     return (
         f'link={link}; [ -z "$link" ] || export GLOO_SOCKET_IFNAME=$link NCCL_SOCKET_IFNAME=$link; '
         "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); "
-        f'python -m torch.distributed.run {static} --nproc-per-node="$((gpus > 0 ? gpus : 1))" '
+        f'python -m vgg16.launch {static} --nproc-per-node="$((gpus > 0 ? gpus : 1))" '
     )
 
 

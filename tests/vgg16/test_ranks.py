@@ -17,9 +17,10 @@ from tests.vgg16.ranked import as_ranks
 from torch import Tensor, nn
 
 from vgg16.augment import Augment
+from vgg16.elastic import restarts
 from vgg16.lesson import Vgg16
 from vgg16.precision import choose
-from vgg16.ranks import ALONE, Ranks, joined, restarts
+from vgg16.ranks import ALONE, Ranks, joined
 from vgg16.report import Report, Silent
 from vgg16.run import Settings, train
 from vgg16.sources import Source

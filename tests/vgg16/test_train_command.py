@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -182,3 +183,24 @@ def test_a_missing_data_set_is_one_clear_line(tmp_path: Path, capsys: pytest.Cap
     words = ["train", "--data", str(tmp_path / "no"), "--results", str(tmp_path / "r"), "--preset", "demo"]
     assert main(words) == 1
     assert capsys.readouterr().err == f"error: {tmp_path}/no/train: no such folder\n"
+
+
+def test_a_disk_that_takes_nothing_is_one_clear_line(
+    small: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "--data", str(small.data), "--results", str(tmp_path / "file"), "--preset", "demo"]
+    (tmp_path / "file").write_text("in the way")
+    assert main(words) == 1
+    line = f"error: {tmp_path}/file: File exists; --resume goes on from the last finished epoch\n"
+    assert capsys.readouterr().err == line
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def no_space(path: Path, text: str) -> None:
+        raise full
+
+    # Of the figures of an epoch alone: the next epoch's file has them too.
+    monkeypatch.setattr("vgg16.run.write_text", no_space)
+    with pytest.raises(OSError, match="No space"):  # the summary, at the very end
+        train(small, ProgressReport())
+    assert "figures not written (No space left on device); training goes on" in capsys.readouterr().out
+    assert (small.results / "checkpoint.pt").exists()
