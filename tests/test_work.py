@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -78,3 +80,15 @@ def test_without_its_pictures_no_training_begins(machine: Path) -> None:
     line = work.prepared("faces") + work.ONE_A_GPU + "python $ranks -m vgg16 train"
     done = subprocess.run(["sh", "-c", line], env={"PATH": str(machine)}, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (7, "")
+
+
+def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = {"a": Decimal("0.531"), "b": Decimal("0.2"), "c": None}
+    monkeypatch.setattr(work.box, "hourly", lambda config, instance: prices[config])
+
+    def words(*boxes: str) -> str:
+        found = [SimpleNamespace(instance=name) for name in boxes]
+        return work.training("tiny", work.with_price(boxes, found, {"epochs": 2}))
+
+    assert words("a", "b").endswith("--epochs=2 --dollars-per-hour=0.731")
+    assert words("a", "c").endswith("--epochs=2")  # where one is not known, no sum is
