@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,9 +55,7 @@ def test_one_gpu_or_none_is_one_plain_process(machine: Path, gpus: int | None) -
 def test_several_gpus_are_a_process_each(machine: Path) -> None:
     give_gpus(machine, 4)
     told = run(machine, work.ONE_A_GPU + "python $ranks -m vgg16 train")
-    assert told.startswith(
-        "-m torch.distributed.run --standalone --nproc-per-node=4 --max-restarts=3 -m vgg16 train"
-    )
+    assert told.startswith("-m vgg16.launch --standalone --nproc-per-node=4 --max-restarts=3 -m vgg16 train")
 
 
 @pytest.mark.parametrize(("gpus", "processes"), [(None, 1), (8, 8)])
@@ -80,3 +80,15 @@ def test_without_its_pictures_no_training_begins(machine: Path) -> None:
     line = work.prepared("faces") + work.ONE_A_GPU + "python $ranks -m vgg16 train"
     done = subprocess.run(["sh", "-c", line], env={"PATH": str(machine)}, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (7, "")
+
+
+def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = {"a": Decimal("0.531"), "b": Decimal("0.2"), "c": None}
+    monkeypatch.setattr(work.box, "hourly", lambda config, instance: prices[config])
+
+    def words(*boxes: str) -> str:
+        found = [SimpleNamespace(instance=name) for name in boxes]
+        return work.training("tiny", work.with_price(boxes, found, {"epochs": 2}))
+
+    assert words("a", "b").endswith("--epochs=2 --dollars-per-hour=0.731")
+    assert words("a", "c").endswith("--epochs=2")  # where one is not known, no sum is

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from vgg16 import competition
 from vgg16.competition import DOGS_VS_CATS
+from vgg16.elastic import HOPELESS, leave_word, restarts
 from vgg16.ending import EXIT_STATUS, Ended, listen
-from vgg16.errors import DamagedArchive, Problem
+from vgg16.errors import DamagedArchive, Interrupted, Problem
 
 # Small enough for two cores without a GPU, on the 200 photographs of `data faces`: half a minute.
 _DEMO = {"weights": "none", "image_size": 48, "epochs": 8, "batch_size": 16}
@@ -21,15 +22,30 @@ def main(words: list[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         return arguments.run(arguments)
-    except Problem as problem:
+    except Interrupted as problem:
         print(f"error: {problem}", file=sys.stderr, flush=True)
         return 1
+    except Problem as problem:
+        return _fail(str(problem))
+    except OSError as error:  # a full disk, a folder that is not ours to write
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}; {arguments.goes_on}")
     except Ended as ended:
         print(ended, file=sys.stderr, flush=True)
         return EXIT_STATUS
     except KeyboardInterrupt:
         print(f"interrupted; {arguments.goes_on}", file=sys.stderr)
         return 130
+
+
+def _fail(text: str) -> int:
+    """The exit status for what would only fail again."""
+    if restarts() < 0:
+        print(f"error: {text}", file=sys.stderr, flush=True)
+        return 1
+    if not leave_word(text):
+        print(f"error: {text}", file=sys.stderr, flush=True)
+    return HOPELESS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,6 +114,12 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     option("--cache", type=_path, help="folder for features (default: $VGG16_CACHE or ~/.cache/vgg16)")
     option("--no-cache", action="store_true", help="compute features anew every epoch")
     option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
+    option(
+        "--decoder",
+        choices=["auto", "pillow", "nvimgcodec"],
+        default="auto",
+        help="of JPEGs: on the GPU (nvimgcodec) where there is one and the package, else pillow",
+    )
     option("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
     option("--no-compile", action="store_true", help="never compile the network, not even where it pays")
     option("--dollars-per-hour", type=float, help="the box's price, for the running cost in progress lines")
@@ -167,7 +189,19 @@ def _train(arguments: argparse.Namespace) -> int:
 
     given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "image_size", "weights")}
     chosen = (_DEMO if arguments.preset == "demo" else {}) | {k: v for k, v in given.items() if v is not None}
-    same = ("data", "results", "lr", "seed", "layers", "augment", "clip", "resume", "precision", "device")
+    same = (
+        "data",
+        "results",
+        "lr",
+        "seed",
+        "layers",
+        "augment",
+        "clip",
+        "resume",
+        "precision",
+        "device",
+        "decoder",
+    )
     settings = Settings(
         **chosen,
         **{name: getattr(arguments, name) for name in same},

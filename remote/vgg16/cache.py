@@ -1,8 +1,9 @@
 """What the frozen convolutions make of a picture, computed once: half-precision floats on disk, for ever.
 
-A cache folder belongs to one set of weights and preprocessing (its name is their digest); a row in it
-belongs to the *content* of a file, so renaming or adding pictures costs nothing. Each process appends to a
-shard of its own: `N.f16` (the rows) and `N.keys` (32 hex digits and a newline a row, written after the row).
+A cache folder belongs to one set of weights, preprocessing, precision and decoder (its name is their
+digest); a row in it belongs to the *content* of a file, so renaming or adding pictures costs nothing. Each
+process appends to a shard of its own: `N.f16` (the rows) and `N.keys` (32 hex digits and a newline a row,
+written after the row).
 A kill in between leaves at most half a row, which the next one cuts off. Dropout comes after what is kept
 here, and stays live.
 """
@@ -56,12 +57,14 @@ def _content_key(path: Path) -> str:
 
 class FeatureCache:
     """Rows of `width` halves by content key. precision: what the convolutions are computed in ("fp32",
-    ...).
+    ...). decoded_by: what made the pixels (`Batches.decoded_by`), for decoders round in different ways.
     """
 
-    def __init__(self, root: Path, net: VGG16, precision: str) -> None:
+    def __init__(self, root: Path, net: VGG16, precision: str, decoded_by: str = "pillow") -> None:
         self.width = net.feature_count
         settings = f"{weights_digest(net)} {net.preprocessing} {precision} {self.width}"
+        if decoded_by != "pillow":  # whose folders were named before there was another
+            settings += f" {decoded_by}"
         self.path = root / hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
         self._shards: list[np.ndarray] = []
         self._places: dict[str, tuple[int, int]] = {}

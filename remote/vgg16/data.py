@@ -1,8 +1,7 @@
 """A folder of pictures, one sub-folder a class, as batches: decoded ahead of the GPU by worker processes.
 
-Not on the GPU: its JPEG decoder (through torchvision, DALI or nvImageCodec, none of which is needed else)
-rounds otherwise than Pillow, so that cached features would depend on the machine. Pillow's draft mode reads
-a photograph at a half or a quarter of its size, which is where most of the time goes.
+Where the GPU decodes (`nvdecode`), the workers read JPEG files and leave them as they are; what it does not
+decode, they do. Augmented pictures are Pillow's.
 """
 
 from __future__ import annotations
@@ -15,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from vgg16.augment import Augment
 from vgg16.errors import BadData, UnreadableImage
-from vgg16.images import SUFFIXES, open_image, pixels
+from vgg16.images import SUFFIXES, read_image
+from vgg16.loading import Loaded, Pictures, as_loaded, collate
+from vgg16.nvdecode import Decoder
 from vgg16.preprocess import Preprocessing
 
 # Starting worker processes pays from some hundred pictures on.
@@ -83,8 +84,10 @@ class Batches:
         augment: Augment | None = None,
         seed: int = 0,
         say: Callable[[str], None] = print,
+        decoder: Decoder | None = None,
     ) -> None:
         self.folder = folder
+        self.decoder = decoder if augment is None else None
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -94,6 +97,11 @@ class Batches:
         self._say = say
         self._endless: Iterator[tuple[Tensor, Tensor]] | None = None
         self._passes = 0
+
+    @property
+    def decoded_by(self) -> str:
+        """What made the pixels: others' differ by a rounding, and so do their features."""
+        return self.decoder.name if self.decoder else "pillow"
 
     @property
     def nb_sample(self) -> int:
@@ -141,7 +149,7 @@ class Batches:
                     raise BadData(f"{self.folder.root}: not one of its pictures can be read")
         images, rows = batch
         one_hot = np.eye(self.nb_class, dtype=np.float32)[self.classes[rows.numpy()]]
-        return images.numpy(), one_hot
+        return images.cpu().numpy(), one_hot
 
     def order(self, epoch: int) -> np.ndarray:
         """Row numbers in the order of this pass: of seed and epoch alone, so that a resumed run sees the
@@ -170,18 +178,22 @@ class Batches:
         """
         count = sum(len(rows) for rows in plan)
         workers = 0 if count < _WORKERS_FROM else min(_cores() // _ranks_here(), 16)
-        pictures = _Pictures(self.folder, self.preprocessing, self.augment, (self.seed, epoch))
+        encoded = self.decoder is not None
+        pictures = Pictures(
+            self.folder.root, self.folder.files, self.preprocessing, self.augment, (self.seed, epoch), encoded
+        )
         loader = DataLoader(
             pictures,
             batch_sampler=[rows.tolist() for rows in plan],
-            collate_fn=_collate,
+            collate_fn=collate,
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             pin_memory=torch.cuda.is_available(),
             # Its own: a loader that drew from the common one would change what dropout draws after it.
             generator=torch.Generator().manual_seed(0),
         )
-        for images, rows, problems in loader:
+        decoded = self.decoder.ahead(loader, self._decode) if self.decoder else map(as_loaded, loader)
+        for images, rows, problems in decoded:
             for row, why in problems:
                 if row not in self.unreadable:
                     self.unreadable[row] = why
@@ -192,26 +204,27 @@ class Batches:
                 size = self.preprocessing.size
                 yield torch.empty(0, 3, size, size, dtype=torch.uint8), rows
 
-
-class _Pictures(Dataset[tuple[int, np.ndarray | str]]):
-    """Row number -> (row number, pixels, or why there are none). Runs in the worker processes."""
-
-    def __init__(
-        self, folder: Folder, preprocessing: Preprocessing, augment: Augment | None, seed: tuple[int, int]
-    ) -> None:
-        self._folder, self._preprocessing, self._augment, self._seed = folder, preprocessing, augment, seed
-
-    def __len__(self) -> int:
-        return len(self._folder.files)
-
-    def __getitem__(self, row: int) -> tuple[int, np.ndarray | str]:
-        try:
-            image = open_image(self._folder.root / self._folder.files[row], self._preprocessing)
-        except UnreadableImage as error:
-            return row, str(error)
-        if self._augment is not None:
-            image = self._augment.vary(image, np.random.default_rng((*self._seed, row)))
-        return row, pixels(image, self._preprocessing)
+    def _decode(self, loaded: Loaded) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
+        """The GPU's part of a batch put between what the workers decoded; still in the plan's order."""
+        assert self.decoder is not None
+        lengths = loaded.lengths.tolist()
+        files = loaded.encoded.split([length for length in lengths if length])
+        theirs = iter(self.decoder(files, self.preprocessing) if any(lengths) else ())
+        ours = iter(loaded.images.to(self.decoder.device, non_blocking=True))
+        pictures, rows, problems = [], [], list(loaded.problems)
+        for row, length in zip(loaded.rows.tolist(), lengths, strict=True):
+            picture = next(theirs) if length else next(ours)
+            if picture is None:
+                try:
+                    pillows = read_image(self.folder.root / self.folder.files[row], self.preprocessing)
+                except UnreadableImage as error:
+                    problems.append((row, str(error)))
+                    continue
+                picture = torch.from_numpy(pillows).to(self.decoder.device)
+            pictures.append(picture)
+            rows.append(row)
+        images = torch.stack(pictures) if pictures else torch.empty(0, device=self.decoder.device)
+        return images, torch.tensor(rows, dtype=torch.int64), problems
 
 
 def _cores() -> int:
@@ -222,12 +235,3 @@ def _cores() -> int:
 def _ranks_here() -> int:
     """Processes of this run on this machine, as torchrun says, which share its cores."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def _collate(
-    items: list[tuple[int, np.ndarray | str]],
-) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
-    good = [(row, picture) for row, picture in items if not isinstance(picture, str)]
-    problems = [(row, picture) for row, picture in items if isinstance(picture, str)]
-    images = torch.from_numpy(np.stack([picture for _, picture in good])) if good else torch.empty(0)
-    return images, torch.tensor([row for row, _ in good], dtype=torch.int64), problems

@@ -29,6 +29,10 @@ class TrainingFailed(Problem):
     """Training cannot go on: the loss is not a number, or not one picture fits into memory."""
 
 
+class Interrupted(TrainingFailed):
+    """Training was cut off by what another start, from the last finished epoch, may not meet again."""
+
+
 class BadSubmission(Problem):
     """Predictions do not make a submission that Kaggle would take."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -14,6 +15,8 @@ from vgg16.preprocess import Preprocessing
 
 # What we take for a picture by its name; what it really is, Pillow sees from its content.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+# Of a JPEG that is decoded whole, 12 bytes each as floats; Pillow reads a larger one at a part of its size.
+_LARGEST_PIXELS = 50_000_000
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -45,21 +48,44 @@ def open_image(path: str | Path, preprocessing: Preprocessing) -> Image.Image:
 
 
 def pixels(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    """An RGB picture -> (3, size, size) bytes: squashed, or its middle cut out, as the weights were
-    trained.
+    """An RGB picture -> (3, size, size) bytes."""
+    size, box = geometry(*image.size, preprocessing)
+    image = image.resize(size, Image.Resampling.BILINEAR).crop(box)
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def geometry(
+    width: int, height: int, preprocessing: Preprocessing
+) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """As the weights were trained: squashed, or the middle cut out. To what width and height a picture is
+    resized, and which box (left, top, right, bottom) of that is left.
     """
     size = preprocessing.size
-    if preprocessing.crop:
-        width, height = image.size
-        scale = preprocessing.shorter_side / min(width, height)
-        # torchvision: the longer side is cut down to whole pixels, the margin is rounded.
-        width, height = max(size, int(width * scale)), max(size, int(height * scale))
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = round((width - size) / 2), round((height - size) / 2)
-        image = image.crop((left, top, left + size, top + size))
-    else:
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+    if not preprocessing.crop:
+        return (size, size), (0, 0, size, size)
+    scale = preprocessing.shorter_side / min(width, height)
+    # torchvision: the longer side is cut down to whole pixels, the margin is rounded.
+    width, height = max(size, int(width * scale)), max(size, int(height * scale))
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return (width, height), (left, top, left + size, top + size)
+
+
+def whole_jpeg(path: str | Path) -> bytes | None:
+    """The file, if it is a JPEG to its end, 8 bits, gray or the usual YCbCr, that any decoder reads alike;
+    else None: `open_image` finds out what it is, or what is wrong with it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = Path(path).read_bytes()
+            # Cut off, it lacks its end marker (some cameras pad behind it); Pillow says what is missing.
+            if not content.startswith(b"\xff\xd8") or not content.rstrip(b"\0").endswith(b"\xff\xd9"):
+                return None
+            with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:  # its header alone
+                usual = image.mode in ("RGB", "L") and image.info.get("adobe_transform") != 0
+                return content if usual and image.width * image.height <= _LARGEST_PIXELS else None
+    except Exception:  # a damaged header fails in any way; open_image words it
+        return None
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg16 import initialise, precision, speed, weights
+from vgg16 import initialise, nvdecode, precision, speed, weights
 from vgg16.augment import Augment
 from vgg16.cache import default_root
 from vgg16.data import Batches, find_pictures
@@ -45,7 +45,8 @@ class Vgg16:
     weights: "imagenet" (the official file), "caffe" (the 2017 lesson's), "none" (random) or a file. Where
     none are given, $VGG16_WEIGHTS, else "imagenet". size: pixels a side, else $VGG16_SIZE, else 224.
     cache: a folder for features, or None to compute them every time. width: for tests; see VGG16.
-    compiled: False never compiles the network, not even where it pays (`speed`).
+    compiled: False never compiles the network, not even where it pays (`speed`). decoder: of JPEGs, one of
+    nvdecode.NAMES.
     ranks: who shares the work (`ranks.joined`); every one of them makes the same calls.
     """
 
@@ -60,6 +61,7 @@ class Vgg16:
         cache: Path | None = default_root(),  # noqa: B008  (read once, as the lesson begins)
         width: int = 64,
         compiled: bool = True,
+        decoder: str = "auto",
         report: Report | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -70,6 +72,7 @@ class Vgg16:
         self.precision = precision.choose(precision_name, self.device)
         self.cache = cache
         self.compiled = compiled
+        self.decoder = nvdecode.choose(decoder, self.device, self.report.warn)
         choice = weights_choice or os.environ.get("VGG16_WEIGHTS") or "imagenet"
         with ranks.one_before_the_others():  # who may have to fetch them
             chosen = weights.load(choice, self.report.warn)
@@ -102,6 +105,7 @@ class Vgg16:
             augment=augment,
             seed=self.seed,
             say=self.report.warn,
+            decoder=self.decoder,
         )
 
     def ft(self, num: int) -> None:
@@ -114,6 +118,7 @@ class Vgg16:
         if batches.nb_class < 2:
             only = batches.folder.classes[0]
             raise BadData(f"{batches.folder.root}: one class only ({only}); there is nothing to tell apart")
+        self._refuse_others(batches)
         if self._uncalibrated:
             initialise.calibrate(self.model, self._sample(batches))
             self.ranks.equalise(self.model)
@@ -168,11 +173,11 @@ class Vgg16:
         trainer = self._trainer()
         train = self._array_source(trn, labels, batch_size, shuffle=True)
         valid = self._array_source(val, val_labels, batch_size * 2, shuffle=False)
-        done = []
-        for epoch in trainer.fit(train, valid, trainer.done + nb_epoch):
-            self.report.say(describe(epoch, trainer.done + nb_epoch))
-            done.append(epoch)
-        return done
+        history, until = [], trainer.done + nb_epoch
+        for epoch in trainer.fit(train, valid, until):
+            self.report.say(describe(epoch, until))
+            history.append(epoch)
+        return history
 
     def predict(self, imgs: np.ndarray, details: bool = False) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """imgs (n, 3, size, size), RGB, 0 to 255 -> best probabilities (n,), their class numbers (n,), names.
@@ -207,9 +212,18 @@ class Vgg16:
         """Cached features where the convolutions are frozen and the pictures always the same; else
         pictures.
         """
+        self._refuse_others(batches)
         if self.cache is None or batches.augment is not None or not self.model.convolutions_are_frozen:
             return from_pictures(batches, self.ranks)
         return from_features(self.model, batches, self.cache, self.precision, self.report, self.ranks)
+
+    def _refuse_others(self, batches: Batches) -> None:
+        """Raises BadData for pictures that were prepared for other weights, or in another size."""
+        if batches.preprocessing != self.preprocessing:
+            raise BadData(
+                f"{batches.folder.root}: these batches are made for {batches.preprocessing.describe()}; this "
+                f"network has {self.preprocessing.describe()}: take its own, get_batches(...)"
+            )
 
     def _tell_unreadable(self, *parts: Batches | None) -> None:
         """What one rank could not read is left out by all."""

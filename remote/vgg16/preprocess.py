@@ -30,6 +30,10 @@ class Preprocessing:
         """The same colours at another size: what the network sees of a picture stays the same."""
         return Preprocessing(self.name, self.mean, self.std, self.bgr, self.crop, size)
 
+    def describe(self) -> str:
+        how = "cropped" if self.crop else "squashed"
+        return f"{self.name} weights ({self.size}x{self.size} pixels, {how})"
+
     @property
     def shorter_side(self) -> int:
         """Pixels of the shorter side before the middle is cut out: 256 for 224."""

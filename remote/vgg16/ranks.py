@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from vgg16.errors import Problem
+from vgg16.elastic import restarts
+from vgg16.errors import Interrupted, Problem
 
 # A rank may wait for another one's download, or for its share of a data set's features. One that died is
 # found by torchrun at once; one that was lost on another machine, before all were there, after this time.
@@ -134,7 +135,12 @@ def joined(device: str | None) -> Iterator[Ranks]:
         timeout=_PATIENCE,
         device_id=torch.device(kind) if backend == "nccl" else None,
     )
-    yield Ranks(rank, world, local, kind)
+    try:
+        yield Ranks(rank, world, local, kind)
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise Interrupted(f"rank {rank} has lost another one in the middle of its work") from error
+        raise
     # Not where something was raised: the others may never come, and this process ends anyway.
     dist.destroy_process_group()
 
@@ -151,11 +157,3 @@ def _fresh(store: dist.Store) -> dist.Store:
     """
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     return dist.PrefixStore(f"attempt {restarts()}", store) if kept else store
-
-
-def restarts() -> int:
-    """How often torchrun began anew, with the same words, since a rank of this machine was lost.
-
-    -1 without torchrun: nobody would begin anew.
-    """
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "-1"))

@@ -43,7 +43,7 @@ class ProgressReport(Report):
         self._dollars_per_hour = dollars_per_hour
         self._started = self._phase_started = time.monotonic()
         self._last = -_EVERY_S
-        self._phase = ""
+        self._phase, self._first, self._done = "", 0, 0
 
     def due(self, *, last: bool = False) -> bool:
         return last or time.monotonic() - self._last >= _EVERY_S
@@ -51,15 +51,17 @@ class ProgressReport(Report):
     def step(self, phase: str, **figures: float | int | None) -> None:
         """figures: epoch, epochs, step, steps, and where known loss, accuracy, images_per_s."""
         self._last = now = time.monotonic()
-        if phase != self._phase:
-            self._phase, self._phase_started = phase, now
-        told: dict[str, object] = {"phase": phase}
-        told |= {name: _rounded(value) for name, value in figures.items() if value is not None}
         steps = figures["steps"] or 1
         done = ((figures["epoch"] or 1) - 1) * steps + (figures["step"] or 0)
+        if phase != self._phase or done <= self._done:  # also the same again: of the held-out pictures
+            # What was done before, in an earlier run too, was not done in this time.
+            self._phase, self._phase_started, self._first = phase, now, done
+        self._done = done
+        told: dict[str, object] = {"phase": phase}
+        told |= {name: _rounded(value) for name, value in figures.items() if value is not None}
         todo = (figures["epochs"] or 1) * steps - done
-        if now > self._phase_started and done > 1:
-            told["seconds_left"] = round(todo * (now - self._phase_started) / (done - 1), 1)
+        if now > self._phase_started and done > self._first:
+            told["seconds_left"] = round(todo * (now - self._phase_started) / (done - self._first), 1)
         if self._dollars_per_hour is not None:
             told["dollars"] = round(self._dollars_per_hour * (now - self._started) / 3600, 4)
         print("@progress " + json.dumps(told), flush=True)

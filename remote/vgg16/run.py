@@ -13,12 +13,13 @@ from vgg16 import checkpoint, predictions
 from vgg16.augment import Augment
 from vgg16.cache import weights_digest
 from vgg16.data import Batches, Folder
+from vgg16.elastic import restarts
 from vgg16.ending import end_if_asked
 from vgg16.errors import BadData
 from vgg16.files import write_text
 from vgg16.lesson import Vgg16
 from vgg16.predictions import Predictions
-from vgg16.ranks import Ranks, joined, restarts
+from vgg16.ranks import Ranks, joined
 from vgg16.report import Report, Silent
 from vgg16.submission import describe, make_submission
 from vgg16.train import Epoch
@@ -44,6 +45,7 @@ class Settings:
     precision: str = "auto"
     device: str | None = None
     compiled: bool = True
+    decoder: str = "auto"
     width: int = 64
 
     def identity(self, digest: str, batches: Batches) -> str:
@@ -78,6 +80,7 @@ def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object
         cache=settings.cache,
         width=settings.width,
         compiled=settings.compiled,
+        decoder=settings.decoder,
         report=report,
         ranks=ranks,
     )
@@ -102,6 +105,8 @@ def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object
 def _introduction(vgg: Vgg16) -> str:
     pixels = f"{vgg.preprocessing.size}x{vgg.preprocessing.size} pixels"
     where = f"{vgg.device}, {vgg.precision.name}"
+    if vgg.decoder is not None:
+        where += f", JPEGs decoded by {vgg.decoder.name}"
     if vgg.ranks.world > 1:
         where = f"{vgg.ranks.world} ranks of {vgg.device.type}, {vgg.precision.name}"
     if vgg.weights_name == "none":
@@ -130,21 +135,23 @@ def _fit(
         # Or what interrupts this run before its first epoch's end would go on from an older run's.
         path.unlink(missing_ok=True)
     if vgg.ranks.first:
-        _write_metrics(settings.results, history)
+        _write_metrics(settings.results, history, report)
     for epoch in vgg.epochs(batches, val_batches, settings.epochs):
         history.append(epoch)
         if vgg.ranks.first:
             checkpoint.save(path, vgg.trainer, history, identity, report.say)
-            _write_metrics(settings.results, history)
+            _write_metrics(settings.results, history, report)
         if len(history) < settings.epochs:
             end_if_asked(len(history), vgg.ranks)
     return history
 
 
-def _write_metrics(results: Path, history: list[Epoch]) -> None:
-    write_text(
-        results / "metrics.jsonl", "".join(json.dumps(_plain(asdict(epoch))) + "\n" for epoch in history)
-    )
+def _write_metrics(results: Path, history: list[Epoch], report: Report) -> None:
+    text = "".join(json.dumps(_plain(asdict(epoch))) + "\n" for epoch in history)
+    try:
+        write_text(results / "metrics.jsonl", text)
+    except OSError as error:  # a full disk: the next epoch's has this one's figures too
+        report.say(f"figures not written ({error.strerror}); training goes on")
 
 
 def _finish(
@@ -192,6 +199,7 @@ def _finish(
         "weights": vgg.weights_name,
         "device": str(vgg.device),
         "precision": vgg.precision.name,
+        "decoder": batches.decoded_by,
         "seconds": round(time.monotonic() - started, 2),
         "clip": asdict(clip) if clip else None,
         "last_epoch": _plain(asdict(history[-1])) if history else None,

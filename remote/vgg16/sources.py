@@ -52,14 +52,22 @@ def from_features(
 
     A picture is always the same rank's: none needs another's features, so root need not be a common folder.
     """
-    cache = FeatureCache(root, net, precision.name)
+    cache = FeatureCache(root, net, precision.name, batches.decoded_by)
     folder, mine = batches.folder, ranks.owned(np.arange(batches.nb_sample))
     keys = dict(zip(mine.tolist(), content_keys(folder.root, folder.only(mine).files), strict=True))
     cache.read()
     missing = _missing(cache, keys)
+    failed = ""
     if len(missing):
-        _compute(net, batches, cache, keys, missing, precision, report, ranks)
+        try:
+            _compute(net, batches, cache, keys, missing, precision, report, ranks)
+        except OSError as error:
+            failed = f"{root}: {error.strerror or error}"
         cache.read()
+    if any(told := ranks.gather(failed)):
+        why = next(text for text in told if text)
+        report.say(f"features are not kept ({why}): every epoch computes them; --cache takes another folder")
+        return from_pictures(batches, ranks)
     for row, key in keys.items():
         if not key and row not in batches.unreadable:
             batches.unreadable[row] = f"{folder.root / folder.files[row]}: cannot be opened"

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vgg16.errors import TrainingFailed
+from vgg16.errors import Interrupted, TrainingFailed
 from vgg16.evaluate import Totals, evaluate, to_device
 from vgg16.precision import Precision
 from vgg16.ranks import ALONE, Ranks
@@ -82,6 +82,8 @@ class Trainer:
             held_out = (
                 evaluate(self.net, valid, self.precision, self.report, self.ranks) if valid else (None, None)
             )
+            if held_out[0] is not None:
+                self._check(held_out[0])
             self.done += 1
             seconds = time.perf_counter() - started
             rate = train.count / (trained - started)
@@ -121,7 +123,7 @@ class Trainer:
             self._rehearse(inputs, labels, scale)
         while (logits := self._gradients(inputs, labels, scale)) is None:
             if self.ranks.world > 1:
-                raise TrainingFailed(
+                raise Interrupted(
                     f"out of memory on rank {self.ranks.rank} in the middle of epoch {self.done + 1}: "
                     "take a smaller --batch-size; --resume goes on from the last finished epoch"
                 )

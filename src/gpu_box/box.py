@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from gpu_box import budget, entry, image_plan, last_seen, ledger, plan, project
@@ -290,6 +291,12 @@ def host_of(config: Config, observed: Observed) -> Host:
     if instance.state is not InstanceState.RUNNING or not instance.address:
         raise CloudError(f"box {config.name!r} is {instance.state}", remedy="`gpu-box up` starts it.")
     return entry.host_of(config, instance, observed.group.generation if observed.group else "")
+
+
+def hourly(config: Config, instance: Instance) -> Decimal | None:
+    """Dollars an hour that the running instance costs, its address included; None where it is not known."""
+    rates = rates_of(read_price_of(Cloud(config), instance))
+    return rates.hour if rates else None
 
 
 def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:

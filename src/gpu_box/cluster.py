@@ -119,10 +119,11 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job
     hosts = [box.host_of(member, observed) for member, observed in zip(configs, found, strict=True)]
     first = found[0].instance
     assert first is not None and first.private_address is not None
+    priced = work.with_price(configs, found, settings)
     run = secrets.token_hex(4)
     # The first last: the others wait for it, and its job is the one that is followed.
     for rank in reversed(range(len(hosts))):
-        line = torchrun(rank, len(hosts), first.private_address, run) + work.training(data, settings)
+        line = torchrun(rank, len(hosts), first.private_address, run) + work.training(data, priced)
         with connect(hosts[rank]) as connection:
             jobs.start(connection, work.TRAIN_JOB, work.prepared(data) + line, cwd=WORK)
     return work.Job(host=hosts[0], name=work.TRAIN_JOB)
@@ -142,7 +143,7 @@ def torchrun(rank: int, count: int, address: str, run: str) -> str:
     return (
         f'link={link}; [ -z "$link" ] || export GLOO_SOCKET_IFNAME=$link NCCL_SOCKET_IFNAME=$link; '
         "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); "
-        f'python -m torch.distributed.run {static} --nproc-per-node="$((gpus > 0 ? gpus : 1))" '
+        f'python -m vgg16.launch {static} --nproc-per-node="$((gpus > 0 ? gpus : 1))" '
     )
 
 

@@ -15,7 +15,7 @@ from gpu_box.errors import InputError, MachineError
 from gpu_box.machine import attach, jobs, sync
 from gpu_box.machine.connection import Connection, connect
 from gpu_box.machine.tunnel import Tunnel
-from gpu_box.model import Host, Reporter, SyncResult
+from gpu_box.model import Host, Observed, Reporter, SyncResult
 from gpu_box.project import WORK
 
 TRAIN_JOB = "train"
@@ -24,7 +24,7 @@ RESTARTS = 3  # of all ranks, when one of them dies
 # For the machine's shell: sets `ranks` to what python is to run where there is more than one GPU.
 ONE_A_GPU = (
     "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); ranks=; "
-    '[ "$gpus" -le 1 ] || ranks="-m torch.distributed.run --standalone --nproc-per-node=$gpus '
+    '[ "$gpus" -le 1 ] || ranks="-m vgg16.launch --standalone --nproc-per-node=$gpus '
     f'--max-restarts={RESTARTS}"; '
 )
 
@@ -124,11 +124,26 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
     """
-    host = box.host(config)
+    observed = box.look(config)
+    host = box.host_of(config, observed)
+    priced = with_price([config], [observed], settings)
     with connect(host) as connection:
-        line = f"{prepared(data)}{ONE_A_GPU}python $ranks {training(data, settings)}"
+        line = f"{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced)}"
         jobs.start(connection, TRAIN_JOB, line, cwd=WORK)
     return Job(host=host, name=TRAIN_JOB)
+
+
+def with_price(
+    configs: Sequence[Config], observed: Sequence[Observed], settings: Mapping[str, object]
+) -> dict[str, object]:
+    """settings, and what all these boxes together cost an hour, for the dollars in the progress line."""
+    hours = [
+        box.hourly(config, found.instance)
+        for config, found in zip(configs, observed, strict=True)
+        if found.instance is not None
+    ]
+    known = [hour for hour in hours if hour is not None]
+    return {**settings, "dollars-per-hour": sum(known) if len(known) == len(hours) else None}
 
 
 def training(data: str, settings: Mapping[str, object]) -> str:

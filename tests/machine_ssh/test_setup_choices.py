@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from setup import card, pip_settings, torch_build
+from setup.desired import Desired
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +123,33 @@ def test_a_driver_that_fits(root: Path) -> None:
     driver(root, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n", on_disk="550.54.15")
     assert card.present()
     assert not card.needs_reboot()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_card_s_decoder_is_installed_where_there_is_a_card_alone_and_missed_without_failing(
+    refused: bool, root: Path
+) -> None:
+    from setup.session import Failed
+    from setup.steps import python
+
+    ran: list[list[str]] = []
+    said: list[str] = []
+
+    class Session:
+        say = staticmethod(said.append)
+
+        def run(self, command: list[str], **_: object) -> str:
+            ran.append(command)
+            if refused:
+                raise Failed("uv:\nno such package")
+            return ""
+
+    before = python._fingerprint(Desired())
+    assert python._install_decoder(Session(), "uv", {}) == "" and ran == []
+    driver(root, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n", on_disk="550.54.15")
+    line = python._install_decoder(Session(), "uv", {})
+    assert ran == [["uv", "pip", "install", "nvidia-nvimgcodec-cu12[nvjpeg]==0.9.0.20"]]
+    assert line == ("" if refused else ", JPEGs decoded on the card")
+    assert refused == (said[-1] == "no JPEG decoder for the card (no such package): the CPU decodes")
+    # A box that was set up without it gets it with its next `up`.
+    assert python._fingerprint(Desired()) != before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,29 @@ def test_dropout_stays_live_behind_the_cache(vgg: Vgg16, tiny_set: Path) -> None
     vgg.model.train()
     with torch.no_grad():
         assert not torch.equal(vgg.model(features.float()), vgg.model(features.float()))
+
+
+def test_a_full_disk_costs_the_cache_and_no_training(
+    tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = Vgg16("none", size=32, width=8, cache=None)
+    batches = expected.get_batches(tiny_set / "train", batch_size=8)
+    expected.finetune(batches)
+    losses = [epoch.train_loss for epoch in expected.fit(batches, None, nb_epoch=2)]
+    vgg = Vgg16("none", size=32, width=8, cache=tmp_path / "cache")
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    capsys.readouterr()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))  # three of 24 rows
+        history = vgg.fit(batches, None, nb_epoch=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert f"features are not kept ({tmp_path}/cache: File too large): every" in capsys.readouterr().out
+    assert [epoch.train_loss for epoch in history] == losses
 
 
 def test_values_beyond_half_precision_are_not_kept_as_infinities(tmp_path: Path) -> None:

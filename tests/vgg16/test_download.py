@@ -109,6 +109,18 @@ def test_a_download_killed_just_before_its_renaming_needs_no_byte(server: Server
     assert server.sent == 0
 
 
+def test_a_bar_shows_how_far_it_is_from_where_it_goes_on(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vgg16.download._SAY_EVERY_S", -1.0)
+    (tmp_path / "file.pth.part").write_bytes(CONTENT[: len(CONTENT) // 2])
+    said: list[str] = []
+    download(server.url, tmp_path / "file.pth", sha256_prefix=DIGEST[:8], say=said.append)
+    assert said[0] == f"fetching {server.url}"
+    assert said[1].startswith("file.pth: [############") and said[1].endswith("of 5 MB")
+    assert said[-1] == f"file.pth: [{'#' * 24}] 5 of 5 MB"
+
+
 def test_a_server_that_cannot_resume_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
     server.ranges = False
     (tmp_path / "file.pth.part").write_bytes(b"x" * 1000)

@@ -110,11 +110,14 @@ def test_an_unreadable_test_picture_gets_even_odds_and_is_named(
     assert "left out: " in capsys.readouterr().out
 
 
-def test_fit_data_takes_arrays(vgg: Vgg16, tiny_set: Path) -> None:
+def test_fit_data_takes_arrays(vgg: Vgg16, tiny_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
     batches = vgg.get_batches(tiny_set / "train", batch_size=24, shuffle=False)
     vgg.finetune(batches)
     imgs, labels = next(batches)
+    capsys.readouterr()
     history = vgg.fit_data(imgs, labels, imgs, labels.argmax(1), nb_epoch=2, batch_size=8)
+    told = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["epoch 1/2", "epoch 2/2"]
     assert [epoch.epoch for epoch in history] == [1, 2]
     assert history[1].valid_loss is not None
 
@@ -132,6 +135,16 @@ def test_cached_and_uncached_training_agree(tiny_set: Path, tmp_path: Path) -> N
 def test_one_class_only_is_refused(vgg: Vgg16, tiny_set: Path) -> None:
     with pytest.raises(BadData, match=r"one class only \(unknown\)"):
         vgg.finetune(vgg.get_batches(tiny_set / "test"))
+
+
+def test_pictures_prepared_for_other_weights_are_refused(vgg: Vgg16, tiny_set: Path) -> None:
+    other = Vgg16("none", size=64, width=8, cache=None)
+    batches = other.get_batches(tiny_set / "train")
+    with pytest.raises(BadData, match=r"made for none weights .64x64.*this network has .*32x32"):
+        vgg.finetune(batches)
+    vgg.ft(2)
+    with pytest.raises(BadData, match="take its own, get_batches"):
+        vgg.fit(batches, None)
 
 
 def test_fit_before_finetune_says_what_is_missing(vgg: Vgg16, tiny_set: Path) -> None:

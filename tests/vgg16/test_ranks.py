@@ -15,11 +15,13 @@ import pytest
 import torch
 from tests.vgg16.ranked import as_ranks
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 
 from vgg16.augment import Augment
+from vgg16.elastic import restarts
 from vgg16.lesson import Vgg16
 from vgg16.precision import choose
-from vgg16.ranks import ALONE, Ranks, joined, restarts
+from vgg16.ranks import ALONE, Ranks, joined
 from vgg16.report import Report, Silent
 from vgg16.run import Settings, train
 from vgg16.sources import Source
@@ -97,6 +99,28 @@ def test_several_ranks_give_one_rank_s_results_within_rounding(
     assert sum(any("left out" in line for line in one["lines"]) for one in together) >= 1
     if layers == "last":
         assert sum(one["convolved"] for one in together) == alone["convolved"] == 31
+
+
+def compressed(data: Path, cache: Path) -> dict[str, object]:
+    """As two_epochs, but gradients travel as between GPUs: in bf16."""
+    with joined("cpu") as ranks, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vgg16.ranks.dist.get_backend", lambda: "nccl")
+        # By another name: PyTorch asks for NCCL by its own, though gloo adds bf16 as well.
+        patch.setattr(
+            "vgg16.ranks.bf16_compress_hook", lambda state, bucket: bf16_compress_hook(state, bucket)
+        )
+        return _two_epochs("all", data, cache / str(ranks.rank), ranks)
+
+
+def test_gradients_that_travel_in_bf16_train_the_same_within_its_rounding(
+    tiny_set: Path, tmp_path: Path
+) -> None:
+    alone = _two_epochs("all", tiny_set, tmp_path / "alone")
+    first, second = as_ranks(2, compressed, tiny_set, tmp_path)
+    assert np.array(first["figures"]) == pytest.approx(np.array(alone["figures"]), rel=0.05)
+    assert all(torch.equal(a, b) for a, b in zip(first["weights"], second["weights"], strict=True))
+    # And they did: fp32 ones would have agreed to the last digits.
+    assert first["figures"] != as_ranks(2, two_epochs, "all", tiny_set, tmp_path / "fp32")[0]["figures"]
 
 
 class Crowded(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -79,6 +80,28 @@ def test_a_run_leaves_figures_pictures_and_a_submission(
     assert last_of_fit["step"] == last_of_fit["steps"] == 3
     assert {"loss", "accuracy", "images_per_s", "seconds_left", "dollars"} < set(last_of_fit)
     assert {line["phase"] for line in told} == {"features", "fit", "predict"}
+
+
+def test_the_time_left_counts_neither_an_earlier_run_s_epochs_nor_another_part_s_pictures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("vgg16.report.time.monotonic", lambda: now[0])
+    report = ProgressReport(dollars_per_hour=3.6)
+
+    def steps(phase: str, first: int, last: int, *, epoch: int, epochs: int, steps: int) -> dict[str, object]:
+        for step in range(first, last + 1):
+            now[0] += 1
+            report.step(phase, epoch=epoch, epochs=epochs, step=step, steps=steps)
+        return progress(capsys.readouterr().out)[-1]
+
+    assert steps("features", 1, 50, epoch=1, epochs=1, steps=100)["seconds_left"] == 50
+    steps("features", 51, 100, epoch=1, epochs=1, steps=100)
+    assert steps("features", 1, 5, epoch=1, epochs=1, steps=10)["seconds_left"] == 5  # the held-out pictures
+    # Resumed after three epochs of four: one second a step, as always.
+    told = steps("fit", 1, 4, epoch=4, epochs=4, steps=10)
+    assert told["seconds_left"] == 6
+    assert told["dollars"] == pytest.approx(0.109)  # 109 s at a tenth of a cent
 
 
 def test_a_training_that_is_told_to_end_keeps_its_epoch_and_goes_on_from_it(
@@ -160,3 +183,24 @@ def test_a_missing_data_set_is_one_clear_line(tmp_path: Path, capsys: pytest.Cap
     words = ["train", "--data", str(tmp_path / "no"), "--results", str(tmp_path / "r"), "--preset", "demo"]
     assert main(words) == 1
     assert capsys.readouterr().err == f"error: {tmp_path}/no/train: no such folder\n"
+
+
+def test_a_disk_that_takes_nothing_is_one_clear_line(
+    small: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "--data", str(small.data), "--results", str(tmp_path / "file"), "--preset", "demo"]
+    (tmp_path / "file").write_text("in the way")
+    assert main(words) == 1
+    line = f"error: {tmp_path}/file: File exists; --resume goes on from the last finished epoch\n"
+    assert capsys.readouterr().err == line
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def no_space(path: Path, text: str) -> None:
+        raise full
+
+    # Of the figures of an epoch alone: the next epoch's file has them too.
+    monkeypatch.setattr("vgg16.run.write_text", no_space)
+    with pytest.raises(OSError, match="No space"):  # the summary, at the very end
+        train(small, ProgressReport())
+    assert "figures not written (No space left on device); training goes on" in capsys.readouterr().out
+    assert (small.results / "checkpoint.pt").exists()

@@ -227,6 +227,15 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(set
     assert [epoch["epoch"] for epoch in state["history"]] == [1]
 
 
+def test_held_out_pictures_whose_loss_is_no_number_end_the_run_as_well() -> None:
+    broken = linear_source()
+    bad = Source(
+        4, 1, np.zeros(4, dtype=np.int64), lambda _: iter([(torch.full((4, 6), torch.nan), torch.arange(4))])
+    )
+    with pytest.raises(TrainingFailed, match="no number any more in epoch 1"):
+        list(trainer(Crowded(1000), Kept()).fit(broken, bad, 1))
+
+
 def test_bf16_trains_as_fp32_does_within_its_rounding(settings: Settings, tmp_path: Path) -> None:
     train(replace(settings, epochs=1), Kept())
     train(replace(settings, epochs=1, precision="bf16", results=tmp_path / "bf16"), Kept())

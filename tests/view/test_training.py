@@ -18,6 +18,7 @@ from gpu_box.view.training import JobLog, Told, _figures, _parse
 from .conftest import OnTerminal
 
 STEP = {"phase": "fit", "epoch": 2, "epochs": 5, "step": 3, "steps": 12, "loss": 0.31, "accuracy": 0.905}
+MONEY = {"images_per_s": 12345.2, "dollars": 12.3456}
 
 
 def line_of(told: object) -> str:
@@ -77,7 +78,8 @@ def test_no_progress_line_of_a_user_s_own_breaks_the_log(told: Any) -> None:
 
 def test_a_job_that_only_counts_has_a_bar_too() -> None:
     told = _parse('@progress {"step": 3, "steps": 12}')
-    assert told == Told(phase="job", epoch=1, epochs=1, step=3, steps=12, loss=None, accuracy=None)
+    assert told == Told(phase="job", epoch=1, epochs=1, step=3, steps=12, loss=None, accuracy=None,
+                        images_per_s=None, dollars=None)  # fmt: skip
     assert _figures(told) == ""
 
 
@@ -87,10 +89,10 @@ import time
 from gpu_box.view.training import JobLog
 with JobLog() as log:
     log.take("before")
-    log.take({line_of({**STEP, "epoch": 10, "epochs": 10, "loss": 10.123})!r})
+    log.take({line_of({**STEP, "epoch": 10, "epochs": 10, "loss": 10.123, **MONEY})!r})
     log.take("[between] :cloud: lines")
     time.sleep(0.3)
-    log.take({line_of({**STEP, "epoch": 10, "epochs": 10, "step": 12})!r})
+    log.take({line_of({**STEP, "epoch": 10, "epochs": 10, "step": 12, **MONEY})!r})
 print("after")
 """
     status, written = on_terminal(source)
@@ -98,8 +100,9 @@ print("after")
     assert status == 0
     assert "@progress" not in plain
     assert "[between] :cloud: lines" in plain
-    assert "epoch 10/10  loss 10.123  accuracy 90.5%" in plain
-    assert "100%" in plain
+    # Epoch, loss, accuracy, speed and money; the time that is left is before them.
+    assert re.search(r"\d:\d\d:\d\d epoch 10/10 loss 0.310 acc 90.5% 12345 img/s \$12.35", plain)
+    assert "epoch 10/10 loss 10.123" in plain
     assert all(len(line.rstrip()) <= 80 for line in re.split(r"[\r\n]+", plain))
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
     assert plain.rstrip().endswith("after")

@@ -15,6 +15,9 @@ from setup.step import State, Step, done, needed
 _PYTHON = VENV / "bin" / "python"
 _OLDEST = (3, 11)
 _MANAGED = "3.12"  # what uv brings where the system's Python is older
+# For CUDA 12, whatever CUDA PyTorch has with it: it brings what it needs, runs on every later driver, and
+# still on Volta (p3), which the build for CUDA 13 does not. Apart from the others: the user's may disagree.
+_DECODER = "nvidia-nvimgcodec-cu12[nvjpeg]==0.9.0.20"
 _REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 
 
@@ -32,7 +35,7 @@ def apply(desired: Desired, session: Session) -> State:
     env = dict(pip_settings.uv_environment(pip_settings.read()), VIRTUAL_ENV=str(VENV), UV_NO_PROGRESS="1")
     if not _works():
         _make_environment(session, tool, env)
-    line = _install(desired, session, tool, env)
+    line = _install(desired, session, tool, env) + _install_decoder(session, tool, env)
     _make_remote_importable()
     records.write("python", _fingerprint(desired), line)
     return done(line)
@@ -54,6 +57,19 @@ def _install(desired: Desired, session: Session, tool: str, env: Dict[str, str])
         version = session.run([str(_PYTHON), "-c", "import platform; print(platform.python_version())"])
         return "Python %s, torch %s" % (version, _torch_version())
     raise Failed("\n".join(problems))
+
+
+def _install_decoder(session: Session, tool: str, env: Dict[str, str]) -> str:
+    """Pictures are decoded on the card where this is there, and by the CPU where it is not: no failure."""
+    if not card.models():
+        return ""
+    session.say("installing the card's JPEG decoder")
+    try:
+        session.run([tool, "pip", "install", _DECODER], env=env, timeout_s=900)
+    except Failed as problem:
+        session.say("no JPEG decoder for the card (%s): the CPU decodes" % str(problem).splitlines()[-1])
+        return ""
+    return ", JPEGs decoded on the card"
 
 
 def _make_environment(session: Session, tool: str, env: Dict[str, str]) -> None:
@@ -99,7 +115,8 @@ def _torch_version() -> str:
 
 def _fingerprint(desired: Desired) -> str:
     wanted = _REQUIREMENTS.read_text(encoding="utf-8")
-    return fingerprint(wanted, torch_build.VERSION, sorted(desired.packages), card.models() != [])
+    for_the_card = card.models() != [] and _DECODER
+    return fingerprint(wanted, torch_build.VERSION, sorted(desired.packages), for_the_card)
 
 
 STEP = Step("python", check, apply, after=("driver",))

@@ -72,6 +72,8 @@ class Told:
     steps: int
     loss: float | None
     accuracy: float | None  # 0 to 1
+    images_per_s: float | None
+    dollars: float | None  # what the run has cost so far
 
 
 def _parse(line: str) -> Told | None:
@@ -80,15 +82,20 @@ def _parse(line: str) -> Told | None:
         return None
     try:
         raw = json.loads(line.removeprefix(_MARK))
-        loss, accuracy = raw.get("loss"), raw.get("accuracy")
+        loss, accuracy, rate, dollars = (
+            None if (value := raw.get(name)) is None else float(value)
+            for name in ("loss", "accuracy", "images_per_s", "dollars")
+        )
         return Told(
             phase=str(raw.get("phase", "job")),
             epoch=int(raw.get("epoch", 1)),
             epochs=max(1, int(raw.get("epochs", 1))),
             step=int(raw.get("step", 0)),
             steps=max(1, int(raw.get("steps", 1))),
-            loss=None if loss is None else float(loss),
-            accuracy=None if accuracy is None else float(accuracy),
+            loss=loss,
+            accuracy=accuracy,
+            images_per_s=rate,
+            dollars=dollars,
         )
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
@@ -101,8 +108,12 @@ def _figures(told: Told) -> str:
     if told.loss is not None:
         parts.append(f"loss {told.loss:.3f}")
     if told.accuracy is not None:
-        parts.append(f"accuracy {told.accuracy:.1%}")
-    return "  ".join(parts)
+        parts.append(f"acc {told.accuracy:.1%}")
+    if told.images_per_s is not None:
+        parts.append(f"{told.images_per_s:.0f} img/s")
+    if told.dollars is not None:
+        parts.append(f"${told.dollars:.2f}")
+    return " ".join(parts)
 
 
 def _make_bar() -> Progress:
@@ -110,9 +121,8 @@ def _make_bar() -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description:<9}", markup=False),
-        BarColumn(bar_width=16),
-        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.description:<8}", markup=False),
+        BarColumn(bar_width=8),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}", markup=False),
         console=console.output(),
