@@ -32,6 +32,7 @@ from gpu_box.steps import (
     ArmDeadline,
     CountSession,
     CreateSecurityGroup,
+    NoteExtend,
     RunInstance,
     StartInstance,
     Step,
@@ -313,15 +314,36 @@ def test_the_last_session_is_noted_with_the_end_that_ec2_tells() -> None:
 
 
 def test_extend_moves_the_deadline_once() -> None:
-    at = NOW + timedelta(hours=13)
-    [step] = plan.extend(world(instance()), at=at)
+    base, at = NOW + timedelta(hours=11), NOW + timedelta(hours=13)
+    [noted] = plan.extend(world(instance()), base=base, at=at)
+    assert isinstance(noted, NoteExtend) and noted.moving == (base, at)
+    on_its_way = instance(extending=(base, at))
+    [step] = plan.extend(world(on_its_way), base=base, at=at)
     assert isinstance(step, ArmDeadline)
     assert (step.at, step.exists) == (at, True)
     of_another = Deadline(instance_id="i-0", at=at, role_arn=ROLE)
     [step] = plan.extend(world(instance(), deadline=of_another), at=at)
     assert not step.exists, "of an instance that is gone: nobody knows what its role may do"  # type: ignore[attr-defined]
     moved = Deadline(instance_id="i-1", at=at, role_arn=ROLE)
-    assert plan.extend(world(instance(), deadline=moved), at=at) == []
+    assert plan.extend(world(on_its_way, deadline=moved), base=base, at=at) == []
+
+
+def test_an_extend_that_was_cut_adds_nothing_when_it_is_run_again() -> None:
+    base, at = NOW + timedelta(hours=11), NOW + timedelta(hours=13)
+    span = at - base
+
+    def told(armed: datetime, extending: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
+        box = instance(extending=extending)
+        deadline = Deadline(instance_id="i-1", at=armed, role_arn=ROLE)
+        return plan.extension(world(box, deadline=deadline), box, span, now=NOW)
+
+    assert told(base, None) == (base, at)
+    assert told(base, (base, at)) == (base, at), "cut before it was moved"
+    assert told(at, (base, at)) == (base, at), "cut after it was moved"
+    assert told(at, None) == (at, at + span), "another one"
+    later = at + timedelta(hours=5)
+    assert told(later, (base, at)) == (later, later + span), "of another session"
+    assert told(at, (base, at + span)) == (at, at + span), "by another time"
 
 
 def test_a_deadline_that_was_extended_is_left_alone_by_up() -> None:

@@ -189,7 +189,13 @@ def down(config: Config, report: Reporter, *, keep_images: bool = False) -> Obse
 
     keep_images: but for its baked image, from which the next `up` launches.
     """
-    cloud = Cloud(config)
+    observed = bring_down(Cloud(config), report, keep_images=keep_images)
+    sshconfig.remove(config.name)
+    return observed
+
+
+def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Observed:
+    """AWS's part of it."""
 
     def steps(observed: Observed) -> list[Step]:
         remember(cloud, observed)
@@ -202,7 +208,6 @@ def down(config: Config, report: Reporter, *, keep_images: bool = False) -> Obse
             "something of this box is still there",
             remedy="Run `gpu-box down` again; `gpu-box status` shows it.",
         )
-    sshconfig.remove(config.name)
     last_seen.forget(_memory("last-seen", cloud))
     return observed
 

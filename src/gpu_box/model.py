@@ -74,6 +74,9 @@ class Instance:
     spent: tuple[tuple[date, Decimal], ...] = ()  # tags gpu-box:usd-*: US dollars a day of earlier sessions
     spent_until: datetime | None = None  # tag gpu-box:counted: LaunchTime of the last session in `spent`
     resizing: str = ""  # tag gpu-box:resizing: the type to which a running box was on its way
+    extending: tuple[datetime, datetime] | None = (
+        None  # tag gpu-box:extending: the deadline before, and to be
+    )
     baking: bool = False  # tag gpu-box:baking: it ran when `bake` stopped it, and is to run again
     moved_from: str = (
         ""  # tag gpu-box:moved-from: the image that brought its disk here, until that is removed

@@ -32,6 +32,7 @@ from gpu_box.steps import (
     DeregisterImage,
     GrowDisk,
     ImportKeyPair,
+    NoteExtend,
     NoteResize,
     RemoveForeignRules,
     ReplaceKeyPair,
@@ -46,7 +47,7 @@ from gpu_box.steps import (
 from gpu_box.stopped import stopped_at
 
 # A budget's end moves by seconds from one look to the next; only a real change moves the deadline.
-_BUDGET_SLACK = timedelta(minutes=5)
+_SLACK = timedelta(minutes=5)
 
 
 def up(
@@ -190,17 +191,33 @@ def down(observed: Observed, *, keep_images: bool = False) -> list[Step]:
     return steps
 
 
-def extend(observed: Observed, *, at: datetime) -> list[Step]:
-    """The deadline of the running instance moved to `at` (aware, a whole minute)."""
+def extend(observed: Observed, *, base: datetime, at: datetime) -> list[Step]:
+    """The deadline of the running instance moved from `base` to `at` (aware, whole minutes)."""
     instance, armed = observed.instance, observed.deadline
     if instance is None or observed.deadline_unavailable:
         return []
+    if instance.extending != (base, at):
+        return [NoteExtend(instance_id=instance.id, moving=(base, at))]
     if armed and armed.instance_id == instance.id and armed.at == at:
         return []
     return [
         *_deadline_role(observed),
         ArmDeadline(at=at, instance_id=instance.id, exists=_is_of(armed, instance)),
     ]
+
+
+def extension(
+    observed: Observed, instance: Instance, span: timedelta, *, now: datetime
+) -> tuple[datetime, datetime]:
+    """From where to where `extend` moves the deadline: what an earlier one was about, where that was cut."""
+    armed = deadline_of(observed, instance)
+    if instance.extending:
+        base, at = instance.extending
+        if at - base == span and at > now and armed in (base, at):
+            return base, at
+    # Of one that has passed, or was never armed, the time is counted from now.
+    base = armed if armed and armed > now else now.replace(second=0, microsecond=0)
+    return base, base + span
 
 
 def _count_session(observed: Observed, instance: Instance, rates: Rates | None) -> Iterator[Step]:
@@ -325,11 +342,14 @@ def _deadline(
     if observed.deadline_unavailable:
         return
     armed = observed.deadline
-    overdrawn = armed and budget and armed.at > budget + _BUDGET_SLACK
-    if armed and armed.instance_id == instance.id and not starting and armed.at > now and not overdrawn:
-        return
     since_launch = deadline_at(config, instance.launched, budget)
+    overdrawn = armed and budget and armed.at > budget + _SLACK
+    # Later than that it may be, by `extend`; sooner it is a former session's, or of lower limits than now.
+    early = armed and armed.at < since_launch - _SLACK
+    kept = armed and armed.at > now and not overdrawn and not early
+    if armed and armed.instance_id == instance.id and not starting and kept:
+        return
     at = since_launch if not starting and since_launch > now else deadline_at(config, now, budget)
-    if armed and armed.instance_id == instance.id and abs(armed.at - at) < timedelta(minutes=5):
+    if armed and armed.instance_id == instance.id and abs(armed.at - at) < _SLACK:
         return
     yield ArmDeadline(at=at, instance_id=instance.id, exists=_is_of(armed, instance))

@@ -155,6 +155,19 @@ class NoteResize(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoteExtend(Step):
+    """From where to where the deadline moves: whoever runs a cut `extend` again adds nothing to it."""
+
+    title: ClassVar[str] = "deadline"
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    moving: tuple[datetime, datetime] | None  # None: it has moved
+
+    def __str__(self) -> str:
+        return f"deadline: to {self.moving[1].astimezone():%a %H:%M}" if self.moving else "deadline: moved"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoteBake(Step):
     """That a running box is stopped for its image: whoever finishes it starts the box again."""
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from gpu_box import box, budget, plan
+from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import read_price_of
 from gpu_box.config import Config
@@ -15,6 +16,7 @@ from gpu_box.machine import setup, watcher
 from gpu_box.machine.connection import connect
 from gpu_box.machine.watchstate import WatchState
 from gpu_box.model import Instance, InstanceState, Observed, Reporter, Stopped
+from gpu_box.steps import NoteExtend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,23 +85,24 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
     instance, now = _running(config, observed), datetime.now(UTC)
     price = read_price_of(cloud, instance)
     rates = box.rates_of(price)
-    before = budget.deadline_of(observed, instance)
-    # Of one that has passed, or was never armed, the time is counted from now.
-    base = before if before and before > now else now.replace(second=0, microsecond=0)
-    at, end = base + span, budget.budget_end(config, observed, rates, now=now)
+    armed = budget.deadline_of(observed, instance)
+    base, at = plan.extension(observed, instance, span, now=now)
+    before = base if armed else None
+    end = budget.budget_end(config, observed, rates, now=now)
     if end and at > end:
         raise InputError(
             f"the budget ends at {end.astimezone():%a %b %d %H:%M}, before {at.astimezone():%a %b %d %H:%M}",
             where="limits.budget",
             remedy="Raise limits.budget in config.yaml, or extend by less.",
         )
-    if not observed.deadline_unavailable:
-        observed, _ = box.converge(cloud, report, lambda seen: plan.extend(seen, at=at))
+    observed = postpone(cloud, base, at, report)
     report.start("watcher", "telling the box's watcher")
     with connect(box.host_of(config, observed)) as connection:
         marks = budget.budget_marks(config, observed, rates, now=now)
         watcher.set_deadline(connection, at, marks)
     report.done("watcher", "the box's watcher knows")
+    if not observed.deadline_unavailable:
+        note_postponed(cloud, observed, report)
     more = at - max(before, now) if before else span
     return Extended(
         before=before,
@@ -107,6 +110,17 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
         usd_more=price.hour * _hours(more) if price.hour is not None else None,
         in_aws=budget.deadline_of(observed, instance) == at,
     )
+
+
+def postpone(cloud: Cloud, base: datetime, at: datetime, report: Reporter) -> Observed:
+    """AWS's part of it: noted, and moved. Cut anywhere, `plan.extension` tells the same times again."""
+    return box.converge(cloud, report, lambda seen: plan.extend(seen, base=base, at=at))[0]
+
+
+def note_postponed(cloud: Cloud, observed: Observed, report: Reporter) -> None:
+    """The next `extend` is another one."""
+    if observed.instance:
+        act(cloud, [NoteExtend(instance_id=observed.instance.id, moving=None)], report, observed)
 
 
 def _running(config: Config, observed: Observed) -> Instance:

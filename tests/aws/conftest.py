@@ -11,9 +11,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from gpu_box import box, plan
+from gpu_box import box
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe
 from gpu_box.config import Config, Network, Ssh
@@ -25,10 +26,15 @@ Weather = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
-def embedded_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    home = tmp_path_factory.mktemp("cloud")
-    yield daemon.start(home)
-    daemon.stop(home)
+def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cloud")
+
+
+@pytest.fixture(scope="session")
+def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
+    """Of the user whom infra/operator-policy.json makes, held to it by the cloud."""
+    yield daemon.start(cloud_home)
+    daemon.stop(cloud_home)
 
 
 @pytest.fixture
@@ -36,6 +42,20 @@ def aws(embedded_exports: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
     for name, value in embedded_exports.items():
         monkeypatch.setenv(name, value)
     return embedded_exports
+
+
+@pytest.fixture
+def owner(aws: dict[str, str], cloud_home: Path) -> Callable[..., Any]:
+    """`owner("ec2", "eu-west-2")`: a client of the account's owner, by hand, as somebody at the console.
+
+    gpu-box itself is here, as everywhere, the user of infra/operator-policy.json.
+    """
+    exports = daemon.start_as_owner(cloud_home)
+    session = boto3.Session(
+        aws_access_key_id=exports["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=exports["AWS_SECRET_ACCESS_KEY"],
+    )
+    return lambda service, region="us-east-1": session.client(service, region_name=region)
 
 
 @dataclass
@@ -79,7 +99,7 @@ class Laptop:
         return box.halt(self.cloud, self.report)
 
     def down(self) -> Observed:
-        return box.converge(self.cloud, self.report, plan.down)[0]
+        return box.bring_down(self.cloud, self.report)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 from gpu_box.cli.main import main
 from gpu_box.config_file import load
 
-from ..aws.conftest import Weather, aws, embedded_exports, weather
+from ..aws.conftest import Weather, aws, cloud_home, embedded_exports, weather
 from ..user import COMMAND
 
-__all__ = ["aws", "embedded_exports", "weather"]
+__all__ = ["aws", "cloud_home", "embedded_exports", "weather"]
 
 Terminal = Callable[..., "pexpect.spawn[str]"]
 G = "L-DB2E81BA"

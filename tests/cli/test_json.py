@@ -17,9 +17,9 @@ from gpu_box.cli.results import shapes
 from gpu_box.view.schema import document
 
 from .. import schema
-from ..aws.conftest import Laptop, Weather, aws, embedded_exports, laptop, weather
+from ..aws.conftest import Laptop, Weather, aws, cloud_home, embedded_exports, laptop, weather
 
-__all__ = ["aws", "embedded_exports", "laptop", "weather"]
+__all__ = ["aws", "cloud_home", "embedded_exports", "laptop", "weather"]
 
 Command = Callable[..., Any]
 # They attach to the box, or print another program's text.

@@ -43,7 +43,7 @@ class Cloud:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.exports = daemon.start(home)
+        self.exports = daemon.start_as_owner(home)  # who may everything
         self.endpoint = self.exports["AWS_ENDPOINT_URL"]
         self._clients: dict[tuple[str, str], Any] = {}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -21,7 +20,6 @@ _TURNS, _MOST_CALLS = 14, 8  # then both run freely to their ends
 _ASKED_WITHIN_S = 0.3  # a hand that asks for nothing so long waits for something: the other one's turn
 _ANSWERED_WITHIN_S = 10.0  # one whose connection broke tells nothing
 _ENDED_WITHIN_S = 120.0
-_READS = ("Describe", "Get", "List")
 
 
 @dataclass
@@ -62,11 +60,8 @@ class Turnstile:
 
 @dataclass
 class Gate:
-    """`between`: a look at the cloud after each call that may have changed it, before any other passes."""
-
     hands: list[tuple[BaseProcess, Turnstile]]
     seed: int
-    between: Callable[[], None]
     order: list[str] = field(default_factory=list)  # what came of it: "A5 B2 ..."
 
     def run(self) -> None:
@@ -88,9 +83,7 @@ class Gate:
             while not turnstile.asked.poll(_ASKED_WITHIN_S):
                 if passed or not process.is_alive():
                     return passed
-            operation = turnstile.asked.recv()
+            turnstile.asked.recv()
             turnstile.leave.release()
             turnstile.answered.acquire(timeout=_ANSWERED_WITHIN_S)
-            if not operation.startswith(_READS):
-                self.between()
         return calls

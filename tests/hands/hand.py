@@ -18,22 +18,15 @@ from gpu_box.errors import GpuBoxError
 from gpu_box.model import Observed
 
 from ..aws.conftest import Laptop
+from ..walk import commands
 from ..walk.apart import CONTEXT, impatient, process
-from ..walk.scenario import COMMANDS
 from .gate import Turnstile
 
-
-def up(laptop: Laptop) -> Observed:
-    observed = laptop.up()
-    with entry.enter(laptop.cloud, observed, laptop.report):
-        return observed
-
-
 DOES: dict[str, Callable[[Laptop], Observed]] = {
-    "up": up,
+    "up": commands.up_into_the_machine,
     "down": Laptop.down,
     "stop": Laptop.stop,
-    "resize": COMMANDS["resize"].run,
+    "resize": commands.resize,
 }
 
 

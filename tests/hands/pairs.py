@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpu_box.config import Config
 from gpu_box.errors import GpuBoxError
-from gpu_box.model import InstanceState, Observed
+from gpu_box.model import Observed
 
 from ..aws.conftest import Laptop
-from ..walk.apart import CONTEXT
-from ..walk.scenario import BIGGER, Account, is_up, nothing, running, stopped
+from ..walk.apart import CONTEXT, impatient
+from ..walk.commands import BIGGER, is_stopped, is_up, nothing, running, stopped
+from ..walk.stage import Outcome, Stage, shown
 from . import hand
 from .gate import Gate, Turnstile
 
@@ -27,9 +27,7 @@ class Pair:
 def _is_resized(seen: Observed) -> bool:
     """Whoever of `stop` and `resize` was last decides whether it runs; nobody loses the new type."""
     instance = seen.instance
-    if instance is None or instance.type != BIGGER:
-        return False
-    return instance.state is InstanceState.STOPPED or is_up(seen)
+    return instance is not None and instance.type == BIGGER and (is_stopped(seen) or is_up(seen))
 
 
 PAIRS = {
@@ -41,36 +39,39 @@ PAIRS = {
 }
 
 
-def run(config: Config, pair: Pair, seed: int) -> tuple[list[str], str]:
-    """The defects of one interleaving (none is what is wanted), and how it went."""
-    laptop = Laptop(config)
-    account = Account(laptop)
-    random.Random(seed).choice(pair.begins)(laptop)
+@dataclass(frozen=True)
+class Interleaved:
+    outcome: Outcome
+    how: str
+    refused: bool  # whether one of them was
+
+
+def run(stage: Stage, name: str, seed: int) -> Interleaved:
+    """One interleaving of a pair's commands."""
+    pair = PAIRS[name]
+    config, tell = stage.empty(machines=True), stage.watch.defects.append
+    with impatient():
+        random.Random(seed).choice(pair.begins)(stage.undisturbed(config))
+    stage.watch_from_now()
     turnstiles = [Turnstile.make(CONTEXT) for _ in pair.hands]
     started = [hand.start(config, what, t) for what, t in zip(pair.hands, turnstiles, strict=True)]
-
-    def between() -> None:
-        live = [i.id for i in laptop.observe().live]
-        if len(live) > 1:
-            account.defects.append(f"double: {live} at a time")
-
-    gate = Gate([(process, t) for (process, _), t in zip(started, turnstiles, strict=True)], seed, between)
+    gate = Gate([(process, t) for (process, _), t in zip(started, turnstiles, strict=True)], seed)
     gate.run()
     told = [end.recv() if end.poll() else "broken: it said nothing" for _, end in started]
-    account.look("after both")
-    for what, end in zip(pair.hands, told, strict=True):
-        if end == "done":
-            continue
-        if not end.startswith("refused") or "\n" in end:
-            account.defects.append(f"no clear line of {what}: {end}")
-        try:
-            hand.DOES[what](Laptop(config))
-        except GpuBoxError as error:
-            account.defects.append(f"{what} is refused again: {error}, after {end}")
-    seen = account.look("after those that lost ran again")
-    if not pair.right(seen):
-        account.defects.append(f"not right: {told} {seen}")
-    account.deadline_works(seen)
-    laptop.down()
-    account.none_left()
-    return account.defects, f"{' '.join(gate.order)}: {', '.join(told)}"
+    with impatient():
+        for what, end in zip(pair.hands, told, strict=True):
+            if end == "done":
+                continue
+            if not end.startswith("refused") or "\n" in end:
+                tell(f"no clear line of {what}: {end}")
+            try:
+                hand.DOES[what](stage.undisturbed(config))
+            except GpuBoxError as error:
+                tell(f"{what} is refused again: {error}, after {end}")
+        seen = stage.undisturbed(config).observe()
+        if not pair.right(seen):
+            tell(f"not right: {told} {shown(seen)}")
+        stage.nothing_after(lambda: stage.undisturbed(config).down())
+    how = f"{' '.join(gate.order)}: {', '.join(told)}"
+    outcome = Outcome(tuple(stage.watch.defects), stage.watch.seconds)
+    return Interleaved(outcome, how, refused=any(end.startswith("refused") for end in told))

@@ -1,9 +1,12 @@
 """`make walk`: every command struck at every AWS call by every fault, and two at once; docs/reliability.md.
 
-    python -m tests.walk [--each N] [--only PART ...] [--write FILE]
+    python -m tests.walk [--each N] [--only PART ...] [--workers N] [--write FILE]
 
---each: N scenarios a command, and N interleavings, instead of all (which take two hours or so).
+--each: N scenarios a command, and N interleavings a pair, instead of all.
 --only: these parts; FILE keeps what it says of the others.
+--workers: processes, each with a cloud of its own.
+
+Ctrl-C ends it, and it tells of what it did until then.
 """
 
 from __future__ import annotations
@@ -11,149 +14,161 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date
-from ipaddress import ip_network
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
-from gpu_box.config import Config, Network, Ssh
-from gpu_box.embedded import daemon
-
-from ..aws.conftest import Laptop
-from ..embedded.cloud import QUICK, Cloud
-from ..hands import pairs
 from ..hands.pairs import PAIRS
-from . import killed, scenario
-from .apart import impatient
-from .faults import FAULTS
-from .killed import KILLS
+from . import worker
+from .commands import COMMANDS
+from .faults import FAULTS, Place
 from .page import section, written
-from .scenario import COMMANDS
+from .stage import Outcome
+from .watch import Seconds
 
 HANDS = 50  # interleavings of each pair
-KINDS = ("leak", "double", "unguarded")
+_AT_ONCE = 10  # scenarios that a worker takes
+T = TypeVar("T")
+R = TypeVar("R")
+Scenario = tuple[str, Place, str]
 
 
 @dataclass
 class Tally:
     """What one part of the walk found."""
 
-    rows: list[str] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
+    seconds: Seconds = field(default_factory=Seconds)
     began: float = field(default_factory=time.monotonic)
 
-    def row(self, *cells: object) -> None:
-        self.rows.append("| " + " | ".join(map(str, cells)) + " |")
-        print(self.rows[-1], file=sys.stderr, flush=True)
+    def add(self, outcome: Outcome, what: str) -> None:
+        self.seconds += outcome.seconds
+        for defect in outcome.defects:
+            self.defects.append(f"{what}: {defect}")
+            print(self.defects[-1], file=sys.stderr, flush=True)
 
     def summary(self, what: str) -> str:
-        counts = {kind: sum(f": {kind}" in defect for defect in self.defects) for kind in KINDS}
-        others = len(self.defects) - sum(counts.values())
+        counts = {kind: sum(f": {kind}" in defect for defect in self.defects) for kind in ("leak", "double")}
+        others = sum(not any(f": {kind}" in d for kind in (*counts, "unguarded")) for d in self.defects)
+        spent = (time.monotonic() - self.began) / 60
         return (
-            f"{what}: {counts['leak']} leaks, {counts['double']} doubles, {counts['unguarded']} moments "
-            f"unguarded, {others} other defects ({(time.monotonic() - self.began) / 60:.0f} min, "
-            f"{date.today().isoformat()})"
+            f"{what}: {counts['leak']} leaks, {counts['double']} doubles, "
+            f"{self.seconds.unguarded:.1f} unguarded seconds, {others} other defects "
+            f"({spent:.0f} min, {date.today().isoformat()})"
         )
+
+    def ran(self) -> str:
+        return (
+            f"Boxes ran for {self.seconds.ran:,.0f} s in all of it, {self.seconds.fuse_alone:,.0f} s of that "
+            "with the fuse on the box alone, between a launch and its deadline or where the fault was that "
+            "no deadline may be made; the rest with AWS's deadline too."
+        )
+
+    def list(self) -> list[str]:
+        return [f"- {defect}" for defect in self.defects]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make walk")
     parser.add_argument("--each", type=int)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
     found = 0
     with tempfile.TemporaryDirectory(prefix="gb-walk-") as folder:
-        home = Path(folder)
-        cloud = Cloud(home / "cloud")
-        os.environ.update(cloud.exports)
-        cloud.weather(delays=QUICK)
-        try:
-            for name in asked.only:
-                head, tally = PARTS[name](lambda: config(home), asked.each)
-                found += len(tally.defects)
-                lines = [head, *tally.rows, *(f"\n- {defect}" for defect in tally.defects)]
-                print("\n".join(lines), flush=True)
-                if asked.write:
-                    asked.write.write_text(written(asked.write, section(name, lines)))
-        finally:
-            daemon.stop(home / "cloud")
+        for name in asked.only:
+            # A worker may end in the middle of a scenario: its folder, and what ran in it, goes with it.
+            with ProcessPoolExecutor(asked.workers, get_context("spawn"), worker.begin, (folder,)) as pool:
+                lines, tally = PARTS[name](pool, asked.each)
+            found += len(tally.defects)
+            print("\n".join(lines), flush=True)
+            if asked.write:
+                asked.write.write_text(written(asked.write, section(name, lines)))
     return 1 if found else 0
 
 
-def config(home: Path) -> Config:
-    return Config(
-        name=f"box-{secrets.token_hex(4)}",
-        region="us-east-1",
-        network=Network(allow_ssh_from=(ip_network("127.0.0.1/32"),)),
-        ssh=Ssh(key=home / "key"),
-    )
-
-
-def each_call(another: Callable[[], Config], each: int | None) -> tuple[str, Tally]:
-    def run(config: Config, command: str, at: scenario.Place, fault: str) -> list[str]:
-        return scenario.run(lambda: Laptop(config), COMMANDS[command], at, fault)
-
-    return _each_call(another, each, tuple(FAULTS), run)
-
-
-def each_kill(another: Callable[[], Config], each: int | None) -> tuple[str, Tally]:
-    return _each_call(another, each, KILLS, killed.run)
-
-
-def two_hands(another: Callable[[], Config], each: int | None) -> tuple[str, Tally]:
-    tally, many = Tally(), each or HANDS
-    for name, pair in PAIRS.items():
-        lost = 0
-        for seed in range(many):
-            defects, how = pairs.run(another(), pair, seed)
-            lost += "refused" in how
-            tally.defects += [f"{name}, seed {seed} ({how}): {defect}" for defect in defects]
-        tally.row(name, many, lost)
-    head = tally.summary(f"{len(PAIRS)} pairs, {many * len(PAIRS)} interleavings")
-    return f"{head}\n\n| commands | interleavings | of them with one that was refused |\n|---|---|---|", tally
-
-
-PARTS = {"calls": each_call, "kills": each_kill, "hands": two_hands}
-
-
-def _each_call(
-    another: Callable[[], Config],
-    each: int | None,
-    faults: tuple[str, ...],
-    run: Callable[[Config, str, scenario.Place, str], list[str]],
-) -> tuple[str, Tally]:
-    tally, calls, scenarios = Tally(), 0, 0
-    for name, places in _places(another):
-        every = [(place, fault) for place in places for fault in faults]
+def each_call(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str], Tally]:
+    tally = Tally()
+    places = dict(zip(COMMANDS, pool.map(worker.calls_of, COMMANDS), strict=True))
+    scenarios: list[Scenario] = []
+    for name, calls in places.items():
+        every = [(name, place, fault) for place in calls for fault in FAULTS]
         # The same for everybody.
-        chosen = random.Random(name).sample(every, min(each, len(every))) if each else every
-        reached = 0
-        for place, fault in chosen:
-            with impatient():
-                found = run(another(), name, place, fault)
-            if found == ["not reached"]:
-                continue
-            reached += 1
-            tally.defects += [f"{name}, {fault} at {place[0]} {place[1]}: {defect}" for defect in found]
-        tally.row(name, len(places), reached)
-        calls, scenarios = calls + len(places), scenarios + reached
+        scenarios += random.Random(name).sample(every, min(each, len(every))) if each else every
+    print(f"{len(scenarios)} scenarios", file=sys.stderr, flush=True)
+    done = {name: 0 for name in COMMANDS}
+    missed = {name: 0 for name in COMMANDS}
+    for (name, place, fault), outcome in _progress(_spread(pool, worker.run, scenarios), len(scenarios)):
+        done[name] += outcome.reached
+        missed[name] += not outcome.reached
+        tally.add(outcome, f"{name}, {fault} at {place[0]} {place[1]}")
+    calls, reached = sum(map(len, places.values())), sum(done.values())
     head = tally.summary(
-        f"{len(COMMANDS)} commands, {calls} calls, {len(faults)} faults, {scenarios} scenarios"
+        f"{len(COMMANDS)} commands, {calls} calls, {len(FAULTS)} faults, {reached} scenarios"
     )
-    return f"{head}\n\n| command | AWS calls | scenarios |\n|---|---|---|", tally
+    rows = [_row(name, len(places[name]), done[name], missed[name]) for name in COMMANDS]
+    table = ["| command | AWS calls | scenarios | not reached |", "|---|---|---|---|", *rows]
+    left = len(scenarios) - reached - sum(missed.values())
+    cut = [f"Cut short: {left} more scenarios were to come.", ""] if left else []
+    return [head, "", *cut, tally.ran(), "", *table, "", *tally.list()], tally
 
 
-def _places(another: Callable[[], Config]) -> Iterator[tuple[str, list[scenario.Place]]]:
-    for name, command in COMMANDS.items():
-        config = another()
-        with impatient():
-            yield name, scenario.calls_of(lambda config=config: Laptop(config), command)
+def two_hands(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str], Tally]:
+    tally, many = Tally(), each or HANDS
+    every = [(name, seed) for name in PAIRS for seed in range(many)]
+    done = {name: 0 for name in PAIRS}
+    refused = {name: 0 for name in PAIRS}
+    for (name, seed), one in _progress(_spread(pool, worker.interleave, every), len(every)):
+        done[name] += 1
+        refused[name] += one.refused
+        tally.add(one.outcome, f"{name}, seed {seed} ({one.how})")
+    head = tally.summary(f"{len(PAIRS)} pairs, {sum(done.values())} interleavings")
+    rows = [_row(name, done[name], refused[name]) for name in PAIRS]
+    table = ["| commands | interleavings | of them with one that was refused |", "|---|---|---|", *rows]
+    return [head, "", tally.ran(), "", *table, "", *tally.list()], tally
+
+
+PARTS: dict[str, Callable[[ProcessPoolExecutor, int | None], tuple[list[str], Tally]]] = {
+    "calls": each_call,
+    "hands": two_hands,
+}
+
+
+def _row(*cells: object) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _spread(
+    pool: ProcessPoolExecutor, do: Callable[[list[T]], list[R]], every: list[T]
+) -> Iterator[tuple[T, R]]:
+    """As they end. After Ctrl-C, no more than that."""
+    futures: dict[Future[list[R]], list[T]] = {
+        pool.submit(do, some): some
+        for some in (every[n : n + _AT_ONCE] for n in range(0, len(every), _AT_ONCE))
+    }
+    try:
+        for future in as_completed(futures):
+            yield from zip(futures[future], future.result(), strict=True)
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _progress(ended: Iterable[T], count: int) -> Iterator[T]:
+    began = time.monotonic()
+    for number, one in enumerate(ended, 1):
+        yield one
+        if not number % 100:
+            spent = (time.monotonic() - began) / 60
+            to_go = spent / number * (count - number)
+            print(f"{number} of {count}, {spent:.0f} min, {to_go:.0f} to go", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from gpu_box.aws import act, launch
 
 # Not forked from a test's process, which has threads; and not started anew, which takes seconds each.
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["boto3", "tests.hands.hand", "tests.walk.killed"])
+CONTEXT.set_forkserver_preload(["tests.hands.hand", "tests.walk.warmed"])
 _LONGEST_SLEEP_S = 0.1
 
 

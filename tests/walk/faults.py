@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from gpu_box.aws.client import Cloud
@@ -62,8 +62,8 @@ class Saboteur:
 
     at: Place | None = None
     fault: Fault | None = None
-    before_send: Callable[[str], None] = lambda operation: None  # a look at every call that is sent
     really: bool = False  # kill this very process
+    answer: Callable[[AWSPreparedRequest], AWSResponse] | None = None  # in place of the wire
     struck: bool = False
     calls: list[Place] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -91,8 +91,7 @@ class Saboteur:
         if self._dead:
             raise Killed
         if not self._hits(place, self._now.attempt):
-            self.before_send(place[0])
-            return None
+            return self.answer(request) if self.answer else None
         return self._strike(service, request)
 
     def _hits(self, place: Place, attempt: int) -> bool:
@@ -109,8 +108,7 @@ class Saboteur:
         fault = self.fault
         assert fault is not None
         if fault.takes_effect and self._now.place == self.at and self._now.attempt == 1:
-            self.before_send(self._now.place[0])
-            _deliver(request)
+            (self.answer or _deliver)(request)
         if fault.kills:
             if self.really:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -122,19 +120,21 @@ class Saboteur:
             raise EndpointConnectionError(endpoint_url=request.url)
         code = fault.codes[0 if service == "ec2" else 1 if service in ("iam", "sts") else 2]
         headers, body = error_answer(service, code, f"made by a test ({code})")
-        return AWSResponse(request.url, fault.status, headers, _Body(body))
+        return AWSResponse(request.url, fault.status, headers, Body(body))
 
 
-def _deliver(request: Any) -> None:
+def _deliver(request: Any) -> object:
     """Send it, and let nobody have the answer."""
     import urllib3
 
-    urllib3.PoolManager(retries=False).request(
+    return urllib3.PoolManager(retries=False).request(
         request.method, request.url, body=request.body, headers=dict(request.headers), timeout=20
     )
 
 
-class _Body:
+class Body:
+    """What botocore reads an answer from."""
+
     def __init__(self, content: bytes) -> None:
         self._content = content
 

@@ -9,20 +9,19 @@ from .faults import FAULTS
 HEAD = """\
 # Killed anywhere, run again
 
-Each command is run, struck at one of its AWS calls by one fault, and run again without it. Then there must be
-the one right state; never more than one instance, security group, key pair, schedule, role or disk of a box;
-at no moment an instance that runs without something armed that stops it; and after `down`, nothing.
-`make walk` writes this page, against the embedded cloud.
+Each command is run, struck at one of its AWS calls by one fault, run again without it, and then `down`. There
+must be the one right state after the second run, and after `down` nothing, in any region. Throughout, at
+every change in the cloud: never more than one instance, security group, key pair, deadline, role, spot
+request or disk of a box, and no instance that runs without something armed that stops it.
+`make walk` writes this page, against the embedded cloud, as the user of `infra/operator-policy.json`. What it
+tells of a cloud it has from the cloud itself, and not from gpu-box.
 """
 SECTIONS = {
     "calls": (
         "Every call, every fault",
-        f'The faults: {", ".join(FAULTS)}. "Answer lost" means that the request took effect.',
-    ),
-    "kills": (
-        "Every call, a real `kill -9`",
-        "Each command in a process of its own, which the kernel ends before a call is sent, or after it took "
-        "effect.",
+        f'The faults: {", ".join(FAULTS)}. "Answer lost" means that the request took effect, "for good" that '
+        "nothing after it comes through. Killed is a process of its own, ended by the kernel's `kill -9` "
+        "before a call is sent, or after it took effect.",
     ),
     "hands": (
         "Two at once",

@@ -6,42 +6,39 @@ A sample of the scenarios in `make test`; all of them by `make walk`, which writ
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 import pytest
 
-from ..aws.conftest import Laptop
-from . import killed, scenario
+from .commands import COMMANDS
 from .faults import FAULTS, Place
-from .scenario import COMMANDS
+from .stage import Stage
 
-Boxes = Callable[[], Callable[[], Laptop]]
-SAMPLE = 2  # scenarios a command
+SAMPLE = 3  # scenarios a command, and one of them of a process that is killed
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_fault_at_any_call_leaves_what_the_next_run_mends(command: str, boxes: Boxes) -> None:
-    places = scenario.calls_of(boxes(), COMMANDS[command])
-    every = [(place, fault) for place in places for fault in FAULTS]
-    # The same for everybody, and other ones for each command.
-    chosen = random.Random(command).sample(every, SAMPLE)
-    defects = {
-        f"{fault} at {operation} {number}": found
-        for (operation, number), fault in chosen
-        if (found := scenario.run(boxes(), COMMANDS[command], (operation, number), fault))
-    }
-    assert {what: found for what, found in defects.items() if found != ["not reached"]} == {}
+def test_a_fault_at_any_call_leaves_what_the_next_run_mends(command: str, stage: Stage) -> None:
+    chance = random.Random(command)  # the same for everybody, and other ones for each command
+    places = stage.calls_of(command)
+    kills = [fault for fault in FAULTS if FAULTS[fault].kills]
+    others = [fault for fault in FAULTS if fault not in kills]
+    faults = [chance.choice(kills), *chance.sample(others, SAMPLE - 1)]
+    for fault in faults:
+        at = chance.choice(places)
+        outcome = stage.run(command, at, fault)
+        assert outcome.defects == (), f"{fault} at {at[0]} {at[1]}"
+        assert outcome.seconds.unguarded == 0
 
 
 @pytest.mark.parametrize(
     ("command", "at", "fault"),
     [
         ("up from nothing", ("RunInstances", 1), "killed after"),
+        ("up from nothing", ("RunInstances", 1), "answer lost for good"),
         ("up from nothing", ("PutRolePolicy", 1), "killed before"),
-        ("down from running", ("TerminateInstances", 1), "killed after"),
+        ("down", ("TerminateInstances", 1), "killed after"),
     ],
 )
-def test_a_process_that_kill_9_ended_is_followed_by_one_that_mends(
-    command: str, at: Place, fault: str, boxes: Boxes
-) -> None:
-    assert killed.run(boxes()().config, command, at, fault) == []
+def test_the_calls_that_cost_most(command: str, at: Place, fault: str, stage: Stage) -> None:
+    outcome = stage.run(command, at, fault)
+    assert outcome.reached and outcome.defects == ()

@@ -320,6 +320,12 @@ def _(step: s.ChangeType, work: Work) -> None:
 
 
 @_do.register
+def _(step: s.NoteExtend, work: Work) -> None:
+    value = " ".join(at.isoformat(timespec="seconds") for at in step.moving or ())
+    tag_instance(work.cloud, step.instance_id, {naming.EXTENDING: value}, "noting where the deadline moves")
+
+
+@_do.register
 def _(step: s.NoteBake, work: Work) -> None:
     value = "yes" if step.on else ""
     tag_instance(work.cloud, step.instance_id, {naming.BAKING: value}, "noting that it is baked")

@@ -12,6 +12,7 @@ NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
 # What the box has cost in earlier sessions, a tag a month, and up to which session (gpu_box.spending).
 USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
 RESIZING = "gpu-box:resizing"  # the type to come: whoever finishes this resize starts the box again
+EXTENDING = "gpu-box:extending"  # "FROM TO": whoever goes on with an `extend` that was cut does not add to it
 STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop
 DISK = "gpu-box:disk-gib"  # of the root volume: what no instance tells of itself
 BAKING = "gpu-box:baking"  # "yes": it ran when it was stopped to be baked: whoever finishes starts it again

@@ -175,6 +175,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         spent=tuple(sorted(spent.items())),
         spent_until=_time(tags.get(naming.COUNTED, "")),
         resizing=tags.get(naming.RESIZING, ""),
+        extending=_extending(tags.get(naming.EXTENDING, "")),
         baking=bool(tags.get(naming.BAKING, "")),
         moved_from=tags.get(naming.MOVED_FROM, ""),
         disk_gib=_whole(tags.get(naming.DISK, "")),
@@ -186,6 +187,12 @@ def _stop_asked(value: str) -> StopAsked | None:
     when, _, by = value.partition(" ")
     at = _time(when)
     return StopAsked(at=at, by=by or "somebody") if at else None
+
+
+def _extending(value: str) -> tuple[datetime, datetime] | None:
+    before, _, after = value.partition(" ")
+    base, at = _time(before), _time(after)
+    return (base, at) if base and at else None
 
 
 def _time(value: str) -> datetime | None:

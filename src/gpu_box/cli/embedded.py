@@ -26,7 +26,7 @@ def env(context: typer.Context) -> None:
     """Print the exports with which any AWS client talks to it: `eval "$(gpu-box local env)"`."""
     from gpu_box.embedded import daemon
 
-    exports = daemon.start(data_home())
+    exports = daemon.start_as_owner(data_home())
 
     def draw() -> str:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]

@@ -21,8 +21,14 @@ class Unimplemented(Exception):
 class Api(DomainDispatcherApplication):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(_create_app)
+        self._backends: dict[str | None, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
+        if host not in self._backends:  # moto lists its own folder to find out
+            self._backends[host] = self._find_backend(host)
+        return self._backends[host]
+
+    def _find_backend(self, host: str | None) -> Any:
         service = (host or "").split(".")[0]
         if service in _OWN:
             return service

@@ -1,9 +1,13 @@
-"""Whether who calls may: IAM users and roles of this cloud by their policies, its own user everything."""
+"""Whether who calls may: gpu-box itself by infra/operator-policy.json, IAM users and roles of this cloud by
+their policies; the account's owner may everything.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -15,16 +19,35 @@ from gpu_box.embedded.semantics import spot
 from gpu_box.embedded.semantics.needs import needs
 from gpu_box.embedded.semantics.permissions import as_list, document
 from gpu_box.embedded.semantics.policies import allows
+from gpu_box.resources import infra
 
 # "No permissions are required to perform this operation" (STS API reference).
 _FREE = {("sts", "GetCallerIdentity")}
 
 
-def refusal(call: Call) -> tuple[str, str] | None:
+@dataclass(frozen=True)
+class Operator:
+    """The user whom `--local` is: no IAM user of this cloud, so that nobody can change what it may."""
+
+    key_id: str
+
+    @cached_property
+    def policy(self) -> dict[str, Any]:
+        policy: dict[str, Any] = json.loads(infra("operator-policy.json").read_text(encoding="utf-8"))
+        return policy
+
+
+def refusal(call: Call, operator: Operator) -> tuple[str, str] | None:
     """AWS's code and message where the call is not permitted; None where it is."""
     if (call.service, call.operation) in _FREE:
         return None
-    found = _policies(call.key_id)
+    if call.key_id == operator.key_id:
+        found: tuple[str, list[dict[str, Any]]] | None = (
+            f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:user/operator",
+            [operator.policy],
+        )
+    else:
+        found = _policies(call.key_id)
     if found is None:
         return None
     arn, policies = found

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gpu_box.embedded.api import Api, Unimplemented
-from gpu_box.embedded.authorization import refusal
+from gpu_box.embedded.authorization import Operator, refusal
 from gpu_box.embedded.calls import Call, identify
+from gpu_box.embedded.credentials import Account
 from gpu_box.embedded.semantics import interruption, regions
 from gpu_box.embedded.semantics.errors import error_answer
 from gpu_box.embedded.semantics.permissions import is_issued
@@ -37,13 +38,13 @@ Answer = tuple[str, list[tuple[str, str]], bytes]
 
 
 class Cloud:
-    """world: what there is; state: where it is kept; key_id: the access key of its user; changed:
+    """world: what there is; state: where it is kept; account: whose it is; changed: called after anything
+    may have changed.
+    """
 
-    Called after
-    anything may have changed."""
-
-    def __init__(self, world: World, state: State, *, key_id: str, changed: Callable[[], None]) -> None:
-        self._key_id = key_id
+    def __init__(self, world: World, state: State, account: Account, *, changed: Callable[[], None]) -> None:
+        self._keys = {account.owner.key_id, account.operator.key_id}
+        self._operator = Operator(account.operator.key_id)
         self.last_call = time.monotonic()
         self._started = time.monotonic()
         self._world = world
@@ -66,7 +67,7 @@ class Cloud:
 
     def _aws(self, environ: dict[str, Any], path: str) -> Answer:
         call = identify(environ)
-        if not (path.startswith("/moto-api/") or call.key_id == self._key_id or is_issued(call.key_id)):
+        if not (path.startswith("/moto-api/") or call.key_id in self._keys or is_issued(call.key_id)):
             return _stranger(call)
         if not regions.accepts(call.region):
             return _stranger(call)
@@ -77,7 +78,7 @@ class Cloud:
             if fault is not None and fault.when == "before":
                 return _strike(call, fault)
             self._world.settle()
-            if why := refusal(call):
+            if why := refusal(call, self._operator):
                 return _error(call, *why, 403)
             answer = self._execute(call, environ)
             if path == "/moto-api/reset":

@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from gpu_box.embedded.credentials import Credentials, credentials
+from gpu_box.embedded.credentials import Credentials, account
 from gpu_box.embedded.files import Files
 from gpu_box.errors import GpuBoxError, InputError
 
@@ -48,7 +48,8 @@ class DaemonStatus:
 
 
 def start(home: Path) -> dict[str, str]:
-    """Start the daemon unless it is up, and return the environment that makes an AWS SDK talk to it.
+    """Start the daemon unless it is up, and return the environment that makes an AWS SDK talk to it, as the
+    user who may what gpu-box needs, and nothing else.
 
     Idempotent; two at once start one. Raises InputError where the optional packages are missing, and
     GpuBoxError with the daemon's own words where it does not come up.
@@ -59,9 +60,14 @@ def start(home: Path) -> dict[str, str]:
         _require_packages()
         files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(files):
-            credentials(files)
+            account(files)
             running = status(home) or _spawn(files)
-    return _exports(running, credentials(files))
+    return _exports(running, account(files).operator)
+
+
+def start_as_owner(home: Path) -> dict[str, str]:
+    """As `start`, for somebody who may do anything there."""
+    return start(home) | _keys(account(Files(home)).owner)
 
 
 def status(home: Path) -> DaemonStatus | None:
@@ -143,10 +149,13 @@ def _exports(running: DaemonStatus, own: Credentials) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": running.endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": own.key_id,
-        "AWS_SECRET_ACCESS_KEY": own.secret,
+        **_keys(own),
         "GPU_BOX_CHECKIP_URL": f"{running.endpoint}/checkip",
     }
+
+
+def _keys(own: Credentials) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": own.key_id, "AWS_SECRET_ACCESS_KEY": own.secret}
 
 
 def _endpoint(port: int) -> str:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from gpu_box.embedded.credentials import credentials
+from gpu_box.embedded.credentials import account
 from gpu_box.embedded.daemon import REFUSED_EXIT_CODE
 from gpu_box.embedded.files import Files
 from gpu_box.errors import GpuBoxError
@@ -46,18 +46,45 @@ def _live_alone(life: IO[bytes]) -> None:
 def _listen(files: Files) -> socket.socket:
     """At the port that was chosen once: a shell may have the endpoint in its environment."""
     remembered = int(_remembered(files).get("port", 0))
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((_LOOPBACK, remembered))
+        return listening(remembered)
     except OSError:
         _refuse(
             f"port {remembered} of 127.0.0.1 is taken by another program. End that program, or remove "
             f"{files.card} "
             "to let the embedded cloud choose another port."
         )
+
+
+def listening(port: int) -> socket.socket:
+    """port: 0 for any. Raises OSError for one that is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_LOOPBACK, port))
+    except OSError:
+        listener.close()
+        raise
     listener.listen(128)
     return listener
+
+
+def serving(app: Any, listener: socket.socket) -> Any:
+    """An HTTP server, still to be run, for a WSGI application; the listener becomes its own."""
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import make_server
+
+    class Quiet(MotoRequestHandler):  # type: ignore[misc]
+        def log_request(self, *args: Any) -> None:
+            pass
+
+        def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+            self.close_connection = True  # else it would wait for another request on it
+
+    port = listener.getsockname()[1]
+    server = make_server(_LOOPBACK, port, app, threaded=True, request_handler=Quiet, fd=listener.fileno())
+    listener.close()  # the server has a copy
+    return server
 
 
 def _remembered(files: Files) -> dict[str, Any]:
@@ -83,9 +110,6 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
     # Imported here: two seconds that a refusal above need not wait for.
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # no web page has any business here
     os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).parent / "semantics" / "no_amis.json"))
-    from moto.moto_server.werkzeug_app import MotoRequestHandler
-    from werkzeug.serving import make_server
-
     from gpu_box.embedded import semantics
     from gpu_box.embedded.cloud import Cloud
     from gpu_box.embedded.machines import kind_of
@@ -93,13 +117,6 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
     from gpu_box.embedded.semantics.consoles import read_consoles_with
     from gpu_box.embedded.state import State
     from gpu_box.embedded.world import World
-
-    class Quiet(MotoRequestHandler):  # type: ignore[misc]
-        def log_request(self, *args: Any) -> None:
-            pass
-
-        def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
-            self.close_connection = True  # else it would wait for another request on it
 
     semantics.install()
     state, world = State(files.state), World()
@@ -114,18 +131,14 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
         )
     reconciler = Reconciler(world, state, kind, files.machines)
     read_consoles_with(reconciler.console)
-    cloud = Cloud(world, state, key_id=credentials(files).key_id, changed=reconciler.wake)
-    port = listener.getsockname()[1]
-    server = make_server(
-        _LOOPBACK, port, cloud, threaded=True, request_handler=Quiet, fd=listener.fileno()
-    )  # fmt: skip
-    listener.close()  # the server has a copy
+    cloud = Cloud(world, state, account(files), changed=reconciler.wake)
+    server = serving(cloud, listener)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     reconciler.start()
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    _write_card(files, port=port, machines=machines)
+    _write_card(files, port=server.port, machines=machines)
     linger = float(os.environ.get("GPU_BOX_EMBEDDED_LINGER_S", _LINGER_S))
     while not over.wait(_TICK_S):
         if not world.boxes() and time.monotonic() - cloud.last_call > linger:

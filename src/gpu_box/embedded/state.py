@@ -16,7 +16,7 @@ from moto.core.base_backend import BackendDict
 from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
 
 # Holds a lambda, so it cannot be pickled, and nothing that is not made anew: the public parameters.
-_NOT_KEPT = {"ssm"}
+NOT_KEPT = {"ssm"}
 
 
 class State:
@@ -25,14 +25,9 @@ class State:
 
     def save(self) -> None:
         """Measured: 1 ms for one region with a box."""
-        kept = {
-            backends.service_name: {account: dict(regions.items()) for account, regions in backends.items()}
-            for backends in BackendDict._instances
-            if backends.service_name not in _NOT_KEPT
-        }
         temporary = self._path.with_suffix(".new")
         with temporary.open("wb") as file:
-            pickle.dump((kept, weather()), file, protocol=pickle.HIGHEST_PROTOCOL)
+            file.write(dumped())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
@@ -41,12 +36,27 @@ class State:
         """Put everything back. Raises ValueError for a file that this version cannot read."""
         if not self._path.exists():
             return
-        try:
-            kept, then = pickle.loads(self._path.read_bytes())
-        except Exception as error:  # pickle raises nearly anything for a class that has moved
-            raise ValueError(f"{type(error).__name__}: {error}") from error
-        _restore_backends(kept)
-        set_weather(then if isinstance(then, Weather) else Weather())
+        load(self._path.read_bytes())
+
+
+def dumped() -> bytes:
+    """All of this process's cloud, as it is."""
+    kept = {
+        backends.service_name: {account: dict(regions.items()) for account, regions in backends.items()}
+        for backends in BackendDict._instances
+        if backends.service_name not in NOT_KEPT
+    }
+    return pickle.dumps((kept, weather()), protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def load(content: bytes) -> None:
+    """Put back what was dumped; what has come since, elsewhere, stays. Raises ValueError."""
+    try:
+        kept, then = pickle.loads(content)
+    except Exception as error:  # pickle raises nearly anything for a class that has moved
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    _restore_backends(kept)
+    set_weather(then if isinstance(then, Weather) else Weather())
 
 
 def _restore_backends(kept: dict[str, dict[str, dict[str, Any]]]) -> None:

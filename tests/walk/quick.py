@@ -1,0 +1,60 @@
+"""What makes thousands of laptops affordable: the SDK reads its own files, and makes its classes, once.
+
+Each laptop has clients of its own all the same, with their own connections and their own count of retries.
+"""
+
+from __future__ import annotations
+
+import gc
+from functools import cache
+from typing import Any
+
+import boto3
+import botocore.client
+import botocore.session
+import botocore.useragent
+import xmltodict
+from botocore.loaders import Loader, create_loader
+
+SERVICES = ("ec2", "iam", "scheduler", "ssm", "pricing", "service-quotas")
+
+
+@cache
+def warm() -> None:
+    """From now on, in this process and in those that are forked from it."""
+    loaders: dict[object, Loader] = {}
+
+    def one_loader(search_path_string: str | None = None) -> Loader:
+        if search_path_string not in loaders:
+            loaders[search_path_string] = create_loader(search_path_string)
+        return loaders[search_path_string]
+
+    botocore.session.create_loader = one_loader
+    classes: dict[str, Any] = {}
+    made = botocore.client.ClientCreator._create_client_class
+
+    def one_class(self: Any, service_name: str, service_model: Any) -> Any:
+        # A model is a view of what the loader read once: the same for all.
+        if service_name not in classes:
+            classes[service_name] = made(self, service_name, service_model)
+        return classes[service_name]
+
+    botocore.client.ClientCreator._create_client_class = one_class
+    read = botocore.client.ClientCreator._load_service_model
+
+    def one_model(self: Any, service_name: str, api_version: str | None = None) -> Any:
+        if service_name not in models:
+            models[service_name] = read(self, service_name, api_version)
+        return models[service_name]
+
+    models: dict[str, Any] = {}
+    botocore.client.ClientCreator._load_service_model = one_model
+    botocore.useragent.UserAgentString.to_string = cache(botocore.useragent.UserAgentString.to_string)
+    xmltodict._validate_name = cache(xmltodict._validate_name)
+    session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1")
+    for service in SERVICES:
+        session.client(service)
+    # What has been read stays: a collector that looks through all of it again and again is a fifth of a walk.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
