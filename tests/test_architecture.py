@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "gpu_box"
 
 # A room may import itself and these. `aws` and `machine` do not know each other.
-FOUNDATION = {"config", "model", "errors", "units", "resources", "steps", "spending", "stopped", "forgotten"}
+FOUNDATION = {
+    "config", "model", "errors", "units", "resources", "home", "steps", "public_key", "spending", "stopped",
+    "forgotten",
+}  # fmt: skip
 MAY_IMPORT = {
     "config": set(),
     "config_values": {"model", "units"},
@@ -23,6 +26,7 @@ MAY_IMPORT = {
     "model": {"errors"},
     "resources": {"errors"},
     "steps": {"model"},
+    "public_key": set(),
     "spending": set(),
     "stopped": {"model"},
     "forgotten": {"model", "stopped"},
@@ -35,7 +39,8 @@ MAY_IMPORT = {
     "machine": FOUNDATION,
     "view": FOUNDATION | {"plan", "aws", "machine", "report", "cost", "offers"},
     "entry": FOUNDATION | {"aws", "machine"},
-    "box": FOUNDATION | {"budget", "entry", "image_plan", "plan", "project", "aws", "machine", "ledger"},
+    "box": FOUNDATION
+    | {"budget", "entry", "image_plan", "plan", "project", "aws", "machine", "ledger", "last_seen"},
     "bake": FOUNDATION | {"box", "image_plan", "plan", "aws"},
     "resize": FOUNDATION | {"box", "plan", "aws"},
     "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
@@ -44,6 +49,7 @@ MAY_IMPORT = {
     "work": FOUNDATION | {"box", "project", "machine"},
     "home": set(),
     "ledger": {"home", "spending"},
+    "last_seen": {"home", "model"},
     "cost": FOUNDATION | {"box", "budget", "aws"},
     "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},

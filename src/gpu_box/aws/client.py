@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from gpu_box.aws import ec2_model
 from gpu_box.aws.errors import CAPACITY_CODES, translated
 from gpu_box.config import Config
 from gpu_box.errors import InputError
@@ -35,9 +36,14 @@ class Cloud:
     @cached_property
     def _session(self) -> Any:
         import boto3
+        import botocore.session
 
         with translated("reading your AWS profile"):
-            return boto3.Session(profile_name=self.config.profile, region_name=self.config.region)
+            core = botocore.session.get_session()
+            ec2_model.use_small_model(core)
+            return boto3.Session(
+                botocore_session=core, profile_name=self.config.profile, region_name=self.config.region
+            )
 
     @cached_property
     def region(self) -> str:
