@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from gpu_box.cli.context import Options
-from gpu_box.config import Config
+
+if TYPE_CHECKING:
+    from gpu_box.config import Config
 
 
 def mention_forgotten(opts: Options, config: Config) -> None:
