@@ -21,6 +21,7 @@ from .row import Row, Skipped
 # Each part is a module of that name whose `rows()` gives its rows, one by one or all at once.
 PARTS = {
     "command": "command_start",
+    "sync": "sync_files",
     "watcher": "watch_cost",
 }
 
