@@ -181,7 +181,7 @@ def _laptop() -> Iterator[tuple[Path, OpenSshMachine]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpu-box-sync-")))
         stack.enter_context(patch.dict(os.environ, HOME=str(folder), GPU_BOX_HOME=str(folder / "data")))
-        machine = OpenSshMachine(folder / "machine")
+        machine = OpenSshMachine(folder / "machine", path="/usr/local/bin:/usr/bin:/bin")
         machine.start()
         stack.callback(machine.stop)
         with link(machine.port, 0) as way, connect(Scene(machine, folder, way).host) as connection:
