@@ -21,7 +21,9 @@ from .row import Row, Skipped
 # Each part is a module of that name whose `rows()` gives its rows, one by one or all at once.
 PARTS = {
     "command": "command_start",
+    "set-up": "set_up",
     "sync": "sync_files",
+    "jupyter": "jupyter_page",
     "watcher": "watch_cost",
 }
 
