@@ -33,6 +33,7 @@ test-aws: $(VENV)/ready
 
 # Every wait that a user has, beside what they would use instead; `make bench ONLY="command sync"` takes those.
 bench: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet playwright
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) --write docs/performance.md
 
 lint: $(VENV)/ready

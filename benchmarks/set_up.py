@@ -30,6 +30,7 @@ from gpu_box.view.progress import Silent
 from .measure import clocked, in_turns, rounds
 from .row import Row, Skipped, Wait
 
+MACHINES_PYTHON = "3.11.2"  # bookworm's
 TORCH = "torch==2.13.0"
 BY_HAND = f"""
 set -eu
@@ -116,7 +117,8 @@ def _wheels() -> Path:
     """All that both install, downloaded once; not in root's home, into which a box's user may not look."""
     folder = Path("/var/cache/gpu-box/wheels")
     wanted = ["-r", remote() / "setup" / "requirements.txt", f"{TORCH}+cpu", "uv>=0.9,<1"]
-    words = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, *wanted]
+    choice = ["--only-binary", ":all:", "--python-version", MACHINES_PYTHON]
+    words = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, *choice, *wanted]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise Skipped(f"the packages cannot be downloaded: {done.stderr.strip().splitlines()[-1]}")

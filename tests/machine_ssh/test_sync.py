@@ -315,6 +315,53 @@ def test_without_rsync_on_the_box_sftp_serves(
     assert tree(bare.home / "work") == tree(project)
 
 
+def test_without_rsync_small_files_travel_together(
+    box: Connection,
+    machine: OpenSshMachine,
+    tmp_path: Path,
+    report: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each command and each SFTP session is a channel, and some round trips."""
+    project = tmp_path / "many"
+    write(project, {f"{n % 7}/{n} é.txt": f"{n}" * n for n in range(300)})
+    (project / "link").symlink_to("3/3 é.txt")
+    (project / "0/0 é.txt").chmod(0o755)
+    channels = []
+    opened = box._transport.open_session
+    monkeypatch.setattr(box._transport, "open_session", lambda *a, **k: channels.append(1) or opened(*a, **k))
+    assert sync.push(box, project, "~/work", report=report, transport="sftp").files == 301
+    assert len(channels) == 2  # what is there, and the stream
+    work = machine.home / "work"
+    assert tree(work) == tree(project)
+    assert os.readlink(work / "link") == "3/3 é.txt"
+    assert (work / "0/0 é.txt").stat().st_mode & 0o777 == 0o755
+    assert sync.push(box, project, "~/work", report=report, transport="sftp").files == 0
+
+
+def test_a_box_whose_code_is_older_takes_them_one_by_one(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
+) -> None:
+    code = (machine.home / ".gpu-box" / "remote").resolve() / "sync"
+    (code / "receive.py").unlink()
+    answer = code / "answer.py"
+    answer.write_text(answer.read_text().replace("receives=True,", ""))
+    sync.push(box, project, "~/work", report=report, transport="sftp")
+    assert tree(machine.home / "work") == tree(project)
+
+
+@pytest.mark.skipif(not rsync.usable(), reason="no rsync")
+def test_an_rsync_that_had_nothing_to_bring_is_not_left_behind(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
+) -> None:
+    sync.push(box, project, "~/work", report=report)
+    assert sync.push(box, project, "~/work", report=report).transport == "nothing"
+    children = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True
+    )
+    assert "rsync" not in children.stdout.split()
+
+
 def test_a_box_that_is_not_set_up_says_so(connection: Connection, project: Path, report: Recorder) -> None:
     with pytest.raises(MachineError, match="not set up yet"):
         sync.push(connection, project, "~/work", report=report)
