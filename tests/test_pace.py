@@ -36,6 +36,11 @@ def test_a_step_that_had_nothing_to_do_leaves_no_time() -> None:
     assert Pace("aws").usual("jupyter") is None
 
 
+def test_what_files_took_says_nothing_of_the_next_ones() -> None:
+    Pace("aws").note("sync", 300)
+    assert Pace("aws").usual("sync") is None
+
+
 def test_two_commands_at_once_lose_nothing_of_each_other() -> None:
     one, other = Pace("aws"), Pace("aws")
     one.note("ssh", 10)

@@ -17,6 +17,7 @@ from gpu_box.home import data_home
 _WORTH_S = 1.0  # what took less had nothing to do, and nobody waited for it
 _KEPT = 5  # times of each step: what is usual follows a new region or a faster line within three
 _MOST_STEPS = 100
+_ELSE = ("sync", "tunnel")  # what they take depends on what there is to bring; sync counts its bytes
 
 
 class Pace:
@@ -33,7 +34,7 @@ class Pace:
 
     def note(self, step: str, seconds: float) -> None:
         """It ended well after so many. Never fails a command."""
-        if seconds < _WORTH_S:
+        if seconds < _WORTH_S or step in _ELSE:
             return
         self._known = _read(self._path)  # another command may have noted, too
         times = [*self._known.pop(step, []), round(seconds, 1)]

@@ -14,6 +14,8 @@ import pytest
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine import mirror, rsync, sync
 from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.selection import Entry
+from gpu_box.machine.transfer import Transfer
 
 from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine
@@ -365,3 +367,30 @@ def test_an_rsync_that_had_nothing_to_bring_is_not_left_behind(
 def test_a_box_that_is_not_set_up_says_so(connection: Connection, project: Path, report: Recorder) -> None:
     with pytest.raises(MachineError, match="not set up yet"):
         sync.push(connection, project, "~/work", report=report)
+
+
+@pytest.mark.parametrize(
+    ("percent", "left_s", "told"),
+    [
+        (0, None, "0% of 5.0 MB"),
+        (40, 12.3, "40% of 5.0 MB, 12 s left"),
+        (99, 0.2, "99% of 5.0 MB"),
+        (100, 7, "100% of 5.0 MB"),
+    ],
+)
+def test_progress_tells_what_is_left(percent: int, left_s: float | None, told: str, report: Recorder) -> None:
+    entry = Entry(path="a", size=5_000_000, mtime=0, mode=0o644)
+    transfer = Transfer(here=Path(), there="", entries=(entry,), up=True, report=report, step="sync")
+    transfer.tell(percent, left_s)
+    assert report.events == [("update", "sync", told)]
+
+
+@transports
+def test_a_sync_shows_how_far_it_is(
+    box: Connection, tmp_path: Path, report: Recorder, transport: str
+) -> None:
+    project = tmp_path / "big"
+    project.mkdir()
+    (project / "noise.bin").write_bytes(random.Random(1).randbytes(8_000_000))
+    sync.push(box, project, "~/work", report=report, transport=transport)
+    assert ("update", "sync", "100% of 8.0 MB") in report.events

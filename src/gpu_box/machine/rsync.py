@@ -122,8 +122,6 @@ def _show_progress(process: subprocess.Popen[bytes], transfer: Transfer) -> None
     line = b""
     while piece := os.read(process.stdout.fileno(), 4096):
         *drawn, line = (line + piece).replace(b"\n", b"\r").split(b"\r")
-        if drawn and (found := re.search(rb"(\d+%)", drawn[-1])):
-            transfer.report.update(
-                transfer.step,
-                f"{found[1].decode()} of {transfer.total_bytes / 1e6:.1f} MB",
-            )
+        if drawn and (found := re.search(rb"(\d+)%\s+\S+\s+(\d+):(\d\d):(\d\d)", drawn[-1])):
+            percent, hours, minutes, seconds = map(int, found.groups())
+            transfer.tell(percent, 3600 * hours + 60 * minutes + seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -80,6 +81,7 @@ class _Progress:
         self._transfer = transfer
         self._lock = threading.Lock()
         self._bytes = 0
+        self._began = time.monotonic()
         self._shown = -1
         self.given_up = False
 
@@ -93,9 +95,8 @@ class _Progress:
             if percent == self._shown:
                 return
             self._shown = percent
-        self._transfer.report.update(
-            self._transfer.step, f"{percent}% of {self._transfer.total_bytes / 1e6:.1f} MB"
-        )
+        took = time.monotonic() - self._began
+        self._transfer.tell(percent, took * (100 - percent) / percent if percent and took > 1 else None)
 
 
 def _upload(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:

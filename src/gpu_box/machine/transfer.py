@@ -28,6 +28,11 @@ class Transfer:
     def total_bytes(self) -> int:
         return sum(entry.size for entry in self.entries)
 
+    def tell(self, percent: int, left_s: float | None) -> None:
+        """How far it is, and what is left at the rate of now."""
+        left = f", {left_s:.0f} s left" if left_s is not None and left_s >= 1 and percent < 100 else ""
+        self.report.update(self.step, f"{percent}% of {self.total_bytes / 1e6:.1f} MB{left}")
+
 
 def disk_full(host: Host, *, free_bytes: int, needed_bytes: int) -> MachineError:
     wants = f", {needed_bytes / 1e6:.0f} MB are to come" if needed_bytes else ""
