@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test test-browser test-aws check walk lint format types shell lock dist docs clean
+.PHONY: demo test test-browser test-aws check walk bench lint format types shell lock dist docs clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
@@ -30,6 +30,11 @@ walk: $(VENV)/ready
 test-aws: $(VENV)/ready
 	$(BIN)/python -m pytest -p tests.account -x -v --timeout 3600 --endpoint $(or $(ENDPOINT),aws) \
 		$(if $(TYPE),--type $(TYPE)) tests/test_story.py
+
+# Every wait that a user has, beside what they would use instead; `make bench ONLY="command sync"` takes those.
+bench: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet playwright
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) --write docs/performance.md
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .

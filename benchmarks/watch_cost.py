@@ -1,50 +1,95 @@
-"""What the idle watcher costs a box: its processor time and memory, as the kernel counts them.
+"""What the idle watcher costs a box: its processor time and memory, as the kernel counts them, and its log.
 
-    python benchmarks/watch_cost.py [MINUTES]      default 10
+    python -m benchmarks.watch_cost [MINUTES]      default 10
 
 Runs the watcher as on a box (every 15 s, with its log and the whole /proc) in a folder of its own, and
-never lets it stop anything.
+never lets it stop anything. The log is that of a year of samples, written by the watcher's own code.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from . import measure
+from .page import on_screen
+from .row import Row, Wait
 
 REMOTE = Path(__file__).resolve().parents[1] / "remote"
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
+YEAR_S = 365 * 86400
+INTERVAL_S = 15
+
+# The watcher's log, given every sample of a year; prints its size at its largest, after each month.
+WRITE_A_YEAR = """
+import os, sys
+from watch.log import Log
+from watch.sample import parse
+folder, samples, first = sys.argv[1], int(sys.argv[2]), parse(sys.argv[3])
+log, largest = Log(folder), 0
+for number in range(1, samples + 1):
+    log.append(first._replace(mono=15.0 * number, wall=1.7e9 + 15.0 * number))
+    if number % 500 == 0:
+        largest = max(largest, sum(file.stat().st_size for file in os.scandir(folder)))
+    if number % (samples // 12) == 0:
+        print(largest)
+"""
 
 
-def main() -> None:
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+def rows(minutes: float | None = None) -> Iterator[Row]:
+    minutes = minutes or (0.5 if measure.quick else 10.0)
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "policy.json").write_text(json.dumps({"idle_after": "30d", "max_hours": None}))
-        watcher = subprocess.Popen(
-            [PYTHON, "-E", "-s", "-S", "-m", "watch", "run"],
-            cwd=REMOTE,
-            env={**os.environ, "GPU_BOX_WATCH": folder},
-        )
-        try:
-            time.sleep(20)  # start and first sample: paid once a boot
-            start, begin = _cpu_seconds(watcher.pid), time.monotonic()
-            time.sleep(minutes * 60)
-            used, elapsed = _cpu_seconds(watcher.pid) - start, time.monotonic() - begin
-            memory = _resident_mib(watcher.pid)
-        finally:
-            watcher.kill()
-            watcher.wait()
-        samples = len(Path(folder, "samples.jsonl").read_text().splitlines())
-    processes = sum(name.isdigit() for name in os.listdir("/proc"))
-    print(f"{platform.platform()}, {os.cpu_count()} cores, {processes} processes")
-    print(f"{elapsed / 60:.0f} minutes, {samples} samples")
-    print(f"processor  {100 * used / elapsed:.3f} % of one core, its children's included   (limit 0.1 %)")
-    print(f"memory     {memory:.1f} MiB resident                            (limit 20 MB)")
+        percent, mib = _watched(Path(folder), minutes)
+        processes = sum(name.isdigit() for name in os.listdir("/proc"))
+        sample = Path(folder, "samples.jsonl").read_text().splitlines()[-1]
+    runs = f"{minutes:g} min, {processes} processes"
+    yield Row(
+        wait=Wait.WATCHER, what="processor, its children's included", ours=f"{percent:.3f} % of a core",
+        aim="0.1 %", met=percent <= 0.1, runs=runs,
+    )  # fmt: skip
+    yield Row(
+        wait=Wait.WATCHER, what="memory", ours=f"{mib * 1.048576:.1f} MB",
+        aim="20 MB", met=mib * 1.048576 <= 20, runs=runs,
+    )  # fmt: skip
+    samples = YEAR_S // INTERVAL_S // (20 if measure.quick else 1)
+    months = _log_mb(sample, samples)
+    yield Row(
+        wait=Wait.WATCHER, what="its log over a simulated year, at its largest", ours=f"{months[-1]:.2f} MB",
+        beside=f"over the first of 12 months {months[0]:.2f} MB", aim="bounded",
+        met=months[-1] <= 1.01 * months[1], runs=f"{samples} samples",
+    )  # fmt: skip
+
+
+def _watched(folder: Path, minutes: float) -> tuple[float, float]:
+    """Percent of one core, MiB resident."""
+    (folder / "policy.json").write_text(json.dumps({"idle_after": "30d", "max_hours": None}))
+    watcher = subprocess.Popen(
+        [PYTHON, "-E", "-s", "-S", "-m", "watch", "run"],
+        cwd=REMOTE,
+        env={**os.environ, "GPU_BOX_WATCH": str(folder)},
+    )
+    try:
+        time.sleep(20)  # start and first sample: paid once a boot
+        start, begin = _cpu_seconds(watcher.pid), time.monotonic()
+        time.sleep(minutes * 60)
+        used, elapsed = _cpu_seconds(watcher.pid) - start, time.monotonic() - begin
+        return 100 * used / elapsed, _resident_mib(watcher.pid)
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+def _log_mb(sample: str, samples: int) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder:
+        words = [PYTHON, "-c", WRITE_A_YEAR, folder, str(samples), sample]
+        told = subprocess.run(words, cwd=REMOTE, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [int(line) / 1e6 for line in told.split()]
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -61,4 +106,4 @@ def _resident_mib(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    print(on_screen(list(rows(float(sys.argv[1]) if len(sys.argv) > 1 else None))))

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "image_plan": FOUNDATION | {"plan"},
     "aws": FOUNDATION,
     "machine": FOUNDATION,
-    "view": FOUNDATION | {"plan", "aws", "machine", "report", "cost", "offers"},
+    "view": FOUNDATION | {"plan", "aws", "machine", "report", "cost", "offers", "pace"},
     "entry": FOUNDATION | {"aws", "machine"},
     "box": FOUNDATION
     | {"budget", "entry", "image_plan", "plan", "project", "aws", "machine", "ledger", "last_seen"},
@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "home": set(),
     "ledger": {"home", "spending"},
     "last_seen": {"home", "model"},
+    "pace": {"home"},
     "cost": FOUNDATION | {"box", "budget", "aws"},
     "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},

@@ -1,12 +1,13 @@
 """uv, the installer: found, or brought into ~/.gpu-box by whatever the machine has."""
 
+import glob
 import os
 import shutil
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional
 
 from setup.desired import HOME, ROOT
 from setup.root import apt_install, can_apt
@@ -31,7 +32,7 @@ def ensure(session: Session) -> str:
         return found
     session.say("getting uv")
     problems = []
-    for way in (_by_pip, _by_venv, _by_installer, _by_apt_and_venv):
+    for way in (_by_pip, _by_bundled_pip, _by_venv, _by_installer, _by_apt_and_venv):
         try:
             way(session)
         except (Failed, OSError) as problem:
@@ -43,9 +44,19 @@ def ensure(session: Session) -> str:
 
 
 def _by_pip(session: Session) -> None:
-    session.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--target", str(_OWN), "--upgrade", _REQUIREMENT]
-    )
+    _install(session, [sys.executable, "-m", "pip"])
+
+
+def _by_bundled_pip(session: Session) -> None:
+    """The wheel with which `venv` would make a pip; it runs as it is, in half the time."""
+    wheels = glob.glob("/usr/share/python-wheels/pip-*.whl")  # Debian's place for it
+    if not wheels:
+        raise Failed("this Python brings no pip")
+    _install(session, [sys.executable, wheels[0] + "/pip"])
+
+
+def _install(session: Session, pip: List[str]) -> None:
+    session.run([*pip, "install", "-q", "--target", str(_OWN), "--upgrade", _REQUIREMENT])
 
 
 def _by_venv(session: Session) -> None:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterable
 
 
 def describe(folder: bytes, **more: object) -> dict[str, object]:
+    disk = os.statvfs(folder)
     return dict(
         more,
         folder=os.fsdecode(folder).encode("utf-8", "surrogateescape").decode("latin-1"),
-        rsync=shutil.which("rsync") is not None,
-        free=shutil.disk_usage(folder).free,
+        rsync=any(os.access(os.path.join(each, "rsync"), os.X_OK) for each in os.get_exec_path()),
+        receives=True,  # `receive` is there
+        free=disk.f_bavail * disk.f_frsize,
     )
 
 

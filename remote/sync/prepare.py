@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from pathlib import Path
 
-from setup.desired import ROOT
 from sync.answer import describe, send
+
+_RECORDS = os.path.expanduser("~/.gpu-box/sync")
 
 
 def prepare(name: str, wanted: bytes, delete: bool) -> None:
@@ -20,7 +20,7 @@ def prepare(name: str, wanted: bytes, delete: bool) -> None:
     folder = os.fsencode(os.path.expanduser(name))
     paths = [path for path in wanted.split(b"\0") if path]
     os.makedirs(folder, exist_ok=True)
-    record = ROOT / "sync" / hashlib.sha256(folder).hexdigest()[:16]
+    record = os.path.join(_RECORDS, hashlib.sha256(folder).hexdigest()[:16])
     former = _read(record)
     deleted = _delete(folder, former - set(paths)) if delete else 0
     known = set(paths) if delete else former | set(paths)
@@ -46,16 +46,17 @@ def _delete(folder: bytes, paths: set[bytes]) -> int:
     return deleted
 
 
-def _read(record: Path) -> set[bytes]:
+def _read(record: str) -> set[bytes]:
     try:
-        return {path for path in record.read_bytes().split(b"\0") if path}
+        with open(record, "rb") as file:
+            return {path for path in file.read().split(b"\0") if path}
     except OSError:
         return set()
 
 
-def _write(record: Path, paths: set[bytes]) -> None:
-    ordered: list[bytes] = sorted(paths)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    temporary = record.with_name(f"{record.name}.new.{os.getpid()}")
-    temporary.write_bytes(b"\0".join(ordered))
-    os.replace(str(temporary), str(record))
+def _write(record: str, paths: set[bytes]) -> None:
+    os.makedirs(_RECORDS, exist_ok=True)
+    temporary = f"{record}.new.{os.getpid()}"
+    with open(temporary, "wb") as file:
+        file.write(b"\0".join(sorted(paths)))
+    os.replace(temporary, record)

@@ -54,8 +54,9 @@ def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str
     host = box.host(config)
     with connect(host) as connection:
         port, token, page = _jupyter_access(connection)
-    with Tunnel(host, remote_port=port, local_port=config.jupyter.port, report=report) as link:
-        yield link, page, token
+        local = config.jupyter.port
+        with Tunnel(host, remote_port=port, local_port=local, report=report, connection=connection) as link:
+            yield link, page, token
 
 
 def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:

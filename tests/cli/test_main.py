@@ -59,14 +59,24 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_loads_no_library_that_help_does_not_need() -> None:
-    """What makes `--help` slow is what it imports: AWS's SDK, SSH, YAML, the embedded cloud."""
+    """What makes `--help` slow is what it imports: AWS's SDK, SSH, YAML, the embedded cloud, rich."""
     script = (
         "import sys; from gpu_box.cli.main import main; main(['--help']); "
-        "print(sorted({m.split('.')[0] for m in sys.modules}), file=sys.stderr)"
+        "print(sorted({m.split('.')[0] for m in sys.modules if m != 'rich'}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "up" in done.stdout
-    for heavy in ("boto3", "botocore", "paramiko", "fabric", "yaml", "moto", "asyncssh", "cryptography"):
+    for heavy in (
+        "boto3",
+        "botocore",
+        "paramiko",
+        "fabric",
+        "yaml",
+        "moto",
+        "asyncssh",
+        "cryptography",
+        "rich.console",
+    ):
         assert f"'{heavy}'" not in done.stderr
 
 

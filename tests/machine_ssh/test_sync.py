@@ -14,6 +14,8 @@ import pytest
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine import mirror, rsync, sync
 from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.selection import Entry
+from gpu_box.machine.transfer import Transfer
 
 from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine
@@ -315,6 +317,80 @@ def test_without_rsync_on_the_box_sftp_serves(
     assert tree(bare.home / "work") == tree(project)
 
 
+def test_without_rsync_small_files_travel_together(
+    box: Connection,
+    machine: OpenSshMachine,
+    tmp_path: Path,
+    report: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each command and each SFTP session is a channel, and some round trips."""
+    project = tmp_path / "many"
+    write(project, {f"{n % 7}/{n} é.txt": f"{n}" * n for n in range(300)})
+    (project / "link").symlink_to("3/3 é.txt")
+    (project / "0/0 é.txt").chmod(0o755)
+    channels = []
+    opened = box._transport.open_session
+    monkeypatch.setattr(box._transport, "open_session", lambda *a, **k: channels.append(1) or opened(*a, **k))
+    assert sync.push(box, project, "~/work", report=report, transport="sftp").files == 301
+    assert len(channels) == 2  # what is there, and the stream
+    work = machine.home / "work"
+    assert tree(work) == tree(project)
+    assert os.readlink(work / "link") == "3/3 é.txt"
+    assert (work / "0/0 é.txt").stat().st_mode & 0o777 == 0o755
+    assert sync.push(box, project, "~/work", report=report, transport="sftp").files == 0
+
+
+def test_a_box_whose_code_is_older_takes_them_one_by_one(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
+) -> None:
+    code = (machine.home / ".gpu-box" / "remote").resolve() / "sync"
+    (code / "receive.py").unlink()
+    answer = code / "answer.py"
+    answer.write_text(answer.read_text().replace("receives=True,", ""))
+    sync.push(box, project, "~/work", report=report, transport="sftp")
+    assert tree(machine.home / "work") == tree(project)
+
+
+@pytest.mark.skipif(not rsync.usable(), reason="no rsync")
+def test_an_rsync_that_had_nothing_to_bring_is_not_left_behind(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
+) -> None:
+    sync.push(box, project, "~/work", report=report)
+    assert sync.push(box, project, "~/work", report=report).transport == "nothing"
+    children = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True
+    )
+    assert "rsync" not in children.stdout.split()
+
+
 def test_a_box_that_is_not_set_up_says_so(connection: Connection, project: Path, report: Recorder) -> None:
     with pytest.raises(MachineError, match="not set up yet"):
         sync.push(connection, project, "~/work", report=report)
+
+
+@pytest.mark.parametrize(
+    ("percent", "left_s", "told"),
+    [
+        (0, None, "0% of 5.0 MB"),
+        (40, 12.3, "40% of 5.0 MB, 12 s left"),
+        (99, 0.2, "99% of 5.0 MB"),
+        (100, 7, "100% of 5.0 MB"),
+    ],
+)
+def test_progress_tells_what_is_left(percent: int, left_s: float | None, told: str, report: Recorder) -> None:
+    entry = Entry(path="a", size=5_000_000, mtime=0, mode=0o644)
+    transfer = Transfer(here=Path(), there="", entries=(entry,), up=True, report=report, step="sync")
+    transfer.tell(percent, left_s)
+    assert report.events == [("update", "sync", told)]
+
+
+@transports
+def test_a_sync_shows_how_far_it_is(
+    box: Connection, tmp_path: Path, report: Recorder, transport: str
+) -> None:
+    project = tmp_path / "big"
+    project.mkdir()
+    (project / "noise.bin").write_bytes(random.Random(1).randbytes(8_000_000))
+    sync.push(box, project, "~/work", report=report, transport=transport)
+    assert ("update", "sync", "100% of 8.0 MB") in report.events

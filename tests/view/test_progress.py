@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from gpu_box.pace import Pace
 from gpu_box.view import progress
-from gpu_box.view.progress import PlainLines, Silent, took_text
+from gpu_box.view.progress import PlainLines, Silent, left_text, took_text
 
 from .conftest import OnTerminal
 
@@ -34,7 +35,7 @@ def lines_of(written: str) -> list[str]:
 
 
 def test_plain_lines_tell_how_each_step_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    report = PlainLines()
+    report = PlainLines(Pace("aws"))
     report.start("key pair", "key pair: looking")
     report.update("key pair", "key pair: importing")
     report.done("key pair", "key pair: imported")
@@ -57,7 +58,7 @@ def test_a_step_that_goes_on_for_long_says_so_now_and_then(
 ) -> None:
     now = 1_000.0
     monkeypatch.setattr("gpu_box.view.progress.time.monotonic", lambda: now)
-    report = PlainLines()
+    report = PlainLines(Pace("aws"))
     report.start("python")
     for second in range(0, 101, 10):
         now = 1_000.0 + second
@@ -69,6 +70,46 @@ def test_a_step_that_goes_on_for_long_says_so_now_and_then(
         "   ...  python: 90 MB of torch  1 min 30 s",
         "    ok  python: ready  1 min 40 s",
     ]
+
+
+def test_a_step_that_was_waited_for_before_tells_how_long_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("gpu_box.view.progress.time.monotonic", lambda: now)
+    for _ in range(2):
+        now = 1_000.0
+        report = PlainLines(Pace("aws"))
+        report.start("python")
+        for second in (40, 80):
+            now = 1_000.0 + second
+            report.update("python", "torch")
+        now = 1_100.0
+        report.done("python", "python: ready")
+    report.start("python")
+    now = 1_190.0
+    report.failed("python", "python: no space")  # is no measure of it
+    assert Pace("aws").usual("python") == 100
+    first, second = capsys.readouterr().err.split("    ok  python: ready  1 min 40 s\n")[:2]
+    assert "left" not in first
+    assert second.splitlines() == [
+        "   ...  python: torch  40.0 s, about 1 min left",
+        "   ...  python: torch  1 min 20 s, about 20 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("usual", "took", "text"),
+    [
+        (None, 5, ""),
+        (10, 0, ", about 10 s left"),
+        (10, 9.5, ""),
+        (10, 60, ""),
+        (240, 40, ", about 3 min left"),
+    ],
+)
+def test_what_is_left_is_said_where_it_is_known(usual: float | None, took: float, text: str) -> None:
+    assert left_text(usual, took) == text
 
 
 @pytest.mark.parametrize(
@@ -100,6 +141,7 @@ def test_without_a_terminal_there_are_plain_lines_and_no_escapes() -> None:
 
 LIVE = """
 import time
+from gpu_box.pace import Pace
 from gpu_box.view import progress
 report = progress.make_reporter()
 report.start("key pair", "key pair: importing")
@@ -110,6 +152,22 @@ report.note("[note] as it :cloud: stands")
 report.done("key pair", "key pair: imported")
 time.sleep(0.2)
 """
+
+
+def test_a_live_line_tells_what_is_left_of_its_step(on_terminal: OnTerminal) -> None:
+    source = """
+import time
+from gpu_box.pace import Pace
+from gpu_box.view import progress
+Pace("local").note("python", 42)
+report = progress.make_reporter(cloud="local")
+report.start("python", "python: installing")
+time.sleep(0.4)
+report.done("python", "python: ready"); progress.end()
+"""
+    _, written = on_terminal(source)
+    assert "python: installing" in written
+    assert re.search(r"0\.\d s, about 42 s left", ESCAPES.sub("", written))
 
 
 def test_live_lines_leave_what_was_done_and_nothing_else(on_terminal: OnTerminal) -> None:
@@ -187,6 +245,7 @@ def test_many_steps_at_once_from_many_threads_come_to_an_end(on_terminal: OnTerm
     """Drawing and reporting cross each other's locks here, hundreds of times."""
     source = """
 import threading
+from gpu_box.pace import Pace
 from gpu_box.view import progress
 progress._REFRESH_PER_S = 200
 report = progress.make_reporter()

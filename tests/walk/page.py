@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..sections import with_section
 from .faults import FAULTS
 
 HEAD = """\
@@ -39,9 +40,5 @@ def section(name: str, lines: list[str]) -> str:
 
 def written(page: Path, part: str) -> str:
     """The page with this section new, the others as they are."""
-    title = part.partition("\n")[0]
     old = page.read_text() if page.exists() else ""
-    kept = {s.partition("\n")[0]: s for s in ("## " + rest for rest in old.split("\n## ")[1:])}
-    kept[title] = part
-    order = [f"## {title}" for title, _ in SECTIONS.values()]
-    return "\n".join([HEAD, *(kept[name].rstrip() + "\n" for name in order if name in kept)])
+    return with_section(old, part, order=[title for title, _ in SECTIONS.values()], head=HEAD)

@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from gpu_box import __version__
+from gpu_box.cli.commands import Commands
 from gpu_box.cli.completion import box_names
 from gpu_box.cli.context import Options
 
 app = typer.Typer(
     name="gpu-box",
+    cls=Commands,
     help="A GPU workstation on AWS from your laptop, impossible to forget: it stops itself.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -67,6 +70,7 @@ def _register() -> None:
 
     for room in (init, lifecycle, image, stopping, attach, work, doctor, cost, report, sweep, embedded):
         room.register(app)
+    Commands.later(app)
 
 
 _register()

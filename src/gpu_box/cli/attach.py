@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import webbrowser
 from typing import Annotated
 
 import typer
@@ -49,6 +48,8 @@ def jupyter(
         print(f"JupyterLab: {address}{f'?token={token}' if no_browser else ''}", flush=True)
         print("Ctrl-C closes the tunnel; kernels go on.", file=sys.stderr, flush=True)
         if not no_browser:
+            import webbrowser
+
             webbrowser.open(f"{address}?token={token}")
         link.wait()
 

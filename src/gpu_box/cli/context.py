@@ -43,7 +43,7 @@ class Options:
     def reporter(self) -> Reporter:
         from gpu_box.view.progress import make_reporter
 
-        return make_reporter(silent=self.json)
+        return make_reporter(silent=self.json, cloud="local" if self.local else "aws")
 
     def confirm(self, question: str) -> None:
         """Ask; raise Interrupt on no. Without a terminal to ask on, `--yes` is required."""

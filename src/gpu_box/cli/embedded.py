@@ -14,7 +14,12 @@ from gpu_box.home import data_home
 
 
 def register(app: typer.Typer) -> None:
-    local = typer.Typer(help="The embedded cloud: AWS's API on this machine.", no_args_is_help=True)
+    local = typer.Typer(
+        help="The embedded cloud: AWS's API on this machine.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
     local.command("env")(env)
     local.command("status")(status)
     local.command("stop")(stop)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gpu_box.cli.context import Options
-from gpu_box.config import Config
+
+if TYPE_CHECKING:
+    from gpu_box.config import Config
 
 if TYPE_CHECKING:
     from gpu_box.model import Observed

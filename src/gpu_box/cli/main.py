@@ -26,6 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done, 1 the cloud or the machine said no, 2 the input is wrong, 130 interrupted.
     """
     words = hoist_global_options(list(sys.argv[1:] if argv is None else argv))
+    if words == ["--version"]:
+        from gpu_box import __version__
+
+        print(f"gpu-box {__version__}")
+        return 0
     from gpu_box.errors import GpuBoxError
 
     try:

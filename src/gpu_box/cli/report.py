@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -37,4 +36,6 @@ def report(
         raise InputError(f"cannot be written: {error.strerror}", where=str(to)) from None
     opts.show(ReportFile(box=config.name, path=to), lambda: f"{to} tells what {config.name} did and cost.")
     if open_it:
+        import webbrowser
+
         webbrowser.open(to.resolve().as_uri())

@@ -1,4 +1,4 @@
-"""Files by SFTP, where there is no rsync at one end: several at a time, each whole or not at all.
+"""Files where there is no rsync at one end: the small ones in one stream, others by SFTP, several at a time.
 
 A file is written under another name, which says of which version it is part, and renamed once it is whole; so
 what a cut left is gone on with, and never taken for the file.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from gpu_box.errors import MachineError
+from gpu_box.machine import stream
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import Transfer, disk_full
@@ -31,8 +33,12 @@ _FULL_BYTES = 1_000_000  # a disk with less is full, whatever the server calls i
 
 def move(connection: Connection, transfer: Transfer) -> None:
     """Raises MachineUnreachable when the link breaks (what came stays), MachineError when the box says no."""
-    largest_first = sorted(transfer.entries, key=lambda entry: -entry.size)
     progress = _Progress(transfer)
+    largest_first = sorted(transfer.entries, key=lambda entry: -entry.size)
+    if transfer.up and transfer.streams:
+        small = [entry for entry in transfer.entries if entry.size <= stream.LARGEST_BYTES]
+        stream.move(connection, transfer, small, progress.add)
+        largest_first = largest_first[: len(largest_first) - len(small)]
     waiting = iter(largest_first)
     lock = threading.Lock()
 
@@ -56,7 +62,7 @@ def move(connection: Connection, transfer: Transfer) -> None:
                     progress.given_up = True
                     raise
 
-    with ThreadPoolExecutor(min(_CHANNELS, len(largest_first))) as pool:
+    with ThreadPoolExecutor(_CHANNELS) as pool:
         works = [pool.submit(work) for _ in range(min(_CHANNELS, len(largest_first)))]
         try:
             for each in works:
@@ -75,6 +81,7 @@ class _Progress:
         self._transfer = transfer
         self._lock = threading.Lock()
         self._bytes = 0
+        self._began = time.monotonic()
         self._shown = -1
         self.given_up = False
 
@@ -88,9 +95,8 @@ class _Progress:
             if percent == self._shown:
                 return
             self._shown = percent
-        self._transfer.report.update(
-            self._transfer.step, f"{percent}% of {self._transfer.total_bytes / 1e6:.1f} MB"
-        )
+        took = time.monotonic() - self._began
+        self._transfer.tell(percent, took * (100 - percent) / percent if percent and took > 1 else None)
 
 
 def _upload(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:

@@ -5,6 +5,7 @@ What changed is found here, from one listing of the box; how it travels is `rsyn
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -59,22 +60,29 @@ def push(
     if not source.is_dir():
         raise InputError("there is no such folder", where=str(source), remedy="Set sync.source to yours.")
     report.start(_STEP, f"looking at {source}")
-    wanted = select(source, [*exclude, *_NEVER_UP])
-    about, there = _ask(
-        connection,
-        ["prepare", dest, *(["--delete"] if delete else [])],
-        stdin=b"".join(os.fsencode(entry.path) + b"\0" for entry in wanted),
-    )
-    changed = [entry for entry in wanted if not entry.same_as(there.get(entry.path))]
-    kept = [entry for entry in changed if _is_newer(there.get(entry.path), entry)]
-    send = [entry for entry in changed if entry not in kept]
-    needed_bytes = sum(e.size - (there[e.path].size if e.path in there else 0) for e in send)
-    if needed_bytes > max(0, about["free"] - _SPARE_BYTES) and needed_bytes > 0:
-        raise disk_full(connection.host, free_bytes=about["free"], needed_bytes=needed_bytes)
-    transfer = Transfer(
-        here=source, there=about["folder"], entries=tuple(send), up=True, report=report, step=_STEP
-    )
-    return _move(connection, transfer, about, kept, report, transport)
+    with _early_rsync(connection, source, dest, transport) as early:
+        wanted = select(source, [*exclude, *_NEVER_UP])
+        about, there = _ask(
+            connection,
+            ["prepare", dest, *(["--delete"] if delete else [])],
+            stdin=b"".join(os.fsencode(entry.path) + b"\0" for entry in wanted),
+        )
+        changed = [entry for entry in wanted if not entry.same_as(there.get(entry.path))]
+        kept = [entry for entry in changed if _is_newer(there.get(entry.path), entry)]
+        send = [entry for entry in changed if entry not in kept]
+        needed_bytes = sum(e.size - (there[e.path].size if e.path in there else 0) for e in send)
+        if needed_bytes > max(0, about["free"] - _SPARE_BYTES) and needed_bytes > 0:
+            raise disk_full(connection.host, free_bytes=about["free"], needed_bytes=needed_bytes)
+        transfer = Transfer(
+            here=source,
+            there=about["folder"],
+            entries=tuple(send),
+            up=True,
+            report=report,
+            step=_STEP,
+            streams=bool(about.get("receives")),  # a box with older code does not
+        )
+        return _move(connection, transfer, about, kept, report, transport, early)
 
 
 def pull(
@@ -141,13 +149,19 @@ def _move(
     kept: list[Entry],
     report: Reporter,
     transport: str | None,
+    early: rsync.Rsync | None = None,
 ) -> SyncResult:
     deleted = int(about.get("deleted", 0))
     used = "nothing"
     if transfer.entries:
         used = transport or ("rsync" if about["rsync"] and rsync.usable() else "sftp")
         try:
-            (rsync if used == "rsync" else sftp).move(connection, transfer)
+            if used == "sftp":
+                sftp.move(connection, transfer)
+            elif early is not None and early.waiting:
+                early.move(connection, transfer)
+            else:
+                rsync.move(connection, transfer)
         except GpuBoxError as error:
             report.failed(_STEP, error.what)
             raise
@@ -163,6 +177,15 @@ def _move(
     )
     report.done(_STEP, str(result))
     return result
+
+
+def _early_rsync(
+    connection: Connection, source: Path, dest: str, transport: str | None
+) -> contextlib.AbstractContextManager[rsync.Rsync | None]:
+    """Logging in meanwhile, for what is about to be found out."""
+    if transport == "sftp" or not rsync.usable():
+        return contextlib.nullcontext()
+    return rsync.Rsync(connection.host, source, dest, up=True)
 
 
 def _ask(

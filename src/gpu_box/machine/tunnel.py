@@ -26,20 +26,29 @@ _CHUNK_BYTES = 64 * 1024
 class Tunnel:
     """Open within its `with` block, on 127.0.0.1 alone. It never starts a box: a stopped one stays stopped.
 
-    local_port: the one in use; the next free one where the wanted one is taken.
+    local_port: the one in use; the next free one where the wanted one is taken. connection: one that is open
+    already, and ends with it.
     """
 
-    def __init__(self, host: Host, *, remote_port: int, local_port: int, report: Reporter) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *,
+        remote_port: int,
+        local_port: int,
+        report: Reporter,
+        connection: Connection | None = None,
+    ) -> None:
         self._host = host
         self._report = report
-        self._connection: Connection | None = None
+        self._connection = connection
         self._closed = threading.Event()
         self._error: GpuBoxError | None = None
         self.remote_port = remote_port
         self.local_port = local_port
 
     def __enter__(self) -> Tunnel:
-        self._connection = connect(self._host)
+        self._connection = self._connection or connect(self._host)
         try:
             self._listener = _listen(self.local_port)
         except BaseException:

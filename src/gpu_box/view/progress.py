@@ -6,9 +6,10 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpu_box.model import Reporter
+from gpu_box.pace import Pace
 from gpu_box.view import console
 
 if TYPE_CHECKING:
@@ -22,14 +23,17 @@ _SILENT_S = 30.0
 _open: list[LiveLines] = []
 
 
-def make_reporter(*, silent: bool = False) -> Reporter:
-    """silent: for --json. On standard error, so that standard output is the result alone."""
+def make_reporter(*, silent: bool = False, cloud: str = "aws") -> Reporter:
+    """silent: for --json. On standard error, so that standard output is the result alone.
+
+    cloud: whose steps they are: what each of them took there before tells how long is left.
+    """
     if silent:
         return Silent()
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        _open.append(LiveLines())
+        _open.append(LiveLines(Pace(cloud)))
         return _open[-1]
-    return PlainLines()
+    return PlainLines(Pace(cloud))
 
 
 def end() -> None:
@@ -52,7 +56,8 @@ class PlainLines:
     A step that goes on for long says so now and then, in its newest words.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
         self._told: dict[str, float] = {}  # when each step last had a line
@@ -67,8 +72,9 @@ class PlainLines:
             if now - self._told.setdefault(step, now) < _SILENT_S:
                 return
             self._told[step] = now
-            took = took_text(now - self._began.setdefault(step, now))
-            print(f"{'...':>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
+            took = now - self._began.setdefault(step, now)
+            told = took_text(took) + left_text(self._pace.usual(step), took)
+            print(f"{'...':>6}  {labelled(step, line)}{told}", file=sys.stderr, flush=True)
 
     def done(self, step: str, line: str = "") -> None:
         self._print("ok", step, line)
@@ -82,34 +88,44 @@ class PlainLines:
 
     def _print(self, mark: str, step: str, line: str) -> None:
         with self._lock:
-            took = took_text(time.monotonic() - self._began.pop(step, time.monotonic()))
-            print(f"{mark:>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
+            took = time.monotonic() - self._began.pop(step, time.monotonic())
+            print(f"{mark:>6}  {labelled(step, line)}{took_text(took)}", file=sys.stderr, flush=True)
+            if mark == "ok":
+                self._pace.note(step, took)
+
+
+class _Running(NamedTuple):
+    began: float
+    line: str
+    usual: float | None  # seconds, of earlier runs
 
 
 class LiveLines:
     """Each step that runs on a line of its own, with a spinner and its newest words; done ones above."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._lock = threading.RLock()
-        self._running: dict[str, tuple[float, str]] = {}
+        self._running: dict[str, _Running] = {}
         # What is drawn, whole and never changed. The thread that draws holds rich's lock while it reads this,
         # and we call rich with ours: were it to ask for ours, each could wait for the other for ever.
-        self._shown: tuple[tuple[float, str], ...] = ()
+        self._shown: tuple[_Running, ...] = ()
         self._live: Live | None = None
 
     def start(self, step: str, line: str = "") -> None:
         with self._lock:
-            self._running[step] = (time.monotonic(), labelled(step, line))
+            usual = self._pace.usual(step)
+            self._running[step] = _Running(time.monotonic(), labelled(step, line), usual)
             self._show()
 
     def update(self, step: str, line: str) -> None:
         with self._lock:
-            began, _ = self._running.get(step, (time.monotonic(), ""))
-            self._running[step] = (began, labelled(step, line))
+            was = self._running.get(step) or _Running(time.monotonic(), "", self._pace.usual(step))
+            self._running[step] = was._replace(line=labelled(step, line))
             self._show()
 
     def done(self, step: str, line: str = "") -> None:
-        self._finish("[good]✓[/]", step, line)
+        self._pace.note(step, self._finish("[good]✓[/]", step, line))
 
     def failed(self, step: str, line: str = "") -> None:
         self._finish("[bad]✗[/]", step, line)
@@ -125,16 +141,18 @@ class LiveLines:
             self._running.clear()
             self._show()
 
-    def _finish(self, mark: str, step: str, line: str) -> None:
+    def _finish(self, mark: str, step: str, line: str) -> float:
+        """Seconds that it took."""
         from rich.markup import escape
 
         with self._lock:
-            began, last = self._running.pop(step, (time.monotonic(), step))
-            took = took_text(time.monotonic() - began)
+            was = self._running.pop(step, _Running(time.monotonic(), step, None))
+            took = time.monotonic() - was.began
             console.progress().print(
-                f"{mark} {escape(labelled(step, line) if line else last)}[quiet]{took}[/]"
+                f"{mark} {escape(labelled(step, line) if line else was.line)}[quiet]{took_text(took)}[/]"
             )
             self._show()
+            return took
 
     def _show(self) -> None:
         from rich.live import Live
@@ -162,11 +180,12 @@ class LiveLines:
         table.add_column(no_wrap=True)
         table.add_column()  # the one that gives way
         table.add_column(no_wrap=True, style="quiet")
-        for began, line in self._shown:
+        for step in self._shown:
             # A phase that depends on the clock alone: the table is drawn anew each time.
             spinner = Spinner("dots").render(time.monotonic())
-            words = Text(line, no_wrap=True, overflow="ellipsis")
-            table.add_row(spinner, words, took_text(time.monotonic() - began).strip())
+            words = Text(step.line, no_wrap=True, overflow="ellipsis")
+            took = time.monotonic() - step.began
+            table.add_row(spinner, words, (took_text(took) + left_text(step.usual, took)).strip())
         return table
 
 
@@ -175,6 +194,14 @@ def labelled(step: str, line: str) -> str:
     if not line:
         return step
     return line if line.lower().startswith(step.lower()) else f"{step}: {line}"
+
+
+def left_text(usual: float | None, took: float) -> str:
+    """ ", about 40 s left"; nothing where it is not known, or longer than usual already."""
+    if usual is None or usual - took < 1:
+        return ""
+    left = usual - took
+    return f", about {left:.0f} s left" if left < 60 else f", about {left / 60:.0f} min left"
 
 
 def took_text(seconds: float) -> str:

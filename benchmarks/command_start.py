@@ -1,0 +1,68 @@
+"""The time until a command of ours says anything, beside its imports alone and beside other tools."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from . import peers
+from .measure import command, in_turns, rounds
+from .row import Row, Skipped, Wait
+
+BIN = Path(sys.executable).parent
+FLOOR = "`import typer, rich`"
+PEERS = {  # what one types: the package, and its words
+    "`aws --version`": ("awscli", ["aws", "--version"]),
+    "`sky --help`": ("skypilot", ["sky", "--help"]),
+    "`dstack --help`": ("dstack", ["dstack", "--help"]),
+}
+OURS = {"`gpu-box --help`": list(PEERS), "`gpu-box --version`": ["`aws --version`"]}
+LIBRARIES = ("boto3", "botocore", "paramiko", "fabric", "cryptography")
+# As pip leaves an installed package: compiled.
+COMPILED = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "TERM": "dumb"}
+
+
+def rows() -> Iterator[Row]:
+    run: dict[str, Callable[[], float]] = {
+        FLOOR: partial(_run, BIN / "python", "-c", "import typer, rich"),
+        "`gpu-box --help`": partial(_run, BIN / "gpu-box", "--help"),
+        "`gpu-box --version`": partial(_run, BIN / "gpu-box", "--version"),
+    }
+    missing = {}
+    for name, (package, words) in PEERS.items():
+        try:
+            run[name] = partial(_run, peers.program(package, words[0]), *words[1:])
+        except Skipped as reason:
+            missing[name] = reason
+    for each in run.values():
+        each()  # once for the bytecode
+    times = in_turns(run, rounds(40))
+    for ours, others in OURS.items():
+        for other in (FLOOR, *(name for name in others if name in times)):
+            aim = {"aim": "1.3", "met": times[ours].against(times[FLOOR]) <= 1.3} if other is FLOOR else {}
+            yield Row(
+                wait=Wait.COMMAND, what=ours, ours=str(times[ours]), beside=f"{other} {times[other]}",
+                ratio=times[ours].against(times[other]), runs=times[ours].runs, **aim,
+            )  # fmt: skip
+    for name, reason in missing.items():
+        yield Row(wait=Wait.COMMAND, what="`gpu-box --help`", ours="", beside=f"{name}: {reason}")
+    loaded = _loaded()
+    yield Row(
+        wait=Wait.COMMAND, what="AWS or SSH libraries that `--help` imports", ours=loaded, aim="none",
+        met=loaded == "none",
+    )  # fmt: skip
+
+
+def _run(*words: str | Path) -> float:
+    return command([str(word) for word in words], env=COMPILED)
+
+
+def _loaded() -> str:
+    code = "import sys; from gpu_box.cli.main import main; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([BIN / "python", "-c", code], capture_output=True, text=True, check=True)
+    found = {name.partition(".")[0] for name in done.stdout.split()}
+    return ", ".join(name for name in LIBRARIES if name in found) or "none"

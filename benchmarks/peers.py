@@ -1,0 +1,29 @@
+"""Programs from PyPI to stand beside, each in an environment of its own, made once and kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .row import Skipped
+
+
+def program(package: str, command: str) -> Path:
+    """Its `command`. Raises Skipped where it cannot be installed."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "gpu-box" / "benchmarks" / package.partition("[")[0]
+    found = folder / "bin" / command
+    if not (folder / "whole").exists():
+        print(f"installing {package} into {folder}", file=sys.stderr, flush=True)
+        venv = [sys.executable, "-m", "venv", "--clear", str(folder)]
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--compile", package]
+        try:
+            for words in (venv, pip):
+                subprocess.run(words, check=True, capture_output=True, text=True)
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr.strip() or "no reason was given").splitlines()[-1]
+            raise Skipped(f"{package} cannot be installed: {said}") from None
+        (folder / "whole").touch()
+    return found

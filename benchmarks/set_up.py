@@ -1,0 +1,135 @@
+"""A new machine from SSH-ready to Jupyter answering: ours, beside the same steps as a shell script has them.
+
+Both on a real machine (systemd-nspawn), each time a new one, with every wheel in a folder that it can read.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.embedded.cloud import Cloud, make_key
+from tests.machine.box import Box, start_box
+from tests.machine.leash import leashed
+
+from gpu_box.config import Config
+from gpu_box.embedded.root_image import require_nspawn, root_image
+from gpu_box.errors import GpuBoxError
+from gpu_box.machine import setup
+from gpu_box.machine.connection import connect
+from gpu_box.model import Host
+from gpu_box.resources import remote
+from gpu_box.view.progress import Silent
+
+from .measure import clocked, in_turns, rounds
+from .row import Row, Skipped, Wait
+
+MACHINES_PYTHON = "3.11.2"  # bookworm's
+TORCH = "torch==2.13.0"
+BY_HAND = f"""
+set -eu
+sudo apt-get update -q
+sudo apt-get install -q -y tmux python3-venv curl
+python3 -m venv ~/venv
+~/venv/bin/pip install -q -r requirements.txt
+~/venv/bin/pip install -q {TORCH}
+tmux new-session -d -s jupyter '~/venv/bin/jupyter lab --no-browser --port 8888'
+until curl -s --noproxy '*' -o /dev/null http://127.0.0.1:8888/api; do sleep 0.1; done
+"""
+
+
+def rows() -> Iterator[Row]:
+    try:
+        require_nspawn()
+        root_image()
+    except GpuBoxError as error:
+        raise Skipped(str(error)) from None
+    wheels = _wheels()
+    with ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="gpu-box-set-up-"))
+        stack.enter_context(patch.dict(os.environ, _surroundings(home, wheels)))
+        stack.enter_context(leashed(home))
+        cloud = Cloud(home)
+        times = in_turns({"ours": lambda: _ours(cloud), "by hand": lambda: _by_hand(cloud)}, rounds(3))
+    ratio = times["ours"].against(times["by hand"])
+    yield Row(
+        wait=Wait.SET_UP, what="SSH-ready to Jupyter answering, packages at hand", ours=str(times["ours"]),
+        beside=f"the same steps in sequence with pip {times['by hand']}", ratio=ratio, aim="0.25",
+        met=ratio <= 0.25, runs=times["ours"].runs,
+    )  # fmt: skip
+
+
+def _ours(cloud: Cloud) -> float:
+    with _new_box(cloud) as box:
+
+        def set_up() -> None:
+            with connect(_host(box)) as connection:
+                wanted = setup.desired(Config(), market="on-demand")
+                found = setup.check(connection, wanted)
+                done = setup.apply(connection, found, wanted, Silent())
+            if not done.jupyter.answering:
+                raise RuntimeError(f"Jupyter does not answer: {done}")
+
+        return clocked(set_up)
+
+
+def _by_hand(cloud: Cloud) -> float:
+    with _new_box(cloud) as box:
+        ssh = box.ssh()
+
+        def set_up() -> None:
+            wanted = (remote() / "setup" / "requirements.txt").read_bytes()
+            subprocess.run(ssh.command("cat >requirements.txt"), input=wanted, check=True)
+            subprocess.run(ssh.command("bash -s"), input=BY_HAND.encode(), check=True, stdout=sys.stderr)
+
+        return clocked(set_up)
+
+
+@contextmanager
+def _new_box(cloud: Cloud) -> Iterator[Box]:
+    cloud.empty()
+    with tempfile.TemporaryDirectory() as folder:
+        box = start_box(cloud, make_key(Path(folder)))
+        box.ssh()
+        yield box
+        cloud.empty()
+
+
+def _host(box: Box) -> Host:
+    ssh = box.ssh()
+    return Host(
+        name="box",
+        address=ssh.address,
+        port=ssh.port,
+        user=ssh.user,
+        key=ssh.key.path,
+        host_keys=(box.host_key,),
+    )
+
+
+def _wheels() -> Path:
+    """All that both install, downloaded once; not in root's home, into which a box's user may not look."""
+    folder = Path("/var/cache/gpu-box/wheels")
+    wanted = ["-r", remote() / "setup" / "requirements.txt", f"{TORCH}+cpu", "uv>=0.9,<1"]
+    choice = ["--only-binary", ":all:", "--python-version", MACHINES_PYTHON]
+    words = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, *choice, *wanted]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise Skipped(f"the packages cannot be downloaded: {done.stderr.strip().splitlines()[-1]}")
+    return folder
+
+
+def _surroundings(home: Path, wheels: Path) -> dict[str, str]:
+    """What a machine is lent of pip's settings: that folder and nothing else."""
+    return {
+        "GPU_BOX_HOME": str(home),
+        "GPU_BOX_MACHINES": "nspawn",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_NO_INDEX": "1",
+    }
