@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from gpu_box.view import progress
-from gpu_box.view.progress import PlainLines, Silent, took_text
+from gpu_box.view.progress import PlainLines, Silent, left_text, took_text
 
 from .conftest import OnTerminal
 
@@ -208,3 +208,33 @@ def test_signs_that_a_terminal_does_not_know_end_nothing(on_terminal: OnTerminal
     status, written = on_terminal(source, PYTHONIOENCODING="latin-1")
     assert status == 0
     assert "? instance: up" in ESCAPES.sub("", written)
+
+
+PACED = """
+import time
+from gpu_box.pace import Pace, Run
+from gpu_box.view import progress
+pace = Pace((Run(steps=(("key pair", 1.0), ("ssh", 31.0)), s=61.0),), time.monotonic())
+report = progress.make_reporter(pace=pace)
+report.start("key pair")
+report.done("key pair")
+report.start("ssh")
+time.sleep(0.4)
+report.done("ssh")
+progress.end()
+"""
+
+
+def test_live_lines_say_how_long_the_rest_took_the_last_time(on_terminal: OnTerminal) -> None:
+    _, written = on_terminal(PACED)
+    assert "about 60 s left, by the last time" in written
+    assert [line.partition("  ")[0] for line in lines_of(written)] == ["✓ key pair", "✓ ssh"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "longer than the last time"), (2, "about 5 s left, by the last time"),
+     (200, "about 3 min left, by the last time")],
+)  # fmt: skip
+def test_what_is_left_is_rounded(seconds: float, text: str) -> None:
+    assert left_text(seconds) == text

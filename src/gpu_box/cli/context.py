@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from gpu_box.config import Config
     from gpu_box.model import Reporter
+    from gpu_box.pace import Pace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +36,24 @@ class Options:
 
         config = load(self.config, name=self.name)
         if self.local:
+            self.waiting("starting the embedded cloud")
             enter_embedded_cloud()
             # A profile of a real account has no meaning there.
             config = replace(config, profile=None)
+        self.waiting("asking the embedded cloud" if self.local else "asking AWS")
         return config
 
-    def reporter(self) -> Reporter:
+    def waiting(self, line: str) -> None:
+        """Said on a terminal if nothing else is shown for half a second."""
+        from gpu_box.view import waiting
+
+        if not self.json:
+            waiting.begin(line)
+
+    def reporter(self, pace: Pace | None = None) -> Reporter:
         from gpu_box.view.progress import make_reporter
 
-        return make_reporter(silent=self.json)
+        return make_reporter(silent=self.json, pace=pace)
 
     def confirm(self, question: str) -> None:
         """Ask; raise Interrupt on no. Without a terminal to ask on, `--yes` is required."""
@@ -53,11 +63,18 @@ class Options:
             raise InputError(f"{question} cannot be asked: there is no terminal", remedy="Pass --yes.")
         import typer
 
-        if not typer.confirm(question, default=False):
+        from gpu_box.view import waiting
+        from gpu_box.view.console import fitted
+
+        waiting.over()
+        if not typer.confirm(fitted(question, sys.stdout), default=False):
             raise typer.Exit(1)
 
     def show(self, result: Any, draw: Callable[[], Any]) -> None:
         """The result as JSON, or drawn for a person."""
+        from gpu_box.view import waiting
+
+        waiting.over()
         if self.json:
             from gpu_box.view.json import dumps
 
@@ -68,11 +85,14 @@ class Options:
 
 def show(drawn: RenderableType) -> None:
     """For a person, on standard output."""
+    from gpu_box.view import waiting
+
+    waiting.over()
     if isinstance(drawn, str):
-        from gpu_box.view.console import never_refuse
+        from gpu_box.view.console import fitted, never_refuse
 
         never_refuse(sys.stdout)
-        print(drawn, flush=True)
+        print(fitted(drawn, sys.stdout), flush=True)
     else:
         from gpu_box.view.console import print_result
 

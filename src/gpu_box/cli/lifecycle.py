@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from gpu_box.cli.completion import instance_types
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.forgotten import mention_forgotten
+from gpu_box.home import data_home
 from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def up(
     ] = False,
 ) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
-    from gpu_box import cluster
+    from gpu_box import cluster, pace
     from gpu_box.cli.results import Up, one_or_all
     from gpu_box.view.receipt import stop_lines
     from gpu_box.view.stops import stop_line
@@ -96,7 +98,11 @@ def up(
     waiting = _duration(wait, "--wait") if wait else timedelta(0)
     if remove_foreign_rules:
         _remove_foreign_rules(opts, config)
-    ups = cluster.up(config, opts.reporter(), wait=waiting)
+    began, earlier = time.monotonic(), data_home() / ("up.local.json" if opts.local else "up.json")
+    runs = pace.Pace(pace.read(earlier), began)
+    ups = cluster.up(config, opts.reporter(runs), wait=waiting)
+    if any(done.changed for done in ups):
+        pace.remember(earlier, runs.run(time.monotonic()))
     results = [
         Up(
             box=done.host.name,

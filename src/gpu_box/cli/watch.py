@@ -25,9 +25,10 @@ def watch(config: Config, view_of: Callable[[box.Status], StatusView]) -> box.St
     from rich.live import Live
 
     from gpu_box import watching
-    from gpu_box.view import console
+    from gpu_box.view import console, waiting
     from gpu_box.view.panel import Panel
 
+    waiting.over()
     with Live(console=console.output(), refresh_per_second=2, transient=True) as live:
         try:
             return watching.watch(

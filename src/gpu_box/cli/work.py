@@ -154,6 +154,7 @@ def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | 
     """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
     from gpu_box import work
     from gpu_box.cli.results import JobStarted
+    from gpu_box.view import waiting
     from gpu_box.view.training import JobLog
 
     if not follow or (opts.json and then is None):
@@ -162,6 +163,7 @@ def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | 
             lambda: f"Job {job.name} runs on the box; `gpu-box logs {job.name}` follows it.",
         )
         return
+    waiting.over()
     try:
         if opts.json:
             status = work.follow(job, lambda line: None)

@@ -9,11 +9,13 @@ import time
 from typing import TYPE_CHECKING
 
 from gpu_box.model import Reporter
-from gpu_box.view import console
+from gpu_box.view import console, waiting
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
+
+    from gpu_box.pace import Pace
 
 _REFRESH_PER_S = 8
 # Without a terminal: how long a step may be silent (CI services end a job that is silent for 10 minutes).
@@ -22,14 +24,19 @@ _SILENT_S = 30.0
 _open: list[LiveLines] = []
 
 
-def make_reporter(*, silent: bool = False) -> Reporter:
-    """silent: for --json. On standard error, so that standard output is the result alone."""
+def make_reporter(*, silent: bool = False, pace: Pace | None = None) -> Reporter:
+    """silent: for --json. On standard error, so that standard output is the result alone.
+
+    pace: told of each step, and asked how long the rest takes.
+    """
     if silent:
-        return Silent()
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        _open.append(LiveLines())
-        return _open[-1]
-    return PlainLines()
+        report: Reporter = Silent()
+    elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        report = LiveLines(pace)
+        _open.append(report)
+    else:
+        report = PlainLines()
+    return Paced(report, pace) if pace else report
 
 
 def end() -> None:
@@ -44,6 +51,19 @@ class Silent:
     def done(self, step: str, line: str = "") -> None: ...
     def failed(self, step: str, line: str = "") -> None: ...
     def note(self, line: str) -> None: ...
+
+
+class Paced:
+    """Tells the pace what is done, and another reporter everything."""
+
+    def __init__(self, report: Reporter, pace: Pace) -> None:
+        self._pace = pace
+        self.start, self.update, self.note = report.start, report.update, report.note
+        self.failed, self._done = report.failed, report.done
+
+    def done(self, step: str, line: str = "") -> None:
+        self._pace.done(step, time.monotonic())
+        self._done(step, line)
 
 
 class PlainLines:
@@ -89,8 +109,9 @@ class PlainLines:
 class LiveLines:
     """Each step that runs on a line of its own, with a spinner and its newest words; done ones above."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
         self._lock = threading.RLock()
+        self._pace = pace
         self._running: dict[str, tuple[float, str]] = {}
         # What is drawn, whole and never changed. The thread that draws holds rich's lock while it reads this,
         # and we call rich with ours: were it to ask for ours, each could wait for the other for ever.
@@ -98,6 +119,7 @@ class LiveLines:
         self._live: Live | None = None
 
     def start(self, step: str, line: str = "") -> None:
+        waiting.over()
         with self._lock:
             self._running[step] = (time.monotonic(), labelled(step, line))
             self._show()
@@ -117,8 +139,9 @@ class LiveLines:
     def note(self, line: str) -> None:
         from rich.markup import escape
 
+        waiting.over()
         with self._lock:
-            console.progress().print(f"[warn]![/] {escape(line)}")
+            console.progress().print(console.marked("[warn]![/]", escape(line)))
 
     def close(self) -> None:
         with self._lock:
@@ -128,13 +151,15 @@ class LiveLines:
     def _finish(self, mark: str, step: str, line: str) -> None:
         from rich.markup import escape
 
+        waiting.over()
         with self._lock:
             began, last = self._running.pop(step, (time.monotonic(), step))
             took = took_text(time.monotonic() - began)
-            console.progress().print(
-                f"{mark} {escape(labelled(step, line) if line else last)}[quiet]{took}[/]"
-            )
+            told = escape(labelled(step, line) if line else last)
+            console.progress().print(console.marked(mark, f"{told}[quiet]{took}[/]"))
             self._show()
+            if not self._running:
+                waiting.begin("looking at what is there now")
 
     def _show(self) -> None:
         from rich.live import Live
@@ -167,6 +192,9 @@ class LiveLines:
             spinner = Spinner("dots").render(time.monotonic())
             words = Text(line, no_wrap=True, overflow="ellipsis")
             table.add_row(spinner, words, took_text(time.monotonic() - began).strip())
+        left = self._pace.left(time.monotonic()) if self._pace else None
+        if left is not None:
+            table.add_row("", Text(left_text(left), style="quiet", no_wrap=True, overflow="ellipsis"), "")
         return table
 
 
@@ -175,6 +203,15 @@ def labelled(step: str, line: str) -> str:
     if not line:
         return step
     return line if line.lower().startswith(step.lower()) else f"{step}: {line}"
+
+
+def left_text(seconds: float) -> str:
+    """Rounded, as it is no more than what it was the last time."""
+    if seconds < 1:
+        return "longer than the last time"
+    if seconds < 90:
+        return f"about {max(5, 5 * round(seconds / 5))} s left, by the last time"
+    return f"about {round(seconds / 60)} min left, by the last time"
 
 
 def took_text(seconds: float) -> str:
