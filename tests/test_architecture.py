@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "cost": FOUNDATION | {"box", "budget", "aws"},
     "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},
-    "known": {"machine"},
+    "known": FOUNDATION | {"aws", "machine"},
     "notices": {"config"},
     "watching": FOUNDATION | {"box", "machine", "notices"},
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
