@@ -50,7 +50,8 @@ MAY_IMPORT = {
     "afterwards": FOUNDATION | {"box", "work"},
     "known": FOUNDATION | {"aws", "machine"},
     "notices": {"config"},
-    "watching": FOUNDATION | {"box", "machine", "notices"},
+    "herald": FOUNDATION | {"box", "budget", "machine", "notices"},
+    "watching": FOUNDATION | {"box", "herald", "machine"},
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
     "cli": FOUNDATION
     | {
@@ -67,7 +68,7 @@ MAY_IMPORT = {
         "initialize",
         "offers",
     }
-    | {"afterwards", "cluster", "cost", "home", "known", "notices", "pace", "report", "watching"},
+    | {"afterwards", "cluster", "cost", "home", "herald", "known", "notices", "pace", "report", "watching"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

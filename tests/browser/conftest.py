@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +15,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Playwright's Browser."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright: `make test-browser`")
     if CHROMIUM is None:
+        assert not os.environ.get("GPU_BOX_REQUIRE_BROWSER"), "there is no Chromium on this machine"
         pytest.skip("there is no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright: `make test-browser`")
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened

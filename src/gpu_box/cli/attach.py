@@ -49,11 +49,12 @@ def jupyter(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """JupyterLab in the browser, through a tunnel that reconnects. Ctrl-C closes the tunnel only."""
-    from gpu_box import work
+    from gpu_box import watching, work
     from gpu_box.view import waiting
 
     opts = options(context)
-    with work.jupyter(opts.load(), opts.reporter()) as (link, page, token):
+    config, report = opts.load(), opts.reporter()
+    with work.jupyter(config, report) as (link, page, token), watching.beside(config, report):
         waiting.over()
         address = f"http://127.0.0.1:{link.local_port}/{page}"
         # Asked for by --no-browser alone: a token on the screen ends in screenshots and logs.
@@ -77,11 +78,12 @@ def tunnel(
     ] = None,
 ) -> None:
     """A port of the box, here: TensorBoard, a web app. Reconnects; Ctrl-C closes it."""
-    from gpu_box import work
+    from gpu_box import watching, work
     from gpu_box.view import waiting
 
     opts = options(context)
-    with work.tunnel(opts.load(), port, local_port or port, opts.reporter()) as link:
+    config, report = opts.load(), opts.reporter()
+    with work.tunnel(config, port, local_port or port, report) as link, watching.beside(config, report):
         waiting.over()
         print(f"127.0.0.1:{link.local_port} is port {port} of the box. Ctrl-C closes it.", flush=True)
         link.wait()
