@@ -84,8 +84,8 @@ def _console(*, stderr: bool) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     never_refuse(stream)
-    # Readable on light and dark grounds: no yellow, which white swallows, and no bright black, which is the very
-    # ground of Solarized's dark theme.
+    # Readable on light and dark grounds: no yellow, which white swallows, and no bright black, which is the
+    # very ground of Solarized's dark theme.
     theme = Theme({"good": "green", "bad": "red", "warn": "magenta", "quiet": "dim", "what": "bold"})
     return Console(
         stderr=stderr,
