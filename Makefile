@@ -14,12 +14,12 @@ demo: .demo/venv/ready
 test: check
 
 check: $(VENV)/ready lint types shell
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/browser tests
 
-# The lesson in a real Chromium, which must be there.
+# The lesson and the report in a real Chromium, which must be there. A minute: no part of `make test`.
 test-browser: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet playwright
-	$(BIN)/python -m pytest tests/test_browser.py
+	$(BIN)/python -m pytest tests/browser
 
 # Every command struck at every AWS call by every fault; `make walk EACH=20` takes so many a command.
 walk: $(VENV)/ready

@@ -41,7 +41,7 @@ def _isolated_session() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="gb-", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(_TAKEN_AWAY) and name != _REQUIRE_MACHINES:
+            if name.startswith(_TAKEN_AWAY) and not name.startswith("GPU_BOX_REQUIRE_"):
                 patch.delenv(name)
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "NO_COLOR", "FORCE_COLOR"):
             patch.delenv(name, raising=False)

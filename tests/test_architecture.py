@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "config_file": {"config", "config_values", "config_yaml", "errors"},
     "units": {"errors"},
     "errors": set(),
-    "model": {"errors"},
+    "model": {"errors", "units"},
     "resources": {"errors"},
     "steps": {"model"},
     "public_key": set(),
@@ -48,15 +48,16 @@ MAY_IMPORT = {
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"box", "project", "machine"},
     "home": set(),
+    "pace": {"home"},
     "ledger": {"home", "spending"},
     "last_seen": {"home", "model"},
-    "pace": {"home"},
     "cost": FOUNDATION | {"box", "budget", "aws"},
     "cluster": FOUNDATION | {"box", "project", "work", "aws", "machine"},
     "afterwards": FOUNDATION | {"box", "work"},
-    "known": {"machine"},
+    "known": FOUNDATION | {"aws", "machine"},
     "notices": {"config"},
-    "watching": FOUNDATION | {"box", "machine", "notices"},
+    "herald": FOUNDATION | {"box", "budget", "machine", "notices"},
+    "watching": FOUNDATION | {"box", "herald", "machine"},
     "report": FOUNDATION | {"box", "budget", "project", "aws", "machine"},
     "cli": FOUNDATION
     | {
@@ -73,7 +74,7 @@ MAY_IMPORT = {
         "initialize",
         "offers",
     }
-    | {"afterwards", "cluster", "cost", "home", "known", "notices", "report", "watching"},
+    | {"afterwards", "cluster", "cost", "home", "herald", "known", "notices", "pace", "report", "watching"},
     # Reached over its endpoint only; `cli` starts it and nothing else knows it.
     "embedded": FOUNDATION,
     "__main__": {"cli"},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_box import notices
 from gpu_box.config import Notify
 from gpu_box.notices import tell
 
@@ -19,7 +20,12 @@ def test_the_command_finds_the_notice_in_its_environment(tmp_path: Path) -> None
     assert not Path("ran").exists()
 
 
-def test_a_command_that_fails_is_said_to(tmp_path: Path) -> None:
+def test_a_command_that_fails_is_tried_again_and_said_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "_PAUSES_S", (0.01, 0.01))
+    once = f"echo x >>{tmp_path}/tries; [ $(wc -l <{tmp_path}/tries) -ge 3 ]"
+    assert tell(Notify(command=once), "job", "t", "x") == ""
     said = tell(Notify(command="echo no bell >&2; exit 3"), "job", "t", "x")
     assert said == "notify.command failed with exit status 3: no bell"
 

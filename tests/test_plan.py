@@ -322,8 +322,8 @@ def test_extend_moves_the_deadline_once() -> None:
     assert isinstance(step, ArmDeadline)
     assert (step.at, step.exists) == (at, True)
     of_another = Deadline(instance_id="i-0", at=at, role_arn=ROLE)
-    [step] = plan.extend(world(instance(), deadline=of_another), at=at)
-    assert not step.exists, "of an instance that is gone: nobody knows what its role may do"  # type: ignore[attr-defined]
+    [step] = plan.extend(world(on_its_way, deadline=of_another), base=base, at=at)
+    assert not step.exists, "of an instance that is gone: who knows what its role may do"  # type: ignore[attr-defined]
     moved = Deadline(instance_id="i-1", at=at, role_arn=ROLE)
     assert plan.extend(world(on_its_way, deadline=moved), base=base, at=at) == []
 

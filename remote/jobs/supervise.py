@@ -13,7 +13,7 @@ from jobs.job import Job
 from setup.desired import VENV
 from setup.processes import birth_of, signal_group
 from watch import notices
-from watch.judge import spell
+from watch.signals import spell
 
 _SHOWN_EVERY_S = 0.1
 # What reaches the window is meant for the job: Ctrl-C, `tmux kill-session`, a closing terminal.

@@ -10,7 +10,7 @@ from typing import Dict, Iterator
 from setup import steps
 from setup.desired import ROOT, Desired
 from setup.session import Failed, Session, tell
-from setup.step import NEEDED, State, Step
+from setup.step import NEEDED, NOT_ASKED_FOR, State, Step
 
 _WAIT_FOR_OTHER_S = 30 * 60
 
@@ -59,7 +59,7 @@ def _apply_one(step: Step, desired: Desired) -> bool:
         return False
     if state.status == NEEDED:  # applied, and still not there: only a reboot helps
         tell(step.name, "reboot", state.line)
-    else:
+    elif state != NOT_ASKED_FOR:
         tell(step.name, "done", state.line)
     return True
 

@@ -34,6 +34,9 @@ def done(line: str) -> State:
     return State(DONE, line)
 
 
+NOT_ASKED_FOR = done("not asked for")
+
+
 def needed(line: str) -> State:
     return State(NEEDED, line)
 

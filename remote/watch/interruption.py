@@ -9,10 +9,10 @@ import os
 import time
 from typing import List
 
-from .judge import spell
 from .read.command import run
 from .read.people import User
 from .read.spot import Notice
+from .signals import spell
 
 REASON = "interrupted by AWS: spot capacity was needed"
 AHEAD = 20.0  # s before AWS's own stop: what an orderly shutdown takes, and a little

@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 from . import limits
 from .policy import Policy
 from .sample import Event, Gpu, Rate, Sample
-from .signals import Means, Signal, read_signals
+from .signals import Means, Signal, read_signals, spell
 
 GAP = 4  # sampling intervals without a sample after which time counts as unwatched
 
@@ -123,14 +123,6 @@ def verdict(state: State, policy: Policy) -> Verdict:
     return Verdict(
         stop, name, why, max(0.0, stops_in), state.idle, cause, state.last, signals, dict(state.seen)
     )
-
-
-def spell(seconds: float) -> str:
-    """42 s, 18 min, 2 h 30 min."""
-    if seconds < 120:
-        return "%.0f s" % seconds
-    hours, minutes = divmod(int(seconds // 60), 60)
-    return "%d h %d min" % (hours, minutes) if hours else "%d min" % minutes
 
 
 def _booted(state: State, sample: Sample) -> State:

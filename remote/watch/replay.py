@@ -3,9 +3,10 @@
 import time
 from typing import Any, Dict, Iterable, Iterator, Tuple, Union
 
-from .judge import State, Verdict, spell, step, verdict
+from .judge import State, Verdict, step, verdict
 from .policy import Policy
 from .sample import Event, Sample
+from .signals import spell
 
 Moment = Tuple[float, Union[str, Verdict]]
 """(Unix time, an event's name or the verdict from then on)."""

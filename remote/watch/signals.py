@@ -109,7 +109,7 @@ def _job(jobs: Tuple[Job, ...], means: Means, policy: Policy) -> Signal:
 
 def _keep(left: float, means: Means, policy: Policy) -> Signal:
     if left > 0:
-        return Signal(0.0, "kept up", "for another %.0f min" % (left / 60))
+        return Signal(0.0, "kept up", "for another %s" % spell(left))
     return Signal(NEVER, "not kept")
 
 
@@ -141,3 +141,11 @@ def _by(name: str, rate: Rate) -> str:
 
 def _speed(bps: float) -> str:
     return "%.1f MB/s" % (bps / 1e6)
+
+
+def spell(seconds: float) -> str:
+    """42 s, 18 min, 2 h 30 min."""
+    if seconds < 120:
+        return "%.0f s" % seconds
+    hours, minutes = divmod(int(seconds // 60), 60)
+    return "%d h %d min" % (hours, minutes) if hours else "%d min" % minutes

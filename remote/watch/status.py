@@ -20,11 +20,11 @@ import time
 from typing import Any, Dict, List
 
 from . import stop
-from .judge import spell
 from .limits import hhmm
 from .place import Place, runs, systemd
 from .policy import load
 from .read.command import run
+from .signals import spell
 
 LAYERS = {
     "fuse": "gpu-box-fuse.timer",

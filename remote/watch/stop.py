@@ -6,10 +6,11 @@ import os
 import time
 from typing import Any, Callable, Dict, List, Tuple
 
-from .judge import Verdict, spell
+from .judge import Verdict
 from .place import Place
 from .read.command import find, run
 from .sample import Sample, plain
+from .signals import spell
 
 # Each is tried until one is obeyed; the forced ones do not wait for a service that will not end.
 COMMANDS = (

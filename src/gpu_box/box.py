@@ -289,6 +289,17 @@ def host(config: Config) -> Host:
     return host_of(config, observe(Cloud(config)))
 
 
+def whereabouts(config: Config) -> Host | InstanceState:
+    """Where the box is reached; if it does not run, EC2's word for how it is (terminated: there is none)."""
+    observed = observe(Cloud(config))
+    instance = observed.instance
+    if instance is None:
+        return InstanceState.TERMINATED
+    if instance.state is InstanceState.RUNNING and instance.address:
+        return host_of(config, observed)
+    return InstanceState.PENDING if instance.state is InstanceState.RUNNING else instance.state
+
+
 def host_of(config: Config, observed: Observed) -> Host:
     instance = observed.instance
     if instance is None:

@@ -71,7 +71,7 @@ class Notify:
 
     webhook: str | None = field(default=None, repr=False)  # a secret; told by the box itself
     format: str | None = None  # slack | discord | ntfy | json; None: by the webhook's host
-    command: str | None = None  # for this laptop's shell, with GPU_BOX_EVENT, GPU_BOX_TITLE, GPU_BOX_TEXT
+    command: str | None = None  # for this laptop's shell, told by its environment (notices.py)
     desktop: bool = False
 
 

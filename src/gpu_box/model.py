@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from gpu_box.errors import GpuBoxError
+from gpu_box.units import format_bytes
 
 Cidr = IPv4Network | IPv6Network
 
@@ -311,7 +312,7 @@ class SyncResult:
     def __str__(self) -> str:
         if not (self.files or self.deleted):
             return "everything is there already"
-        size = f"{self.files} file{'s' * (self.files != 1)}, {self.bytes / 1e6:.1f} MB by {self.transport}"
+        size = f"{self.files} file{'s' * (self.files != 1)}, {format_bytes(self.bytes)} by {self.transport}"
         return ", ".join([size] * bool(self.files) + [f"{self.deleted} removed"] * bool(self.deleted))
 
 

@@ -9,10 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 from gpu_box.config import Notify
 
 _PATIENCE_S = 10.0
+_PAUSES_S = (1.0, 3.0)  # before it is tried again: a network that is just coming back
 # The words come as arguments: no quoting of them can go wrong.
 _MACOS = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
 
@@ -21,10 +23,10 @@ def tell(notify: Notify, event: str, title: str, text: str) -> str:
     """What went wrong, as one line for the user; "" for nothing. event: as in remote/watch/deliver.py."""
     problems = []
     if notify.desktop:
-        problems.append(_run(_desktop(title, text), "the desktop notice"))
+        problems.append(_again(_desktop(title, text), "the desktop notice"))
     if notify.command:
         told = {"GPU_BOX_EVENT": event, "GPU_BOX_TITLE": title, "GPU_BOX_TEXT": text}
-        problems.append(_run(["/bin/sh", "-c", notify.command], "notify.command", told))
+        problems.append(_again(["/bin/sh", "-c", notify.command], "notify.command", told))
     return "; ".join(problem for problem in problems if problem)
 
 
@@ -32,6 +34,17 @@ def _desktop(title: str, text: str) -> list[str]:
     if sys.platform == "darwin":
         return ["osascript", "-e", _MACOS, title, text]
     return ["notify-send", "--app-name=gpu-box", "--", title, text]
+
+
+def _again(words: list[str], what: str, told: dict[str, str] | None = None) -> str:
+    """Until it is done, a few times. Returns what went wrong with it the last time, or ""."""
+    problem = _run(words, what, told)
+    for pause_s in _PAUSES_S:
+        if not problem or not shutil.which(words[0]):
+            break
+        time.sleep(pause_s)
+        problem = _run(words, what, told)
+    return problem
 
 
 def _run(words: list[str], what: str, told: dict[str, str] | None = None) -> str:

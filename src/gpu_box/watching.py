@@ -1,22 +1,28 @@
-"""`status --watch`: AWS asked once a minute, the machine every few seconds over one connection."""
+"""Looking at a box while a command runs: for `status --watch`, and beside others for this laptop's notices.
+
+AWS is asked once a minute, the machine every few seconds over one connection.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
-from gpu_box import box, notices
+from gpu_box import box
 from gpu_box.config import Config
-from gpu_box.errors import MachineError
+from gpu_box.errors import GpuBoxError, MachineError
+from gpu_box.herald import Herald
 from gpu_box.machine import watcher
 from gpu_box.machine.connection import connect
 from gpu_box.machine.watchstate import Look
-from gpu_box.model import InstanceState, Observed
+from gpu_box.model import InstanceState, Reporter
 
 _EVERY = timedelta(seconds=3)
+_SELDOM = timedelta(seconds=20)  # where nobody sees it
 _ASK_AWS_S = 60.0
-_SOON = timedelta(minutes=10)  # as the watcher warns on the box
 _PAUSE_S = 3.0  # before a machine that does not answer is tried again
 
 Shown = Callable[[box.Status, Look | None, str], None]
@@ -27,26 +33,27 @@ class _AskAws(Exception):  # noqa: N818 - no error: what AWS said is a minute ol
     pass
 
 
-def watch(config: Config, show: Shown) -> box.Status:
+def watch(config: Config, show: Shown, herald: Herald, *, every: timedelta = _EVERY) -> box.Status:
     """Shows until the box runs no more; returns what AWS says then. Raises CloudError."""
-    told: list[datetime] = []
     while True:
         found = box.status(config)
         instance = found.observed.instance
         if instance is None or instance.state not in (InstanceState.RUNNING, InstanceState.PENDING):
+            herald.ended(found)
             return found
         show(found, None, found.unreachable)
+        herald.found(found)
         asked = time.monotonic()
 
         def on_look(look: Look, found: box.Status = found, asked: float = asked) -> None:
             show(found, look, "")
-            _tell(config, look, found.observed, told)
+            herald.looked(look, found.observed.deadline.at if found.observed.deadline else None)
             if time.monotonic() - asked > _ASK_AWS_S:
                 raise _AskAws
 
         try:
             with connect(box.host_of(config, found.observed)) as connection:
-                watcher.look(connection, _EVERY, on_look)
+                watcher.look(connection, every, on_look)
         except _AskAws:
             continue
         except MachineError as error:
@@ -54,11 +61,26 @@ def watch(config: Config, show: Shown) -> box.Status:
             time.sleep(_PAUSE_S)
 
 
-def _tell(config: Config, look: Look, observed: Observed, told: list[datetime]) -> None:
-    """On this laptop, once for each stop that comes near. told: those that were."""
-    at = look.stops_at(observed.deadline.at if observed.deadline else None)
-    if at is None or at - look.at > _SOON or any(abs(at - one) < _SOON for one in told):
+@contextmanager
+def beside(config: Config, report: Reporter, *, but: str = "") -> Iterator[None]:
+    """Within its `with` block this laptop tells what becomes of the box, if it is to tell anything.
+
+    but: a job of which somebody else tells.
+    """
+    if not (config.notify.command or config.notify.desktop):
+        yield
         return
-    told.append(at)
-    text = f"It stops at {at.astimezone():%H:%M}: {look.watch.reason}"
-    notices.tell(config.notify, "stopping", f"{config.name}: stops soon", text)
+    over = threading.Event()
+    herald = Herald(config, report.note, but=but)
+
+    def work() -> None:
+        while not over.is_set():
+            with suppress(GpuBoxError):  # what it was begun beside meets it, too
+                watch(config, lambda found, look, trouble: None, herald, every=_SELDOM)
+            over.wait(_ASK_AWS_S)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()

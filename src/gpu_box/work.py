@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gpu_box import box, project
@@ -14,6 +15,7 @@ from gpu_box.config import Config
 from gpu_box.errors import InputError, MachineError
 from gpu_box.machine import attach, jobs, sync
 from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.signin import Door
 from gpu_box.machine.tunnel import Tunnel
 from gpu_box.model import Host, Observed, Reporter, SyncResult
 from gpu_box.project import WORK
@@ -42,9 +44,15 @@ def ssh_command(config: Config, command: Sequence[str], *, tty: bool) -> list[st
     return attach.ssh_command(box.host(config), command, tty=tty)
 
 
+def ssh(config: Config, command: Sequence[str]) -> int:
+    """A command there on our own streams, signals passed on; its exit status."""
+    return attach.run(box.host(config), command)
+
+
 @contextmanager
 def tunnel(config: Config, port: int, local_port: int, report: Reporter) -> Iterator[Tunnel]:
-    with Tunnel(box.host(config), remote_port=port, local_port=local_port, report=report) as link:
+    find = partial(box.whereabouts, config)
+    with Tunnel(box.host(config), remote_port=port, local_port=local_port, report=report, find=find) as link:
         yield link
 
 
@@ -54,9 +62,21 @@ def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str
     host = box.host(config)
     with connect(host) as connection:
         port, token, page = _jupyter_access(connection)
-        local = config.jupyter.port
-        with Tunnel(host, remote_port=port, local_port=local, report=report, connection=connection) as link:
+        with Tunnel(
+            host,
+            remote_port=port,
+            local_port=config.jupyter.port,
+            report=report,
+            find=partial(box.whereabouts, config),
+            port_of=lambda connection: _jupyter_access(connection)[0],  # a start may give it another
+            connection=connection,
+        ) as link:
             yield link, page, token
+
+
+def door(link: Tunnel, page: str, token: str) -> Door:
+    """For a browser here: in its `with` block, an address that leads to the page of that JupyterLab, once."""
+    return Door(port=link.local_port, page=page, token=token)
 
 
 def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,34 +95,3 @@ def test_the_aliases_are_shell_functions_that_a_shell_takes(tmp_path: Path) -> N
             ["bash", "-c", script, "bash", printed], capture_output=True, text=True, check=True
         )
     assert done.stdout == "--name|a b|up|--name|a b|stop|--name|a b|jupyter|"
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-@pytest.mark.parametrize(
-    ("words", "offered", "not_offered"),
-    [
-        ("gpu-box resize g4dn.2", {"g4dn.2xlarge"}, {"g5.xlarge"}),
-        ("gpu-box --name al", {"alpha", "alps"}, {"beta"}),
-        ("gpu-box stat", {"status"}, {"stop"}),
-    ],
-)
-def test_tab_offers_commands_types_and_this_laptop_s_boxes(
-    shell: str, words: str, offered: set[str], not_offered: set[str]
-) -> None:
-    folder = Path.home() / ".ssh" / "gpu-box.d"
-    folder.mkdir(parents=True)
-    for name in ("alpha", "alps", "beta"):
-        (folder / f"{name}.conf").write_text("")
-    asked = {"_GPU_BOX_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": words}
-    if shell == "bash":
-        asked |= {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    if shell == "fish":
-        asked["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
-    done = subprocess.run(
-        [Path(sys.executable).with_name("gpu-box")],
-        env={**os.environ, **asked},
-        capture_output=True,
-        text=True,
-    )
-    found = {word.strip("\"'") for word in re.split(r"[\s():]+", done.stdout)}
-    assert offered <= found and not not_offered & found, done.stdout + done.stderr

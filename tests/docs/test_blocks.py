@@ -106,6 +106,11 @@ def test_every_command_of_the_page_works(shell: Shell, page: Path, tmp_path: Pat
             continue
         done, folder = shell.type(line.command, folder)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        known = sorted(path.name for path in (shell.folder / "home" / ".ssh" / "gpu-box.d").glob("*.conf"))
+        if line.command.startswith("gpu-box up"):
+            assert known == ["gpu-box.conf"]
+        elif line.command.startswith("gpu-box down"):
+            assert known == [] and not (shell.folder / "home" / ".ssh" / "config").exists()
 
 
 def test_nothing_is_left_out_that_no_page_says() -> None:

@@ -57,6 +57,13 @@ class OpenSshMachine:
             time.sleep(0.02)
         raise RuntimeError((self.folder / "sshd.log").read_text())
 
+    def move(self, port: int) -> None:
+        """Start again, as a box at another address."""
+        config = self.folder / "sshd_config"
+        config.write_text(config.read_text().replace(f"127.0.0.1:{self.port}\n", f"127.0.0.1:{port}\n"))
+        self.port = port
+        self.start()
+
     def reload_host_keys(self) -> None:
         assert self._server
         self._server.send_signal(signal.SIGHUP)

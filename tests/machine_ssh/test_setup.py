@@ -83,7 +83,7 @@ def test_a_new_machine_is_set_up_whole(ready: tuple[OpenSshMachine, Recorder, se
     machine, report, state = ready
     assert not state.needs_work
     assert {step.name for step in state.steps} == STEPS
-    assert set(report.of("done")) >= STEPS | {"upload"}
+    assert set(report.of("done")) == STEPS - {"kaggle", "notify"} | {"upload"}
     assert not report.of("failed")
     assert state.jupyter.answering
     assert state.gpu or state.step("driver").line == "no NVIDIA card here: CPU only"  # type: ignore[union-attr]

@@ -13,7 +13,7 @@ from gpu_box.machine import attach, keys, sshconfig
 from gpu_box.model import Host
 
 from .conftest import host_of
-from .openssh import OpenSshMachine
+from .openssh import OpenSshMachine, free_port
 
 USERS = "# mine\nHost work\n    User me\n\tPort 2222\n\nHost *\n    ForwardAgent yes\n"
 
@@ -43,6 +43,32 @@ def test_plain_ssh_reaches_the_box_by_its_name(host: Host, home: Path) -> None:
     close_shared(home, "box")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith("machine/home")
+
+
+def test_git_scp_rsync_and_an_editor_s_server_reach_it_by_its_name(
+    host: Host, home: Path, tmp_path: Path
+) -> None:
+    sshconfig.write(host)
+    there = ssh(config_of(home), "box", "echo $HOME").stdout.strip()
+    plain = f"ssh -F {config_of(home)}"
+    (tmp_path / "work").mkdir()
+    script = f"""set -eu
+    cd {tmp_path}/work
+    export GIT_SSH_COMMAND='{plain}' GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0
+    git init --quiet --initial-branch=main .
+    echo print > train.py && git add train.py
+    git -c user.name=ada -c user.email=ada@example.org commit --quiet --message=first
+    {plain} box git init --quiet --bare --initial-branch=main {there}/lesson.git
+    git push --quiet box:{there}/lesson.git main
+    git ls-remote box:{there}/lesson.git main
+    scp -q -F {config_of(home)} train.py box:{there}/by-scp.py
+    rsync --archive --rsh='{plain}' train.py box:{there}/by-rsync.py
+    echo 'cat "$HOME"/by-*.py' | {plain} -T -D 127.0.0.1:{free_port()} box sh
+    """  # the last as editors do it: a shell without a terminal, and a SOCKS port for what it starts
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    close_shared(home, "box")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1:] == ["refs/heads/main", "print", "print"]
 
 
 def test_another_host_key_is_refused_by_plain_ssh(host: Host, home: Path) -> None:

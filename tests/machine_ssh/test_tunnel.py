@@ -9,11 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from gpu_box.errors import HostKeyChanged, MachineUnreachable
+from gpu_box.errors import CloudError, HostKeyChanged, MachineUnreachable
+from gpu_box.machine import tunnel as tunnels
 from gpu_box.machine.tunnel import Tunnel
+from gpu_box.model import Host, InstanceState
 
 from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine, free_port
+from .relay import relay
 
 
 @contextlib.contextmanager
@@ -93,10 +96,102 @@ def test_a_broken_link_comes_back(machine: OpenSshMachine, report: Recorder) -> 
     ):
         assert ask(tunnel.local_port, b"before") == b"before"
         machine.cut_connections()
-        deadline = time.monotonic() + 10
-        while not any("is back" in line for _, _, line in report.events) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until_told(report, "is back")
         assert ask(tunnel.local_port, b"after") == b"after"
+
+
+def until_told(report: Recorder, words: str) -> None:
+    deadline = time.monotonic() + 20
+    while not any(words in line for _, _, line in report.events):
+        assert time.monotonic() < deadline, report.events
+        time.sleep(0.05)
+
+
+def test_a_link_that_went_silent_is_asked_whether_it_lives(
+    shared_machine: OpenSshMachine, report: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnels, "_SILENT_S", 0.7)
+    monkeypatch.setattr(tunnels, "_ANSWERS_WITHIN_S", 2.0)
+    host = host_of(shared_machine)
+    with echo_server() as port, relay(host.port) as network:
+        through = replace(host, port=network.port)
+        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as tunnel:
+            time.sleep(1.5)  # asked, and answered
+            assert report.events == []
+            network.silence()
+            until_told(report, "is back")
+            assert ask(tunnel.local_port, b"after") == b"after"
+
+
+def test_after_a_sleep_the_link_is_asked_at_once(
+    shared_machine: OpenSshMachine, report: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a lid is opened: the wall clock is hours ahead, and the link died meanwhile without a word."""
+    off, clock = 0.0, time.time
+    monkeypatch.setattr(tunnels.time, "time", lambda: clock() + off)
+    host = host_of(shared_machine)
+    with echo_server() as port, relay(host.port) as network:
+        through = replace(host, port=network.port)
+        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as tunnel:
+            off = 7200.0  # a clock that is set, and a link that lives
+            time.sleep(1.2)
+            assert report.events == []
+            network.silence()
+            off = 4 * 7200.0
+            until_told(report, "is back")
+            assert ask(tunnel.local_port, b"after") == b"after"
+
+
+def test_a_box_that_is_up_again_elsewhere_is_found(machine: OpenSshMachine, report: Recorder) -> None:
+    host, elsewhere = host_of(machine), free_port()
+    found: list[Host | InstanceState | CloudError] = [CloudError("no network"), InstanceState.STOPPED]
+
+    def find() -> Host | InstanceState:
+        one = found.pop(0) if len(found) > 1 else found[0]
+        if isinstance(one, CloudError):
+            raise one
+        return one
+
+    with (
+        echo_server() as port,
+        Tunnel(host, remote_port=port, local_port=free_port(), report=report, find=find) as tunnel,
+    ):
+        machine.stop()
+        until_told(report, "no network")
+        until_told(report, "box is stopped: `gpu-box up` starts it")
+        machine.move(elsewhere)
+        found[:] = [replace(host, port=elsewhere)]
+        until_told(report, "is back")
+        assert ask(tunnel.local_port, b"after") == b"after"
+
+
+def test_a_box_that_was_removed_ends_it(machine: OpenSshMachine, report: Recorder) -> None:
+    with Tunnel(
+        host_of(machine),
+        remote_port=free_port(),
+        local_port=free_port(),
+        report=report,
+        find=lambda: InstanceState.TERMINATED,
+    ) as tunnel:
+        machine.stop()
+        with pytest.raises(CloudError, match="no box 'box' any more"):
+            tunnel.wait(20)
+
+
+def test_a_server_that_started_on_another_port_is_found(
+    shared_machine: OpenSshMachine, report: Recorder
+) -> None:
+    with (
+        echo_server() as port,
+        Tunnel(
+            host_of(shared_machine),
+            remote_port=free_port(),
+            local_port=free_port(),
+            report=report,
+            port_of=lambda connection: port,
+        ) as tunnel,
+    ):
+        assert ask(tunnel.local_port, b"hi") == b"hi"
 
 
 def test_it_does_not_come_back_to_another_machine(machine: OpenSshMachine, report: Recorder) -> None:

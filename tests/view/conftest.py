@@ -39,7 +39,7 @@ def draw() -> Draw:
 
     def drawn(what: RenderableType, width: int = 80) -> str:
         ours = console._console(stderr=False)
-        ours.file, ours.width = StringIO(), width
+        ours.file, ours.width, ours.soft_wrap = StringIO(), width, False  # as on a terminal
         ours.print(what)
         lines = ours.file.getvalue().splitlines()
         assert max(map(len, lines), default=0) <= width

@@ -31,14 +31,16 @@ def swept(*found: Leftover, unread: tuple[Unread, ...] = ()) -> Sweep:
 
 
 def test_the_dearest_comes_first_and_the_sum_last(draw: Draw) -> None:
-    shown = draw(sweep_view(swept(ROLE, VOLUME, INSTANCE)), width=120)
+    shown = draw(sweep_view(swept(ROLE, VOLUME, INSTANCE)))
     assert (
         shown
         == """\
-REGION     WHAT      ID                       BOX          STATE      $/MONTH
-eu-west-2  instance  i-0123456789abcdef0      ada-2 (ada)  running     464.43  g4dn.xlarge
-us-east-1  volume    vol-0123456789abcdef0    -            available     8.00  100 GiB gp3
-global     role      gpu-box-ada-2-eu-west-2  ada-2 (ada)
+ada-2 (ada), eu-west-2
+  instance  i-0123456789abcdef0      running    $464.43  g4dn.xlarge
+of no box, us-east-1
+  volume    vol-0123456789abcdef0    available    $8.00  100 GiB gp3
+ada-2 (ada), global
+  role      gpu-box-ada-2-eu-west-2
 $472.43 a month as it is now, in 2 regions."""
     )
 

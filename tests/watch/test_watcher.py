@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -19,7 +20,7 @@ def test_an_idle_box_stops_and_says_why(box):
     box.start()
     assert box.stopped_within(15)
     why = box.status()["stopped"]
-    assert why["layer"] == "watcher" and why["reason"].startswith("idle 2 s")
+    assert why["layer"] == "watcher" and re.match(r"idle \d s", why["reason"])
     assert set(why["signals"]) == {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
     assert "last stop, by the watcher: idle" in box.call("why").stdout
 
@@ -29,7 +30,7 @@ def test_the_reason_is_left_on_the_console_too(box):
     box.environment["GPU_BOX_CONSOLE"] = str(console)
     box.start()
     assert box.stopped_within(15)
-    assert console.read_text().startswith("gpu-box: stopping this machine: idle 2 s")
+    assert re.match(r"gpu-box: stopping this machine: idle \d s", console.read_text())
 
     def recorded() -> list[dict]:
         records = [line for line in console.read_text().splitlines() if line.startswith("gpu-box-stopped ")]
@@ -44,7 +45,7 @@ def test_why_tells_a_program_the_changes_with_their_figures(box):
     assert box.stopped_within(15)
     told = json.loads(box.call("why", "--json").stdout)
     last = [change for change in told["changes"] if "state" in change][-1]
-    assert last["stop"] and last["state"] == "idle" and last["reason"].startswith("idle 2 s")
+    assert last["stop"] and last["state"] == "idle" and re.match(r"idle \d s", last["reason"])
     assert set(last["signals"]) == {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
     assert told["stopped"]["layer"] == "watcher"
 

@@ -7,7 +7,7 @@ from typing import List
 
 from setup.desired import HOME, Desired
 from setup.session import Failed, Session
-from setup.step import State, Step, done, needed
+from setup.step import NOT_ASKED_FOR, State, Step, done, needed
 
 _FOLDER: Path = HOME / ".kaggle"
 _FILES = ("kaggle.json", "access_token")
@@ -19,7 +19,7 @@ def check(desired: Desired) -> State:
     if open_ := _readable_by_others():
         return needed("%s can be read by others" % open_[0])
     found = [name for name in _FILES if (_FOLDER / name).exists()]
-    return done("~/.kaggle/%s is private" % found[0] if found else "not asked for")
+    return done("~/.kaggle/%s is private" % found[0]) if found else NOT_ASKED_FOR
 
 
 def apply(desired: Desired, session: Session) -> State:

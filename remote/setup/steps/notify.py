@@ -6,7 +6,7 @@ from pathlib import Path
 
 from setup.desired import ROOT, Desired
 from setup.session import Failed, Session
-from setup.step import State, Step, done, needed
+from setup.step import NOT_ASKED_FOR, State, Step, done, needed
 
 _FILE: Path = ROOT / "notify.json"
 
@@ -14,7 +14,7 @@ _FILE: Path = ROOT / "notify.json"
 def check(desired: Desired) -> State:
     there = _FILE.exists()
     if not desired.notify:
-        return needed("notices are no longer asked for") if there else done("not asked for")
+        return needed("notices are no longer asked for") if there else NOT_ASKED_FOR
     if not there or hashlib.sha256(_FILE.read_bytes()).hexdigest() != desired.notify:
         return needed("the webhook is yet to come from the laptop")
     if stat.S_IMODE(_FILE.stat().st_mode) & 0o077:

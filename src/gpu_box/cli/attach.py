@@ -21,17 +21,26 @@ def register(app: typer.Typer) -> None:
 def ssh(
     context: typer.Context,
     command: Annotated[
-        list[str] | None, typer.Argument(help="A command to run there; its exit status is passed on.")
+        list[str] | None,
+        typer.Argument(help="A command to run there: its streams, exit status and signals are passed on."),
     ] = None,
 ) -> None:
     """A shell on the box, or one command there: `gpu-box ssh -- nvidia-smi`."""
-    _become_ssh(context, command or [], tty=not command)
+    if not command or (sys.stdin.isatty() and sys.stdout.isatty()):
+        _become_ssh(context, command or [])
+        return
+    from gpu_box import work
+    from gpu_box.view import waiting
+
+    config = options(context).load()
+    waiting.over()
+    raise typer.Exit(work.ssh(config, command))
 
 
 def tmux(context: typer.Context) -> None:
     """A shell that outlives the connection: attach to tmux on the box, or begin it."""
     remote = "command -v tmux >/dev/null || { echo 'tmux is not on this machine' >&2; exit 1; }; "
-    _become_ssh(context, [remote + "exec tmux new-session -A -s main -c ~/work"], tty=True)
+    _become_ssh(context, [remote + "exec tmux new-session -A -s main -c ~/work"])
 
 
 def jupyter(
@@ -39,19 +48,26 @@ def jupyter(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """JupyterLab in the browser, through a tunnel that reconnects. Ctrl-C closes the tunnel only."""
-    from gpu_box import work
+    from gpu_box import watching, work
+    from gpu_box.view import waiting
 
     opts = options(context)
-    with work.jupyter(opts.load(), opts.reporter()) as (link, page, token):
+    config, report = opts.load(), opts.reporter()
+    with work.jupyter(config, report) as (link, page, token), watching.beside(config, report):
+        waiting.over()
         address = f"http://127.0.0.1:{link.local_port}/{page}"
         # Asked for by --no-browser alone: a token on the screen ends in screenshots and logs.
         print(f"JupyterLab: {address}{f'?token={token}' if no_browser else ''}", flush=True)
         print("Ctrl-C closes the tunnel; kernels go on.", file=sys.stderr, flush=True)
-        if not no_browser:
-            import webbrowser
+        if no_browser:
+            link.wait()
+            return
+        import webbrowser
 
-            webbrowser.open(f"{address}?token={token}")
-        link.wait()
+        with work.door(link, page, token) as door:
+            if not webbrowser.open(door.address):
+                print(f"No browser opens here. In one, this address lets you in, once: {door.address}")
+            link.wait()
 
 
 def tunnel(
@@ -63,18 +79,23 @@ def tunnel(
     ] = None,
 ) -> None:
     """A port of the box, here: TensorBoard, a web app. Reconnects; Ctrl-C closes it."""
-    from gpu_box import work
+    from gpu_box import watching, work
+    from gpu_box.view import waiting
 
     opts = options(context)
-    with work.tunnel(opts.load(), port, local_port or port, opts.reporter()) as link:
+    config, report = opts.load(), opts.reporter()
+    with work.tunnel(config, port, local_port or port, report) as link, watching.beside(config, report):
+        waiting.over()
         print(f"127.0.0.1:{link.local_port} is port {port} of the box. Ctrl-C closes it.", flush=True)
         link.wait()
 
 
-def _become_ssh(context: typer.Context, command: list[str], *, tty: bool) -> None:
-    """Replace this process, so that exit status, standard input and signals are the box's own."""
+def _become_ssh(context: typer.Context, command: list[str]) -> None:
+    """Replace this process: what is typed, signals too, reaches the box's own terminal."""
     from gpu_box import work
+    from gpu_box.view import waiting
 
-    words = work.ssh_command(options(context).load(), command, tty=tty)
+    words = work.ssh_command(options(context).load(), command, tty=True)
+    waiting.over()
     sys.stdout.flush()
     os.execvp(words[0], words)

@@ -1,13 +1,39 @@
-"""What the shell offers after Tab, without a call to AWS: it must be there at once."""
+"""What the shell offers after Tab: at once, and never an error in the middle of somebody's line."""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from dataclasses import replace
 
-def box_names(incomplete: str) -> list[str]:
-    """Boxes that this laptop has brought up and not taken down."""
+import typer
+
+
+def box_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Boxes of this laptop, and of the account where AWS answers quickly."""
     from gpu_box import known
 
-    return [name for name in known.names() if name.startswith(incomplete)]
+    names = set(known.here())
+    with suppress(Exception):
+        names |= set(_in_aws(context))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _in_aws(context: typer.Context) -> list[str]:
+    """context: of what was typed until now: another config, or the embedded cloud, if it runs already."""
+    from gpu_box import known
+    from gpu_box.config_file import load
+    from gpu_box.home import data_home
+
+    config = load(context.params.get("config"), name=None)
+    if context.params.get("local"):
+        from gpu_box.embedded import daemon
+
+        if daemon.status(data_home()) is None:
+            return []
+        os.environ.update(daemon.start(data_home()))
+        config = replace(config, profile=None)
+    return known.in_aws(config, data_home() / "boxes.json")
 
 
 def instance_types(incomplete: str) -> list[str]:

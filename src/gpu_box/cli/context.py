@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from gpu_box.config import Config
     from gpu_box.model import Reporter
+
+_WORTH_S = 2.0  # a run that had nothing to do tells nothing of the next one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +39,38 @@ class Options:
 
         config = load(self.config, name=self.name)
         if self.local:
+            self.waiting("starting the embedded cloud")
             enter_embedded_cloud()
             # A profile of a real account has no meaning there.
             config = replace(config, profile=None)
+        self.waiting("asking the embedded cloud" if self.local else "asking AWS")
         return config
+
+    def waiting(self, line: str) -> None:
+        """Said on a terminal if nothing else is shown for half a second."""
+        from gpu_box.view import waiting
+
+        if not self.json:
+            waiting.begin(line)
 
     def reporter(self) -> Reporter:
         from gpu_box.view.progress import make_reporter
 
-        return make_reporter(silent=self.json, cloud="local" if self.local else "aws")
+        return make_reporter(silent=self.json)
+
+    @contextmanager
+    def timed(self, command: str) -> Iterator[Reporter]:
+        """A reporter that tells how long the rest takes, too, by earlier runs that ended well."""
+        from gpu_box import pace
+        from gpu_box.view.progress import make_reporter
+
+        path = data_home() / "pace" / f"{command}{'.local' if self.local else ''}.json"
+        began = time.monotonic()
+        run = pace.Pace(pace.read(path), began)
+        yield make_reporter(silent=self.json, pace=run)
+        now = time.monotonic()
+        if now - began > _WORTH_S:
+            pace.remember(path, run.run(now))
 
     def confirm(self, question: str) -> None:
         """Ask; raise Interrupt on no. Without a terminal to ask on, `--yes` is required."""
@@ -53,11 +80,18 @@ class Options:
             raise InputError(f"{question} cannot be asked: there is no terminal", remedy="Pass --yes.")
         import typer
 
-        if not typer.confirm(question, default=False):
+        from gpu_box.view import waiting
+        from gpu_box.view.console import fitted
+
+        waiting.over()
+        if not typer.confirm(fitted(question, sys.stdout), default=False):
             raise typer.Exit(1)
 
     def show(self, result: Any, draw: Callable[[], Any]) -> None:
         """The result as JSON, or drawn for a person."""
+        from gpu_box.view import waiting
+
+        waiting.over()
         if self.json:
             from gpu_box.view.json import dumps
 
@@ -68,11 +102,14 @@ class Options:
 
 def show(drawn: RenderableType) -> None:
     """For a person, on standard output."""
+    from gpu_box.view import waiting
+
+    waiting.over()
     if isinstance(drawn, str):
-        from gpu_box.view.console import never_refuse
+        from gpu_box.view.console import fitted, never_refuse
 
         never_refuse(sys.stdout)
-        print(drawn, flush=True)
+        print(fitted(drawn, sys.stdout), flush=True)
     else:
         from gpu_box.view.console import print_result
 

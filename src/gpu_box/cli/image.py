@@ -34,7 +34,8 @@ def bake(
         baking.remove(config, opts.reporter())
         opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
         return
-    done = baking.bake(config, opts.reporter())
+    with opts.timed("bake") as report:
+        done = baking.bake(config, report)
     result = Baked(
         box=config.name,
         state="running" if done.up else "stopped",
@@ -64,7 +65,8 @@ def move(context: typer.Context) -> None:
     opts = options(context)
     config = cluster.one(opts.load(), "move")
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
-    done = baking.move(config, opts.reporter())
+    with opts.timed("move") as report:
+        done = baking.move(config, report)
     instance = done.up.instance
     result = Moved(
         box=config.name,

@@ -50,6 +50,7 @@ def init(
     if asking and not force and path.exists() and sys.stdin.isatty():
         force = typer.confirm(f"{path} is there already. Replace it?", default=False)
     initialize.refuse_existing(path, force=force)
+    opts.waiting("asking for prices")
     if opts.local:
         enter_embedded_cloud()
 
@@ -66,9 +67,11 @@ def init(
         show(view.regions_table(regions, chosen.instance_type))
         chosen = _ask("region", "AWS region", chosen, check=lambda name: account.elsewhere(name))
         account = account.elsewhere(chosen.region)
+        opts.waiting("asking for prices")
     if asking and not instance_type:
         show(view.types_table(offers.types(account)))
         chosen = _ask("instance_type", "Instance type", chosen)
+        opts.waiting("asking for your quota")
     price, quota = account.price(chosen.instance_type), offers.quota(account, chosen.instance_type)
     if asking:
         show(view.quota_lines(quota))

@@ -96,7 +96,8 @@ def up(
     waiting = _duration(wait, "--wait") if wait else timedelta(0)
     if remove_foreign_rules:
         _remove_foreign_rules(opts, config)
-    ups = cluster.up(config, opts.reporter(), wait=waiting)
+    with opts.timed("up") as report:
+        ups = cluster.up(config, report, wait=waiting)
     results = [
         Up(
             box=done.host.name,
@@ -212,7 +213,8 @@ def resize(
 
     opts = options(context)
     config = opts.load()
-    done = resizing.resize(config, instance_type, opts.reporter())
+    with opts.timed("resize") as report:
+        done = resizing.resize(config, instance_type, report)
     state = "running" if done.up else "stopped"
     result = Resized(
         box=config.name, state=state, before=done.before, type=done.after, usd_hour=done.price.hour
@@ -237,7 +239,8 @@ def stop(context: typer.Context) -> None:
     opts = options(context)
     config = opts.load()
     members = cluster.members(config)
-    observed = cluster.each(members, box.stop, opts.reporter())
+    with opts.timed("stop") as report:
+        observed = cluster.each(members, box.stop, report)
     results = []
     for member, seen in zip(members, observed, strict=True):
         instance = seen.instance
@@ -281,7 +284,8 @@ def down(
             what, lost = f"boxes {', '.join(there)}", lost.replace("its disk", "their disks")
         opts.confirm(f"Remove {what} in {region}{lost}?")
     if there or len(members) > 1:
-        cluster.down(config, opts.reporter(), keep_images=keep_image)
+        with opts.timed("down") as report:
+            cluster.down(config, report, keep_images=keep_image)
     kept = sum(len(seen.images) for seen in found) if keep_image else 0
     results = [Gone(box=member.name) for member in members]
     names = ", ".join(member.name for member in members)

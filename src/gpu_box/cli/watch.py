@@ -24,17 +24,20 @@ def watch(config: Config, view_of: Callable[[box.Status], StatusView]) -> box.St
         )
     from rich.live import Live
 
-    from gpu_box import watching
-    from gpu_box.view import console
+    from gpu_box import herald, watching
+    from gpu_box.view import console, waiting
     from gpu_box.view.panel import Panel
 
+    waiting.over()
+    complaints: list[str] = []
     with Live(console=console.output(), refresh_per_second=2, transient=True) as live:
         try:
             return watching.watch(
                 config,
                 lambda found, look, trouble: live.update(
-                    Panel(view=view_of(found), look=look, trouble=trouble)
+                    Panel(view=view_of(found), look=look, trouble=trouble or "; ".join(complaints))
                 ),
+                herald.Herald(config, complaints.append),
             )
         except KeyboardInterrupt:  # the way to end it, and no interruption of anything
             raise typer.Exit from None

@@ -152,8 +152,9 @@ def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> No
 
 def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | None = None) -> None:
     """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
-    from gpu_box import work
+    from gpu_box import watching, work
     from gpu_box.cli.results import JobStarted
+    from gpu_box.view import waiting
     from gpu_box.view.training import JobLog
 
     if not follow or (opts.json and then is None):
@@ -162,12 +163,14 @@ def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | 
             lambda: f"Job {job.name} runs on the box; `gpu-box logs {job.name}` follows it.",
         )
         return
+    waiting.over()
     try:
-        if opts.json:
-            status = work.follow(job, lambda line: None)
-        else:
-            with JobLog() as log:
-                status = work.follow(job, log.take)
+        with watching.beside(config, opts.reporter(), but=job.name):
+            if opts.json:
+                status = work.follow(job, lambda line: None)
+            else:
+                with JobLog() as log:
+                    status = work.follow(job, log.take)
     except KeyboardInterrupt:
         print(f"\nJob {job.name} runs on; `gpu-box logs {job.name}` follows it again.", file=sys.stderr)
         if then:

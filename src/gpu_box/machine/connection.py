@@ -108,6 +108,19 @@ class Connection:
     def alive(self) -> bool:
         return bool(self._transport.is_active())
 
+    def answers(self, timeout_s: float) -> bool:
+        """Whether the other end says anything within timeout_s: a link may be dead long before TCP knows."""
+        told = threading.Event()
+
+        def ask() -> None:
+            # Returns when it is answered, yes or no, or when the link has ended.
+            self._transport.global_request("keepalive@openssh.com", wait=True)
+            told.set()
+
+        with contextlib.suppress(Exception):
+            _thread(ask)
+        return told.wait(timeout_s) and self.alive
+
     def run(
         self,
         command: str,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import textwrap
 from functools import cache
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
@@ -35,6 +37,38 @@ def print_result(drawn: RenderableType) -> None:
     print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
 
 
+def fitted(text: str, stream: TextIO) -> str:
+    """Plain text for that stream: on a terminal broken between words, the rest under a line's beginning."""
+    if not stream.isatty():
+        return text
+    width, lines = shutil.get_terminal_size().columns, []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)
+
+
+def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:
+    """So many blanks before each of its lines, also where it is broken."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(text, style=style), (0, 0, 0, by), expand=False)
+
+
+def marked(mark: RenderableType, text: RenderableType) -> RenderableType:
+    """A sign, and beside it what it stands for, however long."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(mark, text)
+    return table
+
+
 def stacked(drawn: list[RenderableType]) -> RenderableType:
     """One below the other; one alone is itself."""
     from rich.console import Group
@@ -50,14 +84,15 @@ def _console(*, stderr: bool) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     never_refuse(stream)
-    # Colours of the 16 that every theme, light or dark, sets to be readable.
-    theme = Theme({"good": "green", "bad": "red", "warn": "yellow", "quiet": "bright_black", "what": "bold"})
+    # Readable on light and dark grounds: no yellow, which white swallows, and no bright black, which is the
+    # very ground of Solarized's dark theme.
+    theme = Theme({"good": "green", "bad": "red", "warn": "magenta", "quiet": "dim", "what": "bold"})
     return Console(
         stderr=stderr,
         theme=theme,
         highlight=False,
         emoji=False,  # what the box says is shown as it is, `:cloud:` too
-        soft_wrap=True,
+        soft_wrap=not stream.isatty(),  # a terminal of its own would break within words
         no_color=None if "NO_COLOR" not in os.environ else True,
         width=None if stream.isatty() else _PIPE_WIDTH,
     )

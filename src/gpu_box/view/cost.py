@@ -32,7 +32,7 @@ def cost_lines(found: CostReport, days: Sequence[date]) -> RenderableType:
     lines = [Text(line) for line in _to_come(found)]
     warning = [Text(f"! {found.warning}", style="warn")] if found.warning else []
     source = Text(f"prices: {found.prices}; AWS's own bill counts", style="quiet")
-    gap = Text()
+    gap = Text(" ")  # padded, an empty one would be no line at all
     parts: list[RenderableType] = [part for table in tables for part in (table, gap)]
     body = (*parts, *lines, *warning, source)
     return Group(head, gap, *(Padding(part, (0, 0, 0, 2), expand=False) for part in body))

@@ -32,8 +32,10 @@ def print_error(error: GpuBoxError, *, as_json: bool = False) -> None:
 
         print(dumps(failure(error)))
         return
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
+    from gpu_box.view.console import fitted
+
+    text = "\n".join(f"error: {line}" for line in str(error).splitlines())
+    print(fitted(text, sys.stderr), file=sys.stderr)
 
 
 def failure(error: GpuBoxError) -> Failure:

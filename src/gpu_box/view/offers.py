@@ -29,32 +29,33 @@ def quota_lines(quota: Sequence[Check]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    from gpu_box.view.console import marked
+
     lines = []
     for check in quota:
-        sign, style = ("  ", "quiet") if check.ok else ("! ", "warn")
+        sign, style = (" ", "quiet") if check.ok else ("!", "warn")
         remedy = f" {check.remedy}" if check.remedy else ""
-        lines.append(Text(f"{sign}{check.name}: {check.line.rstrip('.')}.{remedy}", style=style))
+        text = Text(f"{check.name}: {check.line.rstrip('.')}.{remedy}", style=style)
+        lines.append(marked(Text(sign, style=style), text))
     return Group(*lines)
 
 
 def budget_line(price: Price, budget: Decimal | None) -> RenderableType:
-    from rich.text import Text
+    from gpu_box.view.console import indented
 
     pays = hours(price, budget) if budget else None
     if not budget or pays is None:
-        return Text(
-            "  The price of this type is not known: with a budget, it cannot be started.", style="warn"
-        )
+        return indented("The price of this type is not known: with a budget, it cannot be started.", "warn")
     disk = f"beside {format_money(price.disk_month)} for its disk"
-    return Text(
-        f"  {format_money(budget)} a month pays {pays} hours, {disk}; then it is stopped.", style="quiet"
-    )
+    return indented(f"{format_money(budget)} a month pays {pays} hours, {disk}; then it is stopped.", "quiet")
 
 
 def written_lines(written: Written, *, quota: bool) -> RenderableType:
     """quota: told too, where it was not before."""
     from rich.console import Group
     from rich.text import Text
+
+    from gpu_box.view.console import indented
 
     hour, month = written.usd_hour, format_money(written.usd_month_stopped)
     running = f"{format_money(hour)} an hour running" if hour is not None else "its price is not known"
@@ -64,8 +65,8 @@ def written_lines(written: Written, *, quota: bool) -> RenderableType:
         at_most = f" ({format_money(hour * Decimal(limit.total_seconds()) / 3600)})"
     lines = [
         Text(f"{written.path} written: {written.instance_type} in {written.region}", style="what"),
-        Text(f"  {running}, {month} a month stopped; prices: {written.prices}"),
-        Text(f"  stopped {format_duration(limit)} after a start at the latest{at_most}{_budget(written)}"),
+        indented(f"{running}, {month} a month stopped; prices: {written.prices}"),
+        indented(f"stopped {format_duration(limit)} after a start at the latest{at_most}{_budget(written)}"),
     ]
     told = [quota_lines(written.quota)] if quota else []
     return Group(*lines, *told, Text("Next: `gpu-box plan` shows what it makes, `gpu-box up` makes it."))

@@ -6,15 +6,16 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gpu_box.model import Reporter
-from gpu_box.pace import Pace
-from gpu_box.view import console
+from gpu_box.view import console, waiting
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
+
+    from gpu_box.pace import Pace
 
 _REFRESH_PER_S = 8
 # Without a terminal: how long a step may be silent (CI services end a job that is silent for 10 minutes).
@@ -23,17 +24,19 @@ _SILENT_S = 30.0
 _open: list[LiveLines] = []
 
 
-def make_reporter(*, silent: bool = False, cloud: str = "aws") -> Reporter:
+def make_reporter(*, silent: bool = False, pace: Pace | None = None) -> Reporter:
     """silent: for --json. On standard error, so that standard output is the result alone.
 
-    cloud: whose steps they are: what each of them took there before tells how long is left.
+    pace: told of each step, and asked how long the rest takes.
     """
     if silent:
-        return Silent()
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        _open.append(LiveLines(Pace(cloud)))
-        return _open[-1]
-    return PlainLines(Pace(cloud))
+        report: Reporter = Silent()
+    elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        report = LiveLines(pace)
+        _open.append(report)
+    else:
+        report = PlainLines()
+    return Paced(report, pace) if pace else report
 
 
 def end() -> None:
@@ -50,14 +53,26 @@ class Silent:
     def note(self, line: str) -> None: ...
 
 
+class Paced:
+    """Tells the pace what is done, and another reporter everything."""
+
+    def __init__(self, report: Reporter, pace: Pace) -> None:
+        self._pace = pace
+        self.start, self.update, self.note = report.start, report.update, report.note
+        self.failed, self._done = report.failed, report.done
+
+    def done(self, step: str, line: str = "") -> None:
+        self._pace.done(step, time.monotonic())
+        self._done(step, line)
+
+
 class PlainLines:
     """One line when a step is done or has failed, with how long it took; and every note.
 
     A step that goes on for long says so now and then, in its newest words.
     """
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
         self._told: dict[str, float] = {}  # when each step last had a line
@@ -72,9 +87,8 @@ class PlainLines:
             if now - self._told.setdefault(step, now) < _SILENT_S:
                 return
             self._told[step] = now
-            took = now - self._began.setdefault(step, now)
-            told = took_text(took) + left_text(self._pace.usual(step), took)
-            print(f"{'...':>6}  {labelled(step, line)}{told}", file=sys.stderr, flush=True)
+            took = took_text(now - self._began.setdefault(step, now))
+            print(f"{'...':>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
 
     def done(self, step: str, line: str = "") -> None:
         self._print("ok", step, line)
@@ -88,44 +102,36 @@ class PlainLines:
 
     def _print(self, mark: str, step: str, line: str) -> None:
         with self._lock:
-            took = time.monotonic() - self._began.pop(step, time.monotonic())
-            print(f"{mark:>6}  {labelled(step, line)}{took_text(took)}", file=sys.stderr, flush=True)
-            if mark == "ok":
-                self._pace.note(step, took)
-
-
-class _Running(NamedTuple):
-    began: float
-    line: str
-    usual: float | None  # seconds, of earlier runs
+            took = took_text(time.monotonic() - self._began.pop(step, time.monotonic()))
+            print(f"{mark:>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
 
 
 class LiveLines:
     """Each step that runs on a line of its own, with a spinner and its newest words; done ones above."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, pace: Pace | None = None) -> None:
         self._lock = threading.RLock()
-        self._running: dict[str, _Running] = {}
+        self._pace = pace
+        self._running: dict[str, tuple[float, str]] = {}
         # What is drawn, whole and never changed. The thread that draws holds rich's lock while it reads this,
         # and we call rich with ours: were it to ask for ours, each could wait for the other for ever.
-        self._shown: tuple[_Running, ...] = ()
+        self._shown: tuple[tuple[float, str], ...] = ()
         self._live: Live | None = None
 
     def start(self, step: str, line: str = "") -> None:
+        waiting.over()
         with self._lock:
-            usual = self._pace.usual(step)
-            self._running[step] = _Running(time.monotonic(), labelled(step, line), usual)
+            self._running[step] = (time.monotonic(), labelled(step, line))
             self._show()
 
     def update(self, step: str, line: str) -> None:
         with self._lock:
-            was = self._running.get(step) or _Running(time.monotonic(), "", self._pace.usual(step))
-            self._running[step] = was._replace(line=labelled(step, line))
+            began, _ = self._running.get(step, (time.monotonic(), ""))
+            self._running[step] = (began, labelled(step, line))
             self._show()
 
     def done(self, step: str, line: str = "") -> None:
-        self._pace.note(step, self._finish("[good]✓[/]", step, line))
+        self._finish("[good]✓[/]", step, line)
 
     def failed(self, step: str, line: str = "") -> None:
         self._finish("[bad]✗[/]", step, line)
@@ -133,26 +139,27 @@ class LiveLines:
     def note(self, line: str) -> None:
         from rich.markup import escape
 
+        waiting.over()
         with self._lock:
-            console.progress().print(f"[warn]![/] {escape(line)}")
+            console.progress().print(console.marked("[warn]![/]", escape(line)))
 
     def close(self) -> None:
         with self._lock:
             self._running.clear()
             self._show()
 
-    def _finish(self, mark: str, step: str, line: str) -> float:
-        """Seconds that it took."""
+    def _finish(self, mark: str, step: str, line: str) -> None:
         from rich.markup import escape
 
+        waiting.over()
         with self._lock:
-            was = self._running.pop(step, _Running(time.monotonic(), step, None))
-            took = time.monotonic() - was.began
-            console.progress().print(
-                f"{mark} {escape(labelled(step, line) if line else was.line)}[quiet]{took_text(took)}[/]"
-            )
+            began, last = self._running.pop(step, (time.monotonic(), step))
+            took = took_text(time.monotonic() - began)
+            told = escape(labelled(step, line) if line else last)
+            console.progress().print(console.marked(mark, f"{told}[quiet]{took}[/]"))
             self._show()
-            return took
+            if not self._running:
+                waiting.begin("looking at what is there now")
 
     def _show(self) -> None:
         from rich.live import Live
@@ -180,12 +187,14 @@ class LiveLines:
         table.add_column(no_wrap=True)
         table.add_column()  # the one that gives way
         table.add_column(no_wrap=True, style="quiet")
-        for step in self._shown:
+        for began, line in self._shown:
             # A phase that depends on the clock alone: the table is drawn anew each time.
             spinner = Spinner("dots").render(time.monotonic())
-            words = Text(step.line, no_wrap=True, overflow="ellipsis")
-            took = time.monotonic() - step.began
-            table.add_row(spinner, words, (took_text(took) + left_text(step.usual, took)).strip())
+            words = Text(line, no_wrap=True, overflow="ellipsis")
+            table.add_row(spinner, words, took_text(time.monotonic() - began).strip())
+        left = self._pace.left(time.monotonic()) if self._pace else None
+        if left is not None:
+            table.add_row("", Text(left_text(left), style="quiet", no_wrap=True, overflow="ellipsis"), "")
         return table
 
 
@@ -196,12 +205,13 @@ def labelled(step: str, line: str) -> str:
     return line if line.lower().startswith(step.lower()) else f"{step}: {line}"
 
 
-def left_text(usual: float | None, took: float) -> str:
-    """ ", about 40 s left"; nothing where it is not known, or longer than usual already."""
-    if usual is None or usual - took < 1:
-        return ""
-    left = usual - took
-    return f", about {left:.0f} s left" if left < 60 else f", about {left / 60:.0f} min left"
+def left_text(seconds: float) -> str:
+    """Rounded, as it is no more than what it was the last time."""
+    if seconds < 1:
+        return "longer than the last time"
+    if seconds < 90:
+        return f"about {max(5, 5 * round(seconds / 5))} s left, by the last time"
+    return f"about {round(seconds / 60)} min left, by the last time"
 
 
 def took_text(seconds: float) -> str:

@@ -29,18 +29,20 @@ def receipt(
     from rich.console import Group
     from rich.text import Text
 
+    from gpu_box.view.console import indented, marked
+
     head = Text(config.name, style="what")
     head.append(f" in {region}: {instance_type}", style="not bold")
     head.append(f", {price.gpu}" if price.gpu else "", style="not bold")
     done = Text("  nothing to do on AWS: the box is up")
     costs = [Text(f"  {label:<24}{amount:>12}") for label, amount in cost_lines(price)]
     source = Text(f"  prices: {price.source}", style="quiet")
-    stops = [Text(f"  {line}") for line in stop_lines(config)]
+    stops = [indented(line) for line in stop_lines(config)]
     gap = Text()
     told = [*([missing_quota] if missing_quota else []), *notices]
-    warnings = [gap, *(Text(f"  ! {line}", style="warn") for line in told)] if told else []
+    warnings = [marked(Text("  !", style="warn"), Text(line, style="warn")) for line in told]
     table = _step_table(steps) if steps else done
-    return Group(head, gap, table, gap, *costs, source, gap, *stops, *warnings)
+    return Group(head, gap, table, gap, *costs, source, gap, *stops, *([gap] if told else []), *warnings)
 
 
 def _step_table(steps: Sequence[Step]) -> RenderableType:

@@ -154,7 +154,7 @@ def _signal_table(signals: Sequence[Signal]) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for signal in signals:
-        table.add_row(signal.name, _when(signal), Text(signal.text))
+        table.add_row(signal.name, _when(signal), Text(signal.text.removeprefix(f"{signal.name} ")))
     return table
 
 

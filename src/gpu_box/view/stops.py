@@ -79,5 +79,5 @@ def _figures(stopped: Stopped) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in stopped.signals:
-        table.add_row(name, Text(text))
+        table.add_row(name, Text(text.removeprefix(f"{name} ")))
     return table

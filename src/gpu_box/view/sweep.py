@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from gpu_box.model import Listed
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 
 def sweep_view(swept: Sweep) -> RenderableType:
@@ -49,24 +50,41 @@ def removed_view(count: int, left: Sequence[Leftover], unread: Sequence[Unread])
 
 
 def leftovers_table(found: Sequence[Leftover]) -> RenderableType:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="quiet")
-    for name in ("REGION", "WHAT", "ID"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("BOX", overflow="fold")
-    table.add_column("STATE", no_wrap=True)
-    table.add_column("$/MONTH", no_wrap=True, justify="right")
-    table.add_column("", overflow="fold")
+    """A heading for each box and region, what it has there below: so that a line fits 80 columns."""
+    places: dict[str, list[tuple[str, ...]]] = {}
     for one in sorted(found, key=_dearest_first):
-        usd = "?" if one.usd_month is None else format_money(one.usd_month).removeprefix("$")
-        usd = "" if one.usd_month == 0 else usd
-        whose = f"{one.box} ({one.owner})" if one.owner else one.box
-        table.add_row(
-            one.region, one.kind, one.id, Text(whose or "-"), one.state, usd, Text(one.note)
-        )  # fmt: skip
-    return table
+        whose = f"{one.box} ({one.owner})" if one.owner else one.box or "of no box"
+        usd = "?" if one.usd_month is None else format_money(one.usd_month) if one.usd_month else ""
+        row = one.kind, one.id, one.state, usd, one.note
+        places.setdefault(f"{whose}, {one.region}", []).append(row)
+    return _Places(places)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The columns of all places stand below each other; names and notes give way where it is narrow."""
+
+    rows: Mapping[str, Sequence[tuple[str, ...]]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        every = [row for there in self.rows.values() for row in there]
+        kind, name, state, usd, note = (max(map(len, column)) for column in zip(*every, strict=True))
+        left = options.max_width - 2 - kind - state - usd - 4 * 2
+        name = min(name, max(21, left - min(note, 11)))  # an instance's id has 19 signs, a volume's 21
+        for place, there in self.rows.items():
+            table = Table.grid(padding=(0, 2, 0, 0))
+            for width in (kind, name, state):
+                table.add_column(width=width, overflow="fold")
+            table.add_column(width=usd, justify="right")
+            table.add_column(width=min(note, max(11, left - name)), overflow="fold")
+            for row in there:
+                table.add_row(*map(Text, row))
+            yield Text(place, style="what")
+            yield Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def removal_lines(found: Iterable[Leftover]) -> str:

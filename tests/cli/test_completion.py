@@ -1,0 +1,122 @@
+"""Tab in a real bash, zsh and fish: commands, instance types, and boxes, also those that others have made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pexpect
+import pytest
+
+from gpu_box import known
+from gpu_box.cli.completion import box_names
+from gpu_box.config import Config
+
+from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
+
+__all__ = ["aws", "cloud_home", "embedded_exports", "laptop"]
+
+BIN = Path(sys.executable).parent
+SHELLS = {
+    "bash": (["--norc", "--noprofile", "-i"], 'eval "$(_GPU_BOX_COMPLETE=source_bash gpu-box)"'),
+    "zsh": (
+        ["-f", "-i"],
+        'autoload -U compinit; compinit -u; eval "$(_GPU_BOX_COMPLETE=source_zsh gpu-box)"',
+    ),
+    "fish": (["--no-config", "-i"], "_GPU_BOX_COMPLETE=source_fish gpu-box | source"),
+}
+
+
+@pytest.fixture
+def boxes() -> None:
+    """Two that this laptop knows."""
+    folder = Path.home() / ".ssh" / "gpu-box.d"
+    folder.mkdir(parents=True)
+    for name in ("alpha", "beta"):
+        (folder / f"{name}.conf").write_text("")
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest, boxes: None, tmp_path: Path) -> Iterator[Any]:
+    """Interactive, its completion set up as `gpu-box --install-completion` does it."""
+    name: str = request.param
+    if not shutil.which(name):
+        pytest.skip(f"there is no {name} on this machine")
+    words, setup = SHELLS[name]
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "dumb"}
+    ours = pexpect.spawn(
+        name, words, env=environment, cwd=str(tmp_path), timeout=60, dimensions=(24, 80), encoding="utf-8"
+    )
+    ours.sendline(f"{setup}; echo rea''dy")
+    ours.expect("ready")
+    yield ours
+    ours.close(force=True)
+
+
+def test_tab_finishes_the_word(shell: Any) -> None:
+    for typed, rest in (
+        ("gpu-box resize g4dn.2", "xlarge"),
+        ("gpu-box --name alp", "ha"),
+        ("gpu-box exte", "nd"),
+    ):
+        shell.send(f"{typed}\t")
+        shell.expect_exact(rest)
+        shell.send("\x15")  # the line is cleared
+
+
+def offered(words: str) -> list[str]:
+    """What gpu-box tells fish, the plainest of the three, a line each."""
+    asked = {"_GPU_BOX_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": words,
+             "_TYPER_COMPLETE_FISH_ACTION": "get-args"}  # fmt: skip
+    done = subprocess.run([BIN / "gpu-box"], env={**os.environ, **asked}, capture_output=True, text=True)
+    assert done.stderr == ""
+    return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+
+
+def test_boxes_that_others_made_are_offered_too(
+    boxes: None, laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "_PATIENCE_S", 60.0)  # the machine may be slow; that is not the question
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path))
+    (tmp_path / "config.yaml").write_text("region: us-east-1\n")
+    mine = laptop(region="us-east-1")
+    mine.up()
+    typed: Any = SimpleNamespace(params={"config": tmp_path / "config.yaml", "local": False})
+    assert {"alpha", "beta", mine.config.name} <= set(box_names(typed, ""))
+    assert box_names(typed, "alp") == ["alpha"]
+
+
+@pytest.mark.parametrize("config", ["region: us-east-1", "nonsense: ["])
+def test_without_credentials_or_with_a_broken_config_the_laptop_s_own_are_offered(
+    boxes: None, tmp_path: Path, config: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(config)
+    assert offered(f"gpu-box --config {tmp_path}/config.yaml --name a") == ["alpha"]
+
+
+def test_the_next_tab_asks_nobody_and_a_slow_aws_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(config: Config) -> list[str]:
+        asked.append(str(config.region))
+        if len(asked) > 1:
+            time.sleep(30)
+        return ["ada"]
+
+    monkeypatch.setattr(known, "_ask", ask)
+    config, cache = Config(region="us-east-1"), tmp_path / "new" / "boxes.json"
+    assert known.in_aws(config, cache) == known.in_aws(config, cache) == ["ada"]
+    assert asked == ["us-east-1"]
+    monkeypatch.setattr(known, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(known, "_FRESH_S", 0.0)
+    assert known.in_aws(config, cache) == ["ada"]
+    assert len(asked) == 2
