@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "entry": FOUNDATION | {"aws", "machine"},
     "box": FOUNDATION | {"budget", "entry", "image_plan", "plan", "project", "aws", "machine", "ledger"},
     "bake": FOUNDATION | {"box", "image_plan", "plan", "aws"},
-    "resize": FOUNDATION | {"box", "plan", "aws"},
+    "resize": FOUNDATION | {"bake", "box", "plan", "aws"},
     "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
     "doctor": FOUNDATION | {"entry", "aws", "machine"},
     "project": FOUNDATION | {"machine"},
