@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "box": FOUNDATION
     | {"budget", "entry", "image_plan", "plan", "project", "aws", "machine", "ledger", "last_seen"},
     "bake": FOUNDATION | {"box", "image_plan", "plan", "aws"},
-    "resize": FOUNDATION | {"box", "plan", "aws"},
+    "resize": FOUNDATION | {"bake", "box", "plan", "aws"},
     "stopping": FOUNDATION | {"box", "budget", "plan", "aws", "machine"},
     "doctor": FOUNDATION | {"entry", "aws", "machine"},
     "project": FOUNDATION | {"machine"},

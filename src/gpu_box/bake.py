@@ -123,7 +123,6 @@ def carry(cloud: Cloud, report: Reporter) -> Observed:
             )
         if unfinished := image_plan.finish(observed, image.id):
             return unfinished
-        box.remember(cloud, observed)
         gone = replace(observed, deadline=None, deadline_role_arn=None, key_pair=None, group=None)
         return plan.down(gone, keep_images=True)
 

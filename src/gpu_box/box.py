@@ -41,7 +41,7 @@ from gpu_box.model import (
     Stopped,
 )
 from gpu_box.spending import Rates, Spent
-from gpu_box.steps import Step
+from gpu_box.steps import DeleteSnapshot, Step, Terminate
 from gpu_box.stopped import why
 from gpu_box.units import format_duration
 
@@ -197,11 +197,7 @@ def down(config: Config, report: Reporter, *, keep_images: bool = False) -> Obse
 def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Observed:
     """AWS's part of it."""
 
-    def steps(observed: Observed) -> list[Step]:
-        remember(cloud, observed)
-        return plan.down(observed, keep_images=keep_images)
-
-    observed, _ = converge(cloud, report, steps)
+    observed, _ = converge(cloud, report, lambda seen: plan.down(seen, keep_images=keep_images))
     rest = replace(observed, images=(), snapshots=()) if keep_images else observed
     if not rest.nothing_left:
         raise CloudError(
@@ -246,20 +242,23 @@ def observe_box(
     observed = observe(cloud, ask_caller=ask_caller, everything=everything, expected=expected)
     # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
     there = [instance.id for instance in observed.instances if instance.exists]
+    there += [snapshot.id for snapshot in observed.snapshots]
     return replace(observed, gone=tuple(sorted(ledger.gone(_memory("ledger", cloud), there).items())))
 
 
 def remember(cloud: Cloud, observed: Observed) -> None:
     """Before its tags are gone: what the box has cost. Where no price is known, nothing is."""
-    if observed.instance and (rates := rates_of(read_price_of(cloud, observed.instance))):
-        _note(cloud, observed, rates)
+    rates = rates_of(read_price_of(cloud, observed.instance)) if observed.instance else None
+    _note(cloud, observed, rates)
 
 
-def _note(cloud: Cloud, observed: Observed, rates: Rates) -> None:
-    instance, now = observed.instance, datetime.now(UTC)
-    if instance:
-        days = budget.days(replace(observed, gone=()), rates, now=now).all
-        ledger.note(_memory("ledger", cloud), instance.id, days, today=now.date())
+def _note(cloud: Cloud, observed: Observed, rates: Rates | None) -> None:
+    instance, now, known = observed.instance, datetime.now(UTC), _memory("ledger", cloud)
+    if instance and rates:
+        alone = replace(observed, gone=(), snapshots=())  # which may outlive it
+        ledger.note(known, instance.id, budget.days(alone, rates, now=now).all, today=now.date())
+    for snapshot in observed.snapshots:
+        ledger.note(known, snapshot.id, budget.snapshot_days(snapshot, now), today=now.date())
 
 
 def _budget_warning(config: Config, observed: Observed, rates: Rates | None) -> str | None:
@@ -463,6 +462,8 @@ def converge(
         steps = next_steps(observed)
         if not steps:
             return observed, acted
+        if any(isinstance(step, Terminate | DeleteSnapshot) for step in steps):
+            remember(cloud, observed)
         observed, whole = act(cloud, steps, report, observed)
         acted = True
         if not whole:

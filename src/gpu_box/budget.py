@@ -9,7 +9,7 @@ from decimal import Decimal
 from gpu_box import spending
 from gpu_box.config import Config
 from gpu_box.errors import InputError
-from gpu_box.model import Instance, Observed
+from gpu_box.model import Instance, Observed, Snapshot
 from gpu_box.spending import Rates, Spent
 from gpu_box.stopped import stopped_at
 from gpu_box.units import format_money
@@ -38,7 +38,9 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """US dollars of each UTC day. running: instance and address; gone: all, of instances that are no more."""
+    """US dollars of each UTC day. running: instance and address; gone: all, of instances and images that are
+    no more.
+    """
 
     running: dict[date, Decimal]
     disk: dict[date, Decimal]
@@ -69,15 +71,13 @@ def days(observed: Observed, rates: Rates, *, now: datetime) -> Days:
 
 
 def _image_days(observed: Observed, now: datetime, *, since: date) -> dict[date, Decimal]:
-    """A snapshot bills as a disk does: for as long as it is there."""
-    return spending.added(
-        *(
-            spending.disk_days(
-                Rates(hour=Decimal(0), disk_month=snapshot.usd_month), snapshot.created, now, since=since
-            )
-            for snapshot in observed.snapshots
-        )
-    )
+    return spending.added(*(snapshot_days(snapshot, now, since=since) for snapshot in observed.snapshots))
+
+
+def snapshot_days(snapshot: Snapshot, now: datetime, *, since: date = date.min) -> dict[date, Decimal]:
+    """It bills as a disk does: for as long as it is there."""
+    rates = Rates(hour=Decimal(0), disk_month=snapshot.usd_month)
+    return spending.disk_days(rates, snapshot.created, now, since=since)
 
 
 def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: datetime) -> datetime | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gpu_box import box, plan
+from gpu_box import bake, box, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.instance_types import refuse_unfit
@@ -12,13 +12,13 @@ from gpu_box.aws.prices import Price, read_price, read_price_of
 from gpu_box.box import Up
 from gpu_box.config import Config
 from gpu_box.errors import CloudError
-from gpu_box.model import Observed, Reporter
+from gpu_box.model import MOVING, Observed, Reporter
 from gpu_box.steps import NoteResize, Step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resized:
-    before: str
+    before: str  # "" where an earlier one, cut after its instance went, is gone on with
     after: str
     price: Price  # of the new type
     up: Up | None  # None: it was stopped, and is left so
@@ -32,18 +32,40 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
     cloud = Cloud(config)
     observed = box.observe_box(cloud)
     instance = observed.instance
-    if instance is None:
+    if instance:
+        refuse_unfit(cloud, instance_type, like=instance)
+    elif not takes_an_image(observed, instance_type):
         raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
-    refuse_unfit(cloud, instance_type, like=instance)
-    runs = instance.state.bills or bool(instance.resizing)
-    change_type(cloud, instance_type, report)
+    ran = instance is None or instance.state.bills or bool(instance.resizing) or instance.baking
     started = None
-    if runs:
-        started = box.up(config, report)
-        act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
+    if takes_an_image(observed, instance_type):
+        if instance:
+            bake.carry(cloud, report)
+        started = box.up(replace(config, instance_types=(instance_type,)), report)
+        if not ran:
+            box.stop(config, report)
+    else:
+        change_type(cloud, instance_type, report)
+        if instance and ran:
+            started = box.up(config, report)
+            act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
     return Resized(
-        before=instance.type, after=instance_type, price=read_price(cloud, instance_type), up=started
+        before=instance.type if instance else "",
+        after=instance_type,
+        price=read_price_of(cloud, started.instance) if started else read_price(cloud, instance_type),
+        up=started if ran else None,
     )
+
+
+def takes_an_image(observed: Observed, instance_type: str) -> bool:
+    """Whether the disk goes to a new instance, as with `move`, because its own keeps its type: "While a Spot
+    Instance is stopped, you can modify some of its instance attributes, but not the instance type" (EC2 User
+    Guide, "Behavior of Spot Instance interruptions").
+    """
+    instance = observed.instance
+    if instance is None:  # cut in the middle
+        return any(image.kind == MOVING for image in observed.images)
+    return instance.market == "spot" and instance.type != instance_type
 
 
 def change_type(cloud: Cloud, instance_type: str, report: Reporter) -> Observed:

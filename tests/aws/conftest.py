@@ -23,6 +23,7 @@ from gpu_box.machine import keys
 from gpu_box.model import Observed
 
 Weather = Callable[..., None]
+Owner = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -45,16 +46,14 @@ def aws(embedded_exports: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
 
 
 @pytest.fixture
-def owner(aws: dict[str, str], cloud_home: Path) -> Callable[..., Any]:
+def owner(aws: dict[str, str], cloud_home: Path) -> Owner:
     """`owner("ec2", "eu-west-2")`: a client of the account's owner, by hand, as somebody at the console.
 
     gpu-box itself is here, as everywhere, the user of infra/operator-policy.json.
     """
     exports = daemon.start_as_owner(cloud_home)
-    session = boto3.Session(
-        aws_access_key_id=exports["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=exports["AWS_SECRET_ACCESS_KEY"],
-    )
+    keys = exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]
+    session = boto3.Session(*keys)
     return lambda service, region="us-east-1": session.client(service, region_name=region)
 
 

@@ -96,7 +96,7 @@ def test_up_launches_from_the_image_that_down_kept_and_plan_says_so(laptop: Lapt
 def test_an_image_that_is_still_being_made_is_waited_for_and_no_fresh_disk_launched(
     laptop: Laptops, weather: Weather
 ) -> None:
-    weather(delays={"image": 8.0})
+    weather(delays={"image": 6.0})  # longer than a busy computer takes for what comes before
     mine = laptop()
     mine.up()
     mine.stop()

@@ -12,10 +12,14 @@ import pytest
 from rich.console import Console
 from rich.theme import Theme
 
-from gpu_box import box, budget, cost
+from gpu_box import bake, box, budget, cost, ledger
+from gpu_box.aws import naming
+from gpu_box.aws.act import tag_instance
 from gpu_box.aws.prices import read_price_of
-from gpu_box.config import Limits
+from gpu_box.config import Disk, Limits
 from gpu_box.errors import InputError
+from gpu_box.model import BAKED
+from gpu_box.spending import to_tags
 from gpu_box.view.cost import cost_lines
 
 from .conftest import Laptop
@@ -64,14 +68,69 @@ def test_a_budget_holds_over_down_and_up(
     today = datetime.now(UTC).date()
     # As if it had run for long: AWS's own tags are what says so.
     assert observed.instance
-    spent = replace(observed.instance, spent=((today, Decimal(60)),))
-    box.remember(mine.cloud, replace(observed, instances=(spent,)))
+    [(month, days)] = to_tags({today: Decimal(60)}).items()
+    tag_instance(mine.cloud, observed.instance.id, {naming.USD_MONTH + month: days}, "spending")
     mine.down()
     poor = Laptop(replace(mine.config, limits=Limits(budget=Decimal(50))))
     with pytest.raises(InputError, match="this month's budget is spent: \\$60"):
         poor.up()
     assert poor.observe().instance is None
     assert cost.look(poor.config).warning is not None
+
+
+def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
+    laptop: Callable[..., Laptop],
+) -> None:
+    mine = laptop(disk=Disk(size_gib=200))
+    mine.up()
+    mine.stop()
+    bake.end(mine.cloud, bake.begin(mine.cloud, BAKED, mine.report), mine.report)
+    later = datetime.now(UTC) + timedelta(hours=73)  # a tenth of a month
+    tenth = Decimal("0.05") * 200 / 10  # $0.05 a GiB and month
+
+    def images(found: cost.CostReport) -> Decimal:
+        return sum((day.images for day in found.days.values()), Decimal(0))
+
+    found = cost.look(mine.config, now=later)
+    assert abs(images(found) - tenth) < Decimal("0.01")
+    assert found.usd_month_images == Decimal(10)
+    box.bring_down(mine.cloud, mine.report, keep_images=True)
+    kept = cost.look(mine.config, now=later)
+    assert abs(images(kept) - tenth) < Decimal("0.01")
+    assert sum((day.gone for day in kept.days.values()), Decimal(0)) < tenth, "not with the box once more"
+    known = box.observe_box(mine.cloud)
+    then = budget.snapshot_days(known.snapshots[0], later)
+    ledger.note(box._ledger(mine.cloud), known.snapshots[0].id, then, today=later.date())
+    mine.down()
+    gone = cost.look(mine.config, now=later)
+    assert images(gone) == 0
+    assert sum((day.gone for day in gone.days.values()), Decimal(0)) > 0
+
+
+def test_plan_status_and_cost_agree_to_the_cent_running_stopped_and_baked(
+    laptop: Callable[..., Laptop],
+) -> None:
+    """As do `up` and all of them in the words of the command line, in tests/test_story.py."""
+    mine = laptop(disk=Disk(size_gib=150, iops=6_000))
+
+    def told() -> tuple[box.Planned, box.Status, cost.CostReport]:
+        return box.plan_up(mine.config), box.status(mine.config), cost.look(mine.config)
+
+    def agree() -> None:
+        planned, seen, spent = told()
+        assert seen.price and seen.spent
+        assert planned.price == seen.price
+        assert planned.price.hour == spent.usd_hour
+        assert planned.price.disk_month == spent.usd_month_stopped
+        assert seen.observed.usd_month_images == spent.usd_month_images
+        for one, other in ((seen.spent.today, spent.usd_today), (seen.spent.month, spent.usd_month)):
+            assert abs(one - other) < Decimal("0.005"), "a look a moment later"
+
+    mine.up()
+    agree()
+    mine.stop()
+    bake.end(mine.cloud, bake.begin(mine.cloud, BAKED, mine.report), mine.report)
+    agree()
 
 
 @pytest.mark.parametrize(

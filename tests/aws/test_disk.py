@@ -13,7 +13,7 @@ from gpu_box.config import Disk
 from gpu_box.errors import CloudError, InputError
 from gpu_box.steps import GrowDisk
 
-from .conftest import Laptop, Recorder
+from .conftest import Laptop, Owner, Recorder
 
 Make = Callable[..., Laptop]
 
@@ -68,20 +68,20 @@ def test_a_smaller_one_is_refused_before_anything_is_changed(laptop: Make) -> No
     assert refused.value.exit_code == 2 and sizes(mine) == [100]
 
 
-def test_a_box_of_an_older_gpu_box_is_left_as_it_is(laptop: Make) -> None:
+def test_a_box_of_an_older_gpu_box_is_left_as_it_is(laptop: Make, owner: Owner) -> None:
     mine = laptop(disk=Disk(size_gib=100))
     instance = mine.up().instance
     assert instance
-    mine.cloud.ec2.delete_tags(Resources=[instance.id], Tags=[{"Key": "gpu-box:disk-gib"}])
+    owner("ec2").delete_tags(Resources=[instance.id], Tags=[{"Key": "gpu-box:disk-gib"}])
     assert with_disk(mine, 150).up().instance.disk_gib is None  # type: ignore[union-attr]
     assert sizes(mine) == [100]
 
 
-def test_another_box_s_disk_is_not_touched(laptop: Make) -> None:
+def test_another_box_s_disk_is_not_touched(laptop: Make, owner: Owner) -> None:
     mine = laptop(disk=Disk(size_gib=100))
     instance = mine.up().instance
     assert instance
-    ec2 = mine.cloud.ec2
+    ec2 = owner("ec2")
     other = ec2.create_volume(AvailabilityZone=instance.zone, Size=10, VolumeType="gp3")["VolumeId"]
     ec2.attach_volume(VolumeId=other, InstanceId=instance.id, Device="/dev/sdf")
     act(mine.cloud, [GrowDisk(instance_id=instance.id, before=100, size_gib=120)], Recorder(), mine.observe())

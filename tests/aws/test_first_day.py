@@ -22,17 +22,17 @@ from gpu_box.config import Network
 from gpu_box.model import Check
 
 from .company import Company, company
-from .conftest import Laptop, Weather
+from .conftest import Laptop, Owner, Weather
 
 
 def told(mine: Laptop) -> dict[str, Check]:
     return {check.name: check for check in doctor.examine(mine.config)}
 
 
-def test_no_default_vpc(laptop: Callable[..., Laptop]) -> None:
+def test_no_default_vpc(laptop: Callable[..., Laptop], owner: Owner) -> None:
     far = laptop(region="sa-east-1")
     for subnet in far.cloud.ec2.describe_subnets()["Subnets"]:
-        far.cloud.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+        owner("ec2", far.config.region).delete_subnet(SubnetId=subnet["SubnetId"])
     check = told(far)["launch"]
     assert not check.ok
     assert check.line == "your account has no default VPC in sa-east-1"

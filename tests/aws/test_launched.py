@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from gpu_box.aws import deadline, naming
 
-from .conftest import Laptop
+from .conftest import Laptop, Owner
 
 
 def test_the_instance_is_locked_as_the_readme_says(laptop: Callable[..., Laptop]) -> None:
@@ -30,13 +30,13 @@ def test_the_instance_is_locked_as_the_readme_says(laptop: Callable[..., Laptop]
 
 
 def test_the_deadline_s_role_may_stop_the_box_even_after_an_up_that_was_cut(
-    laptop: Callable[..., Laptop],
+    laptop: Callable[..., Laptop], owner: Owner
 ) -> None:
     """Cut right after the role was made: the next run finds it, and lets it do what it is for."""
     mine = laptop()
     deadline.create_role(mine.cloud)
     mine.up()
-    iam, name = mine.cloud.client("iam"), naming.role_name(mine.config, mine.cloud.region)
+    iam, name = owner("iam"), naming.role_name(mine.config, mine.cloud.region)
     [policy] = iam.list_role_policies(RoleName=name)["PolicyNames"]
     document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
     assert document["Statement"][0]["Action"] == "ec2:StopInstances"

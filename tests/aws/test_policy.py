@@ -1,7 +1,7 @@
 """infra/operator-policy.json: all that gpu-box needs, nothing for nothing, and no power over others' things.
 
-The embedded cloud holds its IAM users to their policies, so every story here is told by a user who has this
-one and nothing else.
+The embedded cloud holds gpu-box to it always, in the whole suite; here it is told by an IAM user whose
+statements are taken away in turn.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from gpu_box import bake, doctor
-from gpu_box.aws import quotas
+from gpu_box.aws import naming, quotas
 from gpu_box.aws.act import tag_host_key
 from gpu_box.aws.console import read_console_record
-from gpu_box.aws.naming import owner
 from gpu_box.aws.prices import read_price
 from gpu_box.aws.sweep import remove, sweep
 from gpu_box.config import Network
@@ -34,7 +33,7 @@ from gpu_box.errors import PermissionDenied
 from gpu_box.model import BAKED
 from gpu_box.resources import infra
 
-from .conftest import Laptop, Weather
+from .conftest import Laptop, Owner, Weather
 
 POLICY: dict[str, Any] = json.loads(infra("operator-policy.json").read_text())
 STATEMENTS: list[dict[str, Any]] = POLICY["Statement"]
@@ -63,15 +62,8 @@ def actions(statement: dict[str, Any]) -> list[str]:
 class Operator:
     """The user of the policy, in the account of the embedded cloud."""
 
-    def __init__(self, exports: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-        # Clients of the account's owner, made before the environment is the operator's.
-        session = boto3.Session()
-        self.key_id, self.secret = (
-            exports["AWS_ACCESS_KEY_ID"],
-            exports["AWS_SECRET_ACCESS_KEY"],
-        )  # the owner's
-        self.owner = {service: session.client(service) for service in ("iam", "ec2")}
-        self._monkeypatch = monkeypatch
+    def __init__(self, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.owner = {service: owner(service) for service in ("iam", "ec2")}
         self.owner["iam"].create_user(UserName=USER)
         self.pair = self.owner["iam"].create_access_key(UserName=USER)["AccessKey"]
         self.may(STATEMENTS)
@@ -96,8 +88,8 @@ class Operator:
 
 
 @pytest.fixture
-def operator(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
-    one = Operator(aws, monkeypatch)
+def operator(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
+    one = Operator(owner, monkeypatch)
     yield one
     one.leave()
 
@@ -127,17 +119,15 @@ def test_the_whole_life_of_a_box_is_permitted(operator: Operator, laptop: Callab
 
 
 def test_a_sweep_under_the_policy_sees_and_removes_all_that_is_tagged(
-    operator: Operator, laptop: Callable[..., Laptop], weather: Weather
+    laptop: Callable[..., Laptop], weather: Weather, owner: Owner
 ) -> None:
     weather(regions=["us-east-1", "ca-central-1"])
     mine = laptop(region="ca-central-1")
     mine.up()
-    ec2 = boto3.Session(aws_access_key_id=operator.key_id, aws_secret_access_key=operator.secret).client(
-        "ec2", region_name="ca-central-1"
-    )
+    ec2 = owner("ec2", "ca-central-1")
 
     def tags(kind: str) -> list[dict[str, Any]]:
-        own = {"gpu-box:name": mine.config.name, "gpu-box:owner": owner(mine.config)}
+        own = {"gpu-box:name": mine.config.name, "gpu-box:owner": naming.owner(mine.config)}
         return [{"ResourceType": kind, "Tags": [{"Key": k, "Value": v} for k, v in own.items()]}]
 
     volume = ec2.create_volume(AvailabilityZone="ca-central-1a", Size=1, TagSpecifications=tags("volume"))
@@ -147,13 +137,15 @@ def test_a_sweep_under_the_policy_sees_and_removes_all_that_is_tagged(
     assert found is not None
     ec2.create_image(InstanceId=found.id, Name="baked", TagSpecifications=tags("image"))
     swept = sweep(mine.cloud, everything=True, report=mine.report)
-    mine_alone = swept.mine(owner(mine.config), mine.config.name)
+    mine_alone = swept.mine(naming.owner(mine.config), mine.config.name)
     made = {"volume", "snapshot", "image", "address"}
     kinds = made | {"instance", "security group", "key pair", "schedule", "role"}
     assert {one.kind for one in mine_alone} == kinds
     assert remove(mine.cloud, mine_alone, report=mine.report) == []
     assert (
-        sweep(mine.cloud, everything=False, report=mine.report).mine(owner(mine.config), mine.config.name)
+        sweep(mine.cloud, everything=False, report=mine.report).mine(
+            naming.owner(mine.config), mine.config.name
+        )
         == ()
     )
 

@@ -10,7 +10,7 @@ from gpu_box import box
 from gpu_box.aws.quotas import missing_quota, quota_code, read_quotas, request_increase
 from gpu_box.errors import PermissionDenied, QuotaError
 
-from .conftest import Laptop, Weather
+from .conftest import Laptop, Owner, Weather
 
 G, P, SPOT_G = "L-DB2E81BA", "L-417A185B", "L-3819A6DF"
 
@@ -89,10 +89,10 @@ def test_a_spot_box_is_held_to_the_spot_quota_and_may_go_on_on_demand(
 
 
 def test_spot_has_its_own_quota_and_counts_what_is_stopped(
-    laptop: Callable[..., Laptop], weather: Weather
+    laptop: Callable[..., Laptop], weather: Weather, owner: Owner
 ) -> None:
     mine = laptop(region="eu-central-1")
-    ec2 = mine.cloud.ec2
+    ec2 = owner("ec2", "eu-central-1")  # somebody else's
     parameter = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
     image = mine.cloud.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
     launched = ec2.run_instances(

@@ -21,7 +21,7 @@ from gpu_box.errors import (
 )
 from gpu_box.model import InstanceState
 
-from .conftest import Laptop, Weather
+from .conftest import Laptop, Owner, Weather
 
 
 def test_capacity_is_looked_for_in_the_next_zone_then_in_the_next_type(
@@ -95,11 +95,11 @@ def test_a_type_that_the_zone_does_not_have_says_where_it_is(laptop: Callable[..
         laptop(instance_types=("p4d.24xlarge",), zones=(lacking,)).up()
 
 
-def test_no_default_vpc_says_how_to_make_one(laptop: Callable[..., Laptop]) -> None:
+def test_no_default_vpc_says_how_to_make_one(laptop: Callable[..., Laptop], owner: Owner) -> None:
     far = laptop(region="eu-north-1")
     subnets = far.cloud.ec2.describe_subnets()["Subnets"]
     for subnet in subnets:
-        far.cloud.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+        owner("ec2", "eu-north-1").delete_subnet(SubnetId=subnet["SubnetId"])
     with pytest.raises(CloudError, match="create-default-vpc"):
         far.up()
 

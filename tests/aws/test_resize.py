@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from gpu_box import bake, box, image_plan
 from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.errors import InputError
 from gpu_box.model import InstanceState
-from gpu_box.resize import change_type
+from gpu_box.resize import change_type, takes_an_image
 
 from .conftest import Laptop
 
@@ -51,6 +52,26 @@ def test_the_same_type_again_changes_nothing(laptop: Callable[..., Laptop]) -> N
     mine = laptop()
     before = mine.up().instance
     assert change_type(mine.cloud, "g4dn.xlarge", mine.report).instance == before
+
+
+def test_the_type_of_a_spot_box_changes_by_way_of_an_image_and_its_disk_comes_along(
+    laptop: Callable[..., Laptop],
+) -> None:
+    """EC2 does not change the type of a spot instance, and least of all of one that it took back."""
+    mine = laptop(market="spot")
+    first = mine.up()
+    assert takes_an_image(first, "g5.xlarge") and not takes_an_image(first, "g4dn.xlarge")
+    mine.stop()
+    carried = bake.carry(mine.cloud, mine.report)
+    assert carried.instance is None and takes_an_image(carried, "g5.xlarge"), "cut here, it goes on"
+    bigger = laptop(market="spot", instance_types=("g5.xlarge",))
+    bigger.up()
+    seen, _ = box.converge(bigger.cloud, bigger.report, image_plan.moved)
+    assert seen.instance and first.instance
+    assert (seen.instance.type, seen.instance.market) == ("g5.xlarge", "spot")
+    [raw] = mine.cloud.ec2.describe_instances(InstanceIds=[seen.instance.id])["Reservations"][0]["Instances"]
+    assert raw["ImageId"] == carried.images[0].id
+    assert not seen.images and not takes_an_image(seen, "g5.xlarge")
 
 
 @pytest.mark.parametrize(

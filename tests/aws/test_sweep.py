@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,7 +13,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from gpu_box.aws.client import Cloud
@@ -27,7 +27,7 @@ from gpu_box.embedded import daemon
 from gpu_box.errors import CloudError
 from gpu_box.view.sweep import forgotten_lines
 
-from .conftest import Laptop, Recorder, Weather
+from .conftest import Laptop, Owner, Recorder, Weather
 from .proxy import Seen, proxied
 
 ME = getpass.getuser()
@@ -37,21 +37,21 @@ UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/eb
 
 
 @pytest.fixture(scope="session")
-def embedded_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An account of its own: here others' things count too."""
-    home = tmp_path_factory.mktemp("swept")
-    yield daemon.start(home)
-    daemon.stop(home)
+    return tmp_path_factory.mktemp("swept")
+
+
+@pytest.fixture(scope="session")
+def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
+    yield daemon.start(cloud_home)
+    daemon.stop(cloud_home)
 
 
 @pytest.fixture
-def account(
-    aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[str, str], Any]:
-    """`account("ec2", "eu-west-1")`: a client, by hand, as somebody at a console."""
+def account(owner: Owner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Owner:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    session = boto3.Session()
-    return lambda service, region="us-east-1": session.client(service, region_name=region)
+    return owner
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +60,9 @@ def _few_regions(weather: Weather) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays(account: Callable[..., Any], _few_regions: None) -> Iterator[None]:
+def _nothing_stays(account: Owner, _few_regions: None, cloud_home: Path) -> Iterator[None]:
     yield
+    os.environ.update(daemon.start_as_owner(cloud_home))  # what is others' is not ours to remove
     if found := looked(everything=True).found:
         remove(Cloud(Config()), found, report=Recorder())
         assert looked(everything=True).found == ()
@@ -148,9 +149,14 @@ def test_what_others_left_is_told_on_request_and_never_removed(account: Callable
     launch(ec2, ssm, "t3.micro")
     volume = ec2.create_volume(AvailabilityZone="sa-east-1a", Size=50, VolumeType="gp2")["VolumeId"]
     address = ec2.allocate_address()["AllocationId"]
+    persistent = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}}
+    spot = launch(ec2, ssm, "t3.micro", InstanceMarketOptions=persistent)
+    [asked] = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+    request = asked["SpotInstanceRequestId"]
+    assert asked["InstanceId"] == spot
     assert looked().found == ()
     swept = looked(everything=True)
-    assert {one.id for one in swept.found} == {gpu, volume, address}
+    assert {one.id for one in swept.found} == {gpu, volume, address, request}
     assert swept.mine(ME) == ()
     usd = {one.id: one.usd_month for one in swept.found}
     assert usd[gpu] == (Decimal("1.006") * Decimal("1.2") + Decimal("0.005")) * 730
@@ -170,6 +176,19 @@ def test_snapshots_and_images_of_others_are_told_once_they_are_old(account: Call
     assert read_region(cloud, everything=True, now=now) == []
     [old] = read_region(cloud, everything=True, now=now + timedelta(days=31))
     assert (old.id, old.usd_month) == (snapshot, Decimal("0.5"))
+    instance = launch(ec2, account("ssm"), "t3.micro")
+    image = ec2.create_image(InstanceId=instance, Name="theirs")["ImageId"]
+    ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
+    ec2.terminate_instances(InstanceIds=[instance])
+    assert read_region(cloud, everything=True, now=now) == []
+    olds = read_region(cloud, everything=True, now=now + timedelta(days=31))
+    assert sorted(one.kind for one in olds) == ["image", "snapshot", "snapshot"]
+    [told] = [one for one in olds if one.kind == "image"]
+    assert (told.id, "its snapshots bill" in told.note) == (image, True)
+    ec2.deregister_image(ImageId=image)
+    for one in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
+        if one["SnapshotId"] != snapshot:
+            ec2.delete_snapshot(SnapshotId=one["SnapshotId"])
     assert read_region(cloud, everything=False, now=now + timedelta(days=31)) == []
     ec2.delete_snapshot(SnapshotId=snapshot)
 

@@ -56,6 +56,14 @@ def test_a_one_time_spot_instance_cannot_be_stopped(cloud: Cloud) -> None:
         cloud.ec2.stop_instances(InstanceIds=[instance])
 
 
+def test_a_spot_instance_keeps_its_type(cloud: Cloud) -> None:
+    instance = run_spot(cloud, "persistent")
+    cloud.ec2.stop_instances(InstanceIds=[instance])
+    cloud.wait(instance, "stopped")
+    with refused("UnsupportedOperation", saying="instance type"):
+        cloud.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "g5.xlarge"})
+
+
 def test_a_one_time_request_closes_with_its_instance(cloud: Cloud) -> None:
     instance = run_spot(cloud, "one-time")
     cloud.ec2.terminate_instances(InstanceIds=[instance])

@@ -14,6 +14,7 @@ from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.config import Disk
 from gpu_box.errors import CloudError
 from gpu_box.model import BAKED, InstanceState, Observed
+from gpu_box.resize import change_type, takes_an_image
 from gpu_box.steps import NoteResize
 
 from ..aws.conftest import Laptop
@@ -110,16 +111,23 @@ def down_of_a_cluster(laptop: Laptop) -> Observed:
 
 def resize(laptop: Laptop) -> Observed:
     """As `resize.resize`, but for what happens on the machine."""
-    from gpu_box.resize import change_type
-
-    found = laptop.observe().instance
-    assert found is not None
-    refuse_unfit(laptop.cloud, BIGGER, like=found)
-    ran = found.state.bills or bool(found.resizing)
+    seen = laptop.observe()
+    found = seen.instance
+    if found:
+        refuse_unfit(laptop.cloud, BIGGER, like=found)
+    ran = found is None or found.state.bills or bool(found.resizing) or found.baking
+    if takes_an_image(seen, BIGGER):
+        if found:
+            bake.carry(laptop.cloud, laptop.report)
+        bigger = laptop.cloud.sharing(replace(laptop.config, instance_types=(BIGGER,)))
+        box.bring_up(bigger, laptop.public_key, laptop.report)
+        box.converge(laptop.cloud, laptop.report, image_plan.moved)
+        return laptop.observe() if ran else laptop.stop()
     change_type(laptop.cloud, BIGGER, laptop.report)
-    if ran:
-        found_up = laptop.up()
-        act(laptop.cloud, [NoteResize(instance_id=found.id, type="")], laptop.report, found_up)
+    if found and ran:
+        laptop.up()
+        seen = box.converge(laptop.cloud, laptop.report, image_plan.moved)[0]
+        act(laptop.cloud, [NoteResize(instance_id=found.id, type="")], laptop.report, seen)
     return laptop.observe()
 
 
@@ -232,6 +240,7 @@ COMMANDS = {
         Command("stop of spot", running, Laptop.stop, is_stopped, _SPOT),
         Command("resize", running, resize, _is_resized),
         Command("resize of stopped", stopped, resize, lambda o: is_stopped(o) and _is_bigger(o)),
+        Command("resize of spot", running, resize, lambda o: _is_resized(o) and _is_spot(o), _SPOT),
         Command("extend", running, _extend, _is_extended, twice=lambda o: _is_extended(o, 2)),
         Command("bake", running, _bake, lambda o: _is_baked(o) and is_up(o)),
         Command("bake of stopped", stopped, _bake, lambda o: _is_baked(o) and is_stopped(o)),

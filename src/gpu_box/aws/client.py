@@ -77,9 +77,14 @@ class Cloud:
 
     def elsewhere(self, region: str, *, box: str = "") -> Cloud:
         """The same account in another region, which AWS has named itself; `box`: for another box."""
-        other = Cloud(replace(self.config, region=region, name=box or self.config.name))
-        # Shared: a session of its own would read the SDK's megabytes of service models once more.
-        other.__dict__.update(_session=self._session, region=region)
+        return self.sharing(replace(self.config, region=region, name=box or self.config.name), region=region)
+
+    def sharing(self, config: Config, *, region: str = "") -> Cloud:
+        """For another config of the same account; a session of its own would read the SDK's megabytes of
+        service models once more.
+        """
+        other = Cloud(config)
+        other.__dict__.update(_session=self._session, region=region or self.region)
         other._lock, other._clients = self._lock, self._clients
         return other
 

@@ -208,11 +208,12 @@ def resize(
     ],
 ) -> None:
     """Another instance type for the same box: stopped for it, its disk kept; one that ran runs again."""
+    from gpu_box import cluster
     from gpu_box import resize as resizing
     from gpu_box.cli.results import Resized
 
     opts = options(context)
-    config = opts.load()
+    config = cluster.one(opts.load(), "resize")
     with opts.timed("resize") as report:
         done = resizing.resize(config, instance_type, report)
     state = "running" if done.up else "stopped"
@@ -222,7 +223,7 @@ def resize(
 
     def draw() -> str:
         hour = f", {format_money(done.price.hour)} an hour" if done.price.hour is not None else ""
-        was = f" (it was {done.before})" if done.before != done.after else ""
+        was = f" (it was {done.before})" if done.before not in ("", done.after) else ""
         start = "" if done.up else "; `gpu-box up` starts it"
         return f"{config.name} is {state}: {done.after}{was}{hour}{start}"
 

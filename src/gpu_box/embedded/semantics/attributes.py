@@ -76,6 +76,12 @@ def _check(instance: Any, name: str, value: Any) -> None:
         raise EC2ClientError(
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
         )
+    if name == "InstanceType" and instance.lifecycle == "spot":
+        # EC2 User Guide, "Behavior of Spot Instance interruptions"; the words are this cloud's.
+        raise EC2ClientError(
+            "UnsupportedOperation",
+            f"You can't modify the instance type of the Spot Instance '{instance.id}'.",
+        )
     if name == "InstanceType" and not catalogue.exists(value):
         raise EC2ClientError("InvalidInstanceAttributeValue", f"Invalid value '{value}' for InstanceType.")
     if name == "InstanceInitiatedShutdownBehavior" and value not in ("stop", "terminate"):
