@@ -22,6 +22,8 @@ from .row import Row, Skipped
 # Each part is a module of that name whose `rows()` gives its rows, one by one or all at once.
 PARTS = {
     "command": "command_start",
+    "calls": "aws_calls",
+    "lists": "aws_lists",
     "set-up": "set_up",
     "sync": "sync_files",
     "jupyter": "jupyter_page",

@@ -27,7 +27,7 @@ from gpu_box.config import Config
 from gpu_box.errors import CapacityError, CloudError, MachineError
 from gpu_box.home import file_of_box
 from gpu_box.machine import jobs, kaggle, keys, setup, sshconfig, watcher
-from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.connection import Connection, connect, load_libraries
 from gpu_box.model import (
     ANYTHING,
     Expected,
@@ -98,7 +98,9 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
     kaggle.require_credentials(config)
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
-    found, observed, acted = bring_up(cloud, key.line, report, wait=wait)
+    (found, observed, acted), _ = side_by_side(
+        lambda: bring_up(cloud, key.line, report, wait=wait), load_libraries
+    )
     assert observed.instance is not None
     instance = observed.instance
     with entry.enter(cloud, observed, report) as (connection, host):
@@ -179,7 +181,9 @@ def halt(cloud: Cloud, report: Reporter) -> Observed:
 
     observed, _ = converge(cloud, report, steps, everything=False)
     if observed.instance and observed.deadline_role_arn:
-        state = Expected(state="stopped", role_arn=observed.deadline_role_arn)
+        state = Expected(
+            state="stopped", instance_id=observed.instance.id, role_arn=observed.deadline_role_arn
+        )
         last_seen.note(_memory("last-seen", cloud), state)
     return observed
 
@@ -211,8 +215,16 @@ def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> 
 def status(config: Config) -> Status:
     """What AWS says, and where the machine runs, what it says of itself in one round trip."""
     cloud = Cloud(config)
-    observed = observe_box(cloud)
+    expected = last_seen.read(_memory("last-seen", cloud))
+    stopped = expected.state == "stopped"
+    observed, left, _ = side_by_side(
+        lambda: observe_box(cloud),
+        lambda: read_console_record(cloud, expected.instance_id) if stopped else None,
+        lambda: None if stopped else load_libraries(),
+    )
     instance = observed.instance
+    if instance and not instance.state.bills and instance.id != expected.instance_id:
+        left = read_console_record(cloud, instance.id)
     machine, unreachable = None, ""
     if instance and instance.state is InstanceState.RUNNING and instance.address:
         try:
@@ -228,7 +240,7 @@ def status(config: Config) -> Status:
         observed=observed,
         price=price,
         spent=budget.spent(observed, rates, now=datetime.now(UTC)) if rates else None,
-        stopped=stopped_because(cloud, observed),
+        stopped=why(instance, observed.deadline, left) if instance else None,
         machine=machine,
         unreachable=unreachable,
         budget_warning=_budget_warning(config, observed, rates),

@@ -19,7 +19,7 @@ def read(path: Path) -> Expected:
     """NOTHING where this laptop has not brought the box up, or has taken it down."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        return Expected(state=told["state"], role_arn=str(told["role_arn"]))
+        return Expected(**told)
     except FileNotFoundError:
         return NOTHING
     except (OSError, ValueError, KeyError, TypeError):

@@ -167,7 +167,9 @@ class Expected:
     """How a box is likely to be found, and so what of it is asked first. What AWS tells against it counts."""
 
     state: Literal["nothing", "stopped", "anything"]
-    role_arn: str = ""  # of the deadline, where the box is expected to be stopped
+    # Where it is expected to be stopped: its instance, and the role of its deadline.
+    instance_id: str = ""
+    role_arn: str = ""
 
 
 NOTHING, ANYTHING = Expected(state="nothing"), Expected(state="anything")

@@ -110,6 +110,9 @@ class Cloud:
                 self._clients[key] = made
             return self._clients[key]
 
+    def make_clients(self, *services: str) -> list[Any]:
+        return [self.client(service) for service in services]
+
     @property
     def ec2(self) -> Any:
         return self.client("ec2")

@@ -63,8 +63,8 @@ def observe(
 
 # By what is expected, the reads without which nothing can be planned.
 _FIRST = {
-    "nothing": {"instances", "caller"},
-    "stopped": {"instances", "group", "caller"},
+    "nothing": {"instances", "caller", "clients"},
+    "stopped": {"instances", "group", "caller", "clients"},
 }
 
 
@@ -77,6 +77,8 @@ def _reads(cloud: Cloud, *, ask_caller: bool, everything: bool) -> dict[str, Cal
         "key_pair": lambda: {"key_pair": _read_key_pair(ec2, config.name)},
         "deadline": lambda: _of_deadline("deadline", read_deadline(cloud)),
         "role": lambda: _of_deadline("deadline_role_arn", read_role(cloud)),
+        # Made while AWS is asked who is there, and not when they are needed. No call.
+        "clients": lambda: _nothing(cloud.make_clients("scheduler", "iam", "ssm")),
     }
     if ask_caller and config.network.allow_ssh_from is None:
         reads["caller"] = lambda: {"caller": caller_address()}
@@ -97,6 +99,10 @@ def _ask(reads: dict[str, Callable[[], dict[str, Any]]], names: Collection[str])
         unavailable = fields.get("deadline_unavailable") or told.get("deadline_unavailable", "")
         fields |= told | {"deadline_unavailable": unavailable}
     return fields
+
+
+def _nothing(_: object) -> dict[str, Any]:
+    return {}
 
 
 def _of_deadline(name: str, told: tuple[object, str]) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Result:
     stderr: str
 
 
+def load_libraries() -> None:
+    """While something else is waited for: a third of a second that no connection has to wait for then."""
+    import fabric  # noqa: F401
+
+
 def connect(host: Host, *, timeout_s: float = 10, attempts: int = 1) -> Connection:
     """Connect and verify; `attempts` counts tries against a machine that does not answer.
 
