@@ -277,7 +277,10 @@ def test_down_asks_and_then_leaves_nothing(
     assert user.json("status")["state"] == "none"
     if not account.real:
         machines = Path(user.environment["GPU_BOX_HOME"]) / "embedded" / "machines"
-        assert list(machines.iterdir()) == []
+        give_up = time.monotonic() + 120  # its disk has many files, and nobody bills for it
+        while left := list(machines.iterdir()):
+            assert time.monotonic() < give_up, left
+            time.sleep(0.5)
 
 
 def test_a_sweep_of_all_regions_finds_nothing_of_it(user: User, account: Account) -> None:
