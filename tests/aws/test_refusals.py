@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gpu_box import box
+from gpu_box.aws.errors import CAPACITY_CODES
 from gpu_box.config import Disk, Image
 from gpu_box.errors import (
     CapacityError,
@@ -37,6 +38,22 @@ def test_capacity_is_looked_for_in_the_next_zone_then_in_the_next_type(
     assert (instance.type, instance.zone) == ("g4dn.xlarge", "us-east-1b")
     tried = [line.split(":")[0] for line in mine.report.lines if "InsufficientInstanceCapacity" in line]
     assert tried == ["g5.xlarge in us-east-1a", "g5.xlarge in us-east-1b", "g4dn.xlarge in us-east-1a"]
+
+
+@pytest.mark.parametrize("code", sorted(CAPACITY_CODES))
+def test_whatever_a_zone_lacks_the_next_one_is_asked_at_once(
+    laptop: Callable[..., Laptop], weather: Weather, code: str
+) -> None:
+    mine = laptop(zones=("us-east-1a", "us-east-1b"))
+    weather(faults=[{"operation": "RunInstances", "code": code, "status": 500}])
+    sent: list[str] = []
+    mine.cloud.ec2.meta.events.register("before-send.ec2.RunInstances", lambda **_: sent.append("asked"))
+    instance = mine.up().instance
+    assert instance is not None and instance.zone == "us-east-1b"
+    assert len(sent) == 2, "each place was asked once"
+    assert any(
+        f"g4dn.xlarge in us-east-1a: AWS has none there now ({code}" in line for line in mine.report.lines
+    )
 
 
 def test_no_capacity_anywhere_names_every_attempt_and_a_later_up_finishes(

@@ -54,14 +54,16 @@ class Tally:
             self.defects.append(f"{what}: {defect}")
             print(self.defects[-1], file=sys.stderr, flush=True)
 
-    def summary(self, what: str) -> str:
+    def summary(self, what: str, each: int | None) -> str:
+        """each: of a sample, how many."""
         counts = {kind: sum(f": {kind}" in defect for defect in self.defects) for kind in ("leak", "double")}
         others = sum(not any(f": {kind}" in d for kind in (*counts, "unguarded")) for d in self.defects)
         spent = (time.monotonic() - self.began) / 60
+        sample = f"; a sample, {each} each" if each else ""
         return (
             f"{what}: {counts['leak']} leaks, {counts['double']} doubles, "
             f"{self.seconds.unguarded:.1f} unguarded seconds, {others} other defects "
-            f"({spent:.0f} min, {date.today().isoformat()})"
+            f"({spent:.0f} min, {date.today().isoformat()}{sample})"
         )
 
     def ran(self) -> str:
@@ -112,7 +114,7 @@ def each_call(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str], T
         tally.add(outcome, f"{name}, {fault} at {place[0]} {place[1]}")
     calls, reached = sum(map(len, places.values())), sum(done.values())
     head = tally.summary(
-        f"{len(COMMANDS)} commands, {calls} calls, {len(FAULTS)} faults, {reached} scenarios"
+        f"{len(COMMANDS)} commands, {calls} calls, {len(FAULTS)} faults, {reached} scenarios", each
     )
     rows = [_row(name, len(places[name]), done[name], missed[name]) for name in COMMANDS]
     table = ["| command | AWS calls | scenarios | not reached |", "|---|---|---|---|", *rows]
@@ -130,7 +132,7 @@ def two_hands(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str], T
         done[name] += 1
         refused[name] += one.refused
         tally.add(one.outcome, f"{name}, seed {seed} ({one.how})")
-    head = tally.summary(f"{len(PAIRS)} pairs, {sum(done.values())} interleavings")
+    head = tally.summary(f"{len(PAIRS)} pairs, {sum(done.values())} interleavings", each)
     rows = [_row(name, done[name], refused[name]) for name in PAIRS]
     table = ["| commands | interleavings | of them with one that was refused |", "|---|---|---|", *rows]
     return [head, "", tally.ran(), "", *table, "", *tally.list()], tally

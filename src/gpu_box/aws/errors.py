@@ -26,6 +26,8 @@ CAPACITY_CODES = frozenset(
         "InsufficientHostCapacity",
         "InsufficientCapacityOnOutpost",
         "InsufficientReservedInstanceCapacity",
+        "InsufficientVolumeCapacity",
+        "InsufficientFreeAddressesInSubnet",
         "SpotMaxPriceTooLow",
         "Unsupported",
     }

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def env(context: typer.Context) -> None:
-    """Print the exports with which any AWS client talks to it: `eval "$(gpu-box local env)"`."""
+    """Print exports with which any AWS client talks to it, as its owner: `eval "$(gpu-box local env)"`."""
     from gpu_box.embedded import daemon
 
     exports = daemon.start_as_owner(data_home())
