@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -121,7 +120,7 @@ def _tunnel(user: User) -> Iterator[str]:
         try:
             yield found[0]
         finally:
-            link.send_signal(signal.SIGINT)
+            link.terminate()  # a shell in whose background this runs has it ignore Ctrl-C
 
 
 @contextmanager
