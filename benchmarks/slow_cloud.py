@@ -17,6 +17,9 @@ _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "k
 _REST = {"GET": "Get", "POST": "Create", "PUT": "Update", "DELETE": "Delete"}
 
 
+_Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
+
+
 @dataclass(frozen=True)
 class Call:
     """One request. began, ended: seconds of the monotonic clock, as the client sees them."""
@@ -37,11 +40,17 @@ def depth(calls: Iterable[Call]) -> int:
 
 
 class SlowCloud:
-    """Every call takes `latency_s` longer than the cloud behind it does, as many at once as are asked."""
+    """Every call takes `latency_s` longer than the cloud behind it does, as many at once as are asked.
+
+    repeats: what was asked before in the same words is answered as it was then, at once: for reads alone,
+    where the cloud's own time is not to be measured.
+    """
 
     def __init__(self, endpoint: str) -> None:
         self.latency_s = 0.0
+        self.repeats = False
         self.calls: list[Call] = []
+        self._answers: dict[tuple[str, ...], _Answer] = {}
         self._lock = threading.Lock()
         self._behind = urlsplit(endpoint).netloc
         slow = self
@@ -50,58 +59,57 @@ class SlowCloud:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
-            def handle_one_request(self) -> None:
-                super().handle_one_request()
-
-            def log_message(self, *_: object) -> None:
-                pass
+            def log_message(self, *_: object) -> None: ...
 
             def _pass_on(self) -> None:
                 began = time.monotonic()
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
                 time.sleep(slow.latency_s)
-                status, headers, content = slow._ask(self.command, self.path, dict(self.headers), body)
+                status, told, content = slow._ask(self.command, self.path, headers, body)
                 self.send_response_only(status)
-                for name, value in headers:
+                for name, value in told:
                     if name.lower() not in _HOP_BY_HOP:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
+                name = operation(self.command, self.path, headers, body)
                 # Noted before it is sent: whoever was answered may ask at once what was seen.
-                slow._note(
-                    Call(
-                        operation(self.command, self.path, dict(self.headers), body),
-                        began,
-                        time.monotonic(),
-                        status,
-                    )
-                )
+                slow._note(Call(name, began, time.monotonic(), status))
                 self.wfile.write(content)
 
             do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _pass_on
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 1024  # a sweep comes with hundreds at once
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def forget(self) -> None:
         with self._lock:
             self.calls.clear()
+            self._answers.clear()
 
     def _note(self, call: Call) -> None:
         with self._lock:
             self.calls.append(call)
 
-    def _ask(
-        self, method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> _Answer:
+        scope = re.search(r"Credential=[^/]+/[^/]+/([^/]+/[^/]+)", headers.get("authorization", ""))
+        asked = (method, path, scope[1] if scope else "", body.decode("latin-1"))
+        if self.repeats and asked in self._answers:
+            return self._answers[asked]
         connection = http.client.HTTPConnection(self._behind, timeout=60)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            told = answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
+        self._answers[asked] = told
+        return told
 
 
 @contextmanager
@@ -117,8 +125,11 @@ def slow_cloud(endpoint: str) -> Iterator[SlowCloud]:
 
 
 def operation(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
-    """AWS's name of it: from the header of JSON services, the body of query services, or the verb of REST."""
-    if target := {name.lower(): value for name, value in headers.items()}.get("x-amz-target"):
+    """AWS's name of it: from the header of JSON services, the body of query services, or the verb of REST.
+
+    headers: their names in lower case.
+    """
+    if target := headers.get("x-amz-target"):
         return target.rpartition(".")[2]
     if action := parse_qs(body.decode("latin-1")).get("Action"):
         return action[0]

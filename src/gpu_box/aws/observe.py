@@ -128,11 +128,16 @@ def _split(listed: list[Listed], box: str) -> dict[str, Any]:
     }
 
 
+_MOST_A_PAGE = 1000  # "This value can be between 5 and 1000" (DescribeInstances, MaxResults)
+
+
 def observe_all(cloud: Cloud) -> list[Listed]:
     """Every box of the region, by tag alone: also those of a config that this laptop never saw."""
     filters = [{"Name": "tag-key", "Values": [naming.NAME]}]
     with translated("listing boxes"):
-        pages = cloud.ec2.get_paginator("describe_instances").paginate(Filters=filters)
+        pages = cloud.ec2.get_paginator("describe_instances").paginate(
+            Filters=filters, PaginationConfig={"PageSize": _MOST_A_PAGE}
+        )
         raw = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
     listed = [Listed(box=naming.tag_map(i)[naming.NAME], instance=parse_instance(i)) for i in raw]
     return sorted(listed, key=lambda row: (row.box, row.instance.launched))

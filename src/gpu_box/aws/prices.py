@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 
 from gpu_box.aws.catalogue import HOURS_PER_MONTH, GpuType, Tiers, catalogue
 from gpu_box.aws.client import Cloud, side_by_side
@@ -103,6 +103,16 @@ def read_price(
 def read_price_of(cloud: Cloud, instance: Instance) -> Price:
     """Of an instance as it is: its type, its market, its zone."""
     return read_price(cloud, instance.type, market=instance.market, zones=[instance.zone])
+
+
+def price_reader(cloud: Cloud) -> Callable[[Instance], Price]:
+    """`read_price_of` for many instances: each type, market and zone is looked up once."""
+
+    @cache
+    def read(instance_type: str, market: str, zone: str) -> Price:
+        return read_price(cloud, instance_type, market=market, zones=[zone])
+
+    return lambda instance: read(instance.type, instance.market, instance.zone)
 
 
 def price_of(instance_type: str, region: str, disk: Disk, live: Live | None = None) -> Price:

@@ -174,14 +174,14 @@ def ls(context: typer.Context) -> None:
     """Every box of the region, whoever made it."""
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.observe import observe_all
-    from gpu_box.aws.prices import read_price_of
+    from gpu_box.aws.prices import price_reader
     from gpu_box.view.status import Row, boxes_table
     from gpu_box.view.sweep import forgotten_lines
 
     opts = options(context)
     config = opts.load()
     cloud = Cloud(config)
-    listed = observe_all(cloud)
+    listed, price_of = observe_all(cloud), price_reader(cloud)
     rows = [
         Row(
             box=one.box,
@@ -191,7 +191,7 @@ def ls(context: typer.Context) -> None:
             instance=one.instance.id,
             since=one.instance.launched,
             owner=one.instance.owner,
-            usd_hour=read_price_of(cloud, one.instance).instance_hour if one.instance.state.bills else None,
+            usd_hour=price_of(one.instance).instance_hour if one.instance.state.bills else None,
         )
         for one in listed
         if one.instance.state != "terminated"
