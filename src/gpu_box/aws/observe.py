@@ -49,6 +49,8 @@ def observe(
     """
     region = cloud.region  # fails here, in words, before any thread starts
     reads = _reads(cloud, ask_caller=ask_caller, everything=everything)
+    if services := _NEEDED_NEXT.get(expected.state):
+        reads["clients"] = lambda: _nothing(cloud.make_clients(*services))
     first = reads.keys() if everything else _FIRST.get(expected.state, reads.keys())
     fields = _ask(reads, first)
     seen = Observed(region=region, **fields)
@@ -61,6 +63,8 @@ def observe(
     return Observed(region=region, **(fields | _ask(reads, reads.keys() - first)))
 
 
+# Clients are made while AWS is asked who is there, and not when they are needed. No call.
+_NEEDED_NEXT = {"nothing": ("ssm", "iam", "scheduler"), "stopped": ("scheduler",)}
 # By what is expected, the reads without which nothing can be planned.
 _FIRST = {
     "nothing": {"instances", "caller", "clients"},
@@ -77,8 +81,6 @@ def _reads(cloud: Cloud, *, ask_caller: bool, everything: bool) -> dict[str, Cal
         "key_pair": lambda: {"key_pair": _read_key_pair(ec2, config.name)},
         "deadline": lambda: _of_deadline("deadline", read_deadline(cloud)),
         "role": lambda: _of_deadline("deadline_role_arn", read_role(cloud)),
-        # Made while AWS is asked who is there, and not when they are needed. No call.
-        "clients": lambda: _nothing(cloud.make_clients("scheduler", "iam", "ssm")),
     }
     if ask_caller and config.network.allow_ssh_from is None:
         reads["caller"] = lambda: {"caller": caller_address()}
