@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import urllib.request
 from ipaddress import ip_address, ip_network
 
 from gpu_box.config import Config
@@ -20,6 +19,8 @@ _ANYWHERE = ("192.0.2.1", 9)  # an address for documentation (RFC 5737), which n
 
 def caller_address() -> tuple[Cidr, ...]:
     """One network of one address, IPv4 or IPv6. Raises CloudUnreachable with the key to set by hand."""
+    import urllib.request  # 13 ms, and one command of all needs it
+
     url = os.environ.get("GPU_BOX_CHECKIP_URL", _CHECKIP_URL)
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S, context=_trust(url)) as answer:
