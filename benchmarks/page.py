@@ -14,7 +14,6 @@ from .row import Row, Wait
 TITLE = "Where people wait"
 HEAD = ("wait", "measured", "ours", "beside", "ratio", "aim", "met", "runs, spread", "on")
 ABOUT = """\
-`make bench` measures all of it and writes this table; `make bench ONLY="sync command"` only those parts.
 Ratio: ours by what it is beside, the median over turns in which one follows the other; below 1 is faster.
 Spread: of the middle half of the runs, by their median."""
 

@@ -83,7 +83,7 @@ def rows() -> Iterator[Row]:
 def _compared(scene: Scene, ms: float, what: str, change: str) -> Iterator[Row]:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in SCENES}
     sent: dict[str, list[int]] = {}
-    turns = rounds(5 if scene.source.name == "many" else 3)
+    turns = rounds(9 if scene.source.name == "many" else 5)
     for turn in range(turns):
         for way in WAYS:
             shutil.rmtree(scene.folder(way), ignore_errors=True)
