@@ -19,7 +19,7 @@ from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.launchable import read_launchable
-from gpu_box.aws.observe import observe
+from gpu_box.aws.observe import COSTS, MEANS, observe
 from gpu_box.aws.prices import Price, read_price, read_price_of
 from gpu_box.aws.quotas import missing_quota
 from gpu_box.aws.userdata import render_user_data
@@ -179,7 +179,7 @@ def halt(cloud: Cloud, report: Reporter) -> Observed:
             return plan.stop(observed)
         return plan.stop(observed, rates=rates_of(read_price_of(cloud, instance)))
 
-    observed, _ = converge(cloud, report, steps, everything=False)
+    observed, _ = converge(cloud, report, steps, without=COSTS)
     if observed.instance and observed.deadline_role_arn:
         state = Expected(
             state="stopped", instance_id=observed.instance.id, role_arn=observed.deadline_role_arn
@@ -218,7 +218,7 @@ def status(config: Config) -> Status:
     expected = last_seen.read(_memory("last-seen", cloud))
     stopped = expected.state == "stopped"
     observed, left, _ = side_by_side(
-        lambda: observe_box(cloud),
+        lambda: observe_box(cloud, without=MEANS),
         lambda: read_console_record(cloud, expected.instance_id) if stopped else None,
         lambda: None if stopped else load_libraries(),
     )
@@ -248,10 +248,10 @@ def status(config: Config) -> Status:
 
 
 def observe_box(
-    cloud: Cloud, *, ask_caller: bool = False, everything: bool = True, expected: Expected = ANYTHING
+    cloud: Cloud, *, ask_caller: bool = False, without: Collection[str] = (), expected: Expected = ANYTHING
 ) -> Observed:
     """What AWS tells, and what this laptop remembers of instances that are no more."""
-    observed = observe(cloud, ask_caller=ask_caller, everything=everything, expected=expected)
+    observed = observe(cloud, ask_caller=ask_caller, without=without, expected=expected)
     # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
     there = [instance.id for instance in observed.instances if instance.exists]
     there += [snapshot.id for snapshot in observed.snapshots]
@@ -366,7 +366,7 @@ def bring_up(
     while True:
         try:
             observed, acted = converge(
-                cloud, report, steps, ask_caller=True, everything=_counts(cloud.config), expected=expected
+                cloud, report, steps, ask_caller=True, without=_not_counted(cloud.config), expected=expected
             )
             return found[0], observed, acted or len(found) > 1
         except CapacityError as error:
@@ -378,9 +378,9 @@ def bring_up(
             expected = ANYTHING
 
 
-def _counts(config: Config) -> bool:
-    """Whether `up` needs to know of disks and spot requests: for the budget, and to cancel a second spot."""
-    return config.limits.budget is not None or config.market != "on-demand"
+def _not_counted(config: Config) -> Collection[str]:
+    """`up` needs to know of disks for the budget, and of spot requests to cancel a second one."""
+    return () if config.limits.budget is not None or config.market != "on-demand" else COSTS
 
 
 def _resume_jobs(connection: Connection, instance: Instance, report: Reporter) -> tuple[str, ...]:
@@ -461,14 +461,14 @@ def converge(
     next_steps: Callable[[Observed], list[Step]],
     *,
     ask_caller: bool = False,
-    everything: bool = True,
+    without: Collection[str] = (),
     expected: Expected = ANYTHING,
 ) -> tuple[Observed, bool]:
     """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
 
     Between rounds AWS is asked again only where its answers have not told all that a round changed.
     """
-    observed = observe_box(cloud, ask_caller=ask_caller, everything=everything, expected=expected)
+    observed = observe_box(cloud, ask_caller=ask_caller, without=without, expected=expected)
     acted = False
     for _ in range(_MAX_ROUNDS):
         steps = next_steps(observed)
@@ -480,7 +480,7 @@ def converge(
         acted = True
         if not whole:
             unarmable = observed.deadline_unavailable
-            observed = observe_box(cloud, ask_caller=ask_caller, everything=everything)
+            observed = observe_box(cloud, ask_caller=ask_caller, without=without)
             if unarmable:
                 observed = replace(observed, deadline_unavailable=unarmable)
     raise CloudError(

@@ -100,7 +100,7 @@ def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
     assert sum((day.gone for day in kept.days.values()), Decimal(0)) < tenth, "not with the box once more"
     known = box.observe_box(mine.cloud)
     then = budget.snapshot_days(known.snapshots[0], later)
-    ledger.note(box._ledger(mine.cloud), known.snapshots[0].id, then, today=later.date())
+    ledger.note(box._memory("ledger", mine.cloud), known.snapshots[0].id, then, today=later.date())
     mine.down()
     gone = cost.look(mine.config, now=later)
     assert images(gone) == 0

@@ -36,22 +36,31 @@ from gpu_box.model import (
 )
 from gpu_box.spending import from_tags
 
+# What may be left out, by the fields of an Observed that then stay empty.
+COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})  # and start nothing by themselves
+MEANS = frozenset({"key_pair", "role", "spot_requests"})  # only who changes a box needs them
+
 
 def observe(
-    cloud: Cloud, *, ask_caller: bool = False, everything: bool = True, expected: Expected = ANYTHING
+    cloud: Cloud,
+    *,
+    ask_caller: bool = False,
+    without: Collection[str] = (),
+    expected: Expected = ANYTHING,
 ) -> Observed:
     """ask_caller: also ask from which address this laptop is seen (only `up` needs it).
 
-    everything: also disks, images and spot requests, which cost money and start nothing by themselves.
-    expected: counts where not everything is asked.
+    without: COSTS or MEANS, where they are not needed. expected: counts only where some are not.
 
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
     region = cloud.region  # fails here, in words, before any thread starts
-    reads = _reads(cloud, ask_caller=ask_caller, everything=everything)
+    reads = {name: read for name, read in _reads(cloud).items() if name not in without}
+    if ask_caller and cloud.config.network.allow_ssh_from is None:
+        reads["caller"] = lambda: {"caller": caller_address()}
     if services := _NEEDED_NEXT.get(expected.state):
         reads["clients"] = lambda: _nothing(cloud.make_clients(*services))
-    first = reads.keys() if everything else _FIRST.get(expected.state, reads.keys())
+    first = _FIRST.get(expected.state, reads.keys()) if without else reads.keys()
     fields = _ask(reads, first)
     seen = Observed(region=region, **fields)
     if expected.state == "nothing" and not seen.live:
@@ -72,26 +81,20 @@ _FIRST = {
 }
 
 
-def _reads(cloud: Cloud, *, ask_caller: bool, everything: bool) -> dict[str, Callable[[], dict[str, Any]]]:
+def _reads(cloud: Cloud) -> dict[str, Callable[[], dict[str, Any]]]:
     """What each asks for and adds to an Observed."""
     config, ec2 = cloud.config, cloud.ec2
-    reads: dict[str, Callable[[], dict[str, Any]]] = {
+    return {
         "instances": lambda: _split(observe_all(cloud), config.name),
         "group": lambda: {"group": _read_group(ec2, config.name)},
         "key_pair": lambda: {"key_pair": _read_key_pair(ec2, config.name)},
         "deadline": lambda: _of_deadline("deadline", read_deadline(cloud)),
         "role": lambda: _of_deadline("deadline_role_arn", read_role(cloud)),
+        "volumes": lambda: {"volumes": tuple(_read_volumes(ec2, config.name))},
+        "images": lambda: {"images": tuple(parse_image(raw) for raw in read_images(cloud))},
+        "snapshots": lambda: {"snapshots": tuple(read_snapshots(cloud))},
+        "spot_requests": lambda: {"spot_requests": tuple(_read_spot_requests(ec2, config.name))},
     }
-    if ask_caller and config.network.allow_ssh_from is None:
-        reads["caller"] = lambda: {"caller": caller_address()}
-    if everything:
-        reads |= {
-            "volumes": lambda: {"volumes": tuple(_read_volumes(ec2, config.name))},
-            "images": lambda: {"images": tuple(parse_image(raw) for raw in read_images(cloud))},
-            "snapshots": lambda: {"snapshots": tuple(read_snapshots(cloud))},
-            "spot_requests": lambda: {"spot_requests": tuple(_read_spot_requests(ec2, config.name))},
-        }
-    return reads
 
 
 def _ask(reads: dict[str, Callable[[], dict[str, Any]]], names: Collection[str]) -> dict[str, Any]:
