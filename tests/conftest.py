@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Generator, Iterator
@@ -39,6 +40,9 @@ def _isolated_session() -> Iterator[Path]:
     """
     real_home = Path.home()
     folder = Path(tempfile.mkdtemp(prefix="gb-", dir="/tmp"))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job, and so would be all that it starts: deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_TAKEN_AWAY) and not name.startswith("GPU_BOX_REQUIRE_"):

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pexpect
@@ -54,15 +53,6 @@ def terminal(folder: Path) -> Iterator[Terminal]:
     yield start
     for child in started:
         child.close(force=True)
-
-
-def interrupt(child: pexpect.spawn[str]) -> None:
-    """As a person does, again where nothing happens: between its question and its wait for the answer, no
-    program of Python's hears a signal before the next key."""
-    while child.isalive():
-        child.kill(signal.SIGINT)
-        with suppress(pexpect.TIMEOUT, pexpect.EOF):
-            child.expect(pexpect.EOF, timeout=2)
 
 
 def ended(child: pexpect.spawn[str]) -> int:
@@ -122,7 +112,7 @@ def test_ctrl_c_at_the_first_or_the_last_question_leaves_nothing(folder: Path, t
             person.expect(r"\]: ")
             person.sendline("")
         person.expect(r"\]: ")
-        interrupt(person)
+        person.kill(signal.SIGINT)
         assert ended(person) == 130
         assert list(folder.iterdir()) == []
 

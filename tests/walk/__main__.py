@@ -152,10 +152,9 @@ def _spread(
     pool: ProcessPoolExecutor, do: Callable[[list[T]], list[R]], every: list[T]
 ) -> Iterator[tuple[T, R]]:
     """As they end. After Ctrl-C, no more than that."""
-    futures: dict[Future[list[R]], list[T]] = {
-        pool.submit(do, some): some
-        for some in (every[n : n + _AT_ONCE] for n in range(0, len(every), _AT_ONCE))
-    }
+    parts = [every[n : n + _AT_ONCE] for n in range(0, len(every), _AT_ONCE)]
+    random.Random(0).shuffle(parts)  # so that what a walk that is cut short has seen is of every command
+    futures: dict[Future[list[R]], list[T]] = {pool.submit(do, some): some for some in parts}
     try:
         for future in as_completed(futures):
             yield from zip(futures[future], future.result(), strict=True)
