@@ -54,6 +54,8 @@ def _isolated_session() -> Iterator[Path]:
         patch.setenv("HOME", str(folder))
         _keep_installers_fast(patch, real_home)
         patch.delenv("XDG_CACHE_HOME", raising=False)
+        # Several trainings share the cores, in boxes too: threads that spin while waiting double it.
+        patch.setenv("OMP_NUM_THREADS", "1")
         # Built once for the session: matplotlib's list of fonts takes seconds.
         patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))
         patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
@@ -67,6 +69,11 @@ def _own_home(_isolated_session: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """A home folder of its own for each test, empty."""
     home = Path(tempfile.mkdtemp(dir=_isolated_session))
     monkeypatch.setenv("HOME", str(home))
+    # What the SDK needs to know of EC2 is worked out once for all of them: seconds, each time.
+    models = _isolated_session / "models"
+    models.mkdir(exist_ok=True)
+    (home / ".cache" / "gpu-box").mkdir(parents=True)
+    (home / ".cache" / "gpu-box" / "models").symlink_to(models)
     yield home
     shutil.rmtree(home, ignore_errors=True)
 

@@ -122,7 +122,7 @@ def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dic
     assert user.json("pull")["files"] > 0
     results = user.folder / "results"
     summary = json.loads((results / "summary.json").read_text())
-    assert summary["held_out_accuracy"] >= 0.75  # two classes of equal size
+    assert summary["held_out_accuracy"] >= 0.85  # two classes of equal size
     assert (results / "curves.png").read_bytes().startswith(b"\x89PNG")
     header, *rows = (results / "submission.csv").read_text().splitlines()
     assert header == "id,label"
@@ -249,11 +249,7 @@ def test_an_idle_box_stops_itself_and_says_why_ever_after(user: User, up: dict[s
         "idle_after=3 settle=0 interval=0.5 window=1 slow=1 cpu_cores=1e6 network_bps=1e12 disk_bps=1e12"
     )
     user.run("ssh", "--", f"cd .gpu-box/remote && python3 -m watch policy {impatient}")
-    give_up = time.monotonic() + 60
-    while (status := user.json("status"))["state"] != "stopped":
-        assert time.monotonic() < give_up, status["watch"]
-        time.sleep(0.5)
-    told = status["stopped"]
+    told = user.wait_for("stopped")["stopped"]
     assert told["layer"] == "watcher"
     assert told["reason"].startswith("idle")
     why = user.run("why").stdout

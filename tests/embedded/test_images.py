@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from gpu_box.embedded.baked import BakedDisks
+
 from .cloud import Cloud, wait_until
 from .errors import refused
 
@@ -35,3 +39,26 @@ def test_an_image_name_is_used_once(cloud: Cloud) -> None:
     cloud.ec2.create_image(InstanceId=instance, Name="baked")
     with refused("InvalidAMIName.Duplicate"):
         cloud.ec2.create_image(InstanceId=instance, Name="baked")
+
+
+def test_an_image_shares_only_what_the_disk_shares_already(tmp_path: Path) -> None:
+    disk, elsewhere = tmp_path / "disk", tmp_path / "cache"
+    (disk / "bin").mkdir(parents=True)
+    own, other = disk / "own", disk / "bin" / "other name"
+    own.write_text("as it was")
+    own.chmod(0o4750)
+    other.hardlink_to(own)
+    elsewhere.write_text("a wheel's")
+    (disk / "bin" / "wheel").hardlink_to(elsewhere)
+    (disk / "link").symlink_to("own")
+    kept = BakedDisks(tmp_path / "images")
+    kept.keep("ami-1", disk)
+    own.write_text("written later")
+    kept.put("ami-1", tmp_path / "new")
+    new = tmp_path / "new"
+    assert (new / "own").read_text() == "as it was"
+    assert (new / "own").samefile(new / "bin" / "other name")
+    assert (new / "own").stat().st_mode & 0o7777 == 0o4750
+    assert not (new / "own").samefile(tmp_path / "images" / "ami-1" / "own")
+    assert (new / "link").readlink() == Path("own")
+    assert (new / "bin" / "wheel").samefile(elsewhere)

@@ -13,7 +13,7 @@ from .commands import COMMANDS
 from .faults import FAULTS, Place
 from .stage import Stage
 
-SAMPLE = 3  # scenarios a command, and one of them of a process that is killed
+SAMPLE = 2  # scenarios a command, and one of them of a process that is killed
 
 
 @pytest.mark.parametrize("command", COMMANDS)

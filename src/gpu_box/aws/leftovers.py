@@ -12,7 +12,7 @@ from typing import Any
 
 from gpu_box.aws import naming
 from gpu_box.aws.catalogue import HOURS_PER_MONTH, catalogue
-from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.observe import parse_instance
 from gpu_box.aws.prices import price_reader, read_disk_month, snapshot_gib_month
@@ -46,34 +46,20 @@ class Leftover:
 
 def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftover]:
     """What carries gpu-box's tag; with `everything`, what else bills to no use. Raises CloudError."""
-    read = partial(partial, _read, cloud)
+    read = partial(_read, cloud)
     forgotten_after = cloud.config.limits.forgotten_after
-    (
-        reservations, volumes, addresses, snapshots, images, spot_requests, groups, key_pairs, clusters,
-        schedules,
-    ) = side_by_side(
-        read("describe_instances", "Reservations"),
-        read("describe_volumes", "Volumes"),
-        read("describe_addresses", "Addresses"),
-        read("describe_snapshots", "Snapshots", OwnerIds=["self"]),
-        read("describe_images", "Images", Owners=["self"]),
-        read("describe_spot_instance_requests", "SpotInstanceRequests"),
-        read("describe_security_groups", "SecurityGroups"),
-        read("describe_key_pairs", "KeyPairs"),
-        read("describe_placement_groups", "PlacementGroups"),
-        lambda: list(_schedules(cloud)),
-    )  # fmt: skip
+    # One after the other: regions are read side by side already, and 200 threads hold each other up.
     return [
-        *_instances(cloud, reservations, everything, now, forgotten_after),
-        *_volumes(cloud, volumes, everything),
-        *_addresses(cloud, addresses, everything),
-        *_snapshots(cloud, snapshots, everything, now),
-        *_images(cloud, images, everything, now),
-        *_spot_requests(cloud, spot_requests, everything),
-        *_groups(cloud, groups),
-        *_key_pairs(cloud, key_pairs),
-        *_placement_groups(cloud, clusters),
-        *schedules,
+        *_instances(cloud, read("describe_instances", "Reservations"), everything, now, forgotten_after),
+        *_volumes(cloud, read("describe_volumes", "Volumes"), everything),
+        *_addresses(cloud, read("describe_addresses", "Addresses"), everything),
+        *_snapshots(cloud, read("describe_snapshots", "Snapshots", OwnerIds=["self"]), everything, now),
+        *_images(cloud, read("describe_images", "Images", Owners=["self"]), everything, now),
+        *_spot_requests(cloud, read("describe_spot_instance_requests", "SpotInstanceRequests"), everything),
+        *_groups(cloud, read("describe_security_groups", "SecurityGroups")),
+        *_key_pairs(cloud, read("describe_key_pairs", "KeyPairs")),
+        *_placement_groups(cloud, read("describe_placement_groups", "PlacementGroups")),
+        *_schedules(cloud),
     ]
 
 

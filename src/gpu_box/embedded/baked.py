@@ -3,8 +3,11 @@ launched from it."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import subprocess
+from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
@@ -46,5 +49,38 @@ def _copy(source: Path, target: Path) -> None:
     """
     unfinished = target.with_name(target.name + _UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)
-    subprocess.run(["cp", "-a", str(source), str(unfinished)], capture_output=True, check=False)
+    subprocess.run(["cp", "-al", str(source), str(unfinished)], capture_output=True, check=False)
+    for names in _own_files(unfinished):
+        _part(names)
     unfinished.rename(target)
+
+
+def _own_files(linked: Path) -> list[list[Path]]:
+    """Each by its names. linked: a disk of which every file is linked to another disk's.
+
+    What that one shares with something outside of it is not its own: uv links what it installs to its cache,
+    gigabytes that nobody writes into. The copy goes on sharing it.
+    """
+    names: defaultdict[int, list[Path]] = defaultdict(list)
+    count: dict[int, int] = {}
+    for folder, _, files in os.walk(linked):
+        for file in files:
+            path = Path(folder, file)
+            about = path.lstat()
+            if stat.S_ISREG(about.st_mode):
+                names[about.st_ino].append(path)
+                count[about.st_ino] = about.st_nlink
+    return [same for number, same in names.items() if count[number] <= 2 * len(same)]
+
+
+def _part(names: list[Path]) -> None:
+    """From the file that they are names of, to one of the same content."""
+    first, *others = names
+    new, about = first.with_name(first.name + _UNFINISHED), first.stat()
+    shutil.copyfile(first, new)
+    os.chown(new, about.st_uid, about.st_gid)
+    shutil.copystat(first, new)
+    new.replace(first)
+    for other in others:
+        other.unlink()
+        other.hardlink_to(first)
