@@ -32,7 +32,8 @@ def test_there_is_no_account_here() -> None:
 
 
 def test_the_home_folder_is_empty_and_short_enough_for_a_socket() -> None:
-    assert list(Path.home().iterdir()) == []
+    """But for what the SDK knows of EC2."""
+    assert [path for path in Path.home().rglob("*") if path.name not in (".cache", "gpu-box", "models")] == []
     assert Path("~").expanduser() == Path.home()
     assert len(str(Path.home())) < 40
 

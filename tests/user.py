@@ -65,5 +65,5 @@ class User:
         give_up = time.monotonic() + seconds
         while [box["state"] for box in self.json("ls")] != [state]:
             assert time.monotonic() < give_up, self.json("status")
-            time.sleep(0.5)
+            time.sleep(2)  # each look starts a Python: looks at every moment slow down what is waited for
         return self.json("status")
