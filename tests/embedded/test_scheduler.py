@@ -36,7 +36,8 @@ def at(moment: datetime) -> str:
     return f"at({moment:%Y-%m-%dT%H:%M:%S})"
 
 
-def soon(seconds: float = 1.0) -> datetime:
+def soon(seconds: float = 3.0) -> datetime:
+    """Not sooner: what is due in the past by when it arrives is refused."""
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 

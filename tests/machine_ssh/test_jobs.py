@@ -56,7 +56,7 @@ def test_a_job_sees_the_environment_of_the_box(box: Connection, machine: OpenSsh
 
 
 def test_a_job_outlives_the_connection_that_started_it(machine: OpenSshMachine, box: Connection) -> None:
-    jobs.start(box, "long", "sleep 1; echo done")
+    jobs.start(box, "long", "sleep 4; echo done")
     machine.cut_connections()
     with connect(host_of(machine)) as other:
         assert state(other, "long").running

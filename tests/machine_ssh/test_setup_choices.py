@@ -8,6 +8,8 @@ import pytest
 
 from setup import card, pip_settings, torch_build
 from setup.desired import Desired
+from setup.session import Failed
+from setup.steps import python
 
 
 @pytest.fixture(autouse=True)
@@ -129,9 +131,6 @@ def test_a_driver_that_fits(root: Path) -> None:
 def test_the_card_s_decoder_is_installed_where_there_is_a_card_alone_and_missed_without_failing(
     refused: bool, root: Path
 ) -> None:
-    from setup.session import Failed
-    from setup.steps import python
-
     ran: list[list[str]] = []
     said: list[str] = []
 
