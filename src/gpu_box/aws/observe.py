@@ -36,7 +36,7 @@ from gpu_box.model import (
 )
 from gpu_box.spending import from_tags
 
-# What may be left out, by the fields of an Observed that then stay empty.
+# Reads that may be left out; what they tell then stays empty in an Observed.
 COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})  # and start nothing by themselves
 MEANS = frozenset({"key_pair", "role", "spot_requests"})  # only who changes a box needs them
 

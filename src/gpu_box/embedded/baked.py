@@ -62,22 +62,25 @@ def _own_files(linked: Path) -> list[list[Path]]:
     gigabytes that nobody writes into. The copy goes on sharing it.
     """
     names: defaultdict[int, list[Path]] = defaultdict(list)
-    count: dict[int, int] = {}
     for folder, _, files in os.walk(linked):
         for file in files:
             path = Path(folder, file)
             about = path.lstat()
             if stat.S_ISREG(about.st_mode):
                 names[about.st_ino].append(path)
-                count[about.st_ino] = about.st_nlink
-    return [same for number, same in names.items() if count[number] <= 2 * len(same)]
+    return [same for same in names.values() if same[0].stat().st_nlink <= 2 * len(same)]
 
 
 def _part(names: list[Path]) -> None:
-    """From the file that they are names of, to one of the same content."""
+    """From the file that they are names of, to one of the same content. What cannot be read is left out."""
     first, *others = names
     new, about = first.with_name(first.name + _UNFINISHED), first.stat()
-    shutil.copyfile(first, new)
+    try:
+        shutil.copyfile(first, new)
+    except PermissionError:
+        for name in names:
+            name.unlink()
+        return
     os.chown(new, about.st_uid, about.st_gid)
     shutil.copystat(first, new)
     new.replace(first)
