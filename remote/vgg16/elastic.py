@@ -24,7 +24,12 @@ def restarts() -> int:
 
 def launching() -> None:
     """To be called by who starts the workers: it tells what they leave in their error files, once for all."""
-    os.environ[_LAUNCHED] = "1"
+    os.environ[_LAUNCHED] = str(time.monotonic())
+
+
+def began() -> float:
+    """By time.monotonic, which a machine's processes share: the run's begin, before any rank was lost."""
+    return float(os.environ.get(_LAUNCHED, time.monotonic()))
 
 
 def leave_word(text: str) -> bool:

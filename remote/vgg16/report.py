@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+from vgg16.elastic import began
+
 _EVERY_S = 0.5
 
 
@@ -37,11 +39,14 @@ class Silent(Report):
 
 
 class ProgressReport(Report):
-    """Also a machine-readable line twice a second, and at the end of a phase."""
+    """Also a machine-readable line twice a second, and at the end of a phase.
+
+    What it has cost counts from the run's begin, also where torchrun began anew for a lost rank.
+    """
 
     def __init__(self, *, dollars_per_hour: float | None = None) -> None:
         self._dollars_per_hour = dollars_per_hour
-        self._started = self._phase_started = time.monotonic()
+        self._started, self._phase_started = began(), time.monotonic()
         self._last = -_EVERY_S
         self._phase, self._first, self._done = "", 0, 0
 

@@ -52,6 +52,20 @@ def test_a_lost_rank_is_named_and_all_begin_again(tmp_path: Path) -> None:
     assert starts(tmp_path) == ["0", "0", "1", "1"]
 
 
+def test_what_a_run_has_cost_goes_on_after_a_lost_rank(tmp_path: Path) -> None:
+    words = (
+        "from vgg16.report import ProgressReport as R; "
+        "R(dollars_per_hour=3600).step('fit', epoch=1, epochs=1, step=1, steps=1)"
+    )
+    again = f'PYTHONPATH={Path(vgg16.__file__).parents[1]} exec {sys.executable} -c "{words}"'
+    script = (
+        f'[ "$TORCHELASTIC_RESTART_COUNT" = 1 ] || {{ sleep 1; kill -9 $$; }}\n{again} > {tmp_path}/$RANK'
+    )
+    assert as_ranks(1, launched, script, tmp_path)[0][0] == 0
+    told = json.loads((tmp_path / "0").read_text().removeprefix("@progress "))
+    assert 1 < told["dollars"] < 60  # a dollar a second
+
+
 def test_a_rank_lost_again_and_again_ends_it_without_a_traceback(tmp_path: Path) -> None:
     (result,) = as_ranks(1, launched, '[ "$RANK" = 1 ] && kill -9 $$; exec sleep 30', tmp_path)
     assert result[0] == 1
@@ -69,7 +83,7 @@ def test_a_worker_leaves_word_of_wrong_input_and_says_it_itself_where_nobody_els
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
     if told_by_launch:
-        monkeypatch.setenv("VGG16_LAUNCHED", "1")
+        monkeypatch.setenv("VGG16_LAUNCHED", "1.5")
     words = ["train", "--data", str(tmp_path / "no"), "--results", str(tmp_path / "r"), "--preset", "demo"]
     assert main(words) == HOPELESS
     line = f"{tmp_path}/no/train: no such folder"
