@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box import box
 from gpu_box.config import Config, Limits, Notify
 from gpu_box.herald import Herald
+from gpu_box.look import Status
 from gpu_box.machine.watchstate import Look, Task, WatchState
 from gpu_box.model import Observed, Stopped
 from gpu_box.spending import Spent
@@ -23,8 +23,8 @@ WATCH = WatchState(
 LOOK = Look(at=NOW, watch=WATCH, cores=4, load=0.0, memory=None, gpus=(), tasks=())
 
 
-def status(*, month: str = "1", stopped: Stopped | None = None) -> box.Status:
-    return box.Status(
+def status(*, month: str = "1", stopped: Stopped | None = None) -> Status:
+    return Status(
         observed=Observed(region="us-east-1"),
         price=None,
         spent=Spent(session=Decimal(0), today=Decimal(0), month=Decimal(month)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from gpu_box import box, image_plan, plan
+from gpu_box import box, image_plan, look, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
@@ -64,7 +64,7 @@ def begin(cloud: Cloud, kind: str, report: Reporter) -> Image:
 
 def end(cloud: Cloud, image: Image, report: Reporter) -> Observed:
     """AWS's part of it, afterwards: the image whole, no older one left, the note that it ran taken off."""
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     instance = observed.instance
     if instance and instance.baking and instance.state.bills:
         act(cloud, [NoteBake(instance_id=instance.id, on=False)], report, observed)
@@ -74,7 +74,7 @@ def end(cloud: Cloud, image: Image, report: Reporter) -> Observed:
 def remove(config: Config, report: Reporter) -> Observed:
     """The box's images, and what they bill. Refused where one of them is all there is of its disk."""
     cloud = Cloud(config)
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     if observed.instance is None and any(image.kind == MOVING for image in observed.images):
         raise CloudError(
             "this image is the box's only disk: it is on its way to another zone",
@@ -90,7 +90,7 @@ def move(config: Config, report: Reporter) -> Moved:
     room for it. Raises CloudError where there is no box, or it runs; InputError where it could go nowhere.
     """
     cloud = Cloud(config)
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     if observed.instance is None and observed.images:
         return Moved(before="", up=box.up(config, report))  # cut after its instance went
     instance = _instance(cloud)
@@ -130,7 +130,7 @@ def carry(cloud: Cloud, report: Reporter) -> Observed:
 
 
 def _instance(cloud: Cloud) -> Instance:
-    instance = box.observe_box(cloud).instance
+    instance = look.observe_box(cloud).instance
     if instance is None:
         raise CloudError(f"there is no box {cloud.config.name!r}", remedy="`gpu-box up` makes it.")
     return instance

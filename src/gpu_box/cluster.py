@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
-from gpu_box import box, work
+from gpu_box import box, boxes, look, work
 from gpu_box.aws import cluster as shared
 from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
-from gpu_box.errors import CloudError, InputError
+from gpu_box.errors import CloudError
 from gpu_box.machine import jobs, keys
 from gpu_box.machine.connection import connect
 from gpu_box.model import InstanceState, Reporter
@@ -27,67 +26,22 @@ from gpu_box.project import WORK
 T = TypeVar("T")
 
 _PORT = 29500  # torchrun's own default for its rendezvous
-# A cluster placement group does not take them (EC2 User Guide, "Cluster placement groups").
-_BURSTABLE = ("t2.", "t3.", "t3a.", "t4g.")
-_LONGEST_NAME = 32
-
-
-def members(config: Config) -> tuple[Config, ...]:
-    """Each as the config of one box: NAME, NAME-2, ... Raises InputError for what no cluster can be."""
-    if config.boxes == 1:
-        return (config,)
-    if config.cluster:  # one of them, named by --name
-        return (replace(config, boxes=1),)
-    slow = next((kind for kind in config.instance_types if kind.startswith(_BURSTABLE)), None)
-    if slow:
-        raise InputError(
-            f"{slow} cannot be in a cluster placement group",
-            where="instance_types",
-            remedy="Choose a GPU type, or set boxes: 1.",
-        )
-    last = f"{config.name}-{config.boxes}"
-    if len(last) > _LONGEST_NAME:
-        raise InputError(
-            f"the last of {config.boxes} boxes would be {last!r}: over {_LONGEST_NAME} characters",
-            where="name",
-            remedy="Choose a shorter name.",
-        )
-    names = [config.name, *(f"{config.name}-{number}" for number in range(2, config.boxes + 1))]
-    return tuple(replace(config, name=name, boxes=1, cluster=config.name) for name in names)
-
-
-def one(config: Config, what: str) -> Config:
-    """For what can be of one box only. Raises InputError for a cluster of which none is named."""
-    configs = members(config)
-    if len(configs) > 1:
-        names = ", ".join(member.name for member in configs)
-        raise InputError(f"{what} is of one box at a time", remedy=f"Name it: --name, one of {names}.")
-    return configs[0]
-
-
-def each(configs: Sequence[Config], do: Callable[[Config, Reporter], T], report: Reporter) -> list[T]:
-    """Side by side, each with its name before its lines. The first failure, in order, is raised."""
-    if len(configs) == 1:
-        return [do(configs[0], report)]
-    with ThreadPoolExecutor(max_workers=len(configs)) as pool:
-        futures = [pool.submit(do, config, Named(config.name, report)) for config in configs]
-    return [future.result() for future in futures]
 
 
 def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> list[box.Up]:
     """Every member, the first one's zone for all. Run again, it goes on where it was. Raises GpuBoxError."""
-    first, *others = configs = members(config)
+    first, *others = configs = boxes.of(config)
     if not others:
         return [box.up(first, report, wait=wait)]
     cloud = Cloud(first)
     key = keys.ensure_key_pair(first.ssh.key)
     shared.make(cloud, report)
-    observed = box.bring_up(cloud, key.line, Named(first.name, report), wait=wait)[1]
+    observed = box.bring_up(cloud, key.line, boxes.Named(first.name, report), wait=wait)[1]
     assert observed.instance is not None
     zone = observed.instance.zone
     placed = [first, *(replace(other, zones=(zone,)) for other in others)]
     try:
-        return each(placed, lambda member, its: box.up(member, its, wait=wait), report)
+        return boxes.each(placed, lambda member, its: box.up(member, its, wait=wait), report)
     except CloudError as error:
         raise type(error)(
             f"not all of {len(configs)} boxes are up in {zone}: {error.what}",
@@ -100,23 +54,23 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> l
 
 def down(config: Config, report: Reporter, *, keep_images: bool = False) -> None:
     """Every member with its disk, then what they shared. Raises GpuBoxError."""
-    configs = members(config)
-    each(configs, lambda member, its: box.down(member, its, keep_images=keep_images), report)
+    configs = boxes.of(config)
+    boxes.each(configs, lambda member, its: box.down(member, its, keep_images=keep_images), report)
     if configs[0].cluster and len(configs) > 1:
         shared.remove(Cloud(configs[0]), report)
 
 
 def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job:
     """torchrun on every member, rank 0 and with it all results on the first. Returns the first one's job."""
-    configs = members(config)
+    configs = boxes.of(config)
     if len(configs) == 1:
         return work.train(configs[0], data, settings)
-    found = [box.look(member) for member in configs]
+    found = [look.at(member) for member in configs]
     for member, observed in zip(configs, found, strict=True):
         instance = observed.instance
         if instance is None or instance.state is not InstanceState.RUNNING:
             raise CloudError(f"{member.name} does not run", remedy="`gpu-box up` brings all boxes up.")
-    hosts = [box.host_of(member, observed) for member, observed in zip(configs, found, strict=True)]
+    hosts = [look.host_of(member, observed) for member, observed in zip(configs, found, strict=True)]
     first = found[0].instance
     assert first is not None and first.private_address is not None
     priced = work.with_price(configs, found, settings)
@@ -145,28 +99,3 @@ def torchrun(rank: int, count: int, address: str, run: str) -> str:
         "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); "
         f'python -m vgg16.launch {static} --nproc-per-node="$((gpus > 0 ? gpus : 1))" '
     )
-
-
-class Named:
-    """A reporter of one member: its name before each step and line."""
-
-    def __init__(self, name: str, report: Reporter) -> None:
-        self._name, self._report = name, report
-
-    def start(self, step: str, line: str = "") -> None:
-        self._report.start(self._of(step), self._of(line))
-
-    def update(self, step: str, line: str) -> None:
-        self._report.update(self._of(step), self._of(line))
-
-    def done(self, step: str, line: str = "") -> None:
-        self._report.done(self._of(step), self._of(line))
-
-    def failed(self, step: str, line: str = "") -> None:
-        self._report.failed(self._of(step), self._of(line))
-
-    def note(self, line: str) -> None:
-        self._report.note(self._of(line))
-
-    def _of(self, line: str) -> str:
-        return f"{self._name}: {line}" if line else line

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from gpu_box import box, budget, spending
+from gpu_box import budget, look, spending
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import Price, read_price_of
 from gpu_box.config import Config
@@ -61,13 +61,13 @@ class CostReport:
     prices: str  # where they are from, and of when
 
 
-def look(config: Config, *, now: datetime | None = None) -> CostReport:
+def total(config: Config, *, now: datetime | None = None) -> CostReport:
     """Raises CloudError."""
     cloud = Cloud(config)
-    observed, now = box.observe_box(cloud), now or datetime.now(UTC)
+    observed, now = look.observe_box(cloud), now or datetime.now(UTC)
     instance = observed.instance
-    price = read_price_of(cloud, instance) if instance else box.first_price(cloud)
-    rates = box.rates_of(price) or spending.Rates(hour=_ZERO, disk_month=price.disk_month)
+    price = read_price_of(cloud, instance) if instance else look.first_price(cloud)
+    rates = look.rates_of(price) or spending.Rates(hour=_ZERO, disk_month=price.disk_month)
     found, spent = budget.days(observed, rates, now=now), budget.spent(observed, rates, now=now)
     days = _by_kind(found, price)
     disk = rates.disk_month if observed.volumes else _ZERO

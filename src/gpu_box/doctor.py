@@ -11,8 +11,8 @@ from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.observe import observe
 from gpu_box.aws.quotas import QuotaUse, Request, read_wanted_quotas, request_increase
 from gpu_box.config import Config
-from gpu_box.entry import host_of
 from gpu_box.errors import GpuBoxError
+from gpu_box.hosts import host_of
 from gpu_box.machine import setup
 from gpu_box.machine.connection import connect
 from gpu_box.machine.health import check_disk, check_driver

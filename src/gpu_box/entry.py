@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from gpu_box import hosts
 from gpu_box.aws.act import tag_host_key
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import read_instance
-from gpu_box.config import Config
 from gpu_box.errors import CloudError, HostKeyChanged, MachineUnreachable
-from gpu_box.machine import hostkey, keys
+from gpu_box.machine import hostkey
 from gpu_box.machine.connection import Connection, wait_for_ssh
 from gpu_box.machine.failures import LoginRefused
 from gpu_box.model import Host, Instance, InstanceState, Observed, Reporter
@@ -20,7 +20,6 @@ from gpu_box.model import Host, Instance, InstanceState, Observed, Reporter
 # Seconds until the machine answers on port 22 after EC2 says `running`: 10-60 s on AWS.
 _SSH_WAIT_S = 300.0
 _LOOK_AGAIN_S = 20.0  # whether the silent machine is still there
-_PENDING = "pending "
 
 
 @contextmanager
@@ -37,10 +36,10 @@ def enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[
     generation = observed.group.generation if observed.group else ""
     connection, instance = _reach(cloud, instance, generation, report)
     try:
-        if _is_first(instance):
+        if hosts.is_first(instance):
             report.update("ssh", "replacing the first host key by one made on the box")
             public_line = hostkey.prepare(connection)
-            tag_host_key(cloud, instance.id, _PENDING + public_line)
+            tag_host_key(cloud, instance.id, hosts.PENDING + public_line)
             hostkey.activate(connection)
             connection.close()
             instance = replace(instance, host_key=public_line)
@@ -53,46 +52,20 @@ def enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[
         connection.close()
 
 
-def host_of(config: Config, instance: Instance, generation: str) -> Host:
-    """Where it is reached, and the host keys that it may answer with. generation: of the security group."""
-    assert instance.address is not None
-    host_keys: list[str] = []
-    if instance.host_key:
-        host_keys.append(_key(instance))
-    if _is_first(instance):
-        host_keys.append(keys.first_host_key(config.ssh.key, config.name, generation).public_line)
-    return Host(
-        name=config.name,
-        address=instance.address,
-        port=instance.ssh_port,
-        user=config.image.user,
-        key=config.ssh.key,
-        host_keys=tuple(host_keys),
-    )
-
-
-def _is_first(instance: Instance) -> bool:
-    return instance.host_key is None or instance.host_key.startswith(_PENDING)
-
-
-def _key(instance: Instance) -> str:
-    return (instance.host_key or "").removeprefix(_PENDING)
-
-
 def _reach(
     cloud: Cloud, instance: Instance, generation: str, report: Reporter
 ) -> tuple[Connection, Instance]:
     """Wait for the machine; the instance as AWS tells it by then: another hand may be at work on it, too."""
     give_up = time.monotonic() + _SSH_WAIT_S
     while True:
-        host = host_of(cloud.config, instance, generation)
+        host = hosts.host_of(cloud.config, instance, generation)
         try:
             left = give_up - time.monotonic()
             return wait_for_ssh(host, timeout_s=min(_LOOK_AGAIN_S, left), report=report), instance
         except HostKeyChanged:
             # Another `up` may have replaced the first key just now: AWS's word on it is what counts.
             now = _still_running(cloud, instance)
-            if _key(now) == _key(instance):
+            if hosts.key_of(now) == hosts.key_of(instance):
                 raise
             instance = now
         except (MachineUnreachable, LoginRefused):

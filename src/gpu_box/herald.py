@@ -9,9 +9,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from gpu_box import box, notices
+from gpu_box import notices
 from gpu_box.budget import MARKS
 from gpu_box.config import Config
+from gpu_box.look import Status
 from gpu_box.machine.watchstate import Look
 from gpu_box.units import format_money
 
@@ -27,7 +28,7 @@ class Herald:
         self._jobs: set[str] = set()
         self._ran = False
 
-    def found(self, status: box.Status) -> None:
+    def found(self, status: Status) -> None:
         """AWS has been asked, and it runs."""
         self._ran = True
         limit = self._config.limits.budget
@@ -50,7 +51,7 @@ class Herald:
             self._tell("job", "job ended", f"{job} has ended: `gpu-box logs {job}` tells how")
         self._jobs = jobs
 
-    def ended(self, status: box.Status) -> None:
+    def ended(self, status: Status) -> None:
         """It runs no more."""
         if not self._ran:
             return

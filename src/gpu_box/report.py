@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gpu_box import box, budget
+from gpu_box import budget, look
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import read_price_of
 from gpu_box.config import Config
@@ -51,11 +51,11 @@ def gather(config: Config, kept: Path, report: Reporter) -> Report:
     """kept: the folder where what boxes said is kept. Raises CloudError."""
     report.start("report", "asking AWS")
     cloud = Cloud(config)
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     now = datetime.now(UTC)
     instance = observed.instance
     price = read_price_of(cloud, instance) if instance else None
-    rates = box.rates_of(price) if price else None
+    rates = look.rates_of(price) if price else None
     report.update("report", "asking the box what it did")
     activity, at = _activity(config, observed, kept / f"{config.name}.json", now, report)
     results = results_folder(config)
@@ -71,7 +71,7 @@ def gather(config: Config, kept: Path, report: Reporter) -> Report:
         usd_hour=price.hour if price else None,
         usd_month_stopped=price.disk_month if price else None,
         prices=price.source if price else "",
-        stopped=box.stopped_because(cloud, observed),
+        stopped=look.stopped_because(cloud, observed),
         activity=activity,
         activity_of=at,
         epochs=_epochs(results / "metrics.jsonl"),
@@ -87,7 +87,7 @@ def _activity(
     instance = observed.instance
     if instance and instance.state is InstanceState.RUNNING and instance.address:
         try:
-            with connect(box.host_of(config, observed)) as connection:
+            with connect(look.host_of(config, observed)) as connection:
                 text = watcher.ask_activity(connection)
             found = watcher.parse_activity(text)
             kept.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gpu_box import bake, box, plan
+from gpu_box import bake, box, look, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.instance_types import refuse_unfit
@@ -30,7 +30,7 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
     Raises InputError for a type that its zone or its disk's architecture does not take.
     """
     cloud = Cloud(config)
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     instance = observed.instance
     if instance:
         refuse_unfit(cloud, instance_type, like=instance)
@@ -73,6 +73,6 @@ def change_type(cloud: Cloud, instance_type: str, report: Reporter) -> Observed:
 
     def steps(observed: Observed) -> list[Step]:
         price = read_price_of(cloud, observed.instance) if observed.instance else None
-        return plan.resize(observed, instance_type, rates=box.rates_of(price) if price else None)
+        return plan.resize(observed, instance_type, rates=look.rates_of(price) if price else None)
 
     return box.converge(cloud, report, steps)[0]

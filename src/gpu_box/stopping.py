@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from gpu_box import box, budget, plan
+from gpu_box import box, budget, look, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import read_price_of
@@ -46,27 +46,27 @@ class Extended:
 
 def why(config: Config) -> Why:
     cloud = Cloud(config)
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     instance = observed.instance
     if instance is None:
         return Why(state="none", stopped=None, watch=None, changes=())
     if instance.state is InstanceState.RUNNING and instance.address:
-        with connect(box.host_of(config, observed)) as connection:
+        with connect(look.host_of(config, observed)) as connection:
             machine = setup.check(connection, setup.desired(config, market=instance.market))
             changes, last = watcher.history(connection)
         return Why(state=str(instance.state), stopped=last, watch=machine.watch, changes=changes)
     return Why(
-        state=str(instance.state), stopped=box.stopped_because(cloud, observed), watch=None, changes=()
+        state=str(instance.state), stopped=look.stopped_because(cloud, observed), watch=None, changes=()
     )
 
 
 def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
     """span: from now; None: no longer."""
     cloud = Cloud(config)
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     instance = _running(config, observed)
     report.start("keep", "telling the box's watcher")
-    with connect(box.host_of(config, observed)) as connection:
+    with connect(look.host_of(config, observed)) as connection:
         watcher.keep(connection, span)
     report.done("keep", "the box's watcher knows")
     price = read_price_of(cloud, instance)
@@ -81,10 +81,10 @@ def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
 def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
     """The hard deadline later by `span`, in AWS and on the box. Raises InputError past the budget's end."""
     cloud = Cloud(config)
-    observed = box.observe_box(cloud)
+    observed = look.observe_box(cloud)
     instance, now = _running(config, observed), datetime.now(UTC)
     price = read_price_of(cloud, instance)
-    rates = box.rates_of(price)
+    rates = look.rates_of(price)
     armed = budget.deadline_of(observed, instance)
     base, at = plan.extension(observed, instance, span, now=now)
     before = base if armed else None
@@ -97,7 +97,7 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
         )
     observed = postpone(cloud, base, at, report)
     report.start("watcher", "telling the box's watcher")
-    with connect(box.host_of(config, observed)) as connection:
+    with connect(look.host_of(config, observed)) as connection:
         marks = budget.budget_marks(config, observed, rates, now=now)
         watcher.set_deadline(connection, at, marks)
     report.done("watcher", "the box's watcher knows")
@@ -124,7 +124,7 @@ def note_postponed(cloud: Cloud, observed: Observed, report: Reporter) -> None:
 
 
 def _running(config: Config, observed: Observed) -> Instance:
-    box.host_of(config, observed)  # refuses a box that does not run
+    look.host_of(config, observed)  # refuses a box that does not run
     assert observed.instance is not None
     return observed.instance
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from gpu_box import box
+from gpu_box import look
 from gpu_box.config import Config
 from gpu_box.errors import GpuBoxError, MachineError
 from gpu_box.herald import Herald
+from gpu_box.look import Status
 from gpu_box.machine import watcher
 from gpu_box.machine.connection import connect
 from gpu_box.machine.watchstate import Look
@@ -25,7 +26,7 @@ _SELDOM = timedelta(seconds=20)  # where nobody sees it
 _ASK_AWS_S = 60.0
 _PAUSE_S = 3.0  # before a machine that does not answer is tried again
 
-Shown = Callable[[box.Status, Look | None, str], None]
+Shown = Callable[[Status, Look | None, str], None]
 """What AWS says, what the machine says (None: nothing yet), and why it does not, or ""."""
 
 
@@ -33,10 +34,10 @@ class _AskAws(Exception):  # noqa: N818 - no error: what AWS said is a minute ol
     pass
 
 
-def watch(config: Config, show: Shown, herald: Herald, *, every: timedelta = _EVERY) -> box.Status:
+def watch(config: Config, show: Shown, herald: Herald, *, every: timedelta = _EVERY) -> Status:
     """Shows until the box runs no more; returns what AWS says then. Raises CloudError."""
     while True:
-        found = box.status(config)
+        found = look.status(config)
         instance = found.observed.instance
         if instance is None or instance.state not in (InstanceState.RUNNING, InstanceState.PENDING):
             herald.ended(found)
@@ -45,14 +46,14 @@ def watch(config: Config, show: Shown, herald: Herald, *, every: timedelta = _EV
         herald.found(found)
         asked = time.monotonic()
 
-        def on_look(look: Look, found: box.Status = found, asked: float = asked) -> None:
+        def on_look(look: Look, found: Status = found, asked: float = asked) -> None:
             show(found, look, "")
             herald.looked(look, found.observed.deadline.at if found.observed.deadline else None)
             if time.monotonic() - asked > _ASK_AWS_S:
                 raise _AskAws
 
         try:
-            with connect(box.host_of(config, found.observed)) as connection:
+            with connect(look.host_of(config, found.observed)) as connection:
                 watcher.look(connection, every, on_look)
         except _AskAws:
             continue

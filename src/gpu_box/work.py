@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gpu_box import box, project
+from gpu_box import look, project
 from gpu_box.config import Config
 from gpu_box.errors import InputError, MachineError
 from gpu_box.machine import attach, jobs, sync
@@ -41,25 +41,25 @@ class Job:
 
 def ssh_command(config: Config, command: Sequence[str], *, tty: bool) -> list[str]:
     """The system's own ssh, verified and ready to be executed in our place."""
-    return attach.ssh_command(box.host(config), command, tty=tty)
+    return attach.ssh_command(look.host(config), command, tty=tty)
 
 
 def ssh(config: Config, command: Sequence[str]) -> int:
     """A command there on our own streams, signals passed on; its exit status."""
-    return attach.run(box.host(config), command)
+    return attach.run(look.host(config), command)
 
 
 @contextmanager
 def tunnel(config: Config, port: int, local_port: int, report: Reporter) -> Iterator[Tunnel]:
-    find = partial(box.whereabouts, config)
-    with Tunnel(box.host(config), remote_port=port, local_port=local_port, report=report, find=find) as link:
+    find = partial(look.whereabouts, config)
+    with Tunnel(look.host(config), remote_port=port, local_port=local_port, report=report, find=find) as link:
         yield link
 
 
 @contextmanager
 def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str]]:
     """A tunnel to JupyterLab, the page to begin with (the lesson's, if it is there), and its token."""
-    host = box.host(config)
+    host = look.host(config)
     with connect(host) as connection:
         port, token, page = _jupyter_access(connection)
         with Tunnel(
@@ -67,7 +67,7 @@ def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str
             remote_port=port,
             local_port=config.jupyter.port,
             report=report,
-            find=partial(box.whereabouts, config),
+            find=partial(look.whereabouts, config),
             port_of=lambda connection: _jupyter_access(connection)[0],  # a start may give it another
             connection=connection,
         ) as link:
@@ -80,7 +80,7 @@ def door(link: Tunnel, page: str, token: str) -> Door:
 
 
 def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:
-    with connect(box.host(config)) as connection:
+    with connect(look.host(config)) as connection:
         return project.push(connection, config, delete=delete, report=report)
 
 
@@ -88,7 +88,7 @@ def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:
     """Push, and again after every change, until interrupted."""
     source = project.required_folder(config)
     sync.watch(
-        box.host(config),
+        look.host(config),
         source,
         WORK,
         exclude=project.excluded(config),
@@ -101,12 +101,12 @@ def pull(config: Config, path: str, to: Path | None, report: Reporter) -> tuple[
     """path: below ~/work on the box. Returns where it is now, too."""
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
-    with connect(box.host(config)) as connection:
+    with connect(look.host(config)) as connection:
         return sync.pull(connection, f"{WORK}/{path}", target, exclude=(), report=report), target
 
 
 def start(config: Config, command: Sequence[str], *, name: str | None = None) -> Job:
-    host = box.host(config)
+    host = look.host(config)
     line = command[0] if len(command) == 1 else shlex.join(command)
     job = name or job_name(command)
     with connect(host) as connection:
@@ -124,7 +124,7 @@ def job_name(command: Sequence[str]) -> str:
 
 
 def find(config: Config, name: str | None) -> Job:
-    host = box.host(config)
+    host = look.host(config)
     with connect(host) as connection:
         known = jobs.list_jobs(connection)
     if not known:
@@ -145,8 +145,8 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
     """
-    observed = box.look(config)
-    host = box.host_of(config, observed)
+    observed = look.at(config)
+    host = look.host_of(config, observed)
     priced = with_price([config], [observed], settings)
     with connect(host) as connection:
         line = f"{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced)}"
@@ -159,7 +159,7 @@ def with_price(
 ) -> dict[str, object]:
     """settings, and what all these boxes together cost an hour, for the dollars in the progress line."""
     hours = [
-        box.hourly(config, found.instance)
+        look.hourly(config, found.instance)
         for config, found in zip(configs, observed, strict=True)
         if found.instance is not None
     ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpu_box import box, cluster, plan
+from gpu_box import boxes, cluster, look, plan
 from gpu_box.aws import cluster as shared
 from gpu_box.aws.sweep import sweep
 from gpu_box.config import Config
@@ -22,7 +22,7 @@ Make = Callable[..., Laptop]
 def pair(laptop: Make) -> tuple[Laptop, Laptop]:
     """Two members, with what they share made."""
     whole = laptop(boxes=2)
-    first, second = (Laptop(member) for member in cluster.members(whole.config))
+    first, second = (Laptop(member) for member in boxes.of(whole.config))
     shared.make(first.cloud, whole.report)
     return first, second
 
@@ -93,12 +93,12 @@ def test_a_sweep_finds_what_a_cluster_left(pair: tuple[Laptop, Laptop]) -> None:
 
 def test_down_of_the_whole_cluster_leaves_nothing(laptop: Make) -> None:
     whole = laptop(boxes=2)
-    members = cluster.members(whole.config)
+    members = boxes.of(whole.config)
     shared.make(Laptop(members[0]).cloud, whole.report)
     for member in members:
         Laptop(member).up()
     cluster.down(whole.config, whole.report)
-    assert all(box.look(member).nothing_left for member in members)
+    assert all(look.at(member).nothing_left for member in members)
     assert shared.read(Laptop(members[0]).cloud) == (None, False)
 
 
@@ -113,13 +113,13 @@ def test_what_no_cluster_can_be_is_refused_before_anything_is_asked(
     changed: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        cluster.members(replace(Config(name="ada", boxes=2), **changed))  # type: ignore[arg-type]
+        boxes.of(replace(Config(name="ada", boxes=2), **changed))  # type: ignore[arg-type]
 
 
 def test_members_are_named_for_the_box_and_one_box_is_itself() -> None:
     alone = Config(name="ada")
-    assert cluster.members(alone) == (alone,)
-    named = cluster.members(Config(name="ada", boxes=3))
+    assert boxes.of(alone) == (alone,)
+    named = boxes.of(Config(name="ada", boxes=3))
     assert [(member.name, member.cluster, member.boxes) for member in named] == [
         ("ada", "ada", 1),
         ("ada-2", "ada", 1),
@@ -129,4 +129,4 @@ def test_members_are_named_for_the_box_and_one_box_is_itself() -> None:
 
 def test_what_is_of_one_box_asks_which() -> None:
     with pytest.raises(InputError, match="one box at a time"):
-        cluster.one(Config(name="ada", boxes=2), "--watch")
+        boxes.one(Config(name="ada", boxes=2), "--watch")

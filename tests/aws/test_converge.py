@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from gpu_box import box
+from gpu_box import box, look
 from gpu_box.aws import deadline
 from gpu_box.aws.observe import observe_all
 from gpu_box.config import Network
@@ -97,14 +97,14 @@ def test_what_a_session_cost_outlives_the_next_start(laptop: Callable[..., Lapto
 def test_our_own_stop_is_known_from_any_other(laptop: Callable[..., Laptop]) -> None:
     mine = laptop(owner="ada")
     mine.up()
-    told = box.stopped_because(mine.cloud, mine.stop())
+    told = look.stopped_because(mine.cloud, mine.stop())
     assert told is not None
     assert (told.layer, told.reason) == ("command", "`gpu-box stop`, by ada")
     assert told.at is not None
     started = mine.up().instance
     assert started is not None
     mine.cloud.ec2.stop_instances(InstanceIds=[started.id])  # as the console would
-    other = box.stopped_because(mine.cloud, mine.stop())
+    other = look.stopped_because(mine.cloud, mine.stop())
     assert other is not None
     assert (other.layer, other.at) != (told.layer, told.at)
 
@@ -122,7 +122,7 @@ def test_the_deadline_stops_the_box_from_outside_and_is_named_as_the_reason(
     while (seen := mine.observe()).instance is None or seen.instance.state is not InstanceState.STOPPED:
         assert time.monotonic() < give_up
         time.sleep(0.2)
-    told = box.stopped_because(mine.cloud, seen)
+    told = look.stopped_because(mine.cloud, seen)
     assert told is not None
     assert told.layer == "deadline"
     # The next `up` arms a new one, as the old one has passed, before it starts anything.

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.theme import Theme
 
-from gpu_box import bake, box, budget, cost, ledger
+from gpu_box import bake, box, budget, cost, ledger, look
 from gpu_box.aws import naming
 from gpu_box.aws.act import tag_instance
 from gpu_box.aws.prices import read_price_of
@@ -29,10 +29,10 @@ def test_a_running_box_costs_what_status_says_by_kind(laptop: Callable[..., Lapt
     mine = laptop()
     mine.up()
     later = datetime.now(UTC) + timedelta(hours=3)
-    found = cost.look(mine.config, now=later)
+    found = cost.total(mine.config, now=later)
     price = read_price_of(mine.cloud, mine.observe().instance)  # type: ignore[arg-type]
     assert price.instance_hour and found.state == "running"
-    spent = budget.spent(box.observe_box(mine.cloud), box.rates_of(price), now=later)  # type: ignore[arg-type]
+    spent = budget.spent(look.observe_box(mine.cloud), look.rates_of(price), now=later)  # type: ignore[arg-type]
     assert found.usd_month == spent.month and found.usd_session == spent.session
     total = sum((day.total for day in found.days.values()), Decimal(0))
     assert abs(total - sum((month.total for month in found.months.values()), Decimal(0))) < Decimal("1e-9")
@@ -46,14 +46,14 @@ def test_a_running_box_costs_what_status_says_by_kind(laptop: Callable[..., Lapt
 def test_what_a_box_cost_is_not_forgotten_with_it(laptop: Callable[..., Laptop]) -> None:
     mine = laptop()
     mine.up()
-    observed = box.observe_box(mine.cloud)
-    rates = box.rates_of(read_price_of(mine.cloud, observed.instance))  # type: ignore[arg-type]
+    observed = look.observe_box(mine.cloud)
+    rates = look.rates_of(read_price_of(mine.cloud, observed.instance))  # type: ignore[arg-type]
     assert rates
-    box.remember(mine.cloud, observed)
-    before = cost.look(mine.config)
+    look.remember(mine.cloud, observed)
+    before = cost.total(mine.config)
     assert not any(day.gone for day in before.days.values())
     mine.down()
-    after = cost.look(mine.config)
+    after = cost.total(mine.config)
     assert after.state == "none"
     gone = sum((day.gone for day in after.days.values()), Decimal(0))
     assert gone > 0 and after.usd_month >= gone
@@ -64,7 +64,7 @@ def test_a_budget_holds_over_down_and_up(
 ) -> None:
     mine = laptop()
     mine.up()
-    observed = box.observe_box(mine.cloud)
+    observed = look.observe_box(mine.cloud)
     today = datetime.now(UTC).date()
     # As if it had run for long: AWS's own tags are what says so.
     assert observed.instance
@@ -75,7 +75,7 @@ def test_a_budget_holds_over_down_and_up(
     with pytest.raises(InputError, match="this month's budget is spent: \\$60"):
         poor.up()
     assert poor.observe().instance is None
-    assert cost.look(poor.config).warning is not None
+    assert cost.total(poor.config).warning is not None
 
 
 def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
@@ -91,18 +91,18 @@ def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
     def images(found: cost.CostReport) -> Decimal:
         return sum((day.images for day in found.days.values()), Decimal(0))
 
-    found = cost.look(mine.config, now=later)
+    found = cost.total(mine.config, now=later)
     assert abs(images(found) - tenth) < Decimal("0.01")
     assert found.usd_month_images == Decimal(10)
     box.bring_down(mine.cloud, mine.report, keep_images=True)
-    kept = cost.look(mine.config, now=later)
+    kept = cost.total(mine.config, now=later)
     assert abs(images(kept) - tenth) < Decimal("0.01")
     assert sum((day.gone for day in kept.days.values()), Decimal(0)) < tenth, "not with the box once more"
-    known = box.observe_box(mine.cloud)
+    known = look.observe_box(mine.cloud)
     then = budget.snapshot_days(known.snapshots[0], later)
-    ledger.note(box._memory("ledger", mine.cloud), known.snapshots[0].id, then, today=later.date())
+    ledger.note(look.memory("ledger", mine.cloud), known.snapshots[0].id, then, today=later.date())
     mine.down()
-    gone = cost.look(mine.config, now=later)
+    gone = cost.total(mine.config, now=later)
     assert images(gone) == 0
     assert sum((day.gone for day in gone.days.values()), Decimal(0)) > 0
 
@@ -113,8 +113,8 @@ def test_plan_status_and_cost_agree_to_the_cent_running_stopped_and_baked(
     """As do `up` and all of them in the words of the command line, in tests/test_story.py."""
     mine = laptop(disk=Disk(size_gib=150, iops=6_000))
 
-    def told() -> tuple[box.Planned, box.Status, cost.CostReport]:
-        return box.plan_up(mine.config), box.status(mine.config), cost.look(mine.config)
+    def told() -> tuple[box.Planned, look.Status, cost.CostReport]:
+        return box.plan_up(mine.config), look.status(mine.config), cost.total(mine.config)
 
     def agree() -> None:
         planned, seen, spent = told()
@@ -155,8 +155,8 @@ def test_it_is_drawn_for_any_days(laptop: Callable[..., Laptop]) -> None:
     theme = Theme({name: "default" for name in ("good", "warn", "quiet", "what")})
     console = Console(width=80, file=StringIO(), theme=theme)
     today = datetime.now(UTC).date()
-    console.print(cost_lines(cost.look(mine.config), [today]))
+    console.print(cost_lines(cost.total(mine.config), [today]))
     mine.up()
-    console.print(cost_lines(cost.look(mine.config), [today - timedelta(days=1), today]))
+    console.print(cost_lines(cost.total(mine.config), [today - timedelta(days=1), today]))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "INSTANCE" in text and "of $50.00 this month" in text and "standing still from now on" in text

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box import box
+from gpu_box import box, look
 from gpu_box.aws.price_cache import PriceCache
 from gpu_box.aws.prices import price_of, read_price, snapshot_gib_month
 from gpu_box.config import Config, Disk
@@ -182,6 +182,6 @@ def test_plan_and_status_and_the_price_itself_agree(laptop: Callable[..., Laptop
     planned = box.plan_up(mine.config).price
     mine.up()
     mine.stop()
-    told = box.status(mine.config).price
+    told = look.status(mine.config).price
     assert planned == told == read_price(mine.cloud, "g4dn.xlarge")
     assert planned.source == "live, today"

@@ -20,7 +20,7 @@ def cost(
     month: Annotated[str | None, typer.Option("--month", metavar="2026-11", help="All of one month.")] = None,
 ) -> None:
     """What it has cost, by day and month: instance, public IPv4, disk; and what is to come."""
-    from gpu_box import cluster
+    from gpu_box import boxes
     from gpu_box import cost as costing
     from gpu_box.cli.results import one_or_all
     from gpu_box.view.console import stacked
@@ -28,8 +28,8 @@ def cost(
 
     opts = options(context)
     shown = _days_of(month) if month else _last(days)
-    members = cluster.members(opts.load())
-    found = cluster.each(members, lambda member, _: costing.look(member), opts.reporter())
+    members = boxes.of(opts.load())
+    found = boxes.each(members, lambda member, _: costing.total(member), opts.reporter())
     opts.show(one_or_all(found), lambda: stacked([cost_lines(one, shown) for one in found]))
 
 

@@ -24,11 +24,11 @@ def bake(
     It takes the place of an older one. A running box is stopped for a moment; it runs again while AWS copies.
     """
     from gpu_box import bake as baking
-    from gpu_box import cluster
+    from gpu_box import boxes
     from gpu_box.cli.results import Baked, Unbaked
 
     opts = options(context)
-    config = cluster.one(opts.load(), "bake")
+    config = boxes.one(opts.load(), "bake")
     if remove:
         opts.confirm(f"Remove the image of {config.name!r}?")
         baking.remove(config, opts.reporter())
@@ -59,11 +59,11 @@ def move(context: typer.Context) -> None:
     Its disk becomes an image, its instance goes, and `up` launches from the image where there is room.
     """
     from gpu_box import bake as baking
-    from gpu_box import cluster
+    from gpu_box import boxes
     from gpu_box.cli.results import Moved
 
     opts = options(context)
-    config = cluster.one(opts.load(), "move")
+    config = boxes.one(opts.load(), "move")
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
     with opts.timed("move") as report:
         done = baking.move(config, report)

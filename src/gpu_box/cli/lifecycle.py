@@ -15,7 +15,7 @@ from gpu_box.units import format_duration, format_money, parse_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gpu_box import box
+    from gpu_box import look
     from gpu_box.config import Config
     from gpu_box.view.status import StatusView
 
@@ -30,15 +30,15 @@ def register(app: typer.Typer) -> None:
 
 def plan(context: typer.Context) -> None:
     """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
-    from gpu_box import box, cluster
+    from gpu_box import box, boxes, look
     from gpu_box.cli.results import Plan, PlannedStep, one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.receipt import receipt
 
     opts = options(context)
     config = opts.load()
-    members = cluster.members(config)
-    planned = cluster.each(members, lambda member, _: box.plan_up(member), opts.reporter())
+    members = boxes.of(config)
+    planned = boxes.each(members, lambda member, _: box.plan_up(member), opts.reporter())
     results = [
         Plan(
             box=member.name,
@@ -64,7 +64,7 @@ def plan(context: typer.Context) -> None:
                 steps=one.steps,
                 price=one.price,
                 missing_quota=one.missing_quota,
-                notices=box.foreign_lines(one.observed.group.foreign if one.observed.group else ()),
+                notices=look.foreign_lines(one.observed.group.foreign if one.observed.group else ()),
             )
             for member, one in zip(members, planned, strict=True)
         ]
@@ -138,10 +138,10 @@ def up(
 
 
 def _remove_foreign_rules(opts: Options, config: Config) -> None:
-    from gpu_box import box, cluster
+    from gpu_box import box, boxes, look
 
-    for member in cluster.members(config):
-        group = box.look(member).group
+    for member in boxes.of(config):
+        group = look.at(member).group
         if group and group.foreign:
             opts.confirm(f"Remove from the security group of {member.name!r}: {'; '.join(group.foreign)}?")
             box.remove_foreign_rules(member, group.foreign, opts.reporter())
@@ -152,7 +152,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Live, until it stops or Ctrl-C.")] = False,
 ) -> None:
     """State, money so far, what keeps it awake and when it stops."""
-    from gpu_box import box, cluster
+    from gpu_box import boxes, look
     from gpu_box.cli.results import one_or_all
     from gpu_box.cli.watch import watch as watching
     from gpu_box.view.console import stacked
@@ -160,11 +160,11 @@ def status(
 
     opts = options(context)
     config = opts.load()
-    members = cluster.members(config)
+    members = boxes.of(config)
     if watch:
-        found = [watching(cluster.one(config, "--watch"), lambda seen: _status_view(config, seen))]
+        found = [watching(boxes.one(config, "--watch"), lambda seen: _status_view(config, seen))]
     else:
-        found = cluster.each(members, lambda member, _: box.status(member), opts.reporter())
+        found = boxes.each(members, lambda member, _: look.status(member), opts.reporter())
     views = [_status_view(member, one) for member, one in zip(members, found, strict=True)]
     opts.show(one_or_all(views), lambda: stacked([status_lines(v) for v in views]))
     mention_forgotten(opts, config, found[0].observed)
@@ -208,12 +208,12 @@ def resize(
     ],
 ) -> None:
     """Another instance type for the same box: stopped for it, its disk kept; one that ran runs again."""
-    from gpu_box import cluster
+    from gpu_box import boxes
     from gpu_box import resize as resizing
     from gpu_box.cli.results import Resized
 
     opts = options(context)
-    config = cluster.one(opts.load(), "resize")
+    config = boxes.one(opts.load(), "resize")
     with opts.timed("resize") as report:
         done = resizing.resize(config, instance_type, report)
     state = "running" if done.up else "stopped"
@@ -232,16 +232,16 @@ def resize(
 
 def stop(context: typer.Context) -> None:
     """Stop the meter. The disk stays, and the next `up` finds it as it was."""
-    from gpu_box import box, cluster
+    from gpu_box import box, boxes
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.prices import read_price_of
     from gpu_box.cli.results import StoppedBox, one_or_all
 
     opts = options(context)
     config = opts.load()
-    members = cluster.members(config)
+    members = boxes.of(config)
     with opts.timed("stop") as report:
-        observed = cluster.each(members, box.stop, report)
+        observed = boxes.each(members, box.stop, report)
     results = []
     for member, seen in zip(members, observed, strict=True):
         instance = seen.instance
@@ -265,13 +265,13 @@ def down(
     ] = False,
 ) -> None:
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
-    from gpu_box import box, cluster
+    from gpu_box import boxes, cluster, look
     from gpu_box.cli.results import Gone, one_or_all
 
     opts = options(context)
     config = opts.load()
-    members = cluster.members(config)
-    found = cluster.each(members, lambda member, _: box.look(member), opts.reporter())
+    members = boxes.of(config)
+    found = boxes.each(members, lambda member, _: look.at(member), opts.reporter())
     there = [member.name for member, seen in zip(members, found, strict=True) if not seen.nothing_left]
     region = found[0].region
     if there:
@@ -309,14 +309,14 @@ def _duration(text: str, where: str) -> timedelta:
         raise InputError(str(error), where=where, remedy="Give a time such as 45m or 2h.") from None
 
 
-def _notices(found: box.Status) -> Iterator[str]:
+def _notices(found: look.Status) -> Iterator[str]:
     """What a person should act on now."""
-    from gpu_box import box
+    from gpu_box import look
 
     if found.unreachable:
         yield found.unreachable
     if found.observed.group:
-        yield from box.foreign_lines(found.observed.group.foreign)
+        yield from look.foreign_lines(found.observed.group.foreign)
     if found.budget_warning:
         yield found.budget_warning
     watch = found.machine.watch if found.machine else None
@@ -329,7 +329,7 @@ def _notices(found: box.Status) -> Iterator[str]:
     yield from watch.complaints
 
 
-def _status_view(config: Config, found: box.Status) -> StatusView:
+def _status_view(config: Config, found: look.Status) -> StatusView:
     from gpu_box.view.status import ImageView, StatusView
 
     observed, instance, now = found.observed, found.observed.instance, datetime.now(UTC)

@@ -46,7 +46,7 @@ def keep(
     off: Annotated[bool, typer.Option("--off", help="No longer: it stops when idle.")] = False,
 ) -> None:
     """Hold idle-stop off for a while, and show what that may cost. Its deadline stays."""
-    from gpu_box import cluster, stopping
+    from gpu_box import boxes, stopping
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
@@ -55,8 +55,8 @@ def keep(
 
         raise InputError("how long?", where="keep", remedy="`gpu-box keep 3h`, or `gpu-box keep --off`.")
     wanted = _span(span) if span else None
-    members = cluster.members(opts.load())
-    kept = cluster.each(members, lambda member, its: stopping.keep(member, wanted, its), opts.reporter())
+    members = boxes.of(opts.load())
+    kept = boxes.each(members, lambda member, its: stopping.keep(member, wanted, its), opts.reporter())
     opts.show(
         one_or_all(kept),
         lambda: _by_name(members, [_kept(one, wanted) for one in kept]),
@@ -68,14 +68,12 @@ def extend(
     span: Annotated[str, typer.Argument(metavar="2h", help="Later by this much: 45m, 2h, 1d.")],
 ) -> None:
     """Move the hard deadline, in AWS and on the box, and show what that may cost."""
-    from gpu_box import cluster, stopping
+    from gpu_box import boxes, stopping
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
-    wanted, members = _span(span), cluster.members(opts.load())
-    extended = cluster.each(
-        members, lambda member, its: stopping.extend(member, wanted, its), opts.reporter()
-    )
+    wanted, members = _span(span), boxes.of(opts.load())
+    extended = boxes.each(members, lambda member, its: stopping.extend(member, wanted, its), opts.reporter())
     opts.show(
         one_or_all(extended),
         lambda: _by_name(members, [_extended(one) for one in extended]),

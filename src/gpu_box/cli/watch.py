@@ -11,12 +11,12 @@ import typer
 from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
-    from gpu_box import box
+    from gpu_box import look
     from gpu_box.config import Config
     from gpu_box.view.status import StatusView
 
 
-def watch(config: Config, view_of: Callable[[box.Status], StatusView]) -> box.Status:
+def watch(config: Config, view_of: Callable[[look.Status], StatusView]) -> look.Status:
     """Returns what AWS says once the box runs no more."""
     if not sys.stdout.isatty():
         raise InputError(

@@ -44,16 +44,16 @@ def sync(
     ] = False,
 ) -> None:
     """Your project, up to ~/work on the box: only what changed, without what .gitignore names."""
-    from gpu_box import cluster, work
+    from gpu_box import boxes, work
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     config = opts.load()
-    members = cluster.members(config)
+    members = boxes.of(config)
     if watch:
-        work.push_watching(cluster.one(config, "--watch"), delete=delete, report=opts.reporter())
+        work.push_watching(boxes.one(config, "--watch"), delete=delete, report=opts.reporter())
         return
-    results = cluster.each(
+    results = boxes.each(
         members, lambda member, its: work.push(member, delete=delete, report=its), opts.reporter()
     )
     opts.show(

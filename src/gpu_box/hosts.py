@@ -1,0 +1,35 @@
+"""Where a running instance is reached, and the host keys that it may answer with."""
+
+from __future__ import annotations
+
+from gpu_box.config import Config
+from gpu_box.machine import keys
+from gpu_box.model import Host, Instance
+
+PENDING = "pending "  # before a key that may not be in use yet
+
+
+def host_of(config: Config, instance: Instance, generation: str) -> Host:
+    """Where it is reached, and the host keys that it may answer with. generation: of the security group."""
+    assert instance.address is not None
+    host_keys: list[str] = []
+    if instance.host_key:
+        host_keys.append(key_of(instance))
+    if is_first(instance):
+        host_keys.append(keys.first_host_key(config.ssh.key, config.name, generation).public_line)
+    return Host(
+        name=config.name,
+        address=instance.address,
+        port=instance.ssh_port,
+        user=config.image.user,
+        key=config.ssh.key,
+        host_keys=tuple(host_keys),
+    )
+
+
+def is_first(instance: Instance) -> bool:
+    return instance.host_key is None or instance.host_key.startswith(PENDING)
+
+
+def key_of(instance: Instance) -> str:
+    return (instance.host_key or "").removeprefix(PENDING)
