@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gpu_box.config import Config
-from gpu_box.machine import keys
 from gpu_box.model import Host, Instance
 
 PENDING = "pending "  # before a key that may not be in use yet
@@ -16,6 +15,8 @@ def host_of(config: Config, instance: Instance, generation: str) -> Host:
     if instance.host_key:
         host_keys.append(key_of(instance))
     if is_first(instance):
+        from gpu_box.machine import keys  # with the libraries that it needs: 50 ms
+
         host_keys.append(keys.first_host_key(config.ssh.key, config.name, generation).public_line)
     return Host(
         name=config.name,

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import MachineUnreachable
-from gpu_box.machine import failures, keys
+from gpu_box.machine import failures
 from gpu_box.machine.failures import LoginRefused
 from gpu_box.machine.lines import LineSplitter
 from gpu_box.model import Host, Reporter
@@ -57,12 +57,18 @@ def load_libraries() -> None:
     import fabric  # noqa: F401
 
 
+def _require_key(host: Host) -> None:
+    from gpu_box.machine import keys  # and its libraries, which whoever only names a host does not need
+
+    keys.read_key_pair(host.key)
+
+
 def connect(host: Host, *, timeout_s: float = 10, attempts: int = 1) -> Connection:
     """Connect and verify; `attempts` counts tries against a machine that does not answer.
 
     Raises InputError (the key file; before any network), MachineUnreachable, HostKeyChanged, LoginRefused.
     """
-    keys.read_key_pair(host.key)
+    _require_key(host)
     for attempt in range(1, attempts + 1):
         try:
             return Connection(host, timeout_s=timeout_s)
@@ -75,7 +81,7 @@ def connect(host: Host, *, timeout_s: float = 10, attempts: int = 1) -> Connecti
 
 def wait_for_ssh(host: Host, *, timeout_s: float, report: Reporter) -> Connection:
     """Try until the machine lets us in. Only silence and a login not yet set up are waited for."""
-    keys.read_key_pair(host.key)
+    _require_key(host)
     began = time.monotonic()
     while True:
         try:

@@ -14,15 +14,15 @@ import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gpu_box.errors import InputError
 from gpu_box.public_key import fingerprint
-
-if TYPE_CHECKING:
-    # Imported where it is used: `status` of a box that is stopped needs no key, and not its 50 ms.
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _ED25519 = b"ssh-ed25519"
 _PEM_WIDTH = 70  # characters a line, as ssh-keygen writes
@@ -64,10 +64,6 @@ def read_public_line(path: Path) -> str | None:
 
 def first_host_key(private_key_path: Path, box_name: str, generation: str) -> HostKey:
     """The host key given to the machine in its user data: the same bytes each time it is asked for."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
     private = _load_private_key(private_key_path)
     seed = HKDF(
         algorithm=hashes.SHA256(),
@@ -119,11 +115,6 @@ def _load_private_key(path: Path) -> Ed25519PrivateKey | RSAPrivateKey:
 
 
 def _parse_private_key(content: bytes, path: Path) -> Ed25519PrivateKey | RSAPrivateKey:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
     load = (
         serialization.load_ssh_private_key
         if b"BEGIN OPENSSH PRIVATE KEY" in content
@@ -159,8 +150,6 @@ def _parse_private_key(content: bytes, path: Path) -> Ed25519PrivateKey | RSAPri
 
 def _make_key_pair(path: Path) -> None:
     """Both halves appear whole or not at all; of two that make one at once, the first wins."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     private = Ed25519PrivateKey.generate()
     comment = "gpu-box"
     try:
@@ -196,8 +185,6 @@ def _write_new(path: Path, content: str, *, mode: int) -> None:
 
 
 def _public_key(private: Ed25519PrivateKey | RSAPrivateKey) -> PublicKey:
-    from cryptography.hazmat.primitives import serialization
-
     line = (
         private.public_key()
         .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
@@ -208,9 +195,6 @@ def _public_key(private: Ed25519PrivateKey | RSAPrivateKey) -> PublicKey:
 
 def _secret_bytes(private: Ed25519PrivateKey | RSAPrivateKey) -> bytes:
     """Bytes that only a holder of the key knows, and that do not depend on the file's format."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     if isinstance(private, Ed25519PrivateKey):
         return private.private_bytes_raw()
     return private.private_bytes(
