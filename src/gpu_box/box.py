@@ -23,7 +23,7 @@ from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
 from gpu_box.errors import CapacityError, CloudError
 from gpu_box.machine import jobs, kaggle, keys, setup, sshconfig, watcher
-from gpu_box.machine.connection import Connection, load_libraries
+from gpu_box.machine.connection import Connection
 from gpu_box.model import (
     ANYTHING,
     Expected,
@@ -82,8 +82,9 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
     kaggle.require_credentials(config)
     key = keys.ensure_key_pair(config.ssh.key)
     cloud = Cloud(config)
+    cloud.make_clients("ec2")
     (found, observed, acted), _ = side_by_side(
-        lambda: bring_up(cloud, key.line, report, wait=wait), load_libraries
+        lambda: bring_up(cloud, key.line, report, wait=wait), look.load_meanwhile
     )
     assert observed.instance is not None
     instance = observed.instance

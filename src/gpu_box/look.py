@@ -5,6 +5,7 @@ Apart from `box`, as `status` is waited for and needs none of what `up` reads in
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ from gpu_box.machine.connection import connect, load_libraries
 from gpu_box.model import ANYTHING, Expected, Host, Instance, InstanceState, Observed, Stopped
 from gpu_box.spending import Rates, Spent
 from gpu_box.stopped import why
+
+# For AWS to be asked, its client being made: some ms a call of what reading libraries would take.
+_QUESTIONS_OUT_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ def status(config: Config) -> Status:
     observed, left, _ = side_by_side(
         lambda: observe_box(cloud, without=MEANS),
         lambda: read_console_record(cloud, expected.instance_id) if stopped else None,
-        lambda: None if stopped else load_libraries(),
+        lambda: None if stopped else load_meanwhile(),
     )
     instance = observed.instance
     if instance and not instance.state.bills and instance.id != expected.instance_id:
@@ -70,6 +74,12 @@ def status(config: Config) -> Status:
         unreachable=unreachable,
         budget_warning=budget_warning(config, observed, rates),
     )
+
+
+def load_meanwhile() -> None:
+    """SSH's libraries, while AWS answers: to be called beside the questions, which must not wait for it."""
+    time.sleep(_QUESTIONS_OUT_S)
+    load_libraries()
 
 
 def at(config: Config) -> Observed:

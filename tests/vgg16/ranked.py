@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import socket
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -19,9 +21,7 @@ _PATIENCE_S = 120
 
 def as_ranks(world: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What function(*arguments) gave on each rank; it is found by its module's name, not sent."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     with ProcessPoolExecutor(world, mp_context=_CONTEXT) as pool:
         running = [
             pool.submit(
@@ -30,6 +30,15 @@ def as_ranks(world: int, function: Callable[..., Any], *arguments: Any) -> list[
             for rank in range(world)
         ]
         return [each.result(timeout=_PATIENCE_S) for each in running]
+
+
+def _free_port() -> int:
+    """Until rank 0 takes it, which is a while: not one of those that the kernel gives out (from 32768 on)."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port between 20000 and 32000")
 
 
 def _run(own: dict[str, int], world: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
