@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,11 +17,11 @@ from gpu_box.embedded.credentials import account
 from gpu_box.embedded.files import Files
 from gpu_box.embedded.semantics.weather import weather
 
+from . import peers
 from .measure import Times, command, in_turns, rounds
 from .row import Row, Wait
 from .slow_cloud import Call, SlowCloud, depth, slow_cloud
 
-GPU_BOX = str(Path(sys.executable).with_name("gpu-box"))
 COUNTS = (1, 100, 1000)
 LATENCY_S = 0.1
 FLAT = 3.0  # of 20 times the calls: this computer makes and answers all of them
@@ -80,6 +79,7 @@ def _measured(slow: SlowCloud, run: Callable[[], float]) -> tuple[Times, list[Ca
 @contextmanager
 def _account() -> Iterator[tuple[SlowCloud, Any, Any]]:
     """An account behind the proxy, whose instances are no machines: nobody enters them."""
+    ours = str(peers.gpu_box())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         inside = Inside(folder / "cloud", lambda: None)
@@ -106,7 +106,7 @@ def _account() -> Iterator[tuple[SlowCloud, Any, Any]]:
         )
 
         def run(*words: str) -> float:
-            return command([GPU_BOX, *words], cwd=folder, env=environment)
+            return command([ours, *words], cwd=folder, env=environment)
 
         run("ls")  # what is cached is
         slow.repeats = True

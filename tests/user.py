@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,25 @@ class User:
 
     def wait_for(self, state: str, *, seconds: float = 120.0) -> Any:
         """The status, once the box is in that state. Meanwhile it is not looked into: that would be use."""
-        give_up = time.monotonic() + seconds
-        while [box["state"] for box in self.json("ls")] != [state]:
-            assert time.monotonic() < give_up, self.json("status")
-            time.sleep(2)  # each look starts a Python: looks at every moment slow down what is waited for
+        wait(
+            lambda: [box["state"] for box in self.json("ls")] == [state], seconds, lambda: self.json("status")
+        )
         return self.json("status")
+
+    def wait_for_notices(self, *, seconds: float = 120.0) -> Any:
+        """What `status` of the running box says that a person should act on, once it says something."""
+        found: list[Any] = []
+
+        def noticed() -> bool:
+            found[:] = [self.json("status")]
+            return found[0]["state"] == "running" and bool(found[0]["notices"])
+
+        wait(noticed, seconds, lambda: found)
+        return found[0]["notices"]
+
+
+def wait(is_so: Callable[[], bool], seconds: float, what_is: Callable[[], object]) -> None:
+    give_up = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up, what_is()
+        time.sleep(2)  # each look starts a Python: looks at every moment slow down what is waited for

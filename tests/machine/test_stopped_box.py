@@ -11,9 +11,8 @@ import struct
 import subprocess
 import termios
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,18 +47,6 @@ def user(nspawn: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Use
 def up(user: User) -> dict[str, Any]:
     told: dict[str, Any] = user.json("up")
     return told
-
-
-def wait_for(
-    state: str, user: User, seconds: float, also: Callable[[dict[str, Any]], bool] = lambda _: True
-) -> dict[str, Any]:
-    give_up = time.monotonic() + seconds
-    while True:
-        status: dict[str, Any] = user.json("status")
-        if status["state"] == state and also(status):
-            return status
-        assert time.monotonic() < give_up, status
-        time.sleep(2)
 
 
 class Terminal:
@@ -122,8 +109,8 @@ def test_an_idle_box_stops_and_status_says_why_with_every_figure(user: User, up:
     policy = "idle_after=30s settle=45 warn=13s,6s interval=1 window=3 slow=1 gpu_window=3"
     user.run("ssh", "--", f"gpu-box-watch policy {policy}")
     with Terminal(user, "ssh") as shell, Terminal(user, "tmux") as tmux:
-        warned = wait_for("running", user, 120, lambda status: bool(status["notices"]))["notices"]
-        status = wait_for("stopped", user, 120)
+        warned = user.wait_for_notices()
+        status = user.wait_for("stopped")
     # Both were left open, and did not keep it up; but whoever still sat there was told in time.
     assert "`gpu-box keep 2h` holds that off" in warned[0]
     for seen in (shell.seen, tmux.seen):
@@ -162,7 +149,7 @@ def test_a_box_that_is_cut_off_is_stopped_by_its_deadline_from_outside(
     assert role is not None
     at = datetime.now(UTC) + timedelta(seconds=3)
     deadline.arm(aws, instance_id=up["instance"], at=at, role_arn=role)
-    stopped = wait_for("stopped", user, 120)["stopped"]
+    stopped = user.wait_for("stopped")["stopped"]
     assert stopped["layer"] == "deadline"
     assert {name for name, _ in stopped["signals"]} == SIGNALS  # of its last moment, in its own words
 
