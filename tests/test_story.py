@@ -94,7 +94,7 @@ def test_up_again_does_nothing(user: User, up: dict[str, Any]) -> None:
 def test_the_project_is_there_and_its_secrets_are_not(user: User, up: dict[str, Any]) -> None:
     names = user.run("ssh", "--", "ls", "-A", "work").stdout.split()
     assert "train.py" in names
-    assert not {"token.secret", "key", "key.pub"} & set(names)
+    assert not {"token.secret", "key", "key.pub", "config.yaml"} & set(names)
 
 
 def test_a_changed_file_travels_with_up(user: User, up: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from gpu_box.config import Config
@@ -50,11 +51,20 @@ def required_folder(config: Config) -> Path:
 
 
 def excluded(config: Config) -> tuple[str, ...]:
-    """What the config excludes; and the private key, should it lie in the project."""
-    source = config.sync.source.resolve()
-    key = config.ssh.key.resolve()
-    inside = key.is_relative_to(source)
-    return (*config.sync.exclude, *((f"/{key.relative_to(source).as_posix()}*",) if inside else ()))
+    """What the config excludes; and where they lie in the project, the config, whose webhook is a secret and
+    which no box needs, and the key pair.
+    """
+    source, key = config.sync.source.resolve(), config.ssh.key.resolve()
+    own = [key, key.with_name(f"{key.name}.pub")]
+    if config.path:
+        own.append(config.path.parent.resolve() / config.path.name)
+    inside = [path.relative_to(source) for path in own if path.is_relative_to(source)]
+    return (*config.sync.exclude, *(f"/{_literal(path)}" for path in inside))
+
+
+def _literal(path: Path) -> str:
+    """As a .gitignore pattern that matches nothing else."""
+    return re.sub(r"([\\*?\[\] ])", r"\\\1", path.as_posix())
 
 
 def push(connection: Connection, config: Config, *, delete: bool = False, report: Reporter) -> SyncResult:

@@ -67,8 +67,10 @@ class Told:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
-    planted = {what: secrets.token_hex(16) for what in ("kaggle", "aws", "job")}
-    (folder / "config.yaml").write_text(CONFIG + "kaggle: true\n")
+    planted = {what: secrets.token_hex(16) for what in ("kaggle", "aws", "job", "webhook")}
+    (folder / "config.yaml").write_text(
+        f"{CONFIG}kaggle: true\nnotify: {{webhook: 'http://127.0.0.1:9/{planted['webhook']}'}}\n"
+    )
     (folder / "job.env").write_text(f"API_KEY={planted['job']}\n")
     (home / ".kaggle").mkdir(mode=0o700)
     kaggle = home / ".kaggle" / "kaggle.json"
