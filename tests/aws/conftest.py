@@ -22,6 +22,11 @@ from gpu_box.embedded import daemon
 from gpu_box.machine import keys
 from gpu_box.model import Observed
 
+from ..walk.apart import impatient
+from ..walk.quick import warm
+
+warm()
+
 Weather = Callable[..., None]
 Owner = Callable[..., Any]
 
@@ -129,6 +134,7 @@ def laptop(aws: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Laptop
         made.append(one)
         return one
 
-    yield make
-    if made:
-        Laptop(Config(name=name, network=known_address, ssh=Ssh(key=tmp_path / "key"))).down()
+    with impatient():
+        yield make
+        if made:
+            Laptop(Config(name=name, network=known_address, ssh=Ssh(key=tmp_path / "key"))).down()

@@ -6,6 +6,7 @@ Each laptop has clients of its own all the same, with their own connections and 
 from __future__ import annotations
 
 import gc
+import os
 from functools import cache
 from typing import Any
 
@@ -25,29 +26,32 @@ def warm() -> None:
     loaders: dict[object, Loader] = {}
 
     def one_loader(search_path_string: str | None = None) -> Loader:
-        if search_path_string not in loaders:
-            loaders[search_path_string] = create_loader(search_path_string)
-        return loaders[search_path_string]
+        key = tuple(os.path.realpath(path) for path in (search_path_string or "").split(os.pathsep))
+        if key not in loaders:
+            loaders[key] = create_loader(search_path_string)
+        return loaders[key]
 
     botocore.session.create_loader = one_loader
-    classes: dict[str, Any] = {}
+    classes: dict[object, Any] = {}
     made = botocore.client.ClientCreator._create_client_class
 
     def one_class(self: Any, service_name: str, service_model: Any) -> Any:
-        # A model is a view of what the loader read once: the same for all.
-        if service_name not in classes:
-            classes[service_name] = made(self, service_name, service_model)
-        return classes[service_name]
+        # A model is a view of what the loader read once: the same for all whose loader reads the same files.
+        key = _files(self, service_name)
+        if key not in classes:
+            classes[key] = made(self, service_name, service_model)
+        return classes[key]
 
     botocore.client.ClientCreator._create_client_class = one_class
     read = botocore.client.ClientCreator._load_service_model
 
     def one_model(self: Any, service_name: str, api_version: str | None = None) -> Any:
-        if service_name not in models:
-            models[service_name] = read(self, service_name, api_version)
-        return models[service_name]
+        key = _files(self, service_name)
+        if key not in models:
+            models[key] = read(self, service_name, api_version)
+        return models[key]
 
-    models: dict[str, Any] = {}
+    models: dict[object, Any] = {}
     botocore.client.ClientCreator._load_service_model = one_model
     botocore.useragent.UserAgentString.to_string = cache(botocore.useragent.UserAgentString.to_string)
     xmltodict._validate_name = cache(xmltodict._validate_name)
@@ -58,3 +62,8 @@ def warm() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
+
+
+def _files(creator: Any, service_name: str) -> object:
+    """Where the service's description is read from: gpu-box has one of its own (aws/ec2_model)."""
+    return service_name, *(os.path.realpath(path) for path in creator._loader.search_paths)
