@@ -65,7 +65,7 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job
     configs = boxes.of(config)
     if len(configs) == 1:
         return work.train(configs[0], data, settings)
-    found = [look.at(member) for member in configs]
+    found = [look.where(member) for member in configs]
     for member, observed in zip(configs, found, strict=True):
         instance = observed.instance
         if instance is None or instance.state is not InstanceState.RUNNING:

@@ -15,7 +15,7 @@ from pathlib import Path
 from gpu_box import budget, hosts, last_seen, ledger
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
-from gpu_box.aws.observe import MEANS, observe
+from gpu_box.aws.observe import ALL_BUT_WHERE, MEANS, observe
 from gpu_box.aws.prices import Price, read_price, read_price_of
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, MachineError
@@ -98,14 +98,24 @@ def observe_box(
     return replace(observed, gone=tuple(sorted(ledger.gone(memory("ledger", cloud), there).items())))
 
 
-def host(config: Config) -> Host:
+def where(config: Config, *, entering: bool = True) -> Observed:
+    """Its instance and security group alone. entering: by a connection of ours, made ready meanwhile."""
+    cloud = Cloud(config)
+    cloud.make_clients("ec2")
+    observed, _ = side_by_side(
+        lambda: observe(cloud, without=ALL_BUT_WHERE), lambda: load_meanwhile() if entering else None
+    )
+    return observed  # type: ignore[no-any-return]
+
+
+def host(config: Config, *, entering: bool = True) -> Host:
     """Where the running box is reached. Starts nothing: only `up` does. CloudError if it does not run."""
-    return host_of(config, observe(Cloud(config)))
+    return host_of(config, where(config, entering=entering))
 
 
 def whereabouts(config: Config) -> Host | InstanceState:
     """Where the box is reached; if it does not run, EC2's word for how it is (terminated: there is none)."""
-    observed = observe(Cloud(config))
+    observed = where(config)
     instance = observed.instance
     if instance is None:
         return InstanceState.TERMINATED

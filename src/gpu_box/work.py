@@ -41,12 +41,12 @@ class Job:
 
 def ssh_command(config: Config, command: Sequence[str], *, tty: bool) -> list[str]:
     """The system's own ssh, verified and ready to be executed in our place."""
-    return attach.ssh_command(look.host(config), command, tty=tty)
+    return attach.ssh_command(look.host(config, entering=False), command, tty=tty)
 
 
 def ssh(config: Config, command: Sequence[str]) -> int:
     """A command there on our own streams, signals passed on; its exit status."""
-    return attach.run(look.host(config), command)
+    return attach.run(look.host(config, entering=False), command)
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
     """
-    observed = look.at(config)
+    observed = look.where(config)
     host = look.host_of(config, observed)
     priced = with_price([config], [observed], settings)
     with connect(host) as connection:

@@ -39,6 +39,7 @@ from gpu_box.spending import from_tags
 # Reads that may be left out; what they tell then stays empty in an Observed.
 COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})  # and start nothing by themselves
 MEANS = frozenset({"key_pair", "role", "spot_requests"})  # only who changes a box needs them
+ALL_BUT_WHERE = COSTS | MEANS | {"deadline"}  # whoever enters the machine needs none of them
 
 
 def observe(
@@ -50,7 +51,7 @@ def observe(
 ) -> Observed:
     """ask_caller: also ask from which address this laptop is seen (only `up` needs it).
 
-    without: COSTS or MEANS, where they are not needed. expected: counts only where some are not.
+    without: COSTS, MEANS or ALL_BUT_WHERE, if not needed. expected: counts only where some are not.
 
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
