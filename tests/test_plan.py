@@ -332,14 +332,19 @@ def test_an_extend_that_was_cut_adds_nothing_when_it_is_run_again() -> None:
     base, at = NOW + timedelta(hours=11), NOW + timedelta(hours=13)
     span = at - base
 
-    def told(armed: datetime, extending: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
+    def told(
+        armed: datetime,
+        extending: tuple[datetime, datetime] | None,
+        asked: tuple[datetime, datetime] | None = None,
+    ) -> tuple[datetime, datetime]:
         box = instance(extending=extending)
         deadline = Deadline(instance_id="i-1", at=armed, role_arn=ROLE)
-        return plan.extension(world(box, deadline=deadline), box, span, now=NOW)
+        return plan.extension(world(box, deadline=deadline), box, span, now=NOW, asked=asked)
 
     assert told(base, None) == (base, at)
     assert told(base, (base, at)) == (base, at), "cut before it was moved"
     assert told(at, (base, at)) == (base, at), "cut after it was moved"
+    assert told(at, None, (base, at)) == (base, at), "cut when AWS knew that it was done"
     assert told(at, None) == (at, at + span), "another one"
     later = at + timedelta(hours=5)
     assert told(later, (base, at)) == (later, later + span), "of another session"

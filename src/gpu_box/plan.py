@@ -207,12 +207,19 @@ def extend(observed: Observed, *, base: datetime, at: datetime) -> list[Step]:
 
 
 def extension(
-    observed: Observed, instance: Instance, span: timedelta, *, now: datetime
+    observed: Observed,
+    instance: Instance,
+    span: timedelta,
+    *,
+    now: datetime,
+    asked: tuple[datetime, datetime] | None = None,
 ) -> tuple[datetime, datetime]:
-    """From where to where `extend` moves the deadline: what an earlier one was about, where that was cut."""
+    """From where to where `extend` moves the deadline: what an earlier one was about, where that was cut.
+
+    asked: what one of this laptop was about that never told its user that it was done.
+    """
     armed = deadline_of(observed, instance)
-    if instance.extending:
-        base, at = instance.extending
+    for base, at in filter(None, (instance.extending, asked)):
         if at - base == span and at > now and armed in (base, at):
             return base, at
     # Of one that has passed, or was never armed, the time is counted from now.

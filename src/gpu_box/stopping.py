@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import read_price_of
 from gpu_box.config import Config
 from gpu_box.errors import InputError
+from gpu_box.home import write_whole
 from gpu_box.machine import setup, watcher
 from gpu_box.machine.connection import connect
 from gpu_box.machine.watchstate import WatchState
@@ -86,7 +88,7 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
     price = read_price_of(cloud, instance)
     rates = look.rates_of(price)
     armed = budget.deadline_of(observed, instance)
-    base, at = plan.extension(observed, instance, span, now=now)
+    base, at = extension(cloud, observed, span, now=now)
     before = base if armed else None
     end = budget.budget_end(config, observed, rates, now=now)
     if end and at > end:
@@ -101,8 +103,7 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
         marks = budget.budget_marks(config, observed, rates, now=now)
         watcher.set_deadline(connection, at, marks)
     report.done("watcher", "the box's watcher knows")
-    if not observed.deadline_unavailable:
-        note_postponed(cloud, observed, report)
+    note_postponed(cloud, observed, report)
     more = at - max(before, now) if before else span
     return Extended(
         before=before,
@@ -112,15 +113,33 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
     )
 
 
+def extension(
+    cloud: Cloud, observed: Observed, span: timedelta, *, now: datetime
+) -> tuple[datetime, datetime]:
+    """As `plan.extension`. Noted here, too: once the last call took effect, AWS tells of none under way."""
+    assert observed.instance is not None
+    path = look.memory("extending", cloud)
+    asked: tuple[datetime, datetime] | None = None
+    with suppress(OSError, ValueError):
+        before, after = map(datetime.fromisoformat, path.read_text(encoding="utf-8").split())
+        asked = before.astimezone(UTC), after.astimezone(UTC)
+    base, at = plan.extension(observed, observed.instance, span, now=now, asked=asked)
+    with suppress(OSError):
+        write_whole(path, f"{base.isoformat()} {at.isoformat()}")
+    return base, at
+
+
 def postpone(cloud: Cloud, base: datetime, at: datetime, report: Reporter) -> Observed:
-    """AWS's part of it: noted, and moved. Cut anywhere, `plan.extension` tells the same times again."""
+    """AWS's part of it: noted, and moved. Cut anywhere, `extension` tells the same times again."""
     return box.converge(cloud, report, lambda seen: plan.extend(seen, base=base, at=at))[0]
 
 
 def note_postponed(cloud: Cloud, observed: Observed, report: Reporter) -> None:
     """The next `extend` is another one."""
-    if observed.instance:
+    if observed.instance and not observed.deadline_unavailable:
         act(cloud, [NoteExtend(instance_id=observed.instance.id, moving=None)], report, observed)
+    with suppress(OSError):
+        look.memory("extending", cloud).unlink()
 
 
 def _running(config: Config, observed: Observed) -> Instance:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gpu_box import bake, box, entry, image_plan, plan, stopping
+from gpu_box import bake, box, entry, image_plan, stopping
 from gpu_box.aws import cluster
 from gpu_box.aws.act import act
 from gpu_box.aws.instance_types import refuse_unfit
@@ -153,8 +153,7 @@ def _move(laptop: Laptop) -> Observed:
 def _extend(laptop: Laptop) -> Observed:
     """As `stopping.extend`, but for what happens on the machine."""
     seen = laptop.observe()
-    assert seen.instance is not None
-    base, at = plan.extension(seen, seen.instance, EXTENDED, now=datetime.now(UTC))
+    base, at = stopping.extension(laptop.cloud, seen, EXTENDED, now=datetime.now(UTC))
     moved = stopping.postpone(laptop.cloud, base, at, laptop.report)
     if moved.deadline is None or moved.deadline.at != at:
         raise CloudError("not moved in AWS")  # as it is told to the user: `in_aws` is False

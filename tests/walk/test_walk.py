@@ -36,6 +36,8 @@ def test_a_fault_at_any_call_leaves_what_the_next_run_mends(command: str, stage:
         ("up from nothing", ("RunInstances", 1), "killed after"),
         ("up from nothing", ("RunInstances", 1), "answer lost for good"),
         ("up from nothing", ("PutRolePolicy", 1), "killed before"),
+        ("extend", ("CreateTags", 2), "killed after"),  # the last one, and nobody was told that it was done
+        ("extend", ("CreateTags", 2), "answer lost for good"),
         ("down", ("TerminateInstances", 1), "killed after"),
     ],
 )
