@@ -263,6 +263,7 @@ def test_a_job_without_its_folder_is_told_of_and_nothing_else_suffers(
         jobs.start(box, name, "exec " + SAVES % 1, cwd=folder, again="true")
         at_work(box, machine, name)
     interrupt(box)
+    assert [follow(box, name)[0] for name in ("a", "b")] == [1, 1]
     (machine.home / "work/gone").rmdir()
     told = resume(box)
     assert told["b"] == ""

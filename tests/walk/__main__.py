@@ -1,9 +1,10 @@
 """`make walk`: every command struck at every AWS call by every fault, and two at once; docs/reliability.md.
 
-    python -m tests.walk [--each N] [--only PART ...] [--workers N] [--write FILE]
+    python -m tests.walk [--each N] [--only PART ...] [--command NAME] [--workers N] [--write FILE]
 
 --each: N scenarios a command, and N interleavings a pair, instead of all.
 --only: these parts; FILE keeps what it says of the others.
+--command: only the calls of this one, as after a mend; a section of its own, until the next whole walk.
 --workers: processes, each with a cloud of its own.
 
 Ctrl-C ends it, and it tells of what it did until then.
@@ -17,7 +18,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,7 +30,7 @@ from ..hands.pairs import PAIRS
 from . import worker
 from .commands import COMMANDS
 from .faults import FAULTS, Place
-from .page import section, written
+from .page import AGAIN, written
 from .stage import Outcome
 from .watch import Seconds
 
@@ -81,42 +82,51 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make walk")
     parser.add_argument("--each", type=int)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--command", choices=COMMANDS)
     parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
     found = 0
     with tempfile.TemporaryDirectory(prefix="gb-walk-") as folder:
-        for name in asked.only:
+        for name in [AGAIN] if asked.command else asked.only:
             # A worker may end in the middle of a scenario: its folder, and what ran in it, goes with it.
             with ProcessPoolExecutor(asked.workers, get_context("spawn"), worker.begin, (folder,)) as pool:
-                lines, tally = PARTS[name](pool, asked.each)
+                lines, tally = (
+                    each_call(pool, asked.each, [asked.command])
+                    if asked.command
+                    else PARTS[name](pool, asked.each)
+                )
             found += len(tally.defects)
             print("\n".join(lines), flush=True)
             if asked.write:
-                asked.write.write_text(written(asked.write, section(name, lines)))
+                asked.write.write_text(written(asked.write, name, lines))
     return 1 if found else 0
 
 
-def each_call(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str], Tally]:
+def each_call(
+    pool: ProcessPoolExecutor, each: int | None, commands: Sequence[str] = tuple(COMMANDS)
+) -> tuple[list[str], Tally]:
     tally = Tally()
-    places = dict(zip(COMMANDS, pool.map(worker.calls_of, COMMANDS), strict=True))
+    places = dict(zip(commands, pool.map(worker.calls_of, commands), strict=True))
     scenarios: list[Scenario] = []
     for name, calls in places.items():
         every = [(name, place, fault) for place in calls for fault in FAULTS]
         # The same for everybody.
         scenarios += random.Random(name).sample(every, min(each, len(every))) if each else every
     print(f"{len(scenarios)} scenarios", file=sys.stderr, flush=True)
-    done = {name: 0 for name in COMMANDS}
-    missed = {name: 0 for name in COMMANDS}
+    done = {name: 0 for name in commands}
+    missed = {name: 0 for name in commands}
     for (name, place, fault), outcome in _progress(_spread(pool, worker.run, scenarios), len(scenarios)):
         done[name] += outcome.reached
         missed[name] += not outcome.reached
         tally.add(outcome, f"{name}, {fault} at {place[0]} {place[1]}")
     calls, reached = sum(map(len, places.values())), sum(done.values())
     head = tally.summary(
-        f"{len(COMMANDS)} commands, {calls} calls, {len(FAULTS)} faults, {reached} scenarios", each
+        f"{len(commands)} command{'s' * (len(commands) > 1)}, {calls} calls, {len(FAULTS)} faults, "
+        f"{reached} scenarios",
+        each,
     )
-    rows = [_row(name, len(places[name]), done[name], missed[name]) for name in COMMANDS]
+    rows = [_row(name, len(places[name]), done[name], missed[name]) for name in commands]
     table = ["| command | AWS calls | scenarios | not reached |", "|---|---|---|---|", *rows]
     left = len(scenarios) - reached - sum(missed.values())
     cut = [f"Cut short: {left} more scenarios were to come.", ""] if left else []

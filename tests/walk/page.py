@@ -17,12 +17,17 @@ request or disk of a box, and no instance that runs without something armed that
 `make walk` writes this page, against the embedded cloud, as the user of `infra/operator-policy.json`. What it
 tells of a cloud it has from the cloud itself, and not from gpu-box.
 """
+AGAIN = "again"
 SECTIONS = {
     "calls": (
         "Every call, every fault",
         f'The faults: {", ".join(FAULTS)}. "Answer lost" means that the request took effect, "for good" that '
         "nothing after it comes through. Killed is a process of its own, ended by the kernel's `kill -9` "
         "before a call is sent, or after it took effect.",
+    ),
+    AGAIN: (
+        "A command that was mended since",
+        "All of its scenarios once more, after a defect that the walk above had found.",
     ),
     "hands": (
         "Two at once",
@@ -38,7 +43,8 @@ def section(name: str, lines: list[str]) -> str:
     return "\n".join([f"## {title}", "", what, "", *lines, ""])
 
 
-def written(page: Path, part: str) -> str:
-    """The page with this section new, the others as they are."""
+def written(page: Path, name: str, lines: list[str]) -> str:
+    """The page with this section new, the others as they are; a walk of all calls makes that of one old."""
     old = page.read_text() if page.exists() else ""
-    return with_section(old, part, order=[title for title, _ in SECTIONS.values()], head=HEAD)
+    order = [title for key, (title, _) in SECTIONS.items() if (name, key) != ("calls", AGAIN)]
+    return with_section(old, section(name, lines), order=order, head=HEAD)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -31,9 +32,17 @@ def main(home: Path) -> None:
     files.folder.chmod(0o700)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    _read_once()
     with files.life.open("ab") as life:
         _live_alone(life)
         _serve(files, _listen(files), _machines(files))
+
+
+def _read_once() -> None:
+    """moto makes sessions of the SDK's as it is imported; each would read the SDK's megabytes anew."""
+    import botocore.session
+
+    botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 def _live_alone(life: IO[bytes]) -> None:
