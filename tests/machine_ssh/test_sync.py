@@ -67,6 +67,17 @@ def test_a_project_arrives_as_it_is(
     assert report.of("done") == ["sync"]
 
 
+@pytest.mark.skipif(not rsync.usable(), reason="no rsync")
+def test_little_does_not_wait_for_rsync_to_log_in(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
+) -> None:
+    write(project, {"data.csv": "1,2\n" * 500_000})
+    assert sync.push(box, project, "~/work", report=report).transport == "rsync"
+    write(project, {"train.py": "print('edited')"})
+    assert sync.push(box, project, "~/work", report=report).transport == "sftp"
+    assert tree(machine.home / "work") == tree(project)
+
+
 @transports
 def test_only_what_changed_travels(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str

@@ -28,6 +28,8 @@ _NO_CODE = 4  # of our own `cd`
 _WATCH_EVERY_S = 1.0
 # Results are made on the box and come down by `pull`; an older copy here must not go up over them.
 _NEVER_UP = ("/results/",)
+# An edited file or two: on the connection that is open they are there before rsync has logged in.
+_LITTLE_BYTES = 1024 * 1024
 _SPARE_BYTES = 16 * 1024 * 1024  # that a disk must keep: logs, the record of this very sync
 
 
@@ -154,7 +156,8 @@ def _move(
     deleted = int(about.get("deleted", 0))
     used = "nothing"
     if transfer.entries:
-        used = transport or ("rsync" if about["rsync"] and rsync.usable() else "sftp")
+        little = transfer.up and transfer.streams and transfer.total_bytes <= _LITTLE_BYTES
+        used = transport or ("rsync" if about["rsync"] and rsync.usable() and not little else "sftp")
         try:
             if used == "sftp":
                 sftp.move(connection, transfer)
