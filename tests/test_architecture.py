@@ -45,7 +45,7 @@ MAY_IMPORT = {
     | {"budget", "entry", "image_plan", "look", "plan", "project", "aws", "machine", "last_seen"},
     "bake": FOUNDATION | {"box", "look", "image_plan", "plan", "aws"},
     "resize": FOUNDATION | {"bake", "box", "look", "plan", "aws"},
-    "stopping": FOUNDATION | {"box", "look", "budget", "plan", "aws", "machine"},
+    "stopping": FOUNDATION | {"box", "last_seen", "look", "budget", "plan", "aws", "machine"},
     "doctor": FOUNDATION | {"hosts", "aws", "machine"},
     "project": FOUNDATION | {"machine"},
     "work": FOUNDATION | {"look", "project", "machine"},

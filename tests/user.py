@@ -63,25 +63,19 @@ class User:
 
     def wait_for(self, state: str, *, seconds: float = 120.0) -> Any:
         """The status, once the box is in that state. Meanwhile it is not looked into: that would be use."""
-        wait(
-            lambda: [box["state"] for box in self.json("ls")] == [state], seconds, lambda: self.json("status")
-        )
+        self._until(seconds, lambda: [box["state"] for box in self.json("ls")] == [state])
         return self.json("status")
 
     def wait_for_notices(self, *, seconds: float = 120.0) -> Any:
         """What `status` of the running box says that a person should act on, once it says something."""
-        found: list[Any] = []
+        return self._until(
+            seconds, lambda: (seen := self.json("status"))["state"] == "running" and seen["notices"]
+        )
 
-        def noticed() -> bool:
-            found[:] = [self.json("status")]
-            return found[0]["state"] == "running" and bool(found[0]["notices"])
-
-        wait(noticed, seconds, lambda: found)
-        return found[0]["notices"]
-
-
-def wait(is_so: Callable[[], bool], seconds: float, what_is: Callable[[], object]) -> None:
-    give_up = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < give_up, what_is()
-        time.sleep(2)  # each look starts a Python: looks at every moment slow down what is waited for
+    def _until(self, seconds: float, look: Callable[[], Any]) -> Any:
+        """What `look` finds, once it finds something."""
+        give_up = time.monotonic() + seconds
+        while not (found := look()):
+            assert time.monotonic() < give_up, self.json("status")
+            time.sleep(2)  # each look starts a Python: looks at every moment slow down what is waited for
+        return found

@@ -115,7 +115,7 @@ def host(config: Config, *, entering: bool = True) -> Host:
 
 def whereabouts(config: Config) -> Host | InstanceState:
     """Where the box is reached; if it does not run, EC2's word for how it is (terminated: there is none)."""
-    observed = where(config)
+    observed = where(config, entering=False)  # whoever asks has been in
     instance = observed.instance
     if instance is None:
         return InstanceState.TERMINATED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from gpu_box import box, budget, look, plan
+from gpu_box import box, budget, last_seen, look, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import read_price_of
@@ -138,8 +138,7 @@ def note_postponed(cloud: Cloud, observed: Observed, report: Reporter) -> None:
     """The next `extend` is another one."""
     if observed.instance and not observed.deadline_unavailable:
         act(cloud, [NoteExtend(instance_id=observed.instance.id, moving=None)], report, observed)
-    with suppress(OSError):
-        look.memory("extending", cloud).unlink()
+    last_seen.forget(look.memory("extending", cloud))
 
 
 def _running(config: Config, observed: Observed) -> Instance:

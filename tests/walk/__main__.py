@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -86,16 +87,15 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
+    parts = {name: PARTS[name] for name in asked.only}
+    if asked.command:
+        parts = {AGAIN: partial(each_call, commands=[asked.command])}
     found = 0
     with tempfile.TemporaryDirectory(prefix="gb-walk-") as folder:
-        for name in [AGAIN] if asked.command else asked.only:
+        for name, part in parts.items():
             # A worker may end in the middle of a scenario: its folder, and what ran in it, goes with it.
             with ProcessPoolExecutor(asked.workers, get_context("spawn"), worker.begin, (folder,)) as pool:
-                lines, tally = (
-                    each_call(pool, asked.each, [asked.command])
-                    if asked.command
-                    else PARTS[name](pool, asked.each)
-                )
+                lines, tally = part(pool, asked.each)
             found += len(tally.defects)
             print("\n".join(lines), flush=True)
             if asked.write:
