@@ -27,9 +27,10 @@ def _apply_all(desired: Desired) -> bool:
 
     def work(step: Step) -> None:
         try:
-            for name in step.after:
+            after = step.after(desired)
+            for name in after:
                 ended[name].wait()
-            failed = [name for name in step.after if not fine[name]]
+            failed = [name for name in after if not fine[name]]
             if failed:
                 tell(step.name, "skipped", "waits for " + ", ".join(failed))
             fine[step.name] = not failed and _apply_one(step, desired)

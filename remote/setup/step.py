@@ -21,13 +21,13 @@ class State:
 class Step:
     """check reads, quickly (it is part of each `up`); apply changes, and returns the line for the user.
 
-    apply raises `shell.Failed` with what to show when it cannot. after: names of steps to wait for.
+    apply raises `session.Failed` with what to show when it cannot. after: names of steps to wait for.
     """
 
     name: str
     check: Callable[[Desired], State]
     apply: Callable[[Desired, Session], State]
-    after: Tuple[str, ...] = ()
+    after: Callable[[Desired], Tuple[str, ...]] = lambda desired: ()
 
 
 def done(line: str) -> State:

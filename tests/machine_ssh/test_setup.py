@@ -25,7 +25,7 @@ from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine, free_port
 
 REMOTE = Path(__file__).parents[2] / "remote"
-STEPS = {"disk", "driver", "tmux", "python", "jupyter", "code", "kaggle", "notify", "watch"}
+STEPS = {"disk", "driver", "tmux", "python", "packages", "jupyter", "code", "kaggle", "notify", "watch"}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_new_machine_is_set_up_whole(ready: tuple[OpenSshMachine, Recorder, se
 def test_progress_is_shown_while_a_step_works(
     ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
 ) -> None:
-    lines = [line for event, step, line in ready[1].events if (event, step) == ("update", "python")]
+    lines = [line for event, step, line in ready[1].events if (event, step) == ("update", "packages")]
     assert any(line.startswith("installing packages") for line in lines)
     assert any(line.startswith("Installed") for line in lines)
     assert not any(line.startswith(" +") for line in lines)
@@ -365,9 +365,9 @@ def test_a_package_that_cannot_be_had_is_named_and_the_environment_stays(
 ) -> None:
     wrong = replace(desired, packages=("/nowhere/thing-1.0-py3-none-any.whl",))
     with connect(host_of(ready[0])) as connection:
-        with pytest.raises(StepFailed, match=r"set-up step python failed: .*nowhere/thing"):
+        with pytest.raises(StepFailed, match=r"set-up step packages failed: .*nowhere/thing"):
             setup.apply(connection, setup.check(connection, wrong), wrong, report)
-        assert "jupyter" not in report.of("failed")  # it waits for python, and is not to blame
+        assert "jupyter" not in report.of("failed")  # it waits for packages, and is not to blame
         connection.run("~/.gpu-box/venv/bin/python -c 'import numpy'")
         setup.apply(connection, setup.check(connection, desired), desired, report)
         assert not setup.check(connection, desired).needs_work

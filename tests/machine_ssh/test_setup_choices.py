@@ -9,7 +9,7 @@ import pytest
 from setup import card, pip_settings, torch_build
 from setup.desired import Desired
 from setup.session import Failed
-from setup.steps import python
+from setup.steps import jupyter, packages
 
 
 @pytest.fixture(autouse=True)
@@ -143,12 +143,17 @@ def test_the_card_s_decoder_is_installed_where_there_is_a_card_alone_and_missed_
                 raise Failed("uv:\nno such package")
             return ""
 
-    before = python._fingerprint(Desired())
-    assert python._install_decoder(Session(), "uv", {}) == "" and ran == []
+    before = packages._fingerprint(Desired())
+    assert packages._install_decoder(Session(), "uv") == "" and ran == []
     driver(root, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n", on_disk="550.54.15")
-    line = python._install_decoder(Session(), "uv", {})
+    line = packages._install_decoder(Session(), "uv")
     assert ran == [["uv", "pip", "install", "nvidia-nvimgcodec-cu12[nvjpeg]==0.9.0.20"]]
     assert line == ("" if refused else ", JPEGs decoded on the card")
     assert refused == (said[-1] == "no JPEG decoder for the card (no such package): the CPU decodes")
     # A box that was set up without it gets it with its next `up`.
-    assert python._fingerprint(Desired()) != before
+    assert packages._fingerprint(Desired()) != before
+
+
+def test_jupyterlab_waits_for_packages_that_may_replace_what_it_runs_on_but_not_for_pytorch() -> None:
+    assert "packages" not in jupyter.STEP.after(Desired())
+    assert "packages" in jupyter.STEP.after(Desired(packages=("tornado<6.5",)))

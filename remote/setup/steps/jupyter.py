@@ -1,5 +1,7 @@
 """JupyterLab on 127.0.0.1 with a token, in tmux: running, and the one that is wanted."""
 
+from typing import Tuple
+
 from setup import jupyter_server, records
 from setup.desired import Desired, fingerprint
 from setup.session import Session
@@ -37,4 +39,9 @@ def _fingerprint(desired: Desired) -> str:
     return fingerprint(desired.jupyter_port, sources)
 
 
-STEP = Step("jupyter", check, apply, after=("python", "code"))
+def _after(desired: Desired) -> Tuple[str, ...]:
+    # PyTorch adds to the environment; what the user asks for may replace what JupyterLab runs on.
+    return ("python", "code", "packages") if desired.packages else ("python", "code")
+
+
+STEP = Step("jupyter", check, apply, after=_after)

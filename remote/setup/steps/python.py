@@ -1,75 +1,56 @@
-"""Python for the user: an environment with JupyterLab, PyTorch and what `packages` asks for, by uv."""
+"""Python for the user, and JupyterLab in it: an environment by uv. PyTorch comes after, and takes longer."""
 
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict
 
-from setup import card, pip_settings, records, torch_build, uv
+from setup import pip_settings, records, uv
 from setup.desired import REMOTE, ROOT, VENV, Desired, fingerprint
-from setup.session import Failed, Session
+from setup.session import Session
 from setup.step import State, Step, done, needed
 
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 _PYTHON = VENV / "bin" / "python"
 _OLDEST = (3, 11)
 _MANAGED = "3.12"  # what uv brings where the system's Python is older
-# For CUDA 12, whatever CUDA PyTorch has with it: it brings what it needs, runs on every later driver, and
-# still on Volta (p3), which the build for CUDA 13 does not. Apart from the others: the user's may disagree.
-_DECODER = "nvidia-nvimgcodec-cu12[nvjpeg]==0.9.0.20"
-_REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 
 
 def check(desired: Desired) -> State:
     record = records.read("python")
     if record is None or not _PYTHON.exists():
         return needed("no Python environment yet")
-    if record["fingerprint"] != _fingerprint(desired):
-        return needed("other packages are wanted")
+    if record["fingerprint"] != _fingerprint():
+        return needed("another JupyterLab is wanted")
     return done(record["line"])
 
 
 def apply(desired: Desired, session: Session) -> State:
     tool = uv.ensure(session)
-    env = dict(pip_settings.uv_environment(pip_settings.read()), VIRTUAL_ENV=str(VENV), UV_NO_PROGRESS="1")
+    env = environment()
     if not _works():
         _make_environment(session, tool, env)
-    line = _install(desired, session, tool, env) + _install_decoder(session, tool, env)
+    session.say("installing JupyterLab")
+    session.run([tool, "pip", "install", "-r", str(REQUIREMENTS)], env=env, timeout_s=3600)
     _make_remote_importable()
-    records.write("python", _fingerprint(desired), line)
+    version = session.run([str(_PYTHON), "-c", "import platform; print(platform.python_version())"])
+    line = "Python %s, JupyterLab %s" % (version, version_of("jupyterlab"))
+    records.write("python", _fingerprint(), line)
     return done(line)
 
 
-def _install(desired: Desired, session: Session, tool: str, env: Dict[str, str]) -> str:
-    # One resolution for all of it: packages that disagree are found before anything changes.
-    base = [tool, "pip", "install", "-r", str(_REQUIREMENTS), *desired.packages]
-    problems: List[str] = []
-    for source in torch_build.sources(gpu=card.models() != []):
-        session.say("installing packages, with " + source.line)
-        try:
-            session.run(base + [source.requirement, *source.options], env=env, timeout_s=3600)
-        except Failed as problem:
-            if "torch" not in str(problem):
-                raise  # another package is the matter: another source of PyTorch would not help
-            problems.append("%s: %s" % (source.line, problem))
-            continue
-        version = session.run([str(_PYTHON), "-c", "import platform; print(platform.python_version())"])
-        return "Python %s, torch %s" % (version, _torch_version())
-    raise Failed("\n".join(problems))
+def environment() -> Dict[str, str]:
+    """For uv: the machine's own pip settings, and where to install."""
+    return dict(pip_settings.uv_environment(pip_settings.read()), VIRTUAL_ENV=str(VENV), UV_NO_PROGRESS="1")
 
 
-def _install_decoder(session: Session, tool: str, env: Dict[str, str]) -> str:
-    """Pictures are decoded on the card where this is there, and by the CPU where it is not: no failure."""
-    if not card.models():
-        return ""
-    session.say("installing the card's JPEG decoder")
-    try:
-        session.run([tool, "pip", "install", _DECODER], env=env, timeout_s=900)
-    except Failed as problem:
-        session.say("no JPEG decoder for the card (%s): the CPU decodes" % str(problem).splitlines()[-1])
-        return ""
-    return ", JPEGs decoded on the card"
+def version_of(package: str) -> str:
+    """Of what is installed, as its own records tell; "?" where they do not."""
+    for found in VENV.glob("lib/python3*/site-packages/%s-*.dist-info" % package):
+        return found.name[len(package) + 1 : -len(".dist-info")]
+    return "?"
 
 
 def _make_environment(session: Session, tool: str, env: Dict[str, str]) -> None:
@@ -107,16 +88,8 @@ def _make_remote_importable() -> None:
         records.write_atomically(packages / "gpu_box.pth", str(REMOTE) + "\n")
 
 
-def _torch_version() -> str:
-    for found in VENV.glob("lib/python3*/site-packages/torch-*.dist-info"):
-        return found.name[len("torch-") : -len(".dist-info")]
-    return "?"
+def _fingerprint() -> str:
+    return fingerprint(REQUIREMENTS.read_text(encoding="utf-8"))
 
 
-def _fingerprint(desired: Desired) -> str:
-    wanted = _REQUIREMENTS.read_text(encoding="utf-8")
-    for_the_card = card.models() != [] and _DECODER
-    return fingerprint(wanted, torch_build.VERSION, sorted(desired.packages), for_the_card)
-
-
-STEP = Step("python", check, apply, after=("driver",))
+STEP = Step("python", check, apply)
