@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,16 @@ def test_plan_up_status_and_cost_agree_to_the_cent(user: User, up: dict[str, Any
     assert "$" + f"{float(up['usd_hour']):.3f}" in user.run("plan").stdout
 
 
+def test_status_asks_the_machine_while_aws_answers_and_without_our_own_ssh(
+    user: User, up: dict[str, Any]
+) -> None:
+    user.run("status")  # from which on this laptop knows the way
+    told = replace(user, environment={**user.environment, "PYTHONPROFILEIMPORTTIME": "1"}).run("status")
+    assert "answers on the box's port" in told.stdout
+    assert " boto3\n" in told.stderr
+    assert " paramiko\n" not in told.stderr
+
+
 def test_up_again_does_nothing(user: User, up: dict[str, Any]) -> None:
     assert user.json("up")["changed"] is False
 
@@ -146,7 +157,7 @@ def test_a_report_tells_what_it_did_what_it_cost_and_how_training_went(
         assert words in page, words
 
 
-def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any]) -> None:
+def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any], account: Account) -> None:
     user.run("ssh", "--", "echo kept >work/kept.txt")
     # A job that fails takes no disk with it, whatever was to follow.
     job = ["--", "sh", "-c", "echo found >results/found.txt; exit 3"]
@@ -154,6 +165,9 @@ def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any]) -
     assert "stopped, not taken down, its disk is kept: it ended with exit status 3" in ended.stdout
     assert (user.folder / "results" / "found.txt").read_text() == "found\n"
     assert user.json("stop")["state"] == "stopped"
+    if not account.real:  # its address is somebody else's now
+        known = Path(user.environment["GPU_BOX_HOME"]) / "ssh" / f"{account.name}.known_hosts"
+        assert not known.exists()
     refused = user.run("ssh", "--", "true", expect=1)
     assert "`gpu-box up` starts it" in refused.stderr
     again = user.json("up")

@@ -146,7 +146,9 @@ def plan_up(config: Config) -> Planned:
 
 def stop(config: Config, report: Reporter) -> Observed:
     """The meter off; done only once EC2 says `stopped`. The disk stays."""
-    return halt(Cloud(config), report)
+    observed = halt(Cloud(config), report)
+    sshconfig.forget_address(config.name)
+    return observed
 
 
 def halt(cloud: Cloud, report: Reporter) -> Observed:

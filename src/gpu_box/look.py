@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +21,8 @@ from gpu_box.aws.prices import Price, read_price, read_price_of
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, MachineError
 from gpu_box.home import file_of_box
-from gpu_box.machine import setup
+from gpu_box.machine import setup, sshconfig
+from gpu_box.machine.ahead import Ahead
 from gpu_box.machine.connection import connect, load_libraries
 from gpu_box.model import ANYTHING, Expected, Host, Instance, InstanceState, Observed, Stopped
 from gpu_box.spending import Rates, Spent
@@ -43,24 +45,20 @@ class Status:
 
 def status(config: Config) -> Status:
     """What AWS says, and where the machine runs, what it says of itself in one round trip."""
-    cloud = Cloud(config)
-    expected = last_seen.read(memory("last-seen", cloud))
-    stopped = expected.state == "stopped"
-    observed, left, _ = side_by_side(
-        lambda: observe_box(cloud, without=MEANS),
-        lambda: read_console_record(cloud, expected.instance_id) if stopped else None,
-        lambda: None if stopped else load_meanwhile(),
-    )
-    instance = observed.instance
-    if instance and not instance.state.bills and instance.id != expected.instance_id:
-        left = read_console_record(cloud, instance.id)
-    machine, unreachable = None, ""
-    if instance and instance.state is InstanceState.RUNNING and instance.address:
-        try:
-            with connect(host_of(config, observed)) as connection:
-                machine = setup.check(connection, setup.desired(config, market=instance.market))
-        except MachineError as error:
-            unreachable = str(error)
+    wanted = setup.desired(config, market="on-demand" if config.market == "on-demand" else "spot")
+    with Ahead(config.name, wanted) as ahead:
+        cloud = Cloud(config)
+        expected = last_seen.read(memory("last-seen", cloud))
+        stopped = expected.state == "stopped"
+        observed, left, _ = side_by_side(
+            lambda: observe_box(cloud, without=MEANS),
+            lambda: read_console_record(cloud, expected.instance_id) if stopped else None,
+            lambda: None if stopped or ahead.under_way else load_meanwhile(),
+        )
+        instance = observed.instance
+        if instance and not instance.state.bills and instance.id != expected.instance_id:
+            left = read_console_record(cloud, instance.id)
+        machine, unreachable = _ask_machine(config, observed, ahead)
     price = read_price_of(cloud, instance) if instance else None
     rates = rates_of(price) if price else None
     if rates:
@@ -74,6 +72,24 @@ def status(config: Config) -> Status:
         unreachable=unreachable,
         budget_warning=budget_warning(config, observed, rates),
     )
+
+
+def _ask_machine(config: Config, observed: Observed, ahead: Ahead) -> tuple[setup.MachineState | None, str]:
+    """What it says of itself, and why it did not answer, or ""."""
+    instance = observed.instance
+    if not instance or instance.state is not InstanceState.RUNNING or not instance.address:
+        sshconfig.forget_address(config.name)
+        return None, ""
+    host, wanted = host_of(config, observed), setup.desired(config, market=instance.market)
+    try:
+        if found := ahead.answer(host, wanted):
+            return found, ""
+        with connect(host) as connection:
+            with suppress(OSError):
+                sshconfig.private_config(host)  # to which the next one is asked ahead
+            return setup.check(connection, wanted), ""
+    except MachineError as error:
+        return None, str(error)
 
 
 def load_meanwhile() -> None:

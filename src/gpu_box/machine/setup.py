@@ -13,14 +13,14 @@ from typing import Any
 from gpu_box.config import Config
 from gpu_box.errors import MachineError, StepFailed
 from gpu_box.machine import kaggle, mirror, notify, private, watchstate
-from gpu_box.machine.connection import Connection
+from gpu_box.machine.connection import Connection, Result
 from gpu_box.machine.health import Health, parse_health
 from gpu_box.machine.quoting import quote
 from gpu_box.machine.watchstate import WatchState
 from gpu_box.model import Reporter
 from gpu_box.resources import remote
 
-_CHECK_TIMEOUT_S = 60.0
+CHECK_TIMEOUT_S = 60.0
 # "We recommend that you check for these interruption notices every 5 seconds" (EC2 User Guide).
 _NOTICE_LOOKS_S = 5.0
 
@@ -112,24 +112,41 @@ def _watch_policy(config: Config, market: str) -> tuple[str, ...]:
     return (*words, f"tz={zone}" if config.limits.stop_at else "tz=")
 
 
-def check(connection: Connection, desired: Desired, *, health: bool = False) -> MachineState:
-    """Look, in one command; changes nothing, and needs nothing on the box but Python 3.8 or newer.
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a check asks: one command, with `script` on its standard input. `fingerprint`: of our remote/."""
 
-    health: ask for that too, which may take a second more.
-    """
-    asked = {
-        "fingerprint": mirror.fingerprint(desired.remote),
-        "desired": json.loads(desired.to_json()),
-        "health": health,
-    }
-    script = (desired.remote / "setup" / "bootstrap.py").read_bytes()
-    result = connection.run(
-        "python3 - " + quote(json.dumps(asked)), stdin=script, check=False, timeout_s=_CHECK_TIMEOUT_S
+    command: str
+    script: Path
+    fingerprint: str
+
+
+def question(desired: Desired, *, health: bool = False) -> Question:
+    """health: ask for that too, which may take a second more."""
+    fingerprint = mirror.fingerprint(desired.remote)
+    asked = {"fingerprint": fingerprint, "desired": json.loads(desired.to_json()), "health": health}
+    return Question(
+        command="python3 - " + quote(json.dumps(asked)),
+        script=desired.remote / "setup" / "bootstrap.py",
+        fingerprint=fingerprint,
     )
+
+
+def check(connection: Connection, desired: Desired, *, health: bool = False) -> MachineState:
+    """Look, in one command; changes nothing, and needs nothing on the box but Python 3.8 or newer."""
+    asked = question(desired, health=health)
+    result = connection.run(
+        asked.command, stdin=asked.script.read_bytes(), check=False, timeout_s=CHECK_TIMEOUT_S
+    )
+    return read_answer(asked, result, connection.host.name)
+
+
+def read_answer(asked: Question, result: Result, name: str) -> MachineState:
+    """Raises MachineError where the machine could not tell."""
     if result.exit_status == 127:
         raise MachineError(
             "there is no python3 on the box",
-            where=connection.host.name,
+            where=name,
             remedy="Install Python 3.8 or newer on it (`gpu-box ssh`), or choose another image.",
         )
     try:
@@ -138,10 +155,10 @@ def check(connection: Connection, desired: Desired, *, health: bool = False) -> 
         last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
         raise MachineError(
             f"the box cannot be looked at: {last}",
-            where=connection.host.name,
+            where=name,
             remedy="Run `gpu-box up` again; `gpu-box ssh` lets you look yourself.",
         ) from None
-    return _machine_state(found, str(asked["fingerprint"]))
+    return _machine_state(found, asked.fingerprint)
 
 
 def apply(connection: Connection, state: MachineState, desired: Desired, report: Reporter) -> MachineState:

@@ -15,6 +15,7 @@ import os
 import pwd
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_box.errors import InputError
@@ -23,6 +24,15 @@ from gpu_box.model import Host
 _FOLDER = "gpu-box.d"
 _SOCKET_PATH_LIMIT = 104  # bytes of a Unix socket's path on macOS; 108 on Linux
 _SOCKET_NAME = "/cm-" + 40 * "x" + 18 * "x"  # %C is a SHA-1 in hex; ssh appends 17 while it makes the socket
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxFiles:
+    """A box's config, what is in it, and in its known_hosts."""
+
+    config: Path
+    text: str
+    known_hosts: str
 
 
 def write(host: Host) -> None:
@@ -73,9 +83,34 @@ def private_config(host: Host) -> Path:
     return _write_box(folder, host, share_connections=False)
 
 
+def private_files(host: Host) -> BoxFiles:
+    """What `private_config` would write; writes nothing."""
+    return _files_of_box(_private_folder(), host, share_connections=False)
+
+
+def forget_address(name: str) -> None:
+    """It does not run: what answers there now is somebody else's. Never fails a command."""
+    with contextlib.suppress(OSError):
+        (_private_folder() / f"{name}.known_hosts").unlink(missing_ok=True)
+
+
+def last_private_files(name: str) -> BoxFiles | None:
+    """What it wrote last of that box, wherever that then was; None where there is nothing, or it has left."""
+    config, known_hosts = (_private_folder() / (name + suffix) for suffix in (".conf", ".known_hosts"))
+    if not config.exists() or not known_hosts.exists():
+        return None
+    return BoxFiles(config=config, text=_read(config), known_hosts=_read(known_hosts))
+
+
 def _write_box(folder: Path, host: Host, *, share_connections: bool) -> Path:
+    files = _files_of_box(folder, host, share_connections=share_connections)
+    _write(folder / f"{host.name}.known_hosts", files.known_hosts)
+    _write(files.config, files.text)
+    return files.config
+
+
+def _files_of_box(folder: Path, host: Host, *, share_connections: bool) -> BoxFiles:
     known_hosts = folder / f"{host.name}.known_hosts"
-    _write(known_hosts, "".join(f"{_alias(host.name)} {line}\n" for line in host.host_keys))
     options = [
         ("HostName", host.address),
         ("Port", str(host.port)),
@@ -101,9 +136,11 @@ def _write_box(folder: Path, host: Host, *, share_connections: bool) -> Path:
         ]
     text = "# Written by gpu-box at each `up`; removed by `down`.\n"
     text += f"Host {host.name}\n" + "".join(f"    {key} {value}\n" for key, value in options)
-    config = folder / f"{host.name}.conf"
-    _write(config, text)
-    return config
+    return BoxFiles(
+        config=folder / f"{host.name}.conf",
+        text=text,
+        known_hosts="".join(f"{_alias(host.name)} {line}\n" for line in host.host_keys),
+    )
 
 
 def _sockets(folder: Path) -> Path:
