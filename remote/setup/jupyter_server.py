@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -21,6 +22,7 @@ FOLDER: Path = ROOT / "jupyter"
 CONFIG: Path = REMOTE / "jupyter" / "jupyter_server_config.py"
 START: Path = REMOTE / "jupyter" / "start.sh"
 _TMUX_SESSION = "jupyter"
+_ATTEMPTS = 5  # each with a port that was free a moment before
 _STARTS_WITHIN_S = 60.0  # 2 s on a warm disk; a first start from a cold EBS volume takes far longer
 
 
@@ -46,7 +48,10 @@ def running_kernels() -> List[str]:
 def start(wanted_port: int) -> int:
     """Start it on the first free port from the wanted one; returns the port once it answers."""
     ensure_token()
-    for candidate in _free_ports(wanted_port):
+    for attempt in range(_ATTEMPTS):
+        # Whoever was faster, another box on the same loopback, has gone for the first one: not for any.
+        free = _free_ports(wanted_port)
+        candidate = random.choice(free) if attempt else free[0]
         records.write_atomically(FOLDER / "port", str(candidate) + "\n")
         with contextlib.suppress(FileNotFoundError):
             (FOLDER / "pid").unlink()
@@ -55,7 +60,7 @@ def start(wanted_port: int) -> int:
             return candidate
         stop()
         if "already in use" not in _log_tail(50):
-            break  # not another who was faster to take the port
+            break
     raise Failed("JupyterLab does not start:\n" + _log_tail(8))
 
 
@@ -145,8 +150,10 @@ def _free_ports(wanted: int) -> List[int]:
             except OSError:
                 continue
         free.append(candidate)
-        if len(free) == 3:
+        if len(free) == 10:
             break
+    if not free:
+        raise Failed("no port is free on the box from %d on" % wanted)
     return free
 
 
