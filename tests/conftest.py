@@ -132,6 +132,8 @@ def _keep_installers_fast(patch: pytest.MonkeyPatch, real_home: Path) -> None:
         "UV_CONFIG_FILE": config / "uv" / "uv.toml",
         "UV_PYTHON_INSTALL_DIR": real_home / ".local" / "share" / "uv" / "python",
     }
+    # Whoever has no network is to fail, and not whoever has none for a second.
+    patch.setenv("UV_HTTP_RETRIES", os.environ.get("UV_HTTP_RETRIES", "6"))
     for name, path in found.items():
         if name not in os.environ and (path.exists() or name.endswith("CACHE_DIR")):
             patch.setenv(name, str(path))
