@@ -25,9 +25,11 @@ settings.load_profile("gpu-box")
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
 _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
 # The longest first: the last one to begin is the last one to end.
+_LONGEST = "test_story.py"
 _STORIES = frozenset(
-    {"test_story.py", "test_cluster_story.py", "test_spot_story.py", "test_account.py", "test_blocks.py",
-     "test_planted_secrets.py", "test_hands.py", "test_train_command.py", "test_ranks.py"}
+    {"test_cluster_story.py", "test_spot_story.py", "test_account.py", "test_blocks.py",
+     "test_planted_secrets.py", "test_hands.py", "test_train_command.py", "test_ranks.py", "test_walk.py",
+     "test_watcher.py"}
 )  # fmt: skip
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
 
@@ -98,9 +100,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Machines first, then stories of whole boxes: they wait more than they work; others work meanwhile."""
 
     def turn(item: pytest.Item) -> int:
-        if item.get_closest_marker("machine"):
+        if item.path.name == _LONGEST:
             return 0
-        return 1 if item.path.name in _STORIES else 2
+        if item.get_closest_marker("machine"):
+            return 1
+        return 2 if item.path.name in _STORIES else 3
 
     items.sort(key=turn)
 
