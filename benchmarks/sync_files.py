@@ -62,9 +62,12 @@ class Scene:
             words = ["rsync", "-az", "-e", shell, f"{self.source}/", f"box:{self.folder(way)}/"]
             subprocess.run(words, check=True)
             return
-        with connect(self.host) as connection:
-            there = str(self.folder(way))
-            sync.push(connection, self.source, there, report=Silent(), transport=None if way == OURS else way)
+        there, transport = str(self.folder(way)), None if way == OURS else way
+        with (
+            sync.early_rsync(self.host, self.source, there, transport) as early,
+            connect(self.host) as connection,
+        ):
+            sync.push(connection, self.source, there, report=Silent(), transport=transport, early=early)
 
 
 def rows() -> Iterator[Row]:

@@ -9,6 +9,7 @@ from gpu_box.config import Config
 from gpu_box.errors import InputError
 from gpu_box.machine import sync
 from gpu_box.machine.connection import Connection
+from gpu_box.machine.rsync import Rsync
 from gpu_box.model import Reporter, SyncResult
 
 WORK = "~/work"
@@ -67,11 +68,18 @@ def _literal(path: Path) -> str:
     return re.sub(r"([\\*?\[\] ])", r"\\\1", path.as_posix())
 
 
-def push(connection: Connection, config: Config, *, delete: bool = False, report: Reporter) -> SyncResult:
+def push(
+    connection: Connection,
+    config: Config,
+    *,
+    delete: bool = False,
+    report: Reporter,
+    early: Rsync | None = None,
+) -> SyncResult:
     """All of it that changed. InputError without a project, MachineError when the box's disk is full."""
     source, exclude = required_folder(config), excluded(config)
     name = sync.fingerprint(source, exclude)
-    result = sync.push(connection, source, WORK, exclude=exclude, report=report, delete=delete)
+    result = sync.push(connection, source, WORK, exclude=exclude, report=report, delete=delete, early=early)
     sync.note_pushed(connection, name)
     return result
 

@@ -80,8 +80,10 @@ def door(link: Tunnel, page: str, token: str) -> Door:
 
 
 def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:
-    with connect(look.host(config)) as connection:
-        return project.push(connection, config, delete=delete, report=report)
+    source = project.required_folder(config)
+    host = look.host(config)
+    with sync.early_rsync(host, source, WORK) as early, connect(host) as connection:
+        return project.push(connection, config, delete=delete, report=report, early=early)
 
 
 def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:

@@ -18,6 +18,7 @@ from gpu_box.errors import GpuBoxError, InputError, MachineError, MachineUnreach
 from gpu_box.machine import rsync, sftp
 from gpu_box.machine.connection import Connection, connect
 from gpu_box.machine.quoting import quote
+from gpu_box.machine.rsync import Rsync
 from gpu_box.machine.selection import Entry, exclusion, select, stays_inside
 from gpu_box.machine.transfer import Transfer, disk_full
 from gpu_box.model import Host, Reporter, SyncResult
@@ -44,6 +45,15 @@ def note_pushed(connection: Connection, name: str) -> None:
     connection.run(f"printf %s {quote(name)} >~/.gpu-box/project")
 
 
+def early_rsync(
+    host: Host, source: Path, dest: str, transport: str | None = None
+) -> contextlib.AbstractContextManager[Rsync | None]:
+    """For a `with` block: one that logs in while we do, and while it is found out what it is to bring."""
+    if transport == "sftp" or not rsync.usable():
+        return contextlib.nullcontext()
+    return Rsync(host, source, dest, up=True)
+
+
 def push(
     connection: Connection,
     source: Path,
@@ -53,16 +63,19 @@ def push(
     report: Reporter,
     delete: bool = False,
     transport: str | None = None,
+    early: Rsync | None = None,
 ) -> SyncResult:
     """Bring the folder `source` to the box's folder `dest`. Git-ignored files stay here.
 
     delete: remove from the box what a former push brought and is gone here. transport: rsync or sftp; None
-    for the better one. Raises InputError for a missing folder, MachineError when the box's disk is full.
+    for the better one. early: of `early_rsync`, from whoever began it before they connected. Raises
+    InputError for a missing folder, MachineError when the box's disk is full.
     """
     if not source.is_dir():
         raise InputError("there is no such folder", where=str(source), remedy="Set sync.source to yours.")
     report.start(_STEP, f"looking at {source}")
-    with _early_rsync(connection, source, dest, transport) as early:
+    with contextlib.ExitStack() as stack:
+        early = early or stack.enter_context(early_rsync(connection.host, source, dest, transport))
         wanted = select(source, [*exclude, *_NEVER_UP])
         about, there = _ask(
             connection,
@@ -136,8 +149,8 @@ def watch(
         now = select(source, [*exclude, *_NEVER_UP])
         if now != last:
             try:
-                with connect(host) as connection:
-                    push(connection, source, dest, exclude=exclude, report=report, delete=delete)
+                with early_rsync(host, source, dest) as early, connect(host) as connection:
+                    push(connection, source, dest, exclude=exclude, report=report, delete=delete, early=early)
                 last = now
             except MachineUnreachable as error:
                 report.update(_STEP, f"{error.what}: trying again")
@@ -151,7 +164,7 @@ def _move(
     kept: list[Entry],
     report: Reporter,
     transport: str | None,
-    early: rsync.Rsync | None = None,
+    early: Rsync | None = None,
 ) -> SyncResult:
     deleted = int(about.get("deleted", 0))
     used = "nothing"
@@ -180,15 +193,6 @@ def _move(
     )
     report.done(_STEP, str(result))
     return result
-
-
-def _early_rsync(
-    connection: Connection, source: Path, dest: str, transport: str | None
-) -> contextlib.AbstractContextManager[rsync.Rsync | None]:
-    """Logging in meanwhile, for what is about to be found out."""
-    if transport == "sftp" or not rsync.usable():
-        return contextlib.nullcontext()
-    return rsync.Rsync(connection.host, source, dest, up=True)
 
 
 def _ask(
