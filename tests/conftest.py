@@ -97,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Machines first, then stories of whole boxes: they wait more than they work; others work meanwhile."""
+    """The longest story, machines, stories of whole boxes: they wait more than they work; then the others."""
 
     def turn(item: pytest.Item) -> int:
         if item.path.name == _LONGEST:

@@ -60,7 +60,7 @@ def start(wanted_port: int) -> int:
             return candidate
         stop()
         if "already in use" not in _log_tail(50):
-            break
+            break  # not another who was faster to take the port
     raise Failed("JupyterLab does not start:\n" + _log_tail(8))
 
 

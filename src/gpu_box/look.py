@@ -45,7 +45,7 @@ class Status:
 
 def status(config: Config) -> Status:
     """What AWS says, and where the machine runs, what it says of itself in one round trip."""
-    wanted = setup.desired(config, market="on-demand" if config.market == "on-demand" else "spot")
+    wanted = setup.desired(config, market=_first_market(config))
     with Ahead(config.name, wanted) as ahead:
         cloud = Cloud(config)
         expected = last_seen.read(memory("last-seen", cloud))
@@ -166,8 +166,11 @@ def foreign_lines(rules: Collection[str]) -> list[str]:
 def first_price(cloud: Cloud) -> Price:
     """Of what `up` would ask for first."""
     config = cloud.config
-    market = "on-demand" if config.market == "on-demand" else "spot"
-    return read_price(cloud, config.instance_types[0], market=market, zones=config.zones)
+    return read_price(cloud, config.instance_types[0], market=_first_market(config), zones=config.zones)
+
+
+def _first_market(config: Config) -> str:
+    return "on-demand" if config.market == "on-demand" else "spot"
 
 
 def hourly(config: Config, instance: Instance) -> Decimal | None:

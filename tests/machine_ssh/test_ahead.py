@@ -22,11 +22,6 @@ REMOTE = Path(__file__).parents[2] / "remote"
 ASKED = Desired(remote=REMOTE, watch=("idle_after=7200",))
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "gpu-box"))
-
-
 def test_it_brings_what_a_check_brings(shared_machine: OpenSshMachine) -> None:
     host = host_of(shared_machine)
     sshconfig.private_config(host)

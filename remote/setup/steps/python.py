@@ -43,9 +43,12 @@ def apply(desired: Desired, session: Session) -> State:
 
 def environment() -> Dict[str, str]:
     """For uv: the machine's own pip settings, where to install, and to outlast a minute without network."""
-    own = {"VIRTUAL_ENV": str(VENV), "UV_NO_PROGRESS": "1"}
-    own["UV_HTTP_RETRIES"] = os.environ.get("UV_HTTP_RETRIES", "6")
-    return dict(pip_settings.uv_environment(pip_settings.read()), **own)
+    return dict(
+        pip_settings.uv_environment(pip_settings.read()),
+        VIRTUAL_ENV=str(VENV),
+        UV_NO_PROGRESS="1",
+        UV_HTTP_RETRIES=os.environ.get("UV_HTTP_RETRIES", "6"),
+    )
 
 
 def version_of(package: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+from pathlib import Path
 from types import TracebackType
 
 from gpu_box.machine import failures, setup, sshconfig
@@ -25,9 +26,9 @@ class Ahead:
     """For a `with` block, at whose end it is over."""
 
     def __init__(self, name: str, desired: Desired) -> None:
-        self._asked = setup.question(desired)
+        self._desired = desired
         self._to = sshconfig.last_private_files(name)
-        self._process = _start(name, self._to, self._asked)
+        self._process = _start(name, self._to.config, desired) if self._to else None
 
     def __enter__(self) -> Ahead:
         return self
@@ -49,25 +50,27 @@ class Ahead:
         Raises MachineError where the machine cannot tell, as `setup.check`.
         """
         process = self._process
-        if not process or self._to != sshconfig.private_files(host) or self._asked != setup.question(desired):
+        if not process or self._to != sshconfig.private_files(host) or self._desired != desired:
             return None
+        asked = setup.question(desired)
         try:
             out, err = process.communicate(timeout=setup.CHECK_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            raise failures.timed_out(host, self._asked.command, setup.CHECK_TIMEOUT_S) from None
+            raise failures.timed_out(host, asked.command, setup.CHECK_TIMEOUT_S) from None
         if process.returncode:
             return None
         result = Result(
             exit_status=0, stdout=out.decode(errors="replace"), stderr=err.decode(errors="replace")
         )
-        return setup.read_answer(self._asked, result, host.name)
+        return setup.read_answer(asked, result, host.name)
 
 
-def _start(name: str, to: sshconfig.BoxFiles | None, asked: setup.Question) -> subprocess.Popen[bytes] | None:
+def _start(name: str, config: Path, desired: Desired) -> subprocess.Popen[bytes] | None:
     ssh = shutil.which("ssh")
-    if to is None or ssh is None:
+    if ssh is None:
         return None
-    options = ["-F", str(to.config), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}"]
+    asked = setup.question(desired)
+    options = ["-F", str(config), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}"]
     with contextlib.suppress(OSError), asked.script.open("rb") as script:
         return subprocess.Popen(
             [ssh, *options, name, "--", asked.command],

@@ -133,7 +133,10 @@ def question(desired: Desired, *, health: bool = False) -> Question:
 
 
 def check(connection: Connection, desired: Desired, *, health: bool = False) -> MachineState:
-    """Look, in one command; changes nothing, and needs nothing on the box but Python 3.8 or newer."""
+    """Look, in one command; changes nothing, and needs nothing on the box but Python 3.8 or newer.
+
+    health: as of `question`.
+    """
     asked = question(desired, health=health)
     result = connection.run(
         asked.command, stdin=asked.script.read_bytes(), check=False, timeout_s=CHECK_TIMEOUT_S
