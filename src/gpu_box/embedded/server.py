@@ -146,8 +146,9 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     reconciler.start()
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    # Before the first answer: whoever has one would else stop the process of the card before.
     _write_card(files, port=server.port, machines=machines)
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     linger = float(os.environ.get("GPU_BOX_EMBEDDED_LINGER_S", _LINGER_S))
     while not over.wait(_TICK_S):
         if not world.boxes() and time.monotonic() - cloud.last_call > linger:
