@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import schema
+from .embedded import control
 
 COMMAND = Path(sys.executable).with_name("gpu-box")
 CONFIG = """\
@@ -54,12 +54,8 @@ class User:
 
     def weather(self, **wanted: Any) -> None:
         """Of the embedded cloud (gpu_box.embedded.semantics.weather)."""
-        card = json.loads((Path(self.environment["GPU_BOX_HOME"]) / "embedded" / "daemon.json").read_text())
-        url = f"http://127.0.0.1:{card['port']}/embedded/weather"
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(url, json.dumps(wanted).encode(), headers, method="POST")
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as told:
-            assert told.status == 200
+        home = Path(self.environment["GPU_BOX_HOME"])
+        assert control.ask(home, "POST", "/embedded/weather", wanted)[0] == 200
 
     def wait_for(self, state: str, *, seconds: float = 120.0) -> Any:
         """The status, once the box is in that state. Meanwhile it is not looked into: that would be use."""

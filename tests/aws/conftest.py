@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -22,6 +20,7 @@ from gpu_box.embedded import daemon
 from gpu_box.machine import keys
 from gpu_box.model import Observed
 
+from ..embedded import control
 from ..walk.apart import impatient
 from ..walk.quick import warm
 
@@ -107,15 +106,11 @@ class Laptop:
 
 
 @pytest.fixture
-def weather(aws: dict[str, str]) -> Iterator[Weather]:
+def weather(aws: dict[str, str], cloud_home: Path) -> Iterator[Weather]:
     """`weather(capacity={...})`: what the embedded cloud has, and what goes wrong, until the test ends."""
-    url = aws["AWS_ENDPOINT_URL"] + "/embedded/weather"
 
     def send(method: str, body: dict[str, Any] | None = None) -> None:
-        data = json.dumps(body).encode() if body is not None else None
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(url, data=data, method=method, headers=headers)
-        urllib.request.urlopen(request, timeout=10).close()
+        assert control.ask(cloud_home, method, "/embedded/weather", body)[0] == 200
 
     yield lambda **wanted: send("POST", wanted)
     send("DELETE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gpu_box.embedded import daemon
+
+from . import control
 
 QUICK = {
     "pending": 0.1,
@@ -64,14 +65,8 @@ class Cloud:
         return self.client("ec2")
 
     def http(self, method: str, path: str, content: Any = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.endpoint.removeprefix("http://"), timeout=10)
-        try:
-            body = None if content is None else json.dumps(content)
-            connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+        """As the account's owner, to the cloud itself."""
+        return control.ask(self.home, method, path, content)
 
     def weather(self, **wanted: Any) -> dict[str, Any]:
         status, body = self.http("POST", "/embedded/weather", wanted)
@@ -80,7 +75,7 @@ class Cloud:
         return told
 
     def empty(self) -> None:
-        assert self.http("POST", "/moto-api/reset")[0] == 200
+        assert self.http("DELETE", "/embedded/world")[0] == 200
         self.weather(delays=QUICK)
 
     def ubuntu(self) -> str:

@@ -11,9 +11,9 @@ import struct
 import subprocess
 import termios
 import threading
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from gpu_box.aws import deadline
 from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
 
+from ..embedded import control
 from ..saves import REASON, SAVES
 from ..user import COMMAND, CONFIG, User
 from .conftest import new_home
@@ -143,7 +144,7 @@ def test_a_box_that_is_cut_off_is_stopped_by_its_deadline_from_outside(
 ) -> None:
     # What systemd runs at the next boot, and so now, watches with thresholds that never come.
     user.run("ssh", "--", "gpu-box-watch policy idle_after=1d settle=300")
-    _post(aws, "/embedded/network", {"instance": up["instance"], "cut": True})
+    _post(user, "/embedded/network", {"instance": up["instance"], "cut": True})
     assert user.run("ssh", "--", "true", expect=255).stdout == ""
     role = deadline.read_role(aws)[0]
     assert role is not None
@@ -178,9 +179,5 @@ def test_a_spot_box_tells_its_jobs_is_off_before_aws_takes_it_and_goes_on_with_u
     assert (lines[0], lines[2], lines[-1][:10]) == ("begun at 0", "kept", "resumed at")
 
 
-def _post(aws: Cloud, path: str, what: dict[str, Any]) -> None:
-    url = os.environ["AWS_ENDPOINT_URL"] + path
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(what).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        assert answer.status == 200
+def _post(user: User, path: str, what: dict[str, Any]) -> None:
+    assert control.ask(Path(user.environment["GPU_BOX_HOME"]), "POST", path, what)[0] == 200

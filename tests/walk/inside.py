@@ -112,7 +112,7 @@ class Inside:
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote(url.path) or "/",
-            "RAW_URI": url.path,
+            "REQUEST_URI": url.path + (f"?{url.query}" if url.query else ""),
             "QUERY_STRING": url.query,
             "SERVER_NAME": url.hostname,
             "SERVER_PORT": str(url.port),

@@ -26,7 +26,9 @@ class Metadata:
     def __init__(self, endpoint: str = "") -> None:
         given = endpoint or os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ADDRESS
         # By hand: urllib costs a megabyte.
-        host, _, port = given.rpartition("//")[2].strip("/").partition(":")
+        where, _, path = given.rpartition("//")[2].strip("/").partition("/")
+        host, _, port = where.partition(":")
+        self._path = "/" + path if path else ""
         self._address = (host, int(port or 80))
         self._token = ""
 
@@ -43,7 +45,7 @@ class Metadata:
         for fresh in (False, True):
             if fresh or not self._token:
                 self._token = self._new_token()
-            wanted = "GET /latest/meta-data/" + item
+            wanted = "GET %s/latest/meta-data/%s" % (self._path, item)
             status, text = self._ask(wanted, "X-aws-ec2-metadata-token: " + self._token)
             if status != 401:
                 break
@@ -51,7 +53,7 @@ class Metadata:
 
     def _new_token(self) -> str:
         ttl = "X-aws-ec2-metadata-token-ttl-seconds: %d" % TOKEN_TTL
-        status, token = self._ask("PUT /latest/api/token", ttl)
+        status, token = self._ask("PUT %s/latest/api/token" % self._path, ttl)
         if status != 200:
             raise OSError("the instance metadata give no token: %d" % status)
         return token

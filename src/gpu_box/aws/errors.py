@@ -43,6 +43,7 @@ CREDENTIAL_CODES = frozenset(
         "InvalidClientTokenId",
         "UnrecognizedClientException",
         "SignatureDoesNotMatch",
+        "InvalidSignatureException",  # the same, of JSON services
         "OptInRequired",
     }
 )

@@ -11,6 +11,7 @@ from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplic
 from gpu_box.embedded.semantics.pricing import PricingResponses
 from gpu_box.embedded.semantics.quotas import QuotaResponses
 
+_NOT_SERVED = ("moto_api", "instance_metadata")  # moto's own, which ask for no signature
 _OWN: dict[str, Any] = {"pricing": PricingResponses, "servicequotas": QuotaResponses}
 
 
@@ -33,7 +34,7 @@ class Api(DomainDispatcherApplication):  # type: ignore[misc]
         if service in _OWN:
             return service
         backend = super().get_backend_for_host(host)
-        if host is not None and backend is None:
+        if backend in _NOT_SERVED or (host is not None and backend is None):
             raise Unimplemented(service)
         return backend
 

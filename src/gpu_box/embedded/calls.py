@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from gpu_box.embedded.semantics.errors import QUERY_SERVICES
+from gpu_box.embedded.signature import Request, Signed
+
 _READS = ("Describe", "Get", "List", "Head", "Simulate", "Lookup")
+_QUERY = QUERY_SERVICES | {"ec2"}
 _SCHEDULER = {
     "GET": "GetSchedule",
     "POST": "CreateSchedule",
@@ -18,9 +22,9 @@ _SCHEDULER = {
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    service: str  # as in the request's signature: "ec2", "iam", "scheduler"; "" for an unsigned request
+    service: str  # as in the request's signature, lower case: "ec2", "iam", "scheduler"
     operation: str  # "RunInstances"; "" where it cannot be told
-    key_id: str  # the access key that signed it; "" for an unsigned request
+    key_id: str  # the access key that signed it
     region: str  # that it was signed for
     path: str
     body: bytes
@@ -30,35 +34,39 @@ class Call:
         return not self.operation.startswith(_READS)
 
 
-def identify(environ: dict[str, Any]) -> Call:
-    """Reads the body and puts it back."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    key_id, region, service = _signed_by_and_for(environ.get("HTTP_AUTHORIZATION", ""))
+def identify(request: Request, signed: Signed, path: str) -> Call:
+    """path: decoded."""
+    service = signed.service.lower()
+    # A query service takes its parameters from the query, too: presigned requests have no body.
+    body = request.body or request.target.partition("?")[2].encode() if service in _QUERY else request.body
     return Call(
         service=service,
-        operation=_operation(environ, service, body),
-        key_id=key_id,
-        region=region,
-        path=environ.get("PATH_INFO", "/"),
+        operation=_operation(request, service, path, body),
+        key_id=signed.key_id,
+        region=signed.region,
+        path=path,
         body=body,
     )
 
 
-def _operation(environ: dict[str, Any], service: str, body: bytes) -> str:
-    if target := environ.get("HTTP_X_AMZ_TARGET"):
-        return str(target).rpartition(".")[2]
+def as_wsgi(request: Request, signed: Signed) -> dict[str, Any]:
+    """For moto: the body to be read again, and the header by which it finds the service."""
+    scope = f"{signed.key_id}/{signed.date:%Y%m%d}/{signed.region}/{signed.service}/aws4_request"
+    return {
+        "wsgi.input": io.BytesIO(request.body),
+        "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=",
+    }
+
+
+def _operation(request: Request, service: str, path: str, body: bytes) -> str:
+    if target := request.headers.get("x-amz-target"):
+        return target.rpartition(".")[2]
     if service == "scheduler":
-        return _scheduler_operation(environ["REQUEST_METHOD"], environ["PATH_INFO"])
-    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return _scheduler_operation(request.method, path)
+    form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if form or not request.body:
         return parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
     return ""
-
-
-def _signed_by_and_for(authorization: str) -> tuple[str, str, str]:
-    # "AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/ec2/aws4_request, SignedHeaders=..."
-    scope = authorization.partition("Credential=")[2].partition(",")[0].split("/")
-    return (scope[0], scope[2], scope[3].lower()) if len(scope) == 5 else ("", "", "")
 
 
 def _scheduler_operation(method: str, path: str) -> str:

@@ -1,11 +1,15 @@
 """The WSGI application: one AWS call at a time, the weather, and a word to the reconciler.
 
-GET    /checkip            the caller's address, as checkip.amazonaws.com gives it
+GET    /checkip            the caller's address, as checkip.amazonaws.com gives it; needs no signature
 GET    /embedded/status    boxes, machines, uptime
+DELETE /embedded/world     everything in the cloud, and its weather
 GET, POST, DELETE /embedded/weather     see `semantics.weather`
 POST   /embedded/interrupt {"instance": "i-..."}: AWS tells a spot instance that it takes it back
 POST   /embedded/network   {"instance": "i-...", "cut": true}: its network is gone, or back
-anything else              AWS's API, and moto's own /moto-api
+anything else              AWS's API
+
+AWS's calls are signed by keys of this cloud, those below /embedded/ with the account owner's key. Nothing of
+moto's own API (/moto-api) is served.
 """
 
 from __future__ import annotations
@@ -16,14 +20,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gpu_box.embedded import authentication, incoming, signature
 from gpu_box.embedded.api import Api, Unimplemented
 from gpu_box.embedded.authorization import Operator, refusal
-from gpu_box.embedded.calls import Call, identify
+from gpu_box.embedded.calls import Call, as_wsgi, identify
 from gpu_box.embedded.credentials import Account
 from gpu_box.embedded.semantics import interruption, regions
 from gpu_box.embedded.semantics.errors import error_answer
-from gpu_box.embedded.semantics.permissions import is_issued
 from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
+from gpu_box.embedded.signature import Incomplete, Request
 from gpu_box.embedded.state import State
 from gpu_box.embedded.world import World
 
@@ -31,6 +36,8 @@ _log = logging.getLogger(__name__)
 _STATUS_LINES = {
     200: "200 OK",
     400: "400 Bad Request",
+    401: "401 Unauthorized",
+    403: "403 Forbidden",
     404: "404 Not Found",
     500: "500 Internal Server Error",
 }
@@ -43,7 +50,7 @@ class Cloud:
     """
 
     def __init__(self, world: World, state: State, account: Account, *, changed: Callable[[], None]) -> None:
-        self._keys = {account.owner.key_id, account.operator.key_id}
+        self._account = account
         self._operator = Operator(account.operator.key_id)
         self.last_call = time.monotonic()
         self._started = time.monotonic()
@@ -53,24 +60,39 @@ class Cloud:
         self._api = Api()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "/")
-        if path == "/checkip":
-            answer = _text(f"{environ['REMOTE_ADDR']}\n")
-        elif path.startswith("/embedded/"):
-            answer = self._own(environ["REQUEST_METHOD"], path, environ)
-        else:
-            self.last_call = time.monotonic()
-            answer = self._aws(environ, path)
+        try:
+            # Before any lock is taken: a client may be slow.
+            answer = self._answer(environ, incoming.read(environ))
+        except incoming.Rejected as rejected:
+            answer = _text(f"{rejected}\n", status=rejected.status)
         status, headers, body = answer
         start_response(status, [*headers, ("Content-Length", str(len(body)))])
         return [body]
 
-    def _aws(self, environ: dict[str, Any], path: str) -> Answer:
-        call = identify(environ)
-        if not (path.startswith("/moto-api/") or call.key_id in self._keys or is_issued(call.key_id)):
-            return _stranger(call)
+    def _answer(self, environ: dict[str, Any], request: Request) -> Answer:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/checkip":
+            return _text(f"{environ['REMOTE_ADDR']}\n")
+        try:
+            signed = signature.read(request)
+        except Incomplete as error:
+            return _error("sts", *authentication.incomplete("sts", str(error)))
+        if path.startswith("/embedded/"):
+            if not authentication.is_owner(request, signed, self._account.owner):
+                return _json({"error": "the request must be signed by the account's owner"}, status=403)
+            return self._own(request.method, path, request.body)
+        if signed is None:
+            return _error(_shape(request), *authentication.unsigned(request))
+        with self._world.lock:
+            if refused := authentication.unproven(request, signed, self._account):
+                return _error(signed.service.lower(), *refused)
+        self.last_call = time.monotonic()
+        call = identify(request, signed, path)
+        return self._aws(call, {**environ, **as_wsgi(request, signed)})
+
+    def _aws(self, call: Call, environ: dict[str, Any]) -> Answer:
         if not regions.accepts(call.region):
-            return _stranger(call)
+            return _error(call.service, *authentication.stranger(call.service))
         # moto's backends are plain dictionaries, and a repeated client token must find what the first call
         # made.
         with self._world.lock:
@@ -79,10 +101,8 @@ class Cloud:
                 return _strike(call, fault)
             self._world.settle()
             if why := refusal(call, self._operator):
-                return _error(call, *why, 403)
+                return _error(call.service, *why, 403)
             answer = self._execute(call, environ)
-            if path == "/moto-api/reset":
-                set_weather(Weather())
             if call.changes:
                 self._state.save()
                 self._changed()
@@ -104,19 +124,18 @@ class Cloud:
         except (NotImplementedError, Unimplemented) as error:
             code = "InvalidAction" if call.service in ("ec2", "iam", "sts") else "UnknownOperationException"
             what = f"{call.service}:{call.operation}" if call.operation else call.service
-            return _error(call, code, f"the embedded cloud does not implement {what} ({error})", 400)
+            return _error(call.service, code, f"the embedded cloud does not implement {what} ({error})", 400)
         except Exception as error:
             _log.exception("%s:%s", call.service, call.operation)
-            return _error(call, "InternalError", f"the embedded cloud failed: {error!r}", 500)
+            return _error(call.service, "InternalError", f"the embedded cloud failed: {error!r}", 500)
         headers = [(k, v) for k, v in told[1] if k.lower() != "content-length"]
         return told[0], headers, body
 
-    def _own(self, method: str, path: str, environ: dict[str, Any]) -> Answer:
+    def _own(self, method: str, path: str, sent: bytes) -> Answer:
         with self._world.lock:
             if (method, path) == ("GET", "/embedded/status"):
                 return _json(self._status())
             self.last_call = time.monotonic()
-            sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             try:
                 given = json.loads(sent or b"{}")
                 if path == "/embedded/weather" and method in ("GET", "POST", "DELETE"):
@@ -124,6 +143,10 @@ class Cloud:
                         set_weather(Weather())
                     weather().change(given)
                     return _json(weather().as_dict())
+                if (method, path) == ("DELETE", "/embedded/world"):
+                    self._world.empty()
+                    set_weather(Weather())
+                    return _json({})
                 if (method, path) == ("POST", "/embedded/interrupt"):
                     instance = self._world.instance(given["instance"])
                     interruption.give_notice(instance.ec2_backend, instance)
@@ -147,24 +170,21 @@ class Cloud:
         }
 
 
-def _stranger(call: Call) -> Answer:
-    if call.service == "ec2":
-        what = "AWS was not able to validate the provided access credentials"
-        return _error(call, "AuthFailure", what, 401)
-    what = "The security token included in the request is invalid."
-    code = "InvalidClientTokenId" if call.service in ("iam", "sts") else "UnrecognizedClientException"
-    return _error(call, code, what, 403)
-
-
 def _strike(call: Call, fault: Any) -> Answer:
     if fault.code is None:
         # The server closes the connection on this one without a byte of an answer.
         raise ConnectionAbortedError("cut by the weather")
-    return _error(call, fault.code, fault.message, fault.status)
+    return _error(call.service, fault.code, fault.message, fault.status)
 
 
-def _error(call: Call, code: str, message: str, status: int) -> Answer:
-    headers, body = error_answer(call.service, code, message)
+def _shape(request: Request) -> str:
+    """A service whose errors look as the client of an unsigned request expects them."""
+    form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    return "sts" if form or "Action=" in request.target else ""
+
+
+def _error(service: str, code: str, message: str, status: int) -> Answer:
+    headers, body = error_answer(service, code, message)
     return _STATUS_LINES.get(status, f"{status} Error"), list(headers.items()), body
 
 
@@ -172,5 +192,5 @@ def _json(content: dict[str, Any], *, status: int = 200) -> Answer:
     return _STATUS_LINES[status], [("Content-Type", "application/json")], json.dumps(content).encode()
 
 
-def _text(content: str) -> Answer:
-    return _STATUS_LINES[200], [("Content-Type", "text/plain")], content.encode()
+def _text(content: str, *, status: int = 200) -> Answer:
+    return _STATUS_LINES.get(status, f"{status} Error"), [("Content-Type", "text/plain")], content.encode()

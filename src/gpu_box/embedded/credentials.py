@@ -1,20 +1,21 @@
 """The cloud's own access keys: made at random, once, and known to its user alone. Standard library alone.
 
-On a computer with several users anybody can connect to loopback, and whoever may launch an instance gets a
-shell as the daemon's user: so a call is answered only to a key that this cloud gave out. gpu-box has one that
-may what infra/operator-policy.json says, and nothing else; the account's owner may everything.
+On a computer with several users each can connect to loopback, and who may launch an instance gets a shell as
+the daemon's user: so a call must be signed with the secret of a key that this cloud gave out. gpu-box has one
+that may do what infra/operator-policy.json says, and nothing else; the account's owner may do everything.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import string
 from dataclasses import asdict, dataclass
 
-from gpu_box.embedded.files import Files
+from gpu_box.embedded.files import Files, read_private, write_private
 
+# Not AWS's: the service that calls of the cloud's own, below /embedded/, are signed for by the owner.
+OWN_SERVICE = "gpu-box"
 _ALPHABET = string.ascii_uppercase + "234567"
 
 
@@ -33,7 +34,7 @@ class Account:
 def account(files: Files) -> Account:
     """That of this data folder, made if there is none. To be called by one process at a time."""
     try:
-        known = json.loads(files.credentials.read_text())
+        known = json.loads(read_private(files.credentials))
     except FileNotFoundError:
         known = {}
     if "key_id" in known:  # of a time when there was one key for all
@@ -41,7 +42,7 @@ def account(files: Files) -> Account:
     made = Account(**{who: _credentials(known.get(who)) for who in ("owner", "operator")})
     told = asdict(made)
     if known != told:
-        _write(files, told)
+        write_private(files.credentials, json.dumps(told).encode())
     return made
 
 
@@ -49,11 +50,3 @@ def _credentials(known: dict[str, str] | None) -> Credentials:
     if known:
         return Credentials(**known)
     return Credentials("AKIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16)), secrets.token_hex(20))
-
-
-def _write(files: Files, told: dict[str, dict[str, str]]) -> None:
-    temporary = files.credentials.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(told, file)
-    temporary.replace(files.credentials)

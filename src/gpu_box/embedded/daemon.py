@@ -18,12 +18,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from gpu_box.embedded.credentials import Credentials, account
-from gpu_box.embedded.files import Files
+from gpu_box.embedded.credentials import OWN_SERVICE, Credentials, account
+from gpu_box.embedded.files import Files, make_private, write_private
+from gpu_box.embedded.signature import Request, sign
 from gpu_box.errors import GpuBoxError, InputError
 
 REFUSED_EXIT_CODE = 3  # the daemon could not start, and its last line says why, worded for the user
@@ -58,7 +59,7 @@ def start(home: Path) -> dict[str, str]:
     running = status(home)
     if running is None:
         _require_packages()
-        files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(files.folder)
         with _turn(files):
             account(files)
             running = status(home) or _spawn(files)
@@ -77,14 +78,15 @@ def status(home: Path) -> DaemonStatus | None:
         return None
     try:
         card = json.loads(files.card.read_text())
-        told = _ask(int(card["port"]))
+        pid, port = int(card["pid"]), int(card["port"])  # without a pid, it does not listen yet
+        told = _ask(port, account(files).owner)
     except (OSError, ValueError, KeyError, http.client.HTTPException):
         return None  # it is starting or ending
     return DaemonStatus(
-        pid=card["pid"],
-        port=card["port"],
+        pid=pid,
+        port=port,
         started=datetime.fromisoformat(card["started"]),
-        endpoint=_endpoint(card["port"]),
+        endpoint=_endpoint(port),
         boxes=told["boxes"],
     )
 
@@ -121,6 +123,7 @@ def _require_packages() -> None:
 
 def _spawn(files: Files) -> DaemonStatus:
     env = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_PASSED_ON)}
+    _disown_card(files)
     if files.log.exists() and files.log.stat().st_size > _LOG_BYTES:
         files.log.replace(files.log.with_suffix(".log.old"))
     with files.log.open("ab") as log:
@@ -145,6 +148,16 @@ def _spawn(files: Files) -> DaemonStatus:
     raise GpuBoxError(f"the embedded cloud did not start within {timeout:.0f} s", where=str(files.log))
 
 
+def _disown_card(files: Files) -> None:
+    """Keep the port alone. Until the new daemon listens, another user's program may answer there."""
+    try:
+        card = json.loads(files.card.read_text())
+    except (OSError, ValueError):
+        return
+    card.pop("pid", None)
+    write_private(files.card, json.dumps(card).encode())
+
+
 def _exports(running: DaemonStatus, own: Credentials) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": running.endpoint,
@@ -162,12 +175,19 @@ def _endpoint(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _ask(port: int) -> dict[str, Any]:
+def _ask(port: int, owner: Credentials) -> dict[str, Any]:
+    """ValueError if it refuses."""
+    asked = Request(method="GET", target="/embedded/status", headers={"host": f"127.0.0.1:{port}"})
     # http.client and not urllib: a proxy in the environment has no business with loopback.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", "/embedded/status")
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        connection.request(
+            asked.method, asked.target, headers=sign(asked, owner, service=OWN_SERVICE, now=datetime.now(UTC))
+        )
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.loads(response.read())
+        if response.status != 200:
+            raise ValueError(answer)
         return answer
     finally:
         connection.close()

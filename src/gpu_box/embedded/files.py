@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from gpu_box.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,32 @@ class Files:
     @property
     def machines(self) -> Path:
         return self.folder / "machines"
+
+
+def make_private(folder: Path) -> None:
+    """Make the folder if there is none, and let its user alone in. Raises InputError for another user's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_own(folder)
+    folder.chmod(0o700)
+
+
+def read_private(path: Path) -> bytes:
+    """Raises FileNotFoundError, and InputError for another user's file: it may have been put there."""
+    _require_own(path)
+    return path.read_bytes()
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """On disk whole or not at all, and for its user alone."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _require_own(path: Path) -> None:
+    if {path.lstat().st_uid, path.stat().st_uid} != {os.getuid()}:
+        raise InputError(f"{path} belongs to another user", remedy="Remove it, or set GPU_BOX_HOME elsewhere.")

@@ -7,6 +7,7 @@ token, is off: as `up` launches its instances.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import secrets
 import socket
 import time
@@ -60,9 +61,10 @@ class Metadata:
 
 
 class MetadataService:
-    """Serves it at a socket, from `open` to `close`, both on the event loop."""
+    """Serves it at a socket, from `open` to `close`, both on the event loop. below: the path of it all."""
 
-    def __init__(self, tree: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, tree: Callable[[], Mapping[str, str]], *, below: str = "") -> None:
+        self._below = below
         self._metadata = Metadata(tree)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,6 +88,10 @@ class MetadataService:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE_S)
             method, path, headers = _parsed(head)
+            if not hmac.compare_digest(path[: len(self._below)].encode(), self._below.encode()):
+                writer.write(_told(404, ""))
+                return
+            path = path[len(self._below) :]
             # In a thread of its own: what there is to tell is behind the lock of the whole cloud.
             writer.write(_told(*await asyncio.to_thread(self._metadata.answer, method, path, headers)))
         except (ValueError, asyncio.LimitOverrunError):

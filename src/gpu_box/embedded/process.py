@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 import asyncssh
 
 from gpu_box.embedded import census, cloud_init, environment
+from gpu_box.embedded.files import make_private
 from gpu_box.embedded.loop import on_loop
 from gpu_box.embedded.machine import Boot
 from gpu_box.embedded.metadata import ENDPOINT_VARIABLE, MetadataService
@@ -48,11 +50,13 @@ class ProcessMachine:
 
     def start(self, boot: Boot) -> int:
         variables = environment.machine_environment(self._id, self._folder)
-        self._metadata = MetadataService(boot.metadata)
+        # Every user of this computer can connect: the machine alone knows the path.
+        path = f"/{secrets.token_urlsafe(32)}"
+        self._metadata = MetadataService(boot.metadata, below=path)
         asked_at = listening_socket(boot.address, 0, listen=False)
         on_loop(self._metadata.open(asked_at))
         address, number = asked_at.getsockname()[:2]
-        variables[ENDPOINT_VARIABLE] = f"http://{address}:{number}"
+        variables[ENDPOINT_VARIABLE] = f"http://{address}:{number}{path}"
         sshd = Sshd(
             home=self._prepare(boot, path=variables["PATH"]),
             environment=variables,
@@ -99,7 +103,7 @@ class ProcessMachine:
         home = self.disk
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o700)
-        environment.tmux_folder(self._id, self._folder).mkdir(mode=0o700, exist_ok=True)
+        make_private(environment.tmux_folder(self._id, self._folder))
         environment.provide_python(self._folder)
         self._provide_poweroff()
         profile = home / ".profile"

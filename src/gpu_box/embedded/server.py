@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import logging
 import os
@@ -11,25 +12,30 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 from gpu_box.embedded.credentials import account
 from gpu_box.embedded.daemon import REFUSED_EXIT_CODE
-from gpu_box.embedded.files import Files
-from gpu_box.errors import GpuBoxError
+from gpu_box.embedded.files import Files, make_private, write_private
+from gpu_box.errors import GpuBoxError, InputError
 
 _LINGER_S = 600.0  # without a box and without a call
 _TICK_S = 1.0
+_REQUEST_S = 20.0  # for a request to arrive whole
+_CONNECTIONS = 128  # at once; a process may have 1024 files open
 _LOOPBACK = "127.0.0.1"  # and nothing else, ever
 
 
 def main(home: Path) -> None:
     files = Files(home)
-    files.folder.mkdir(parents=True, exist_ok=True)
-    files.folder.chmod(0o700)
+    try:
+        make_private(files.folder)
+    except InputError as error:
+        _refuse(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     _read_once()
@@ -81,19 +87,60 @@ def listening(port: int) -> socket.socket:
 def serving(app: Any, listener: socket.socket) -> Any:
     """An HTTP server, still to be run, for a WSGI application; the listener becomes its own."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler
-    from werkzeug.serving import make_server
+    from werkzeug.serving import ThreadedWSGIServer
 
-    class Quiet(MotoRequestHandler):  # type: ignore[misc]
-        def log_request(self, *args: Any) -> None:
+    class Handler(MotoRequestHandler):  # type: ignore[misc]
+        def setup(self) -> None:
+            super().setup()
+            self.rfile = io.BufferedReader(_Until(self.connection, time.monotonic() + _REQUEST_S))
+
+        def log(self, *args: Any) -> None:
             pass
 
         def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
             self.close_connection = True  # else it would wait for another request on it
 
+    class Server(ThreadedWSGIServer):
+        opened: ClassVar[dict[socket.socket, None]] = {}  # oldest first
+        turn = threading.Lock()
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            with self.turn:
+                if len(self.opened) >= _CONNECTIONS:
+                    oldest = next(iter(self.opened))  # slow on purpose: others are answered in milliseconds
+                    del self.opened[oldest]
+                    with suppress(OSError):
+                        oldest.shutdown(socket.SHUT_RDWR)
+                self.opened[request] = None
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            with self.turn:
+                self.opened.pop(request, None)
+            super().shutdown_request(request)
+
     port = listener.getsockname()[1]
-    server = make_server(_LOOPBACK, port, app, threaded=True, request_handler=Quiet, fd=listener.fileno())
+    server = Server(_LOOPBACK, port, app, Handler, fd=listener.fileno())
     listener.close()  # the server has a copy
     return server
+
+
+class _Until(io.RawIOBase):
+    """What a socket receives until a moment, monotonic seconds; TimeoutError from then on."""
+
+    def __init__(self, connection: socket.socket, end: float) -> None:
+        self._connection = connection
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 def _remembered(files: Files) -> dict[str, Any]:
@@ -163,9 +210,7 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
 def _write_card(files: Files, *, port: int, machines: str) -> None:
     started = datetime.now(UTC).isoformat()
     card = {"pid": os.getpid(), "port": port, "started": started, "machines": machines}
-    temporary = files.card.with_suffix(".new")
-    temporary.write_text(json.dumps(card))
-    temporary.replace(files.card)
+    write_private(files.card, json.dumps(card).encode())
 
 
 def _refuse(why: str) -> NoReturn:

@@ -5,7 +5,6 @@ A file in the user's own data folder, written and read by this program alone.
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 
+from gpu_box.embedded.files import read_private, write_private
 from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
 
 # Holds a lambda, so it cannot be pickled, and nothing that is not made anew: the public parameters.
@@ -25,18 +25,15 @@ class State:
 
     def save(self) -> None:
         """Measured: 1 ms for one region with a box."""
-        temporary = self._path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(dumped())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        write_private(self._path, dumped())
 
     def restore(self) -> None:
-        """Put everything back. Raises ValueError for a file that this version cannot read."""
+        """Put everything back. Raises ValueError for a file that this version cannot read, and InputError for
+        another user's: a pickle runs code.
+        """
         if not self._path.exists():
             return
-        load(self._path.read_bytes())
+        load(read_private(self._path))
 
 
 def dumped() -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 from moto.ec2.models import ec2_backends
 from moto.scheduler.models import scheduler_backends
 
@@ -51,6 +53,10 @@ class World:
 
     def images_to_copy(self) -> list[Any]:
         return [i for _, _, ec2 in ec2_backends.iter_backends() for i in images.to_copy(ec2)]
+
+    def empty(self) -> None:
+        BackendDict.reset()
+        reset_model_data()
 
     def image_ids(self) -> set[str]:
         return {id_ for _, _, ec2 in ec2_backends.iter_backends() for id_ in ec2.amis}

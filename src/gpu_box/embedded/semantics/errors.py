@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from werkzeug.exceptions import HTTPException
 
-_QUERY_SERVICES = {"iam", "sts", "cloudformation", "monitoring", "cloudwatch", "sns", "autoscaling"}
+QUERY_SERVICES = {"iam", "sts", "cloudformation", "monitoring", "cloudwatch", "sns", "autoscaling"}
 _REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -35,7 +35,7 @@ def error_answer(service: str, code: str, message: str) -> tuple[dict[str, str],
     """Headers and body of an error of that service."""
     if service == "ec2":
         return {"Content-Type": "text/xml"}, ec2_error(code, message).encode()
-    if service in _QUERY_SERVICES:
+    if service in QUERY_SERVICES:
         body = (
             "<ErrorResponse><Error><Type>Sender</Type>"
             f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
-from moto.iam.models import iam_backends
-from moto.sts.models import sts_backends
 
 _TAG = "ResourceTag/"
 
@@ -29,16 +27,6 @@ def permits(role: Any, action: str, arn: str, tags: Mapping[str, str]) -> bool:
             return False
         allowed = allowed or verdict == PermissionResult.PERMITTED
     return allowed
-
-
-def is_issued(key_id: str) -> bool:
-    """Whether IAM or STS of this cloud gave that access key to somebody."""
-    users = any(key_id in backend.access_keys for _, _, backend in iam_backends.iter_backends())
-    return users or any(
-        role.access_key_id == key_id
-        for _, _, backend in sts_backends.iter_backends()
-        for role in backend.assumed_roles
-    )
 
 
 def document(policy: Any) -> str:
