@@ -6,6 +6,8 @@ Beyond it lies the embedded cloud, under AWS's own names: no other is looked up 
 from __future__ import annotations
 
 import http.client
+import os
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -17,6 +19,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -63,10 +68,10 @@ def company(endpoint: str, folder: Path) -> Iterator[Company]:
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = "/checkip" if self.host.startswith("checkip.") else self.path
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "host")}
+            headers = _to(beyond, self.command, path, body, dict(self.headers.items()))
             there = http.client.HTTPConnection(beyond, timeout=60)
             try:
-                there.request(self.command, path, body=body, headers={**headers, "Host": beyond})
+                there.request(self.command, path, body=body, headers=headers)
                 answer = there.getresponse()
                 content = answer.read()
             finally:
@@ -95,6 +100,17 @@ def company(endpoint: str, folder: Path) -> Iterator[Company]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _to(host: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
+    """For the embedded cloud, which has another name than AWS: a signature holds for one name only."""
+    sent = {k: v for k, v in headers.items() if k.lower() not in ("connection", "host", "authorization")}
+    scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", headers.get("Authorization", ""))
+    request = AWSRequest(method, f"http://{host}{path}", headers={**sent, "Host": host}, data=body)
+    if scope is not None:
+        key = Credentials(scope[1], os.environ["AWS_SECRET_ACCESS_KEY"])
+        SigV4Auth(key, scope[3], scope[2]).add_auth(request)
+    return dict(request.headers.items())
 
 
 def _certificates(folder: Path) -> tuple[Path, Path]:

@@ -18,9 +18,17 @@ from gpu_box.embedded.files import Files
 Answer = tuple[int, bytes]
 
 
-def signed(method: str, url: str, body: bytes, key: Credentials, *, service: str = OWN_SERVICE) -> dict[str, str]:
+def signed(
+    method: str,
+    url: str,
+    body: bytes,
+    key: Credentials,
+    *,
+    service: str = OWN_SERVICE,
+    content_type: str = "application/json",
+) -> dict[str, str]:
     """The headers of that request."""
-    headers = {"Content-Type": "application/json", "Host": urlsplit(url).netloc}
+    headers = {"Content-Type": content_type, "Host": urlsplit(url).netloc}
     request = AWSRequest(method=method, url=url, data=body, headers=headers)
     SigV4Auth(SdkCredentials(key.key_id, key.secret), service, "us-east-1").add_auth(request)
     return dict(request.headers.items())

@@ -47,9 +47,13 @@ def test_every_request_of_aws_s_own_suite_is_accepted_and_no_other(name: str) ->
 
 def by_sdk(url: str, *, query: bool = False, body: bytes = b"", token: str | None = None) -> Request:
     """As botocore signs it."""
-    sent = AWSRequest(method="POST" if body else "GET", url=url, data=body, headers={"Host": "127.0.0.1:4566"})
+    sent = AWSRequest(
+        method="POST" if body else "GET", url=url, data=body, headers={"Host": "127.0.0.1:4566"}
+    )
     key = SdkCredentials("AKIDEXAMPLE", SECRET, token)
-    (SigV4QueryAuth(key, "sts", "eu-west-1", 60) if query else SigV4Auth(key, "sts", "eu-west-1")).add_auth(sent)
+    (SigV4QueryAuth(key, "sts", "eu-west-1", 60) if query else SigV4Auth(key, "sts", "eu-west-1")).add_auth(
+        sent
+    )
     headers = {name.lower(): value for name, value in sent.headers.items()}
     target = "/" + sent.url.split("/", 3)[3]
     return Request(method=sent.method, target=target, headers=headers, body=body)

@@ -75,4 +75,6 @@ def write_private(path: Path, content: bytes) -> None:
 
 def _require_own(path: Path) -> None:
     if {path.lstat().st_uid, path.stat().st_uid} != {os.getuid()}:
-        raise InputError(f"{path} belongs to another user", remedy="Remove it, or set GPU_BOX_HOME elsewhere.")
+        raise InputError(
+            f"{path} belongs to another user", remedy="Remove it, or set GPU_BOX_HOME elsewhere."
+        )

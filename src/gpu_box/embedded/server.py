@@ -100,7 +100,7 @@ def serving(app: Any, listener: socket.socket) -> Any:
         def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
             self.close_connection = True  # else it would wait for another request on it
 
-    class Server(ThreadedWSGIServer):
+    class Server(ThreadedWSGIServer):  # type: ignore[misc]
         opened: ClassVar[dict[socket.socket, None]] = {}  # oldest first
         turn = threading.Lock()
 

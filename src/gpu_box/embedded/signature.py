@@ -103,7 +103,9 @@ def expired(signed: Signed, now: datetime) -> str | None:
     if (first := now - max(SKEW, signed.lasts)) > signed.date:
         return f"Signature expired: {date} is now earlier than {first.strftime(_TIME)} ({here} - 15 min.)"
     if (last := now + SKEW) < signed.date:
-        return f"Signature not yet current: {date} is still later than {last.strftime(_TIME)} ({here} + 15 min.)"
+        return (
+            f"Signature not yet current: {date} is still later than {last.strftime(_TIME)} ({here} + 15 min.)"
+        )
     return None
 
 
