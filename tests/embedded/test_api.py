@@ -175,7 +175,7 @@ def test_nothing_is_reached_from_beyond_loopback(cloud: Cloud, key: KeyFile) -> 
     assert all(address.partition(":")[0].endswith("7F") for address in addresses)  # 127, little-endian
 
 
-def test_a_stranger_on_this_computer_is_not_answered(cloud: Cloud) -> None:
+def test_a_key_that_was_never_given_out_is_refused(cloud: Cloud) -> None:
     def client(service: str) -> Any:
         return boto3.client(
             service, region_name="us-east-1", endpoint_url=cloud.endpoint,

@@ -110,6 +110,7 @@ def test_a_signature_holds_for_a_quarter_of_an_hour(minutes: int, late: bool) ->
         ("host;", ""),
         (";x-amz-date", ""),
         (r"AKIDEXAMPLE/\d{8}", "AKIDEXAMPLE/20200101"),
+        ("us-east-1|eu-west-1", "\u20ac"),
     ],
 )
 def test_half_a_signature_is_none(was: str, becomes: str) -> None:

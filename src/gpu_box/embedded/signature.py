@@ -76,6 +76,8 @@ def read(request: Request) -> Signed | None:
     for name in ("Credential", "SignedHeaders", "Signature"):
         if not found.get(name):
             raise Incomplete(f"the request requires '{name}' parameter")
+    if not (found["Credential"] + found["SignedHeaders"]).isascii():
+        raise Incomplete("Credential and SignedHeaders must be ASCII")
     scope = found["Credential"].split("/")
     if len(scope) != 5 or scope[4] != "aws4_request" or scope[1] != date[:8]:
         raise Incomplete("Credential must be KEY/DATE/REGION/SERVICE/aws4_request, with the request's date")
