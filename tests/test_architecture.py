@@ -140,7 +140,7 @@ def test_what_runs_on_the_box_runs_alone() -> None:
         assert not [n for n in imports_lenient(path) if n.startswith("gpu_box")], path
 
 
-@pytest.mark.parametrize("folder", ["watch", "setup", "jobs"])
+@pytest.mark.parametrize("folder", ["watch", "setup", "jobs", "sync"])
 def test_what_runs_on_a_bare_machine_needs_only_the_standard_library_of_python_3_8(folder: str) -> None:
     import sys
 

@@ -16,8 +16,12 @@ try:  # each imports what it needs: this starts at every sync
         from sync.receive import receive
 
         receive(folder, sys.stdin.buffer.read())
+    elif command == "send":
+        from sync.send import send_files
+
+        send_files(folder, sys.stdin.buffer.read())
     else:
-        sys.exit("usage: python3 -m sync prepare|list|receive FOLDER")
+        sys.exit("usage: python3 -m sync prepare|list|receive|send FOLDER")
 except (FileNotFoundError, NotADirectoryError) as problem:
     print(problem, file=sys.stderr)
     sys.exit(_NO_SUCH_FOLDER)

@@ -19,6 +19,7 @@ def describe(folder: bytes, **more: object) -> dict[str, object]:
         folder=os.fsdecode(folder).encode("utf-8", "surrogateescape").decode("latin-1"),
         rsync=any(os.access(os.path.join(each, "rsync"), os.X_OK) for each in os.get_exec_path()),
         receives=True,  # `receive` is there
+        sends=True,  # `send` is there
         free=disk.f_bavail * disk.f_frsize,
     )
 

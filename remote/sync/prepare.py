@@ -6,11 +6,11 @@ never what was made on the box.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 
 from sync.answer import describe, send
+from sync.inside import Folder
 
 _RECORDS = os.path.expanduser("~/.gpu-box/sync")
 
@@ -22,28 +22,14 @@ def prepare(name: str, wanted: bytes, delete: bool) -> None:
     os.makedirs(folder, exist_ok=True)
     record = os.path.join(_RECORDS, hashlib.sha256(folder).hexdigest()[:16])
     former = _read(record)
-    deleted = _delete(folder, former - set(paths)) if delete else 0
+    with Folder(folder) as inside:
+        deleted = sum(inside.remove(path) for path in former - set(paths)) if delete else 0
+        for path in {os.path.dirname(path): path for path in paths}.values():
+            inside.make_parents(path)
     known = set(paths) if delete else former | set(paths)
     if known != former:
         _write(record, known)
-    for parent in {os.path.dirname(path) for path in paths}:
-        with contextlib.suppress(OSError):  # a file is in the way: its transfer tells
-            os.makedirs(os.path.join(folder, parent), exist_ok=True)
     send(describe(folder, deleted=deleted), folder, paths)
-
-
-def _delete(folder: bytes, paths: set[bytes]) -> int:
-    deleted = 0
-    for path in paths:
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(folder, path))
-            deleted += 1
-        parent = os.path.dirname(path)
-        with contextlib.suppress(OSError):  # not empty: stays
-            while parent:
-                os.rmdir(os.path.join(folder, parent))
-                parent = os.path.dirname(parent)
-    return deleted
 
 
 def _read(record: str) -> set[bytes]:

@@ -174,15 +174,14 @@ def test_delete_removes_what_was_synced_and_nothing_else(
     }  # fmt: skip
 
 
-@transports
 def test_results_come_down_also_those_that_git_ignores(
-    box: Connection, machine: OpenSshMachine, tmp_path: Path, report: Recorder, transport: str
+    box: Connection, machine: OpenSshMachine, tmp_path: Path, report: Recorder
 ) -> None:
     results = machine.home / "work/results"
     write(results, {".gitignore": "*", "curve.png": "png", "run 1/metrics.json": "{}", "skip/x": ""})
     (results / "evil").symlink_to("../../../etc/passwd")
     here = tmp_path / "results"
-    result = sync.pull(box, "~/work/results", here, exclude=["skip/"], report=report, transport=transport)
+    result = sync.pull(box, "~/work/results", here, exclude=["skip/"], report=report)
     assert tree(here) == {".gitignore": "*", "curve.png": "png", "run 1/metrics.json": "{}"}
     assert result.files == 3
     assert not (here / "evil").is_symlink()

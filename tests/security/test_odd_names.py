@@ -28,13 +28,13 @@ ODD = [
     "$(touch pwned)",
     "`touch pwned`",
     "; touch pwned #",
-    "two\nlines",
     "back\\slash",
     "*",
     "~",
     "!history",
     "é…🦊",
 ]
+WORDS = [*ODD, "two\nlines"]  # which is no name of a file that travels
 TRANSPORTS = ["sftp", pytest.param("rsync", marks=pytest.mark.skipif(not rsync.usable(), reason="no rsync"))]
 
 
@@ -50,48 +50,61 @@ def test_files_of_any_name_go_up_and_come_down_as_they_are(
         (folder / name).write_text(str(number))
     sync.push(connection, project, "~/work", report=report, transport=transport)
     assert files(machine.home / "work") == files(project)
-    sync.pull(connection, "~/work", back, report=report, transport=transport)
+    sync.pull(connection, "~/work", back, report=report)
     assert files(back) == files(project)
     nothing_ran(machine)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_folder_of_any_name_is_pulled(
-    machine: OpenSshMachine, connection: Connection, tmp_path: Path, report: Recorder, transport: str
+    machine: OpenSshMachine, connection: Connection, tmp_path: Path, report: Recorder
 ) -> None:
     mirror.upload(connection, REMOTE)
     for number, name in enumerate(ODD):
         folder = machine.home / "work" / name
         folder.mkdir(parents=True)
         (folder / "result").write_text(str(number))
-        sync.pull(connection, f"~/work/{name}", tmp_path / name, report=report, transport=transport)
+        sync.pull(connection, f"~/work/{name}", tmp_path / name, report=report)
         assert (tmp_path / name / "result").read_text() == str(number)
     nothing_ran(machine)
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_file_with_a_control_character_in_its_name_stays_here_and_a_note_says_so(
+    machine: OpenSshMachine, connection: Connection, tmp_path: Path, report: Recorder, transport: str
+) -> None:
+    mirror.upload(connection, REMOTE)
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("two\nlines", "fine"):
+        (project / name).write_text("x")
+    sync.push(connection, project, "~/work", report=report, transport=transport)
+    assert files(machine.home / "work") == {"fine": "x"}
+    assert ("note", "", "left out (control characters in the name): 'two\\nlines'") in report.events
+
+
 def test_words_of_a_command_arrive_as_they_are(machine: OpenSshMachine, connection: Connection) -> None:
-    command = attach.ssh_command(connection.host, ["printf", "%s\\0", *ODD], tty=False)
+    command = attach.ssh_command(connection.host, ["printf", "%s\\0", *WORDS], tty=False)
     done = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL)
-    assert done.stdout.decode().split("\0")[:-1] == ODD
+    assert done.stdout.decode().split("\0")[:-1] == WORDS
     nothing_ran(machine)
 
 
 def test_words_of_a_job_arrive_as_they_are(machine: OpenSshMachine, connection: Connection) -> None:
     mirror.upload(connection, REMOTE)
     (machine.home / "work").mkdir()
-    command = ["printf", "%s|", *ODD]
+    command = ["printf", "%s|", *WORDS]
     name = job_name(command)
     jobs.start(connection, name, shlex.join(command))
     lines: list[str] = []
     assert jobs.follow(connection.host, name, lines.append) == 0
-    assert "\n".join(lines) == "".join(f"{word}|" for word in ODD)
+    assert "\n".join(lines) == "".join(f"{word}|" for word in WORDS)
     nothing_ran(machine)
 
 
 def test_a_job_is_not_given_such_a_name(machine: OpenSshMachine, connection: Connection) -> None:
     mirror.upload(connection, REMOTE)
     (machine.home / "work").mkdir()
-    for name in [*ODD, "../../escaped", "/etc", "", "."]:
+    for name in [*WORDS, "../../escaped", "/etc", "", "."]:
         with pytest.raises(InputError) as refused:
             jobs.start(connection, name, "true")
         assert "\n" not in str(refused.value)

@@ -1,4 +1,8 @@
-"""Files by the system's rsync, through the system's ssh: deltas of large files, one stream for small ones."""
+"""Files up by the system's rsync, through the system's ssh: deltas of large files, one stream for small ones.
+
+Never down: where an rsync client writes, a hostile server has had a say again and again (CVE-2022-29154,
+CVE-2024-12087), it read the client's files (CVE-2024-12086), and no version number says what is patched.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,7 @@ class Rsync:
     It connects and logs in, which takes six round trips, and waits for the names. For a `with` block.
     """
 
-    def __init__(self, host: Host, here: Path, there: str, *, up: bool) -> None:
+    def __init__(self, host: Host, here: Path, there: str) -> None:
         """here, there: the two folders; there, a leading ~/ is the home folder."""
         self._host = host
         self._began = time.monotonic()
@@ -55,11 +59,11 @@ class Rsync:
         folder = quote(there)
         begin, theirs = f"mkdir -p {folder} && cd {folder} && rsync", f"{host.name}:./"
         command = [
-            "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--update",
-            "--partial-dir=.gpu-box-partial", "--info=progress2", "--no-inc-recursive",
+            "rsync", "--links", "--perms", "--chmod=ug-s,o-t", "--times", "--protect-args", "--compress",
+            "--update", "--partial-dir=.gpu-box-partial", "--info=progress2", "--no-inc-recursive",
             f"--timeout={_STALLED_S}", "--from0", "--files-from=-", f"--rsync-path={begin}",
             "-e", f'ssh -F "{sshconfig.private_config(host)}" -o BatchMode=yes',
-            *((ours, theirs) if up else (theirs, ours)),
+            ours, theirs,
         ]  # fmt: skip
         self._process = subprocess.Popen(
             command,
@@ -112,7 +116,7 @@ class Rsync:
 
 def move(connection: Connection, transfer: Transfer) -> None:
     """Raises MachineUnreachable when the link breaks (what came stays), MachineError when the box says no."""
-    with Rsync(connection.host, transfer.here, transfer.there, up=transfer.up) as one:
+    with Rsync(connection.host, transfer.here, transfer.there) as one:
         one.move(connection, transfer)
 
 

@@ -6,10 +6,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_box.errors import InputError
+from gpu_box.machine.local_folder import leads_inside
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec  # imported where it is used: 60 ms
@@ -48,14 +49,6 @@ def exclusion(exclude: Iterable[str]) -> GitIgnoreSpec:
     return _spec([*exclude, *ALWAYS_EXCLUDED], where="sync.exclude")
 
 
-def stays_inside(path: str, target: str) -> bool:
-    """Whether a link at `path` that points to `target` leads to something in the same folder."""
-    if target.startswith("/"):
-        return False
-    normal = os.path.normpath(str(PurePosixPath(path).parent / target))
-    return normal != ".." and not normal.startswith("../")
-
-
 def _walk(folder: Path, base: str, specs: list[tuple[str, GitIgnoreSpec]]) -> Iterator[Entry]:
     """base: of `folder`, "" or with a slash at its end; specs: each with the base that it is about."""
     ignore = folder / ".gitignore"
@@ -92,7 +85,7 @@ def _entry(item: os.DirEntry[str], path: str) -> Entry | None:
         target = os.readlink(item.path) if stat.S_ISLNK(found.st_mode) else ""
     except FileNotFoundError:
         return None
-    if not (stat.S_ISREG(found.st_mode) or (target and stays_inside(path, target))):
+    if not (stat.S_ISREG(found.st_mode) or (target and leads_inside(os.fsencode(path), os.fsencode(target)))):
         return None
     return Entry(
         path=path,

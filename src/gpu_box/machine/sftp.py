@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from gpu_box.errors import MachineError
 from gpu_box.machine import stream
 from gpu_box.machine.connection import Connection
+from gpu_box.machine.local_folder import Folder
 from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import Transfer, disk_full
 
@@ -31,13 +34,42 @@ _WORTH_RESUMING_BYTES = 1024 * 1024  # less is sent again sooner than it is aske
 _FULL_BYTES = 1_000_000  # a disk with less is full, whatever the server calls it
 
 
+_Copy = Callable[["SFTPClient", Transfer, Entry, Callable[[int], None]], None]
+
+
 def move(connection: Connection, transfer: Transfer) -> None:
     """Raises MachineUnreachable when the link breaks (what came stays), MachineError when the box says no."""
+    _move(connection, transfer, transfer.entries, _upload, stream.move)
+
+
+def fetch(connection: Connection, transfer: Transfer, folder: Folder) -> None:
+    """Into `folder`, the links last. Raises as `move` does."""
+
+    def copy(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:
+        _download(client, folder, transfer, entry, moved)
+
+    files = [entry for entry in transfer.entries if not entry.target]
+    _move(connection, transfer, files, copy, partial(stream.fetch, folder=folder))
+    for entry in transfer.entries:
+        if entry.target:
+            try:
+                folder.link(os.fsencode(entry.path), os.fsencode(entry.target))
+            except OSError as error:
+                raise _not_copied(connection, entry.path, error) from error
+
+
+def _move(
+    connection: Connection,
+    transfer: Transfer,
+    entries: Sequence[Entry],
+    copy: _Copy,
+    in_one_stream: Callable[[Connection, Transfer, Sequence[Entry], Callable[[int], None]], None],
+) -> None:
     progress = _Progress(transfer)
-    largest_first = sorted(transfer.entries, key=lambda entry: -entry.size)
-    if transfer.up and transfer.streams:
-        small = [entry for entry in transfer.entries if entry.size <= stream.LARGEST_BYTES]
-        stream.move(connection, transfer, small, progress.add)
+    largest_first = sorted(entries, key=lambda entry: -entry.size)
+    if transfer.streams:
+        small = [entry for entry in entries if entry.size <= stream.LARGEST_BYTES]
+        in_one_stream(connection, transfer, small, progress.add)
         largest_first = largest_first[: len(largest_first) - len(small)]
     waiting = iter(largest_first)
     lock = threading.Lock()
@@ -50,7 +82,7 @@ def move(connection: Connection, transfer: Transfer) -> None:
                 if entry is None or progress.given_up:
                     return
                 try:
-                    (_upload if transfer.up else _download)(client, transfer, entry, progress.add)
+                    copy(client, transfer, entry, progress.add)
                 except _GivenUp:
                     return  # the channel that failed says why
                 except OSError as error:
@@ -108,38 +140,42 @@ def _upload(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callabl
         client.symlink(os.fsencode(entry.target), part)
         client.posix_rename(part, final)
         return
-    have = _size(lambda: client.stat(part).st_size) if entry.size > _WORTH_RESUMING_BYTES else 0
+    have = _size(client, part) if entry.size > _WORTH_RESUMING_BYTES else 0
     with open(transfer.here / entry.path, "rb") as source, client.open(part, "ab" if have else "wb") as sink:
         sink.set_pipelined(True)
         source.seek(have)
         moved(have)
         _copy(source, sink, moved)
-    client.chmod(part, entry.mode)
+    client.chmod(part, entry.mode & 0o777)
     client.utime(part, (entry.mtime, entry.mtime))
     client.posix_rename(part, final)
 
 
-def _download(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:
-    final = transfer.here / entry.path
-    part = Path(_part_of(str(final), entry))
-    final.parent.mkdir(parents=True, exist_ok=True)
-    if entry.target:
-        part.unlink(missing_ok=True)
-        part.symlink_to(entry.target)
-        part.replace(final)
+def _download(
+    client: SFTPClient, folder: Folder, transfer: Transfer, entry: Entry, moved: Callable[[int], None]
+) -> None:
+    """No more than `entry.size` bytes, whatever the box sends."""
+    path = os.fsencode(entry.path)
+    try:
+        opened = client.open(os.fsencode(f"{transfer.there}/{entry.path}"), "rb")
+    except FileNotFoundError:  # gone meanwhile: fine
         return
-    have = _size(lambda: part.stat().st_size)
-    with client.open(os.fsencode(f"{transfer.there}/{entry.path}"), "rb") as source, open(part, "ab") as sink:
+    with (
+        opened as source,
+        folder.writing(path, size=entry.size, mtime=entry.mtime, mode=entry.mode) as sink,
+    ):
+        have = sink.tell()
         source.seek(have)
         moved(have)
         source.prefetch(entry.size)
-        _copy(source, sink, moved)
-    part.chmod(entry.mode)
-    os.utime(part, (entry.mtime, entry.mtime))
-    part.replace(final)
+        left = entry.size - have
+        while left and (piece := source.read(min(left, _CHUNK_BYTES))):
+            sink.write(piece[:left])
+            moved(len(piece))
+            left -= len(piece[:left])
 
 
-def _copy(source: IO[bytes] | SFTPFile, sink: IO[bytes] | SFTPFile, moved: Callable[[int], None]) -> None:
+def _copy(source: IO[bytes], sink: SFTPFile, moved: Callable[[int], None]) -> None:
     while piece := source.read(_CHUNK_BYTES):
         sink.write(piece)
         moved(len(piece))
@@ -150,11 +186,16 @@ def _part_of(path: str, entry: Entry) -> str:
     return str(pure.with_name(f".{pure.name}.{entry.size}-{entry.mtime}.gpu-box-part"))
 
 
-def _size(read: Callable[[], int | None]) -> int:
+def _size(client: SFTPClient, part: bytes) -> int:
+    """What came before, in bytes. Not through a link: it is removed."""
     try:
-        return read() or 0
+        found = client.lstat(part)
+        if stat.S_ISREG(found.st_mode or 0):
+            return found.st_size or 0
+        client.remove(part)
     except OSError:
-        return 0
+        pass
+    return 0
 
 
 def _refused(
@@ -167,6 +208,8 @@ def _refused(
         free_bytes, free_files = (int(word) for word in result.stdout.split()[-2:])
         if free_bytes < max(_FULL_BYTES, entry.size) or free_files == 0:
             return disk_full(connection.host, free_bytes=free_bytes, needed_bytes=0)
-    return MachineError(
-        f"{entry.path} cannot be copied: {error.strerror or error}", where=connection.host.name
-    )
+    return _not_copied(connection, entry.path, error)
+
+
+def _not_copied(connection: Connection, path: str, error: OSError) -> MachineError:
+    return MachineError(f"{path} cannot be copied: {error.strerror or error}", where=connection.host.name)

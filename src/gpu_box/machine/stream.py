@@ -1,6 +1,6 @@
-"""Small files to the box where there is no rsync: many in one stream; by SFTP each costs five round trips.
+"""Small files without rsync: many in one stream; by SFTP each costs five round trips.
 
-The box's end is remote/sync/receive.py.
+The box's ends are remote/sync/receive.py and send.py.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.connection import Connection
+from gpu_box.machine.local_folder import Folder
 from gpu_box.machine.quoting import quote
 from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import Transfer, disk_full, free_bytes
 
 LARGEST_BYTES = 1024 * 1024  # of a file: a larger one is worth going on with where it was cut
 _AT_ONCE_BYTES = 16 * 1024 * 1024  # held in memory, here and there
+_LENGTH_BYTES = 16  # a file's length in its line, at most
 _FASTEST = 1  # zlib's level: text halves, and the link is not kept waiting
 
 
@@ -35,6 +37,70 @@ def move(
                 raise disk_full(connection.host, free_bytes=free, needed_bytes=0)
             raise MachineError(f"a file cannot be copied: {said}", where=connection.host.name)
         moved(sum(entry.size for entry in several))
+
+
+def fetch(
+    connection: Connection,
+    transfer: Transfer,
+    entries: Sequence[Entry],
+    moved: Callable[[int], None],
+    *,
+    folder: Folder,
+) -> None:
+    """Into `folder`. The names are ours: the stream has none. Raises as `sftp.fetch` does."""
+    for several in _portions(entries):
+        try:
+            unpacked = _ask_for(connection, transfer, several)
+            for entry, content in zip(several, _contents(unpacked, several), strict=True):
+                if content is not None:  # gone meanwhile: fine
+                    _write(connection, folder, entry, content)
+        except (ValueError, zlib.error):
+            raise MachineError(
+                "the box sends other files than it listed", where=connection.host.name
+            ) from None
+        moved(sum(entry.size for entry in several))
+
+
+def _ask_for(connection: Connection, transfer: Transfer, entries: Sequence[Entry]) -> bytearray:
+    """The unpacked stream, never longer than the entries' sizes allow. Raises ValueError if it would be."""
+    longest = sum(entry.size + _LENGTH_BYTES for entry in entries)
+    unpacked, unpack = bytearray(), zlib.decompressobj()
+
+    def keep(piece: bytes) -> None:
+        unpacked.extend(unpack.decompress(piece, longest + 1 - len(unpacked)))
+        if len(unpacked) > longest or unpack.unused_data:
+            raise ValueError
+
+    command = "cd ~/.gpu-box/remote && exec python3 -m sync send " + quote(transfer.there)
+    wanted = b"".join(b"%d %s\0" % (entry.size, os.fsencode(entry.path)) for entry in entries)
+    done = connection.run(command, stdin=wanted, on_data=keep, check=False)
+    if done.exit_status != 0:
+        said = (done.stderr.strip() or f"exit status {done.exit_status}").splitlines()[-1]
+        raise MachineError(f"a file cannot be copied: {said}", where=connection.host.name)
+    return unpacked
+
+
+def _contents(unpacked: bytearray, entries: Sequence[Entry]) -> Iterator[memoryview | None]:
+    """For each entry its content; None if the file is gone. Raises ValueError for any other stream."""
+    begin = 0
+    for entry in entries:
+        end = unpacked.index(b"\n", begin, begin + _LENGTH_BYTES)
+        length = int(unpacked[begin:end])
+        if length > entry.size:
+            raise ValueError
+        begin = end + 1 + max(0, length)
+        if begin > len(unpacked):
+            raise ValueError
+        yield memoryview(unpacked)[end + 1 : begin] if length >= 0 else None
+
+
+def _write(connection: Connection, folder: Folder, entry: Entry, content: memoryview) -> None:
+    try:
+        folder.write(os.fsencode(entry.path), content, mtime=entry.mtime, mode=entry.mode)
+    except OSError as error:
+        raise MachineError(
+            f"{entry.path} cannot be copied: {error.strerror or error}", where=connection.host.name
+        ) from error
 
 
 def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

@@ -1,31 +1,31 @@
 """Files up and down: only what changed, newest wins, and a killed sync goes on where it was.
 
-What changed is found here, from one listing of the box; how it travels is `rsync`'s or `sftp`'s.
+What changed is found here, from one listing of the box; how it travels is `rsync`'s or `sftp`'s. The box may
+lie: what it lists is checked here, and written by `local_folder`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
+import shutil
 import threading
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gpu_box.errors import GpuBoxError, InputError, MachineError, MachineUnreachable
-from gpu_box.machine import rsync, sftp
+from gpu_box.errors import GpuBoxError, InputError, MachineUnreachable
+from gpu_box.machine import listing, rsync, sftp
 from gpu_box.machine.connection import Connection, connect
+from gpu_box.machine.local_folder import Folder, is_printable, leads_inside
 from gpu_box.machine.quoting import quote
 from gpu_box.machine.rsync import Rsync
-from gpu_box.machine.selection import Entry, exclusion, select, stays_inside
+from gpu_box.machine.selection import Entry, exclusion, select
 from gpu_box.machine.transfer import Transfer, disk_full
 from gpu_box.model import Host, Reporter, SyncResult
 
 _STEP = "sync"
-_NO_SUCH_FOLDER = 3  # exit status of remote/sync
-_NO_CODE = 4  # of our own `cd`
 _WATCH_EVERY_S = 1.0
 # Results are made on the box and come down by `pull`; an older copy here must not go up over them.
 _NEVER_UP = ("/results/",)
@@ -51,7 +51,7 @@ def early_rsync(
     """For a `with` block: one that logs in while we do, and while it is found out what it is to bring."""
     if transport == "sftp" or not rsync.usable():
         return contextlib.nullcontext()
-    return Rsync(host, source, dest, up=True)
+    return Rsync(host, source, dest)
 
 
 def push(
@@ -76,8 +76,8 @@ def push(
     report.start(_STEP, f"looking at {source}")
     with contextlib.ExitStack() as stack:
         early = early or stack.enter_context(early_rsync(connection.host, source, dest, transport))
-        wanted = select(source, [*exclude, *_NEVER_UP])
-        about, there = _ask(
+        wanted = _printable(select(source, [*exclude, *_NEVER_UP]), report)
+        about, there = listing.ask(
             connection,
             ["prepare", dest, *(["--delete"] if delete else [])],
             stdin=b"".join(os.fsencode(entry.path) + b"\0" for entry in wanted),
@@ -95,7 +95,7 @@ def push(
             up=True,
             report=report,
             step=_STEP,
-            streams=bool(about.get("receives")),  # a box with older code does not
+            streams=about["receives"],  # a box with older code does not
         )
         return _move(connection, transfer, about, kept, report, transport, early)
 
@@ -107,29 +107,37 @@ def pull(
     *,
     exclude: Sequence[str] = (),
     report: Reporter,
-    transport: str | None = None,
 ) -> SyncResult:
     """Bring the box's folder (or file) `source` into the local folder `dest`; nothing is deleted.
 
-    .gitignore does not count here: results are ignored by git more often than not.
+    Nothing outside `dest` is written, even if the box is hostile. .gitignore does not count here: results are
+    ignored by git more often than not. Raises MachineError for an answer that no healthy box gives and when
+    this disk is full.
     """
     report.start(_STEP, f"looking at {source} of the box")
-    about, there = _ask(connection, ["list", source])
+    about, there = listing.ask(connection, ["list", source])
+    if about["single"] and set(there) - {PurePosixPath(source).name}:
+        raise listing.is_wrong(connection)  # another file than the one asked for
     excluded = exclusion(exclude)
-    wanted = [e for e in there.values() if not excluded.match_file(e.path) and _is_safe(e)]
+    listed = [e for e in there.values() if not excluded.match_file(e.path.casefold())]
+    listed = [e for e in _printable(listed, report) if not excluded.match_file(e.path)]
     dest.mkdir(parents=True, exist_ok=True)
-    here = {entry.path: _local_entry(dest, entry.path) for entry in wanted}
-    changed = [entry for entry in wanted if not entry.same_as(here[entry.path])]
-    kept = [entry for entry in changed if _is_newer(here[entry.path], entry)]
-    transfer = Transfer(
-        here=dest,
-        there=about["folder"],
-        entries=tuple(entry for entry in changed if entry not in kept),
-        up=False,
-        report=report,
-        step=_STEP,
-    )
-    return _move(connection, transfer, about, kept, report, transport)
+    with Folder(os.fsencode(dest)) as folder:
+        wanted = _leading_inside(listed, folder, report)
+        here = {entry.path: _local_entry(folder, entry.path) for entry in wanted}
+        changed = [entry for entry in wanted if not entry.same_as(here[entry.path])]
+        kept = [entry for entry in changed if _is_newer(here[entry.path], entry)]
+        transfer = Transfer(
+            here=dest,
+            there=about["folder"],
+            entries=tuple(entry for entry in changed if entry not in kept),
+            up=False,
+            report=report,
+            step=_STEP,
+            streams=about["sends"],  # a box with older code does not
+        )
+        _require_space(dest, transfer.total_bytes)
+        return _move(connection, transfer, about, kept, report, folder=folder)
 
 
 def watch(
@@ -163,16 +171,21 @@ def _move(
     about: dict[str, Any],
     kept: list[Entry],
     report: Reporter,
-    transport: str | None,
+    transport: str | None = None,
     early: Rsync | None = None,
+    folder: Folder | None = None,
 ) -> SyncResult:
-    deleted = int(about.get("deleted", 0))
+    """folder: where a pull writes."""
+    deleted = about["deleted"]
     used = "nothing"
     if transfer.entries:
         little = transfer.up and transfer.streams and transfer.total_bytes <= _LITTLE_BYTES
-        used = transport or ("rsync" if about["rsync"] and rsync.usable() and not little else "sftp")
+        by_rsync = transfer.up and about["rsync"] and rsync.usable() and not little
+        used = transport or ("rsync" if by_rsync else "sftp")
         try:
-            if used == "sftp":
+            if folder is not None:
+                sftp.fetch(connection, transfer, folder)
+            elif used == "sftp":
                 sftp.move(connection, transfer)
             elif early is not None and early.waiting:
                 early.move(connection, transfer)
@@ -195,64 +208,54 @@ def _move(
     return result
 
 
-def _ask(
-    connection: Connection, words: Sequence[str], stdin: bytes = b""
-) -> tuple[dict[str, Any], dict[str, Entry]]:
-    """What remote/sync tells: of the folder, and of the files in it by their path."""
-    answer = bytearray()
-    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec python3 -m sync {quote(words[0])} "
-    # The folder's ~ is for the box's Python, not for its shell.
-    command += " ".join("'" + word.replace("'", "'\\''") + "'" for word in words[1:])
-    result = connection.run(command, stdin=stdin, on_data=answer.extend, check=False, timeout_s=600)
-    if result.exit_status == _NO_CODE:
-        raise MachineError(
-            "the box is not set up yet", where=connection.host.name, remedy="`gpu-box up` does it."
-        )
-    if result.exit_status == _NO_SUCH_FOLDER:
-        raise InputError(f"there is no {words[1]} on the box", remedy="`gpu-box ssh` lets you look.")
-    if result.exit_status != 0:
-        said = (result.stderr.strip() or f"exit status {result.exit_status}").splitlines()[-1]
-        if "No space left" in said:
-            raise disk_full(connection.host, free_bytes=0, needed_bytes=0)
-        raise MachineError(f"the box cannot sync: {said}", where=connection.host.name)
-    head, _, body = bytes(answer).partition(b"\n")
-    about = json.loads(head)
-    about["folder"] = os.fsdecode(about["folder"].encode("latin-1"))
-    return about, {entry.path: entry for entry in _entries(body)}
-
-
-def _entries(body: bytes) -> list[Entry]:
-    fields = body.split(b"\0")
-    entries = []
-    for record, target in zip(fields[0::2], fields[1::2], strict=False):
-        kind, size, mtime, mode, path = record.split(b" ", 4)
-        if kind != b"d":
-            entries.append(
-                Entry(
-                    path=os.fsdecode(path),
-                    size=int(size),
-                    mtime=int(mtime),
-                    mode=int(mode, 8),
-                    target=os.fsdecode(target),
-                )
-            )
-    return entries
-
-
 def _is_newer(theirs: Entry | None, ours: Entry) -> bool:
     return theirs is not None and not (theirs.target or ours.target) and theirs.mtime > ours.mtime
 
 
-def _is_safe(entry: Entry) -> bool:
-    """Nothing that the box tells may lead out of the folder that was asked for."""
-    return stays_inside("", entry.path) and (not entry.target or stays_inside(entry.path, entry.target))
+def _require_space(folder: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if needed_bytes > max(0, free_bytes - _SPARE_BYTES) and needed_bytes > 0:
+        raise GpuBoxError(
+            f"this disk is full: {free_bytes / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB to come",
+            where=str(folder),
+            remedy="Make room, then run the command again: it continues.",
+        )
 
 
-def _local_entry(folder: Path, path: str) -> Entry | None:
-    full = folder / path
-    try:
-        found = full.lstat()
-        target = os.readlink(full) if full.is_symlink() else ""
-    except OSError:
+def _printable(entries: list[Entry], report: Reporter) -> list[Entry]:
+    """Those without control characters in their names; a note tells of the others."""
+    return _those(
+        entries, lambda e: is_printable(os.fsencode(e.path)), "control characters in the name", report
+    )
+
+
+def _leading_inside(entries: list[Entry], folder: Folder, report: Reporter) -> list[Entry]:
+    """Without the links that lead out of `folder`; a note tells of them."""
+
+    def stays(entry: Entry) -> bool:
+        path, target = os.fsencode(entry.path), os.fsencode(entry.target)
+        return not target or (leads_inside(path, target) and folder.ends_inside(path, target))
+
+    return _those(entries, stays, "links out of the folder", report)
+
+
+def _those(entries: list[Entry], right: Callable[[Entry], bool], why: str, report: Reporter) -> list[Entry]:
+    left = [entry.path for entry in entries if not right(entry)]
+    if left:
+        names = ", ".join(ascii(path) for path in left[:3]) + (", ..." if len(left) > 3 else "")
+        report.note(f"left out ({why}): {names}")
+    return [entry for entry in entries if right(entry)]
+
+
+def _local_entry(folder: Folder, path: str) -> Entry | None:
+    seen = folder.look(os.fsencode(path))
+    if seen is None:
         return None
-    return Entry(path=path, size=found.st_size, mtime=int(found.st_mtime), mode=found.st_mode, target=target)
+    found, target = seen
+    return Entry(
+        path=path,
+        size=found.st_size,
+        mtime=int(found.st_mtime),
+        mode=found.st_mode,
+        target=os.fsdecode(target),
+    )

@@ -1,4 +1,4 @@
-"""What is to travel, between whoever decides it (`sync`) and whoever does it (`rsync`, `sftp`)."""
+"""What is to travel, between `sync`, which decides it, and `rsync`, `sftp` and `stream`, which move it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Transfer:
     up: bool
     report: Reporter
     step: str
-    streams: bool = False  # the box can take many small files in one stream (`stream`)
+    streams: bool = False  # the box can take, or give, many small files in one stream (`stream`)
 
     @property
     def total_bytes(self) -> int:
