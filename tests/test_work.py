@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from gpu_box import cluster, work
+from gpu_box.config import Config
+from gpu_box.errors import InputError
 
 
 @pytest.fixture
@@ -92,3 +94,10 @@ def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.
 
     assert words("a", "b").endswith("--epochs=2 --dollars-per-hour=0.731")
     assert words("a", "c").endswith("--epochs=2")  # where one is not known, no sum is
+
+
+@pytest.mark.parametrize("path", ["..", "../.ssh", "results/../../.aws"])
+def test_pull_takes_nothing_above_the_project(path: str) -> None:
+    """Before any call: this test has no cloud. `pull ..` would have written beside the project, too."""
+    with pytest.raises(InputError, match="`pull` takes a path below ~/work"):
+        work.pull(Config(), path, None, None)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gpu_box import look, project
 from gpu_box.config import Config
@@ -100,7 +100,9 @@ def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:
 
 
 def pull(config: Config, path: str, to: Path | None, report: Reporter) -> tuple[SyncResult, Path]:
-    """path: below ~/work on the box. Returns where it is now, too."""
+    """path: below ~/work on the box. Returns where it is now, too. Raises InputError for a path with `..`."""
+    if ".." in PurePosixPath(path).parts:
+        raise InputError("`pull` takes a path below ~/work, without `..`", where=path)
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
     with connect(look.host(config)) as connection:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box.errors import GpuBoxError, MachineError
+from gpu_box.errors import GpuBoxError, InputError, MachineError
 from gpu_box.machine import mirror, sync
 from gpu_box.machine.connection import Connection
 
@@ -309,3 +309,20 @@ def test_the_pulled_folder_may_itself_be_a_link_of_the_user_s(box: HostileBox) -
     sync.pull(box.connection, "~/work/results", box.results, report=box.report)
     assert (disk / "l").read_text() == "x"
     assert box.results.is_symlink()
+
+
+def test_a_file_where_the_folder_should_be_is_one_clear_line(box: HostileBox) -> None:
+    box.results.rmdir()
+    box.results.write_text("mine")
+    box.offer(("a", "x"))
+    with pytest.raises(InputError, match="results: this is no folder to pull into: File exists"):
+        sync.pull(box.connection, "~/work/results", box.results, report=box.report)
+    assert box.results.read_text() == "mine"
+
+
+def test_a_name_that_is_no_utf_8_can_be_shown(box: HostileBox) -> None:
+    (box.results / "latin \udce9").write_text("mine")  # newer
+    box.offer(("latin \udce9", "x" * 9))
+    box.pull()
+    box.notes.encode()
+    assert "kept, as newer here: latin ?" in box.notes

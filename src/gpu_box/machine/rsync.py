@@ -1,7 +1,7 @@
 """Files up by the system's rsync, through the system's ssh: deltas of large files, one stream for small ones.
 
-Never down: where an rsync client writes, a hostile server has had a say again and again (CVE-2022-29154,
-CVE-2024-12087), it read the client's files (CVE-2024-12086), and no version number says what is patched.
+Never down: hostile servers have made rsync clients write outside their folder (CVE-2022-29154,
+CVE-2024-12087), and no version number tells what a distribution has patched.
 """
 
 from __future__ import annotations

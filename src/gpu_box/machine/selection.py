@@ -33,6 +33,11 @@ class Entry:
     mode: int
     target: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The path for a message: a name need not be UTF-8."""
+        return self.path.encode("utf-8", "replace").decode()
+
     def same_as(self, other: Entry | None) -> bool:
         if other is None or self.target or other.target:
             return other is not None and self.target == other.target

@@ -55,7 +55,7 @@ def fetch(connection: Connection, transfer: Transfer, folder: Folder) -> None:
             try:
                 folder.link(os.fsencode(entry.path), os.fsencode(entry.target))
             except OSError as error:
-                raise _not_copied(connection, entry.path, error) from error
+                raise _not_copied(connection, entry, error) from error
 
 
 def _move(
@@ -208,8 +208,10 @@ def _refused(
         free_bytes, free_files = (int(word) for word in result.stdout.split()[-2:])
         if free_bytes < max(_FULL_BYTES, entry.size) or free_files == 0:
             return disk_full(connection.host, free_bytes=free_bytes, needed_bytes=0)
-    return _not_copied(connection, entry.path, error)
+    return _not_copied(connection, entry, error)
 
 
-def _not_copied(connection: Connection, path: str, error: OSError) -> MachineError:
-    return MachineError(f"{path} cannot be copied: {error.strerror or error}", where=connection.host.name)
+def _not_copied(connection: Connection, entry: Entry, error: OSError) -> MachineError:
+    return MachineError(
+        f"{entry.shown} cannot be copied: {error.strerror or error}", where=connection.host.name
+    )

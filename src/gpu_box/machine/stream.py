@@ -99,7 +99,7 @@ def _write(connection: Connection, folder: Folder, entry: Entry, content: memory
         folder.write(os.fsencode(entry.path), content, mtime=entry.mtime, mode=entry.mode)
     except OSError as error:
         raise MachineError(
-            f"{entry.path} cannot be copied: {error.strerror or error}", where=connection.host.name
+            f"{entry.shown} cannot be copied: {error.strerror or error}", where=connection.host.name
         ) from error
 
 

@@ -121,8 +121,7 @@ def pull(
     excluded = exclusion(exclude)
     listed = [e for e in there.values() if not excluded.match_file(e.path.casefold())]
     listed = [e for e in _printable(listed, report) if not excluded.match_file(e.path)]
-    dest.mkdir(parents=True, exist_ok=True)
-    with Folder(os.fsencode(dest)) as folder:
+    with _opened(dest) as folder:
         wanted = _leading_inside(listed, folder, report)
         here = {entry.path: _local_entry(folder, entry.path) for entry in wanted}
         changed = [entry for entry in wanted if not entry.same_as(here[entry.path])]
@@ -195,7 +194,7 @@ def _move(
             report.failed(_STEP, error.what)
             raise
     if kept:
-        names = ", ".join(entry.path for entry in kept[:3]) + (", ..." if len(kept) > 3 else "")
+        names = ", ".join(entry.shown for entry in kept[:3]) + (", ..." if len(kept) > 3 else "")
         report.note(f"kept, as newer {'on the box' if transfer.up else 'here'}: {names}")
     result = SyncResult(
         files=len(transfer.entries),
@@ -210,6 +209,14 @@ def _move(
 
 def _is_newer(theirs: Entry | None, ours: Entry) -> bool:
     return theirs is not None and not (theirs.target or ours.target) and theirs.mtime > ours.mtime
+
+
+def _opened(dest: Path) -> Folder:
+    try:
+        dest.mkdir(parents=True, exist_ok=True)
+        return Folder(os.fsencode(dest))
+    except OSError as error:
+        raise InputError(f"this is no folder to pull into: {error.strerror}", where=str(dest)) from None
 
 
 def _require_space(folder: Path, needed_bytes: int) -> None:
