@@ -17,6 +17,7 @@ from typing import Any, List, Optional
 from setup import processes, records
 from setup.desired import REMOTE, ROOT
 from setup.session import Failed
+from watch.read.sockets import listener
 
 FOLDER: Path = ROOT / "jupyter"
 CONFIG: Path = REMOTE / "jupyter" / "jupyter_server_config.py"
@@ -113,7 +114,7 @@ def _wait_until_it_answers() -> bool:
 def _get(path: str) -> Any:
     """The JSON that it answers, or None."""
     where = port()
-    if where is None or _pid() is None:
+    if where is None or _pid() is None or not _listens(where):
         return None  # who listens there now is a stranger: it gets no token
     try:
         token = (FOLDER / "token").read_text().strip()
@@ -128,6 +129,14 @@ def _get(path: str) -> Any:
         return None
     finally:
         connection.close()
+
+
+def _listens(where: int) -> bool:
+    """Whether this user listens on that port: another account may have taken it while ours was starting."""
+    try:
+        return listener(where) == os.geteuid()
+    except (OSError, AttributeError):
+        return True  # no way to tell (macOS)
 
 
 def _pid() -> Optional[int]:

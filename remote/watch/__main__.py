@@ -60,8 +60,7 @@ def _once(words: List[str]) -> int:
     from .read.people import users
     from .sample import dump
 
-    homes = [user.home for user in users()]
-    machine = Machine(policies.load(places.find().policy)[0], lambda: places.keeps(places.find(), homes))
+    machine = Machine(policies.load(places.find().policy)[0], lambda: places.keeps(places.find(), users()))
     machine.sample()
     time.sleep(1.0)  # rates need two looks
     print(dump(machine.sample()))

@@ -28,9 +28,14 @@ json=$(printf '{"layer": "guard", "reason": "%s", "wall": %s, "boot": "%s", "sig
     "$reason" "$(date +%s)" "$(cat /proc/sys/kernel/random/boot_id)" "$figures")
 [ -d "${stopped%/*}" ] && printf '%-4095s\n' "$json" 1<>"$stopped"
 printf '%s\n' "gpu-box: stopping this machine: $reason" "gpu-box-stopped $json" >/dev/console
-# A notice, where somebody asked for notices and Python still works; a stop waits for it no longer than this.
+# A notice, where somebody asked for notices and Python still works. A stop waits for it no longer than this,
+# even when it cannot be killed.
 (cd "${GPU_BOX_CODE:-/usr/local/lib/gpu-box}" &&
-    timeout -k 1 9 python3 -E -s -S -m watch notify stopped "by the guard: $reason" --within 8) >/dev/null 2>&1
+    exec python3 -E -s -S -m watch notify stopped "by the guard: $reason" --within 6) >/dev/null 2>&1 </dev/null &
+for _ in 1 2 3 4 5 6 7 8 9; do
+    kill -0 $! 2>/dev/null || break
+    sleep 1
+done
 ${GPU_BOX_POWEROFF:-systemctl poweroff} || shutdown -h now
 [ -z "${GPU_BOX_POWEROFF:-}" ] || exit 0
 # Still here: a service that will not end, or a systemd that does not listen.

@@ -23,6 +23,7 @@ def install(settings: List[str]) -> List[str]:
 
     settings: "idle_after=30m" and the like, for policy.json; those not given stay as they are there.
     """
+    os.umask(0o022)  # every user looks at its status, and sends notices by its code
     set_policy(settings)
     if not place.systemd():
         return [_alone(), "fuse, guard: not armed, there is no systemd here"]

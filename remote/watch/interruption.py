@@ -9,13 +9,15 @@ import os
 import time
 from typing import List
 
-from .read.command import run
+from .read.as_user import acting_as
+from .read.command import kill, start, wait
 from .read.people import User
 from .read.spot import Notice
 from .signals import spell
 
 REASON = "interrupted by AWS: spot capacity was needed"
 AHEAD = 20.0  # s before AWS's own stop: what an orderly shutdown takes, and a little
+WITHIN = 10.0  # s for the jobs to be signalled
 MOST_AHEAD = 0.25  # of the time that the notice leaves, where it is a short one
 
 
@@ -35,19 +37,28 @@ def message(seconds: float) -> str:
 def tell_jobs(users: List[User]) -> List[str]:
     """SIGTERM to every job of theirs, and a mark that it is to go on with the next `up`. What went wrong.
 
-    By the jobs' own code and as their own user: it writes into that user's home.
+    By the jobs' own code and as their own user: it writes into that user's home. All users at once: none
+    waits for another's.
     """
-    problems = []
+    problems, told = [], {}
     for user in users:
-        remote = os.path.join(user.home, ".gpu-box", "remote")
-        if not os.path.isdir(os.path.join(user.home, ".gpu-box", "jobs")):
-            continue
-        words = ["sh", "-c", 'cd "$1" && exec python3 -s -m jobs interrupt "$2"', "sh", remote]
-        words.append("%.0f" % time.time())
-        if os.geteuid() == 0 and user.uid != 0:
-            words = ["runuser", "-u", user.name, "--", "env", "HOME=" + user.home] + words
         try:
-            run(words, seconds=10.0)
-        except OSError as error:
+            with acting_as(user):
+                if not os.path.isdir(os.path.join(user.home, ".gpu-box", "jobs")):
+                    continue
+            told[start(_words(user), user=user)] = user.name
+        except (OSError, ValueError) as error:
             problems.append("the jobs of %s were not told: %s" % (user.name, error))
+    for pid, status in wait(list(told), WITHIN).items():
+        if status is None:
+            kill(pid)
+        if status != 0:
+            how = "no answer" if status is None else "status %d" % (status >> 8 or status)
+            problems.append("the jobs of %s were not told: %s" % (told[pid], how))
     return problems
+
+
+def _words(user: User) -> List[str]:
+    remote = os.path.join(user.home, ".gpu-box", "remote")
+    script = 'cd "$1" && exec python3 -s -m jobs interrupt "$2"'
+    return ["sh", "-c", script, "sh", remote, "%.0f" % time.time()]

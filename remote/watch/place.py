@@ -4,6 +4,8 @@ import os
 import zlib
 from typing import List, NamedTuple, Optional, Tuple
 
+from .read.people import User
+
 STATE, RUN = "/var/lib/gpu-box/watch", "/run/gpu-box"
 CODE, UNITS = "/usr/local/lib/gpu-box", "/usr/local/lib/systemd/system"
 
@@ -104,10 +106,9 @@ def code() -> str:
     return "%08x" % total
 
 
-def keeps(place: Place, homes: List[str]) -> List[str]:
-    """Where a `keep` may lie: a user who is not root writes it into the own home."""
-    paths = [place.keep] + [of_user(home).keep for home in homes]
-    return sorted(set(paths))
+def keeps(place: Place, people: List[User]) -> List[Tuple[Optional[User], str]]:
+    """Where a `keep` may lie, and in whose folder: a user who is not root writes it into the own home."""
+    return [(None, place.keep)] + [(user, of_user(user.home).keep) for user in people]
 
 
 def write(path: str, text: str) -> None:

@@ -4,8 +4,9 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
 from . import interruption, notices, stop
 from . import place as places
@@ -15,13 +16,16 @@ from .log import Log
 from .place import Place
 from .read.command import run
 from .read.machine import Machine, boot_id
-from .read.people import users
+from .read.people import User, users
 from .read.spot import Metadata
 from .sample import Event, plain
 
 
-class Ended(Exception):  # noqa: N818 - not an error
-    """Told to end (SIGTERM): by a restart of the service, or by a shutdown of the machine."""
+class Ended(BaseException):
+    """Told to end (SIGTERM): by a restart of the service, or by a shutdown of the machine.
+
+    No Exception: whoever goes on without a reading or a notice must not go on after this.
+    """
 
 
 class Watcher:
@@ -88,12 +92,15 @@ class Watcher:
             return
         left = interruption.seconds_left(notice, time.time())
         self._off_at = time.monotonic() + left
+        now, text = verdict(self._state, self._policy), interruption.message(left)
         # Now, should AWS be quicker than it said.
-        stop.record(self._place, "AWS", interruption.REASON, verdict(self._state, self._policy), sample)
+        _try(lambda: stop.record(self._place, "AWS", interruption.REASON, now, sample))
+        _try(self._tell_jobs)
+        _try(lambda: stop.tell(text))
+        _try(lambda: notices.begin("interrupted", text))
+
+    def _tell_jobs(self) -> None:
         self._complaints = self._complaints + interruption.tell_jobs(users())
-        text = interruption.message(left)
-        stop.tell(text)
-        notices.begin("interrupted", text)
 
     def tick(self) -> Verdict:
         """One sample and all that follows from it."""
@@ -102,12 +109,12 @@ class Watcher:
         if now.stop and now.cause == "idle":
             time.sleep(min(1.0, self._policy.interval))  # rates need two looks
             now = self._see(again=True)  # read everything once more before it is too late
-        self._show(now)
+        _try(lambda: self._show(now))
         if now.stop:
             self._stop(now)
         else:
-            self._warn(now)
-        self._tell_of_budget()
+            _try(lambda: self._warn(now))
+        _try(self._tell_of_budget)
         self._beat()
         return now
 
@@ -121,8 +128,9 @@ class Watcher:
         sample = self._state.sample
         assert sample is not None  # a verdict to stop comes from one
         layer, reason = ("watcher", now.reason) if self._off_at is None else ("AWS", interruption.REASON)
-        stop.record(self._place, layer, reason, now, sample)
-        notices.last_words("stopped", "by its watcher: " + reason if layer == "watcher" else reason)
+        _try(lambda: stop.record(self._place, layer, reason, now, sample))
+        text = "by its watcher: " + reason if layer == "watcher" else reason
+        _try(lambda: notices.last_words("stopped", text))
         off = Event("poweroff", sample.boot, time.time())
         _try(lambda: self._log.append(off))
         self._failed = "; ".join(stop.power_off(self._policy.stop_command, wait=self._wait))
@@ -199,8 +207,8 @@ class Watcher:
                 os.environ["TZ"] = self._policy.tz
                 time.tzset()
 
-    def _keeps(self) -> List[str]:
-        return places.keeps(self._place, [user.home for user in users()])
+    def _keeps(self) -> List[Tuple[Optional[User], str]]:
+        return places.keeps(self._place, users())
 
     def _say_goodbye(self) -> None:
         """When the machine goes down and it was not us: leave what can be said of it."""
@@ -212,8 +220,9 @@ class Watcher:
         if not (last and last.get("boot") == sample.boot):
             why = "shut down from outside: gpu-box stop, the deadline, AWS, or someone's shutdown"
             if going == "poweroff":
-                stop.record(self._place, "outside", why, verdict(self._state, self._policy), sample)
-                notices.last_words("stopped", why)
+                now = verdict(self._state, self._policy)
+                _try(lambda: stop.record(self._place, "outside", why, now, sample))
+                _try(lambda: notices.last_words("stopped", why))
         if going == "poweroff":
             _try(lambda: self._log.append(Event("poweroff", sample.boot, time.time())))
 
@@ -252,8 +261,12 @@ def _notify(text: str) -> None:
 
 def _try(action: Any) -> None:
     """Do what the watcher can live without: a full disk costs the log, not the guarantee."""
-    with contextlib.suppress(OSError):
+    try:
         action()
+    except OSError:
+        pass
+    except Exception as error:  # whatever it is, nothing may stand between a verdict and the power-off
+        print("watch: %s: %s" % (type(error).__name__, error), file=sys.stderr)
 
 
 def _end(*_: Any) -> None:

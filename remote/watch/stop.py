@@ -3,12 +3,15 @@
 import contextlib
 import json
 import os
+import stat
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .judge import Verdict
 from .place import Place
 from .read.command import find, run
+from .read.people import User, users
+from .read.text import shown
 from .sample import Sample, plain
 from .signals import spell
 
@@ -23,6 +26,7 @@ COMMANDS = (
 PATIENCE = 60.0  # s for a poweroff to take us along before the next one is tried
 SAYS = "gpu-box: stopping this machine: "  # on the console, for whoever looks at it
 RECORD = "gpu-box-stopped "  # and, behind this, what stopped.json holds
+MESSAGE = 1000  # characters of what people are told
 RESERVE = 4096  # bytes of stopped.json, laid out beforehand: a full disk must not lose the reason
 
 
@@ -36,7 +40,7 @@ def power_off(command: Tuple[str, ...], *, wait: Callable[[float], None] = time.
             problems.append("no %s" % argv[0])
             continue
         try:
-            run(argv, seconds=30.0)
+            run(argv, seconds=30.0, always=True)
         except OSError as error:  # TimeoutError among them
             problems.append(str(error))
             continue
@@ -71,6 +75,8 @@ def record(place: Place, layer: str, reason: str, verdict: Verdict, sample: Samp
         "signals": {name: signal.text for name, signal in verdict.signals.items()},
     }
     text = json.dumps(plain(values))
+    if len(text) >= RESERVE:  # the figures of many odd names: the reason matters more
+        text = json.dumps(plain({**values, "signals": {}, "reason": reason[: MESSAGE // 2]}))
     with contextlib.suppress(OSError), open(place.stopped, "r+b", buffering=0) as file:
         # In place, over what was laid out: this works on a full disk.
         file.write(text[: RESERVE - 1].ljust(RESERVE - 1).encode() + b"\n")
@@ -106,20 +112,52 @@ def warn(verdict: Verdict) -> None:
 
 def tell(text: str) -> None:
     """Everyone who is logged in: on their terminals, and on the status line of their tmux."""
-    message = "gpu-box: " + text
-    for argv in [["wall", message]] + _tmux_calls(message):
-        if find(argv[0]):
-            try:
-                run(argv, seconds=5.0)
-            except OSError:
-                continue  # nobody there, or a terminal that does not take it
+    message = shown("gpu-box: " + text, MESSAGE)
+    _tell(["wall", message], None)
+    for user in users():
+        path = tmux_socket(user)
+        if path:
+            # No configuration file: the message is all that this client is for.
+            words = [
+                "tmux",
+                "-f",
+                os.devnull,
+                "-S",
+                path,
+                "display-message",
+                "-d",
+                "60000",
+                _literal(message),
+            ]
+            _tell(words, user)
 
 
-def _tmux_calls(message: str) -> List[List[str]]:
-    calls = []
-    folder = os.environ.get("TMUX_TMPDIR", "/tmp")
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        path = os.path.join(folder, name, "default")
-        if name.startswith("tmux-") and os.path.exists(path):
-            calls.append(["tmux", "-S", path, "display-message", "-d", "60000", message])
-    return calls
+def tmux_socket(user: User) -> str:
+    """Of the tmux server of that user alone; "" where there is none, or another user had a hand in it.
+
+    A client trusts its server: root's would do what the server says. tmux makes the same check of its folder
+    (make_label in tmux.c), but not of a socket given by -S.
+    """
+    folder = os.path.join(os.environ.get("TMUX_TMPDIR", "/tmp"), "tmux-%d" % user.uid)
+    path = os.path.join(folder, "default")
+    try:
+        around, inside = os.lstat(folder), os.lstat(path)
+    except OSError:
+        return ""
+    private = stat.S_ISDIR(around.st_mode) and not stat.S_IMODE(around.st_mode) & 0o077
+    ours = around.st_uid == inside.st_uid == user.uid
+    return path if private and ours and stat.S_ISSOCK(inside.st_mode) else ""
+
+
+def _literal(message: str) -> str:
+    """For display-message, which expands #(shell command), #{format} and, by strftime(3), %H.
+
+    Its -l would do, from tmux 3.4 on. A # goes altogether: versions differ in how it is escaped.
+    """
+    return message.replace("#", "").replace("%", "%%")
+
+
+def _tell(argv: List[str], user: Optional[User]) -> None:
+    if find(argv[0]):
+        with contextlib.suppress(OSError):  # nobody there, or a terminal that does not take it
+            run(argv, seconds=5.0, user=user)

@@ -218,6 +218,6 @@ def test_a_server_that_answers_nonsense_is_unknown(tmp_path):
 
 def test_no_server_at_all_is_quiet_not_unknown(tmp_path):
     reader = Kernels(Processes(_classify), slow=0.0, timeout=2.0)
-    seen = reader.read([User("me", 1, str(tmp_path))], set(), mono=1.0, wall=time.time())
+    seen = reader.read([User("me", os.getuid(), str(tmp_path))], set(), mono=1.0, wall=time.time())
     assert seen is None
     assert not decide([], Policy()).stop

@@ -251,7 +251,7 @@ def _job(home: Path, name: str, pid: int) -> Path:
 
 
 def _read_jobs(home: Path, jobs: Jobs):
-    return jobs.read([User("me", 1, str(home))], set(), mono=time.monotonic(), wall=time.time())
+    return jobs.read([User("me", os.getuid(), str(home))], set(), mono=time.monotonic(), wall=time.time())
 
 
 def test_a_job_is_read_with_what_it_uses_until_it_exits(start, home):
@@ -299,14 +299,14 @@ def test_nasty_files_in_a_home_harm_nobody(start, home):
 
 def test_keep_lasts_as_long_as_asked_whatever_is_done_to_the_clock(tmp_path):
     path = str(tmp_path / "keep")
-    assert keeping.left([path], boot="a", mono=0, wall=0) == 0
+    assert keeping.left([(None, path)], boot="a", mono=0, wall=0) == 0
     keeping.write(path, 3600, boot="a", mono=1000, wall=1e9)
-    assert keeping.left([path], boot="a", mono=1600, wall=1e9 + 86_400) == 3000
-    assert keeping.left([path], boot="a", mono=4700, wall=1e9 - 86_400) == 0
-    assert keeping.left([path], boot="b", mono=5, wall=1e9 + 1800) == 1800
-    assert keeping.left([path], boot="b", mono=5, wall=1e9 - 86_400) == 3600
+    assert keeping.left([(None, path)], boot="a", mono=1600, wall=1e9 + 86_400) == 3000
+    assert keeping.left([(None, path)], boot="a", mono=4700, wall=1e9 - 86_400) == 0
+    assert keeping.left([(None, path)], boot="b", mono=5, wall=1e9 + 1800) == 1800
+    assert keeping.left([(None, path)], boot="b", mono=5, wall=1e9 - 86_400) == 3600
     Path(path).write_text("for ever")
-    assert keeping.left([path], boot="a", mono=1600, wall=1e9) == 0
+    assert keeping.left([(None, path)], boot="a", mono=1600, wall=1e9) == 0
 
 
 def test_a_terminal_of_another_user_does_not_count_for_a_watcher_that_is_no_root():
@@ -321,7 +321,7 @@ def test_a_terminal_of_another_user_does_not_count_for_a_watcher_that_is_no_root
 
 def test_a_file_saved_from_an_editor_on_the_laptop_shows_and_its_server_does_not(home):
     editors = Editors(slow=0.0)
-    user = User("me", 1, str(home))
+    user = User("me", os.getuid(), str(home))
 
     def read():
         return editors.read([user], mono=time.monotonic(), wall=time.time())

@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -142,8 +143,10 @@ def test_a_person_in_tmux_is_warned_before_it_stops(box):
     for name in ("tmux", "wall"):
         (programs / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{record}\n')
         (programs / name).chmod(0o755)
-    (box.root / "tmux-1000").mkdir()
-    (box.root / "tmux-1000/default").write_text("")
+    folder = box.root / f"tmux-{os.getuid()}"
+    folder.mkdir(0o700)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "default"))
     box.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
     box.start()
     assert box.stopped_within(15)

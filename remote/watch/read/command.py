@@ -5,29 +5,34 @@ import os
 import select
 import signal
 import time
-from typing import List
+from typing import Dict, List, Optional, Tuple
+
+from .people import User
 
 MOST = 1 << 20  # bytes of output
-_unkillable: List[int] = []  # children in uninterruptible sleep (a wedged driver), to be reaped when they end
+STUCK = 3  # calls of one program that hang and cannot be killed, before no more are made
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as systemd gives it to services
+# Children in uninterruptible sleep (a wedged driver), to be reaped when they end; by program and uid, so that
+# one that is stuck keeps no other from being run.
+_unkillable: Dict[Tuple[str, int], List[int]] = {}
 
 
-def run(argv: List[str], *, seconds: float) -> str:
+def run(argv: List[str], *, seconds: float, user: Optional[User] = None, always: bool = False) -> str:
     """Its standard output. TimeoutError when it hangs, OSError when it cannot run or fails.
 
+    user: run it as that user (see `start`). always: though earlier calls of it hang.
     `subprocess` is not used: it costs 2 MB of memory and waits for a killed child, for ever if need be.
     """
-    _unkillable[:] = [pid for pid in _unkillable if not _ended(pid)]
-    if len(_unkillable) >= 3:
+    key = (argv[0], user.uid if user else -1)
+    _unkillable[key] = [pid for pid in _unkillable.get(key, []) if ended(pid) is None]
+    if len(_unkillable[key]) >= STUCK and not always:
         raise TimeoutError("earlier calls still hang and cannot be killed")
     reader, writer = os.pipe()
     try:
-        actions = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, writer, 1),
-            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-        ]
-        env = dict(os.environ, LC_ALL="C")
-        pid = os.posix_spawnp(argv[0], argv, env, file_actions=actions, setpgroup=0)
+        pid = _spawn(argv, writer) if user is None else _fork(argv, writer, user, "/")
+    except ValueError as error:  # a NUL among the arguments
+        os.close(reader)
+        raise OSError("%s: %s" % (argv[0], error)) from None
     except BaseException:
         os.close(reader)
         raise
@@ -36,12 +41,55 @@ def run(argv: List[str], *, seconds: float) -> str:
     try:
         output, status = _collect(pid, reader, time.monotonic() + seconds)
     except TimeoutError:
+        if not kill(pid):
+            _unkillable[key].append(pid)
         raise TimeoutError("%s hangs (%.0f s)" % (os.path.basename(argv[0]), seconds)) from None
     finally:
         os.close(reader)
     if status:
         raise OSError("%s failed (status %d)" % (os.path.basename(argv[0]), status >> 8 or status))
     return output.decode("utf-8", "replace")
+
+
+def start(argv: List[str], *, user: Optional[User] = None, folder: str = "/") -> int:
+    """Its pid, in a session of its own, without input and output; `ended` reaps it. OSError: it cannot run.
+
+    As a user other than ours it has that one's ids and groups, PATH, HOME and LOGNAME, and nothing of ours.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        return _fork(argv, null, user, folder)
+    finally:
+        os.close(null)
+
+
+def wait(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
+    """The wait status of each once all have ended or the time is over; None for those that have not."""
+    end = time.monotonic() + seconds
+    found: Dict[int, Optional[int]] = dict.fromkeys(pids)
+    while True:
+        found.update({pid: ended(pid) for pid, status in found.items() if status is None})
+        if None not in found.values() or time.monotonic() >= end:
+            return found
+        time.sleep(0.02)
+
+
+def ended(pid: int) -> Optional[int]:
+    """The wait status of a child that has ended, -1 when it was reaped before; None while it runs."""
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        return status if done else None
+    except ChildProcessError:
+        return -1
+
+
+def kill(pid: int) -> bool:
+    """Whether the child is gone, and what else is in its process group."""
+    for send in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            send(pid, signal.SIGKILL)
+    time.sleep(0.02)
+    return ended(pid) is not None
 
 
 def find(name: str) -> str:
@@ -53,13 +101,64 @@ def find(name: str) -> str:
     return ""
 
 
+def _spawn(argv: List[str], writer: int) -> int:
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, writer, 1),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    env = dict(os.environ, LC_ALL="C")
+    return os.posix_spawnp(argv[0], argv, env, file_actions=actions, setpgroup=0)
+
+
+def _fork(argv: List[str], writer: int, user: Optional[User], folder: str) -> int:
+    """By hand: subprocess takes a user from Python 3.9 on, and posix_spawn(3) none."""
+    other = user if user is not None and user.uid != os.geteuid() else None
+    program = argv[0] if os.path.isabs(argv[0]) else find(argv[0])
+    if not program:
+        raise OSError("no %s" % argv[0])
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for target, file in ((0, null), (1, writer), (2, null)):
+            os.dup2(file, target)
+        os.closerange(3, 1024)  # Python's own are closed by exec; this is for any other
+        for number in (signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if other is not None:
+            _become(other)
+        os.chdir(folder)
+        os.execve(program, argv, dict(os.environ) if other is None else _environment(other))
+    except BaseException:
+        pass
+    finally:
+        os._exit(127)
+
+
+def _become(user: User) -> None:
+    """For good. Only root can."""
+    # The watcher's protection from the out-of-memory killer is not for others (proc_pid_oom_score_adj(5)).
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("0")
+    os.initgroups(user.name, user.gid)
+    os.setgid(user.gid)
+    os.setuid(user.uid)
+
+
+def _environment(user: User) -> Dict[str, str]:
+    return {"PATH": PATH, "HOME": user.home, "LOGNAME": user.name, "USER": user.name, "LC_ALL": "C.UTF-8"}
+
+
 def _collect(pid: int, reader: int, deadline: float) -> "tuple[bytes, int]":
     chunks: List[bytes] = []
     size, open_ = 0, True
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            _kill(pid)
             raise TimeoutError
         if open_ and select.select([reader], [], [], left)[0]:
             chunk = os.read(reader, 65536)
@@ -67,22 +166,7 @@ def _collect(pid: int, reader: int, deadline: float) -> "tuple[bytes, int]":
             size += len(chunk)
             chunks.append(chunk)
         elif not open_:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
                 return b"".join(chunks), status
             time.sleep(0.005)
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
-    time.sleep(0.02)
-    if not _ended(pid):
-        _unkillable.append(pid)
-
-
-def _ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] != 0
-    except ChildProcessError:
-        return True

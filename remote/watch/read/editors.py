@@ -8,8 +8,10 @@ import os
 from typing import List, Tuple
 
 from ..sample import Used
+from .as_user import acting_as
 from .change import Changes
 from .people import User
+from .text import names
 
 SERVERS = (
     ".vscode-server",
@@ -34,24 +36,28 @@ class Editors:
         """One for each editor that ever saved a file."""
         if mono - self._looked >= self._slow:
             self._looked = mono
-            self._saves = [
-                (os.path.join(user.home, server), last)
-                for user in users
-                for server in SERVERS
-                for last in [_last_save(os.path.join(user.home, server, "data/User/History"))]
-                if last
-            ]
+            self._saves = [save for user in users for save in _saves(user)]
         return tuple(
             Used(name.rpartition("/.")[2], self._changes.quiet(name, last, mono=mono, age=wall - last))
             for name, last in self._saves
         )
 
 
+def _saves(user: User) -> List[Tuple[str, float]]:
+    found = []
+    with contextlib.suppress(OSError), acting_as(user):
+        for server in SERVERS:
+            last = _last_save(os.path.join(user.home, server, "data/User/History"))
+            if last:
+                found.append((os.path.join(user.home, server), last))
+    return found
+
+
 def _last_save(history: str) -> float:
     """Each file has a folder there, whose entries.json is written anew with each save. 0: no save."""
     last = 0.0
     with contextlib.suppress(OSError):
-        for name in os.listdir(history)[:MOST]:
+        for name in names(history, MOST):
             with contextlib.suppress(OSError):
                 last = max(last, os.stat(os.path.join(history, name, "entries.json")).st_mtime)
     return last

@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from ..sample import Gpu, Unknown
 from .command import find, run
+from .text import shown
 
 QUERY = ["--query-gpu=index,utilization.gpu", "--format=csv,noheader,nounits"]
 APPS = ["pmon", "-c", "1", "-s", "u"]  # columns: gpu, pid, type, sm, mem, ... (%), command
@@ -21,7 +22,7 @@ def read_gpus(*, seconds: float, busy_from: float) -> Union[Tuple[Gpu, ...], Unk
             return tuple(Gpu(index, percent, False) for index, percent in percents.items())
         users = _users(program, seconds)
     except (OSError, ValueError) as error:
-        return Unknown(str(error))
+        return Unknown(shown(str(error)))
     gpus = []
     for index, percent in percents.items():
         # Without a list of processes (pmon is not supported everywhere) a busy GPU counts as computing.

@@ -12,17 +12,18 @@ from .gpu import read_gpus
 from .jobs import Jobs
 from .jupyter import Kernels
 from .network import Network
-from .people import classifier, counting_uid, machine_mark, users
+from .people import User, classifier, counting_uid, machine_mark, users
 from .processes import Processes, Usage, time_since_boot
 from .terminals import Terminals
-from .text import read
+from .text import read, shown
 
 
 class Machine:
     """Sampled again and again by the one watcher."""
 
-    def __init__(self, policy: Policy, keep_paths: Callable[[], List[str]]) -> None:
-        self._policy, self._keep_paths = policy, keep_paths
+    def __init__(self, policy: Policy, keeps: Callable[[], List[Tuple[Optional[User], str]]]) -> None:
+        """keeps: where a `keep` may lie, and in whose folder (see `keeping.left`)."""
+        self._policy, self._keeps = policy, keeps
         self._boot = boot_id()
         self._processes = Processes(classifier(own=os.getpid()))
         self._network = Network(counting_uid())
@@ -61,7 +62,7 @@ class Machine:
             ),
             jupyter=_try(lambda: self._jupyter.read(people, gpu_pids, mono=mono, wall=wall, now=now)),
             job=_try(lambda: self._jobs.read(people, gpu_pids, mono=mono, wall=wall)),
-            keep=keeping.left(self._keep_paths(), boot=self._boot, mono=mono, wall=wall),
+            keep=_try(lambda: keeping.left(self._keeps(), boot=self._boot, mono=mono, wall=wall)),
         )
 
     def _own_terminals(self) -> Optional[Set[str]]:
@@ -108,4 +109,4 @@ def _try(reader: Callable[[], Any]) -> Any:
     try:
         return reader()
     except Exception as error:  # whatever is wrong with one signal, the others are still read
-        return Unknown("%s: %s" % (type(error).__name__, error))
+        return Unknown(shown("%s: %s" % (type(error).__name__, error)))

@@ -11,8 +11,8 @@ import socket
 import struct
 from typing import Callable, Dict, Iterator, Optional, Tuple
 
-SOCK_DIAG, TCP_INFO = 4, 2  # NETLINK_SOCK_DIAG, INET_DIAG_INFO; linux/inet_diag.h
-BY_FAMILY, DUMP = 20, 0x301  # SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP
+from .sockets import TCP_INFO, sockets
+
 STATES = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9  # established and the four that still carry data
 BYTES_ACKED = 120  # offset in struct tcp_info of bytes_acked and, behind it, bytes_received (u64 each)
 
@@ -38,23 +38,9 @@ class Network:
 
 def _sockets(family: int, counts: Callable[[int], bool]) -> Iterator[Tuple[bytes, int]]:
     """(cookie, bytes so far) of each open TCP socket off loopback."""
-    request = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, 1 << (TCP_INFO - 1), 0, STATES)
-    header = struct.pack("=IHHII", 16 + len(request), BY_FAMILY, DUMP, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as link:
-        link.settimeout(2.0)
-        link.send(header + request)
-        while True:
-            data = link.recv(1 << 16)
-            while len(data) >= 16:
-                length, kind = struct.unpack_from("=IH", data)
-                if kind == 3:  # NLMSG_DONE
-                    return
-                if kind == 2:  # NLMSG_ERROR
-                    raise OSError(-struct.unpack_from("=i", data, 16)[0], "the kernel lists no sockets")
-                message, data = data[16:length], data[(length + 3) & ~3 :]
-                address, (owner,) = message[8:24], struct.unpack_from("=I", message, 64)
-                if counts(owner) and not _loopback(family, address):
-                    yield message[44:52], _moved(message[72:])
+    for one in sockets(family, STATES, info=True):
+        if counts(one.owner) and not _loopback(family, one.address):
+            yield one.cookie, _moved(one.attributes)
 
 
 def _loopback(family: int, address: bytes) -> bool:

@@ -43,18 +43,21 @@ class User(NamedTuple):
     name: str
     uid: int
     home: str
+    gid: int = -1  # which no call takes for a group
 
 
 def users() -> List[User]:
     """Who may log in: root and the ordinary users; for a watcher that is no root, itself alone."""
     me = os.geteuid()
     if me != 0 or machine_mark():
-        return [User(str(me), me, os.path.expanduser("~"))]
+        return [User(str(me), me, os.path.expanduser("~"), os.getegid())]
     found = []
     for line in read("/etc/passwd", 1 << 20).splitlines():
         words = line.split(":")
-        if len(words) == 7 and words[2].isdigit() and (_ordinary(int(words[2])) or words[2] == "0"):
-            found.append(User(words[0], int(words[2]), words[5]))
+        if len(words) != 7 or not (words[2].isdigit() and words[3].isdigit()):
+            continue
+        if _ordinary(int(words[2])) or words[2] == "0":
+            found.append(User(words[0], int(words[2]), words[5], int(words[3])))
     return found
 
 

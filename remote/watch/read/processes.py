@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..sample import Rate
 from .people import Kind
+from .text import shown
 
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")  # s
 PTS_MAJOR = 136  # device numbers of pseudo-terminals (Documentation/admin-guide/devices.txt)
@@ -169,7 +170,7 @@ class Processes:
                 total += used
                 if used > most:
                     most, who = used, process.name
-        return total / self._over, who
+        return total / self._over, shown(who)  # a process chooses its own name (prctl(2))
 
 
 def time_since_boot() -> float:
