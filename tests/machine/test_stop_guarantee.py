@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..embedded.cloud import QUICK, Cloud
-from . import stories_of_faults, stories_of_use  # noqa: F401 - they enter their stories
+from . import stories_of_faults, stories_of_hostility, stories_of_use  # noqa: F401 - they enter their stories
 from .conftest import new_home
 from .fleet import Fleet
 from .guaranteed import running

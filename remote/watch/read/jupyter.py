@@ -94,7 +94,7 @@ class Kernels:
                     found = _kernels(server, end)
                 except (OSError, ValueError) as error:
                     self._problem = shown("Jupyter on port %d: %s" % (server.port, error))
-                    return
+                    break  # of this user; the others' are asked all the same
                 self._answers += found
                 for name in {one.document for one in found} | set(_tabs(user)):
                     if WRITTEN_BY_PEOPLE.search(name):
