@@ -16,6 +16,7 @@ install [k=v ...]        arm the watcher and the guard (by sudo, where it must)
 uninstall                disarm both
 """
 
+import contextlib
 import os
 import sys
 from typing import Callable, Dict, List
@@ -48,7 +49,8 @@ def _run(words: List[str]) -> int:
 
     place = places.find()
     watcher = Watcher(place)
-    places.write(place.pid, "%d %s\n" % (os.getpid(), places.code()))
+    with contextlib.suppress(OSError):  # /run may be full
+        places.write(place.pid, "%d %s\n" % (os.getpid(), places.code()))
     watcher.run()
     return 0
 

@@ -10,7 +10,7 @@ import time
 from typing import List
 
 from .read.as_user import acting_as
-from .read.command import kill, start, wait
+from .read.command import finish, start
 from .read.people import User
 from .read.spot import Notice
 from .signals import spell
@@ -49,9 +49,7 @@ def tell_jobs(users: List[User]) -> List[str]:
             told[start(_words(user), user=user)] = user.name
         except (OSError, ValueError) as error:
             problems.append("the jobs of %s were not told: %s" % (user.name, error))
-    for pid, status in wait(list(told), WITHIN).items():
-        if status is None:
-            kill(pid)
+    for pid, status in finish(list(told), WITHIN).items():
         if status != 0:
             how = "no answer" if status is None else "status %d" % (status >> 8 or status)
             problems.append("the jobs of %s were not told: %s" % (told[pid], how))

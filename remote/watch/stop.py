@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import signal
 import stat
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .judge import Verdict
-from .place import Place
-from .read.command import find, run
+from .place import Place, systemd
+from .read.command import find, finish, run, start
 from .read.people import User, users
 from .read.text import shown
 from .sample import Sample, plain
@@ -23,6 +24,7 @@ COMMANDS = (
     ("systemctl", "--force", "poweroff"),
     ("systemctl", "--force", "--force", "poweroff"),
 )
+POWEROFF = 4  # SIGRTMIN+4 starts poweroff.target (systemd(1), "Signals")
 PATIENCE = 60.0  # s for a poweroff to take us along before the next one is tried
 SAYS = "gpu-box: stopping this machine: "  # on the console, for whoever looks at it
 RECORD = "gpu-box-stopped "  # and, behind this, what stopped.json holds
@@ -48,6 +50,11 @@ def power_off(command: Tuple[str, ...], *, wait: Callable[[float], None] = time.
             return []
         wait(PATIENCE)
         problems.append("%s was not obeyed" % " ".join(argv))
+    if not command and os.geteuid() == 0 and systemd():
+        # No program may run: the service's limit of tasks is used up, or the memory. This needs none.
+        os.kill(1, signal.SIGRTMIN + POWEROFF)
+        wait(PATIENCE)
+        problems.append("systemd did not obey its signal")
     return problems
 
 
@@ -113,23 +120,18 @@ def warn(verdict: Verdict) -> None:
 def tell(text: str) -> None:
     """Everyone who is logged in: on their terminals, and on the status line of their tmux."""
     message = shown("gpu-box: " + text, MESSAGE)
-    _tell(["wall", message], None)
+    calls: List[Tuple[List[str], Optional[User]]] = [(["wall", message], None)]
     for user in users():
         path = tmux_socket(user)
         if path:
             # No configuration file: the message is all that this client is for.
-            words = [
-                "tmux",
-                "-f",
-                os.devnull,
-                "-S",
-                path,
-                "display-message",
-                "-d",
-                "60000",
-                _literal(message),
-            ]
-            _tell(words, user)
+            words = ["tmux", "-f", os.devnull, "-S", path]
+            calls.append((words + ["display-message", "-d", "60000", _literal(message)], user))
+    pids = []
+    for argv, whose in calls:
+        with contextlib.suppress(OSError, ValueError):  # there is no such program
+            pids.append(start(argv, user=whose))
+    finish(pids, 5.0)  # nobody there, or a terminal that does not take it: no reason to wait
 
 
 def tmux_socket(user: User) -> str:
@@ -155,9 +157,3 @@ def _literal(message: str) -> str:
     Its -l would do, from tmux 3.4 on. A # goes altogether: versions differ in how it is escaped.
     """
     return message.replace("#", "").replace("%", "%%")
-
-
-def _tell(argv: List[str], user: Optional[User]) -> None:
-    if find(argv[0]):
-        with contextlib.suppress(OSError):  # nobody there, or a terminal that does not take it
-            run(argv, seconds=5.0, user=user)

@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -234,6 +235,29 @@ def test_a_driver_that_hangs_for_good_stops_no_power_off(program, world, monkeyp
         for pid in set(hanging):
             os.killpg(pid, 9)
             os.waitpid(pid, 0)
+
+
+def test_where_no_program_can_be_started_any_more_systemd_itself_is_asked(monkeypatch):
+    """A user's process in the watcher's service may use up its tasks."""
+    sent = []
+
+    def refuses(*_: object, **__: object) -> str:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.delenv("GPU_BOX_MACHINE", raising=False)
+    monkeypatch.setattr(stop, "run", refuses)
+    monkeypatch.setattr(stop, "systemd", lambda: True, raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    stop.power_off((), wait=lambda seconds: None)
+    assert sent == [(1, signal.SIGRTMIN + 4)]
+
+
+def test_a_full_run_folder_keeps_no_watcher_from_stopping_the_box(box: Box):
+    for name in ("pid", "heartbeat", "healthy", "verdict.json", "figures.json"):
+        (box.state / f"{name}.new").mkdir()
+    box.start()
+    assert box.stopped_within(25)
 
 
 @needs_root

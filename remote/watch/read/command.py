@@ -5,31 +5,30 @@ import os
 import select
 import signal
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
 from .people import User
 
 MOST = 1 << 20  # bytes of output
 STUCK = 3  # calls of one program that hang and cannot be killed, before no more are made
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as systemd gives it to services
-# Children in uninterruptible sleep (a wedged driver), to be reaped when they end; by program and uid, so that
-# one that is stuck keeps no other from being run.
-_unkillable: Dict[Tuple[str, int], List[int]] = {}
+# Children in uninterruptible sleep (a wedged driver), to be reaped when they end; by program, so that one that
+# is stuck keeps no other from being run.
+_unkillable: Dict[str, List[int]] = {}
 
 
-def run(argv: List[str], *, seconds: float, user: Optional[User] = None, always: bool = False) -> str:
+def run(argv: List[str], *, seconds: float, always: bool = False) -> str:
     """Its standard output. TimeoutError when it hangs, OSError when it cannot run or fails.
 
-    user: run it as that user (see `start`). always: though earlier calls of it hang.
+    always: though earlier calls of it hang.
     `subprocess` is not used: it costs 2 MB of memory and waits for a killed child, for ever if need be.
     """
-    key = (argv[0], user.uid if user else -1)
-    _unkillable[key] = [pid for pid in _unkillable.get(key, []) if ended(pid) is None]
-    if len(_unkillable[key]) >= STUCK and not always:
+    stuck = _unkillable[argv[0]] = [pid for pid in _unkillable.get(argv[0], []) if ended(pid) is None]
+    if len(stuck) >= STUCK and not always:
         raise TimeoutError("earlier calls still hang and cannot be killed")
     reader, writer = os.pipe()
     try:
-        pid = _spawn(argv, writer) if user is None else _fork(argv, writer, user, "/")
+        pid = _spawn(argv, writer)
     except ValueError as error:  # a NUL among the arguments
         os.close(reader)
         raise OSError("%s: %s" % (argv[0], error)) from None
@@ -42,7 +41,7 @@ def run(argv: List[str], *, seconds: float, user: Optional[User] = None, always:
         output, status = _collect(pid, reader, time.monotonic() + seconds)
     except TimeoutError:
         if not kill(pid):
-            _unkillable[key].append(pid)
+            stuck.append(pid)
         raise TimeoutError("%s hangs (%.0f s)" % (os.path.basename(argv[0]), seconds)) from None
     finally:
         os.close(reader)
@@ -56,11 +55,31 @@ def start(argv: List[str], *, user: Optional[User] = None, folder: str = "/") ->
 
     As a user other than ours it has that one's ids and groups, PATH, HOME and LOGNAME, and nothing of ours.
     """
-    null = os.open(os.devnull, os.O_WRONLY)
+    # By hand: subprocess takes a user from Python 3.9 on, and posix_spawn(3) none.
+    other = user if user is not None and user.uid != os.geteuid() else None
+    program = argv[0] if os.path.isabs(argv[0]) else find(argv[0])
+    if not program:
+        raise OSError("no %s" % argv[0])
+    pid = os.fork()
+    if pid:
+        return pid
     try:
-        return _fork(argv, null, user, folder)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for target in (0, 1, 2):
+            os.dup2(null, target)
+        os.closerange(3, 1024)  # Python's own are closed by exec; this is for any other
+        for number in (signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if other is not None:
+            _become(other)
+        os.chdir(folder)
+        os.execve(program, argv, dict(os.environ) if other is None else _environment(other))
+    except BaseException:
+        pass
     finally:
-        os.close(null)
+        os._exit(127)
 
 
 def wait(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
@@ -72,6 +91,15 @@ def wait(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
         if None not in found.values() or time.monotonic() >= end:
             return found
         time.sleep(0.02)
+
+
+def finish(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
+    """As `wait`, and those that have not ended are killed."""
+    found = wait(pids, seconds)
+    for pid, status in found.items():
+        if status is None:
+            kill(pid)
+    return found
 
 
 def ended(pid: int) -> Optional[int]:
@@ -109,34 +137,6 @@ def _spawn(argv: List[str], writer: int) -> int:
     ]
     env = dict(os.environ, LC_ALL="C")
     return os.posix_spawnp(argv[0], argv, env, file_actions=actions, setpgroup=0)
-
-
-def _fork(argv: List[str], writer: int, user: Optional[User], folder: str) -> int:
-    """By hand: subprocess takes a user from Python 3.9 on, and posix_spawn(3) none."""
-    other = user if user is not None and user.uid != os.geteuid() else None
-    program = argv[0] if os.path.isabs(argv[0]) else find(argv[0])
-    if not program:
-        raise OSError("no %s" % argv[0])
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for target, file in ((0, null), (1, writer), (2, null)):
-            os.dup2(file, target)
-        os.closerange(3, 1024)  # Python's own are closed by exec; this is for any other
-        for number in (signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if other is not None:
-            _become(other)
-        os.chdir(folder)
-        os.execve(program, argv, dict(os.environ) if other is None else _environment(other))
-    except BaseException:
-        pass
-    finally:
-        os._exit(127)
 
 
 def _become(user: User) -> None:
