@@ -221,6 +221,7 @@ def test_whatever_breaks_before_it_the_power_off_comes(tmp_path, monkeypatch):
 def test_a_driver_that_hangs_for_good_stops_no_power_off(program, world, monkeypatch):
     """Its calls cannot even be killed; three of them, and no more are made. Of it, not of `poweroff`."""
     program("nvidia-smi", "exec sleep 60")
+    monkeypatch.setattr(command, "_unkillable", {})
     hanging = []
     with monkeypatch.context() as patch:
         for name in ("kill", "killpg"):

@@ -12,8 +12,8 @@ from .people import User
 MOST = 1 << 20  # bytes of output
 STUCK = 3  # calls of one program that hang and cannot be killed, before no more are made
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as systemd gives it to services
-# Children in uninterruptible sleep (a wedged driver), to be reaped when they end; by program, so that one that
-# is stuck keeps no other from being run.
+# Children in uninterruptible sleep (a wedged driver), to be reaped when they end; by program, so that one
+# that is stuck keeps no other from being run.
 _unkillable: Dict[str, List[int]] = {}
 
 
