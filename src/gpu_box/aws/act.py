@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 
 from gpu_box import spending
 from gpu_box import steps as s
-from gpu_box.aws import deadline, naming, security_group
+from gpu_box.aws import deadline, naming, requests, security_group
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.errors import code_of, translated
@@ -125,11 +125,7 @@ def _(step: s.ImportKeyPair, work: Work) -> None:
     config = work.cloud.config
     with translated("importing the key pair"):
         try:
-            made = work.cloud.ec2.import_key_pair(
-                KeyName=naming.resource_name(config),
-                PublicKeyMaterial=step.public_key.encode(),
-                TagSpecifications=[naming.tag_specification("key-pair", config)],
-            )
+            made = work.cloud.ec2.import_key_pair(**requests.key_pair(config, step.public_key))
         except ClientError as error:
             _race_if(error, "InvalidKeyPair.Duplicate", "the key pair is there already")
     pair = KeyPair(id=made["KeyPairId"], name=made["KeyName"], public_key=step.public_key)
@@ -145,15 +141,10 @@ def _(step: s.ReplaceKeyPair, work: Work) -> None:
 @_do.register
 def _(step: s.CreateSecurityGroup, work: Work) -> None:
     config, ec2 = work.cloud.config, work.cloud.ec2
-    tag = naming.tag_specification("security-group", config, **{naming.GENERATION: step.generation})
+    request = requests.security_group(config, vpc_id=step.vpc_id, generation=step.generation)
     with translated("making the security group"):
         try:
-            group_id = ec2.create_security_group(
-                GroupName=naming.resource_name(config),
-                Description=f"gpu-box {config.name}: SSH from its owner's address only",
-                VpcId=step.vpc_id,
-                TagSpecifications=[tag],
-            )["GroupId"]
+            group_id = ec2.create_security_group(**request)["GroupId"]
         except ClientError as error:
             _race_if(error, "InvalidGroup.Duplicate", "the security group is there already")
     _allow(work, group_id, step.ssh_from)
@@ -292,7 +283,9 @@ def _(step: s.StopInstance, work: Work) -> None:
     # Only so that `why` can tell it from other hands: a meter that is off matters more than who stopped it.
     asked = f"{datetime.now(UTC).isoformat(timespec='seconds')} {naming.owner(work.cloud.config)}"
     with suppress(CloudError):
-        tag_instance(work.cloud, step.instance_id, {naming.STOP: asked[:256]}, "noting who stopped it")
+        tag_instance(
+            work.cloud, step.instance_id, {naming.STOP: naming.tag_value(asked)}, "noting who stopped it"
+        )
     work.know_instance(step.instance_id, state=InstanceState.STOPPING)
 
 

@@ -6,6 +6,7 @@ EC2's own DryRun says whether a call would be permitted (EC2 API reference, "Dry
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,7 +15,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import naming
+from gpu_box.aws import launch as launching
+from gpu_box.aws import requests
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import CREDENTIAL_CODES, translated
@@ -23,7 +25,8 @@ from gpu_box.aws.observe import observe
 from gpu_box.aws.prices import read_price
 from gpu_box.aws.quotas import QuotaUse
 from gpu_box.errors import CloudError, GpuBoxError, PermissionDenied
-from gpu_box.model import Check, Launchable, Observed
+from gpu_box.model import Check, Launch, Launchable, Observed
+from gpu_box.steps import RunInstance
 from gpu_box.units import format_duration, format_money
 
 # AWS refuses a request that is signed more than 5 minutes off (IAM User Guide, "Signature Version 4"); a
@@ -31,7 +34,7 @@ from gpu_box.units import format_duration, format_money
 _CLOCK_OFF = timedelta(seconds=60)
 _WOULD_SUCCEED = "DryRunOperation"
 # A public key that is one (RFC 8032, 7.1, test 1), for a key pair that is not made.
-_SOME_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+_SOME_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 
 
 def check_caller(cloud: Cloud, *, brisk: bool = False) -> list[Check]:
@@ -176,36 +179,34 @@ def _dry_runs(
 ) -> dict[str, Callable[[], Any]]:
     """What can be tried now: of a box that is there what changes it, else what is still to be made."""
     ec2, config, tries = cloud.ec2, cloud.config, dict[str, Callable[..., Any]]()
-    name = naming.resource_name(config)
     if instance := observed.instance:
         for operation in ("start_instances", "stop_instances", "terminate_instances"):
             title = "".join(word.capitalize() for word in operation.split("_"))
             tries[title] = partial(getattr(ec2, operation), InstanceIds=[instance.id])
     elif isinstance(launch, Launchable):
-        place = launch.placements[0]
-        tries["RunInstances"] = partial(
-            ec2.run_instances,
-            MinCount=1,
-            MaxCount=1,
-            ImageId=launch.image_id,
-            InstanceType=place.type,
-            SubnetId=place.subnet_id,
-            MetadataOptions={"HttpTokens": "required"},
-            TagSpecifications=[naming.tag_specification(kind, config) for kind in ("instance", "volume")],
-        )
+        generation = secrets.token_hex(8)
+        tries["RunInstances"] = partial(ec2.run_instances, **_launch(cloud, observed, launch, generation))
         if not observed.group:
-            tries["CreateSecurityGroup"] = partial(
-                ec2.create_security_group,
-                GroupName=name,
-                Description="gpu-box doctor",
-                VpcId=launch.vpc_id,
-                TagSpecifications=[naming.tag_specification("security-group", config)],
-            )
+            request = requests.security_group(config, vpc_id=launch.vpc_id, generation=generation)
+            tries["CreateSecurityGroup"] = partial(ec2.create_security_group, **request)
     if not observed.key_pair:
-        tries["ImportKeyPair"] = partial(
-            ec2.import_key_pair,
-            KeyName=name,
-            PublicKeyMaterial=_SOME_KEY,
-            TagSpecifications=[naming.tag_specification("key-pair", config)],
-        )
+        tries["ImportKeyPair"] = partial(ec2.import_key_pair, **requests.key_pair(config, _SOME_KEY))
     return {title: partial(call, DryRun=True) for title, call in tries.items()}
+
+
+def _launch(cloud: Cloud, observed: Observed, launchable: Launchable, generation: str) -> dict[str, Any]:
+    """`up`'s own request, without the names of what is still to be made: AWS would not find it."""
+    step = RunInstance(
+        launch=Launch(generation=generation, public_key=_SOME_KEY, user_data=""),
+        launchable=launchable,
+        previous=(),
+    )
+    group_id = observed.group.id if observed.group else ""
+    request = launching.request(cloud, step, launchable.placements[0], group_id)
+    if not observed.group:
+        del request["NetworkInterfaces"][0]["Groups"]
+    if not observed.key_pair:
+        del request["KeyName"]
+    if not launchable.cluster_group_id:
+        request.pop("Placement", None)
+    return request

@@ -150,4 +150,7 @@ def _tags(kind: str, config: Config) -> dict[str, Any]:
         naming.OWNER: naming.owner(config),
         naming.VERSION: __version__,
     }
-    return {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in own.items()]}
+    return {
+        "ResourceType": kind,
+        "Tags": [{"Key": key, "Value": naming.tag_value(value)} for key, value in own.items()],
+    }

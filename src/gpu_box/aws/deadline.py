@@ -76,7 +76,7 @@ def create_role(cloud: Cloud) -> str:
                 RoleName=name,
                 Description=f"Lets EventBridge Scheduler stop the gpu-box {cloud.config.name!r}",
                 AssumeRolePolicyDocument=_document(cloud, "trust"),
-                Tags=naming.tags(cloud.config),
+                Tags=naming.iam_tags(cloud.config),
             )["Role"]["Arn"]
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName=name)["Role"]["Arn"]

@@ -59,12 +59,12 @@ def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Repo
 
 
 def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> Instance | None:
-    request = _request(cloud, step, place, group_id)
+    asked = request(cloud, step, place, group_id)
     give_up = time.monotonic() + _NOT_YET_S
     with translated(f"launching {place}"):
         while True:
             try:
-                raw = cloud.ec2.run_instances(**request)["Instances"][0]
+                raw = cloud.ec2.run_instances(**asked)["Instances"][0]
                 break
             except ClientError as error:
                 if code_of(error) == "IdempotentParameterMismatch":
@@ -80,7 +80,8 @@ def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> In
     return instance if instance.exists else None
 
 
-def _request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> dict[str, Any]:
+def request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> dict[str, Any]:
+    """Of RunInstances."""
     config = cloud.config
     disk = {
         "VolumeSize": config.disk.size_gib,

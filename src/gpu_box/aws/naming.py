@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from typing import Any
 
 from gpu_box import __version__
@@ -54,7 +55,25 @@ def tags(config: Config, **more: str) -> list[dict[str, str]]:
         VERSION: __version__,
         **more,
     }
-    return [{"Key": key, "Value": value} for key, value in own.items()]
+    return [{"Key": key, "Value": tag_value(value)} for key, value in own.items()]
+
+
+def iam_tags(config: Config) -> list[dict[str, str]]:
+    """The tags of a role."""
+    return [{"Key": tag["Key"], "Value": iam_tag_value(tag["Value"])} for tag in tags(config)]
+
+
+def tag_value(text: str) -> str:
+    """A value that EC2 takes, as near to `text` as can be: 256 printable characters at most."""
+    return "".join(sign for sign in text if sign.isprintable())[:256]
+
+
+def iam_tag_value(text: str) -> str:
+    """As `tag_value`, with `_` for what IAM does not take: `CORP\\o'neil` becomes `CORP_o_neil`.
+
+    IAM takes letters, digits, spaces and _.:/=+-@ (IAM API reference, "Tag").
+    """
+    return re.sub(r"[^\w .:/=+\-@]", "_", tag_value(text))
 
 
 def tag_specification(resource_type: str, config: Config, **more: str) -> dict[str, Any]:

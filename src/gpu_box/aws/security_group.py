@@ -13,7 +13,7 @@ from typing import Any
 from gpu_box.aws import naming
 from gpu_box.model import Cidr, SecurityGroup
 
-OURS = "gpu-box: its owner's address"
+OURS = "gpu-box: the address of its owner"
 # Where a permission lists its sources, and by which key each is known (EC2 API, IpPermission).
 _SOURCES = {
     "IpRanges": "CidrIp",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 from gpu_box.embedded.semantics.errors import QUERY_SERVICES
 from gpu_box.embedded.signature import Request, Signed
@@ -18,6 +20,9 @@ _SCHEDULER = {
     "PUT": "UpdateSchedule",
     "DELETE": "DeleteSchedule",
 }
+
+Fields = dict[str, str]
+"""What a form holds, in the order in which it was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,3 +78,33 @@ def _scheduler_operation(method: str, path: str) -> str:
     if path.rstrip("/") == "/schedules":
         return "ListSchedules"
     return _SCHEDULER.get(method, "") if path.startswith("/schedules/") else ""
+
+
+def form(body: bytes) -> Fields:
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Empty for anything else."""
+    try:
+        parsed = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def tags_asked(fields: Fields) -> dict[str, Fields]:
+    """{"instance": {"Name": ...}} of TagSpecification.N."""
+    return {
+        value: numbered(fields, name.removesuffix("ResourceType") + "Tag")
+        for name, value in fields.items()
+        if re.fullmatch(r"TagSpecification\.\d+\.ResourceType", name)
+    }
+
+
+def numbered(fields: Fields, prefix: str) -> Fields:
+    """Tags of prefix.1.Key and prefix.1.Value, and so on."""
+    keys = {
+        name: value for name, value in fields.items() if re.fullmatch(re.escape(prefix) + r"\.\d+\.Key", name)
+    }
+    return {key: fields.get(name.removesuffix("Key") + "Value", "") for name, key in keys.items()}

@@ -25,7 +25,7 @@ from gpu_box.embedded.api import Api, Unimplemented
 from gpu_box.embedded.authorization import Operator, refusal
 from gpu_box.embedded.calls import Call, as_wsgi, identify
 from gpu_box.embedded.credentials import Account
-from gpu_box.embedded.semantics import interruption, regions
+from gpu_box.embedded.semantics import interruption, regions, texts
 from gpu_box.embedded.semantics.errors import error_answer
 from gpu_box.embedded.semantics.weather import Weather, set_weather, weather
 from gpu_box.embedded.signature import Incomplete, Request
@@ -102,6 +102,8 @@ class Cloud:
             self._world.settle()
             if why := refusal(call, self._operator):
                 return _error(call.service, *why, 403)
+            if why := texts.refusal(call):
+                return _error(call.service, *why, 400)
             answer = self._execute(call, environ)
             if call.changes:
                 self._state.save()

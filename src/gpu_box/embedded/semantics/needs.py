@@ -7,15 +7,14 @@ needs iam:PassRole on its role.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from moto.ec2.models import ec2_backends
 
-from gpu_box.embedded.calls import Call
+from gpu_box.embedded.calls import Call, Fields, form, json_object, numbered, tags_asked
 from gpu_box.embedded.semantics import placement, spot
 from gpu_box.embedded.semantics.policies import Context, Need
 
@@ -37,19 +36,18 @@ _MAKES = {
     "CreateSnapshot": ("snapshot",),
     "CreateImage": ("image", "snapshot"),
 }
-Fields = dict[str, str]
 
 
 def needs(call: Call, *, account: str) -> Iterator[Need]:
     place = f"arn:aws:{call.service}:{call.region}:{account}"
     if call.service == "ec2":
-        yield from _ec2(call.operation, _form(call.body), place, call.region, account)
+        yield from _ec2(call.operation, form(call.body), place, call.region, account)
     elif call.service == "iam":
-        yield from _iam(call.operation, _form(call.body), account)
+        yield from _iam(call.operation, form(call.body), account)
     elif call.service == "scheduler":
-        yield from _scheduler(call.operation, call.path, _json(call.body), place)
+        yield from _scheduler(call.operation, call.path, json_object(call.body), place)
     else:
-        resource = _named(call.service, _json(call.body), call.region, place)
+        resource = _named(call.service, json_object(call.body), call.region, place)
         yield Need(f"{call.service}:{call.operation}", resource)
 
 
@@ -58,7 +56,7 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
     if operation.startswith(_READS):
         yield Need(action)
         return
-    asked = _tags_asked(fields)
+    asked = tags_asked(fields)
     backend = ec2_backends[account][region]
     made = _MAKES.get(operation, ())
 
@@ -73,7 +71,7 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
             f"{owner(kind)}:{kind}/*",
             _request_context(tags) | {"ec2:CreateAction": operation},
         )
-    direct = _numbered(fields, "Tag") if operation == "CreateTags" else {}
+    direct = numbered(fields, "Tag") if operation == "CreateTags" else {}
     used = list(_used(backend, fields, without_key="key-pair" in made))
     used += _placement_group(backend, operation, fields)
     for kind, name, tags in used:
@@ -116,23 +114,6 @@ def _tags(backend: Any, resource_id: str) -> Fields:
     return {str(key): str(value) for key, value in backend.tags.get(resource_id, {}).items()}
 
 
-def _tags_asked(fields: Fields) -> dict[str, Fields]:
-    """{"instance": {"Name": ...}} of TagSpecification.N."""
-    return {
-        value: _numbered(fields, name.removesuffix("ResourceType") + "Tag")
-        for name, value in fields.items()
-        if re.fullmatch(r"TagSpecification\.\d+\.ResourceType", name)
-    }
-
-
-def _numbered(fields: Fields, prefix: str) -> Fields:
-    """Tags of prefix.1.Key and prefix.1.Value, and so on."""
-    keys = {
-        name: value for name, value in fields.items() if re.fullmatch(re.escape(prefix) + r"\.\d+\.Key", name)
-    }
-    return {key: fields.get(name.removesuffix("Key") + "Value", "") for name, key in keys.items()}
-
-
 def _request_context(tags: Fields) -> dict[str, Any]:
     keys: dict[str, Any] = {"aws:TagKeys": list(tags)} if tags else {}
     return keys | {f"aws:RequestTag/{key}": value for key, value in tags.items()}
@@ -145,7 +126,7 @@ def _resource_context(tags: Fields) -> dict[str, Any]:
 def _iam(operation: str, fields: Fields, account: str) -> Iterator[Need]:
     role = fields.get("RoleName")
     arn = f"arn:aws:iam::{account}:role/{role}" if role else "*"
-    tags = _numbered(fields, "Tags.member")
+    tags = numbered(fields, "Tags.member")
     yield Need(f"iam:{operation}", arn, _request_context(tags))
     if operation == "CreateRole" and tags:
         yield Need("iam:TagRole", arn, _request_context(tags))
@@ -170,15 +151,3 @@ def _named(service: str, fields: dict[str, Any], region: str, place: str) -> str
     if service == "servicequotas" and "DesiredValue" in fields:
         return f"{place}:{fields['ServiceCode']}/{fields['QuotaCode']}"
     return "*"
-
-
-def _form(body: bytes) -> Fields:
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(body or b"{}")
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}

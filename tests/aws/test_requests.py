@@ -1,0 +1,94 @@
+"""What is asked of AWS: in `up` as `doctor` tries it, and in texts that AWS takes."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_box import bake
+from gpu_box.aws import naming
+from gpu_box.aws.checks import check_account
+from gpu_box.config import Config
+from gpu_box.model import BAKED
+
+from .conftest import Laptop, Owner
+
+OPERATIONS = ("RunInstances", "CreateSecurityGroup", "ImportKeyPair")
+# The reference of each names the characters; both are of 256 at most.
+IAM_SIGNS = set("_.:/=+-@ ")
+
+
+def asked(mine: Laptop) -> dict[str, dict[str, Any]]:
+    """The last request of each operation that this laptop will have sent."""
+    sent: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+
+        def note(params: dict[str, Any], operation: str = operation, **_: Any) -> None:
+            sent[operation] = dict(params)
+
+        mine.cloud.ec2.meta.events.register(f"provide-client-params.ec2.{operation}", note)
+    return sent
+
+
+def settled(request: dict[str, Any]) -> dict[str, Any]:
+    """Without what differs from one launch to the next, and names what another step makes."""
+    new = ("DryRun", "ClientToken", "UserData", "KeyName", "PublicKeyMaterial")
+    rest = {key: value for key, value in request.items() if key not in new}
+    for interface in rest.get("NetworkInterfaces", []):
+        interface.pop("Groups", None)
+    for specification in rest["TagSpecifications"]:
+        specification["Tags"] = [
+            tag for tag in specification["Tags"] if tag["Key"] not in (naming.GENERATION, naming.KEY)
+        ]
+    return rest
+
+
+@pytest.mark.parametrize("market", ["on-demand", "spot"])
+def test_doctor_tries_what_up_asks_for(laptop: Callable[..., Laptop], market: str) -> None:
+    mine = laptop(market=market)
+    sent = asked(mine)
+    permissions = next(check for check in check_account(mine.cloud) if check.name == "permissions")
+    assert permissions.ok, permissions
+    tried = dict(sent)
+    assert all(request["DryRun"] for request in tried.values())
+    sent.clear()
+    mine.up()
+    assert sent.keys() == tried.keys() == set(OPERATIONS)
+    for operation, request in sent.items():
+        assert settled(request) == settled(tried[operation])
+
+
+@pytest.mark.parametrize("user", ["CORP\\o'neil", "o'neil, ada <ada@example.com>" + "!" * 300, "søren"])
+def test_whatever_the_users_name_is_aws_takes_it(
+    laptop: Callable[..., Laptop], owner: Owner, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: user)
+    mine = laptop()
+    up = mine.up()
+    assert up.deadline is not None, "the role and the schedule are made, too"
+    assert up.instance is not None and user.startswith(up.instance.owner)
+    role = naming.role_name(mine.config, mine.cloud.region)
+    tags = {tag["Key"]: tag["Value"] for tag in owner("iam").list_role_tags(RoleName=role)["Tags"]}
+    assert tags[naming.OWNER] == naming.iam_tag_value(user)
+    stopped = mine.stop().instance
+    assert stopped is not None and stopped.stop_asked is not None, "the stop is noted with its user"
+    image = bake.begin(mine.cloud, BAKED, mine.report)
+    bake.end(mine.cloud, image, mine.report)
+    mine.down()
+
+
+@given(st.text(max_size=300))
+def test_any_text_becomes_a_tag_that_aws_takes(text: str) -> None:
+    plain, strict = naming.tag_value(text), naming.iam_tag_value(text)
+    assert len(plain) <= 256 and len(strict) <= 256
+    assert all(sign.isalnum() or sign in IAM_SIGNS for sign in strict)
+    if text.isascii() and text.isprintable() and len(text) <= 256:
+        assert plain == text
+    assert all(
+        tag["Value"] == naming.iam_tag_value(tag["Value"]) for tag in naming.iam_tags(Config(owner=text))
+    )
