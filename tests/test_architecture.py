@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "gpu_box"
 # A room may import itself and these. `aws` and `machine` do not know each other.
 FOUNDATION = {
     "config", "model", "errors", "units", "resources", "home", "steps", "public_key", "spending", "stopped",
-    "forgotten",
+    "forgotten", "readable",
 }  # fmt: skip
 MAY_IMPORT = {
     "config": set(),
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "spending": set(),
     "stopped": {"model"},
     "forgotten": {"model", "stopped"},
+    "readable": {"errors", "model"},
     "budget": FOUNDATION,
     "initialize": FOUNDATION | {"config_file", "config_values"},
     "offers": FOUNDATION | {"initialize", "aws"},

@@ -15,6 +15,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.model import BAKED, MOVING, Image, Instance, Observed, Reporter
+from gpu_box.readable import require_readable
 from gpu_box.steps import NoteBake, Step
 
 
@@ -133,4 +134,5 @@ def _instance(cloud: Cloud) -> Instance:
     instance = look.observe_box(cloud).instance
     if instance is None:
         raise CloudError(f"there is no box {cloud.config.name!r}", remedy="`gpu-box up` makes it.")
+    require_readable(cloud.config.name, instance)
     return instance

@@ -15,7 +15,7 @@ from gpu_box.errors import CloudError, HostKeyChanged, MachineUnreachable
 from gpu_box.machine import hostkey
 from gpu_box.machine.connection import Connection, wait_for_ssh
 from gpu_box.machine.failures import LoginRefused
-from gpu_box.model import Host, Instance, InstanceState, Observed, Reporter
+from gpu_box.model import PENDING_KEY, Host, Instance, InstanceState, Observed, Reporter
 
 # Seconds until the machine answers on port 22 after EC2 says `running`: 10-60 s on AWS.
 _SSH_WAIT_S = 300.0
@@ -39,7 +39,7 @@ def enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[
         if hosts.is_first(instance):
             report.update("ssh", "replacing the first host key by one made on the box")
             public_line = hostkey.prepare(connection)
-            tag_host_key(cloud, instance.id, hosts.PENDING + public_line)
+            tag_host_key(cloud, instance.id, PENDING_KEY + public_line)
             hostkey.activate(connection)
             connection.close()
             instance = replace(instance, host_key=public_line)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from gpu_box.config import Config
-from gpu_box.model import Host, Instance
-
-PENDING = "pending "  # before a key that may not be in use yet
+from gpu_box.model import PENDING_KEY, Host, Instance
+from gpu_box.readable import require_readable
 
 
 def host_of(config: Config, instance: Instance, generation: str) -> Host:
-    """Where it is reached, and the host keys that it may answer with. generation: of the security group."""
+    """Where it is reached, and the host keys that it may answer with. generation: of the security group.
+
+    Raises CloudError if a tag that it takes cannot be read.
+    """
+    require_readable(config.name, instance)
     assert instance.address is not None
     host_keys: list[str] = []
     if instance.host_key:
@@ -29,8 +32,8 @@ def host_of(config: Config, instance: Instance, generation: str) -> Host:
 
 
 def is_first(instance: Instance) -> bool:
-    return instance.host_key is None or instance.host_key.startswith(PENDING)
+    return instance.host_key is None or instance.host_key.startswith(PENDING_KEY)
 
 
 def key_of(instance: Instance) -> str:
-    return (instance.host_key or "").removeprefix(PENDING)
+    return (instance.host_key or "").removeprefix(PENDING_KEY)

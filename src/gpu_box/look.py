@@ -80,15 +80,16 @@ def _ask_machine(config: Config, observed: Observed, ahead: Ahead) -> tuple[setu
     if not instance or instance.state is not InstanceState.RUNNING or not instance.address:
         sshconfig.forget_address(config.name)
         return None, ""
-    host, wanted = host_of(config, observed), setup.desired(config, market=instance.market)
+    wanted = setup.desired(config, market=instance.market)
     try:
+        host = host_of(config, observed)
         if found := ahead.answer(host, wanted):
             return found, ""
         with connect(host) as connection:
             with suppress(OSError):
                 sshconfig.private_config(host)  # to which the next one is asked ahead
             return setup.check(connection, wanted), ""
-    except MachineError as error:
+    except (MachineError, CloudError) as error:
         return None, str(error)
 
 

@@ -25,11 +25,15 @@ class InstanceState(StrEnum):
     STOPPED = "stopped"
     SHUTTING_DOWN = "shutting-down"
     TERMINATED = "terminated"
+    UNKNOWN = "unknown"  # not EC2's: any other word
 
     @property
     def bills(self) -> bool:
-        """Whether instance seconds are charged; `stopping` is not, but is not yet safe either."""
-        return self in (InstanceState.PENDING, InstanceState.RUNNING)
+        """Whether instance seconds are charged; `stopping` is not, but is not yet safe either.
+
+        A state that is not known counts as charged: too much is better than a box that nobody counts.
+        """
+        return self in (InstanceState.PENDING, InstanceState.RUNNING, InstanceState.UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,21 @@ class Stopped:
     at: datetime | None  # aware, UTC; None where nobody tells
     signals: tuple[tuple[str, str], ...] = ()  # each signal's last figures, in words
     last_use: tuple[str, datetime] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """Something that AWS tells of an instance and that cannot be read: a tag edited by hand, a new state."""
+
+    what: str
+    remedy: str  # how to repair it, a full sentence
+    entering: bool = False  # whether the machine cannot be entered without it
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.remedy}"
+
+
+PENDING_KEY = "pending "  # in the tag gpu-box:host-key: before a key that may not be in use yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +103,7 @@ class Instance:
     )
     disk_gib: int | None = None  # tag gpu-box:disk-gib, of the root volume; None: of an older gpu-box
     owner: str = ""
+    unreadable: tuple[Unreadable, ...] = ()  # what is left out above
 
     @property
     def exists(self) -> bool:
@@ -152,6 +172,7 @@ class Deadline:
     instance_id: str
     at: datetime  # aware, UTC
     role_arn: str
+    broken: str = ""  # why it stops no box, though there is one; then of no instance, in the past
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +264,7 @@ class SpotRequest:
 
     @property
     def exists(self) -> bool:
-        return self.state in ("open", "active", "disabled")
+        return self.state not in ("closed", "cancelled", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from gpu_box.config import Config
 from gpu_box.errors import CloudError, InputError, disk_too_small
 from gpu_box.model import Deadline, Instance, InstanceState, Launch, Launchable, Observed
 from gpu_box.public_key import fingerprint, same_key
+from gpu_box.readable import require_readable
 from gpu_box.spending import Rates
 from gpu_box.steps import (
     AllowSsh,
@@ -89,6 +90,7 @@ def up(
                 previous=tuple(sorted(i.id for i in observed.instances if not i.exists)),
             ),
         ]
+    require_readable(config.name, instance)
     _check_key(instance, public_key)
     extra += _disk(config, instance)
     match instance.state:
@@ -128,7 +130,7 @@ def stop(observed: Observed, *, rates: Rates | None = None) -> list[Step]:
     """
     steps: list[Step] = []
     for instance in observed.live:
-        if instance.state in (InstanceState.PENDING, InstanceState.RUNNING):
+        if instance.state.bills:
             steps.append(StopInstance(instance_id=instance.id))
         if instance.state is not InstanceState.STOPPED:
             steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.STOPPED))

@@ -13,6 +13,7 @@ from gpu_box.box import Up
 from gpu_box.config import Config
 from gpu_box.errors import CloudError
 from gpu_box.model import MOVING, Observed, Reporter
+from gpu_box.readable import require_readable
 from gpu_box.steps import NoteResize, Step
 
 
@@ -33,6 +34,7 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
     observed = look.observe_box(cloud)
     instance = observed.instance
     if instance:
+        require_readable(config.name, instance)
         refuse_unfit(cloud, instance_type, like=instance)
     elif not takes_an_image(observed, instance_type):
         raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -87,14 +88,22 @@ def from_tags(tags: Iterable[tuple[str, str]]) -> dict[date, Decimal]:
     """tags: ("2026-11", "1520 0 880"). What somebody else wrote there and is no such thing is left out."""
     days: dict[date, Decimal] = {}
     for month, value in tags:
-        try:
-            first = datetime.strptime(month, _MONTH_TAG).date()
-            for index, word in enumerate(value.split()):
-                if int(word):
-                    days[first.replace(day=index + 1)] = Decimal(int(word)) / 1000
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            days |= from_tag(month, value)
     return days
+
+
+def from_tag(month: str, value: str) -> dict[date, Decimal]:
+    """Of one month. Raises ValueError for what `to_tags` does not write."""
+    words = value.split()
+    try:
+        first = datetime.strptime(month, _MONTH_TAG).date()
+        if not 2000 <= first.year < 3000 or not all(word.isascii() and word.isdigit() for word in words):
+            raise ValueError
+        days = {first.replace(day=n): Decimal(int(word)) / 1000 for n, word in enumerate(words, start=1)}
+    except ValueError:
+        raise ValueError("not what the days of a month have cost") from None
+    return {day: usd for day, usd in days.items() if usd}
 
 
 def spent(

@@ -42,7 +42,10 @@ def parse_record(record: Mapping[str, Any]) -> Stopped | None:
 def stopped_at(transition: str) -> datetime | None:
     """When, from EC2's StateTransitionReason; None where that does not tell: shut down from inside."""
     found = _TRANSITION.search(transition)
-    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+    try:
+        return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
 
 
 def why(instance: Instance, deadline: Deadline | None, left: Stopped | None) -> Stopped | None:

@@ -372,7 +372,7 @@ def _(step: s.WaitForImage, work: Work) -> str:
 
 def _percent(progress: str) -> int:
     digits = progress.removesuffix("%")
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
 
 
 @_do.register

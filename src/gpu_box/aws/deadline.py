@@ -7,6 +7,7 @@ EventBridge Scheduler calls EC2's StopInstances with a role that may stop this b
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from gpu_box.model import Deadline
 from gpu_box.resources import infra
 
 _TARGET = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
+_AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _POLICY_NAME = "stop-this-box"
 # A new role is not assumable at once: IAM is eventually consistent, in practice within about 10 s.
 _ROLE_WAIT_S, _ROLE_POLL_S = 30.0, 1.0
@@ -45,11 +48,33 @@ def read_deadline(cloud: Cloud) -> tuple[Deadline | None, str]:
         if error.code == "UnsupportedOperation":
             return None, "EventBridge Scheduler is not offered in this region"
         raise
-    target = raw["Target"]
-    [instance_id] = json.loads(target["Input"])["InstanceIds"]
-    return Deadline(
-        instance_id=instance_id, at=_parse_at(raw["ScheduleExpression"]), role_arn=target["RoleArn"]
-    ), ""
+    return parse_schedule(raw), ""
+
+
+def parse_schedule(raw: dict[str, Any]) -> Deadline:
+    """raw: of GetSchedule. One that was changed by hand and stops no box is `broken`; `up` arms it anew."""
+    target = raw.get("Target") or {}
+    role_arn = str(target.get("RoleArn", ""))
+    try:
+        if raw.get("State", "ENABLED") != "ENABLED":
+            raise ValueError(f"it is {raw['State']}")
+        if target.get("Arn") != _TARGET:
+            raise ValueError("it calls something else than StopInstances")
+        at = _parse_at(raw.get("ScheduleExpression", ""), raw.get("ScheduleExpressionTimezone", "UTC"))
+        return Deadline(instance_id=_parse_input(target.get("Input", "")), at=at, role_arn=role_arn)
+    except ValueError as error:
+        broken = f"its schedule {raw.get('Name', '')} was changed by hand: {error}"
+        return Deadline(instance_id="", at=_LONG_AGO, role_arn=role_arn, broken=broken)
+
+
+def _parse_input(text: str) -> str:
+    try:
+        [instance_id] = json.loads(text)["InstanceIds"]
+    except (ValueError, KeyError, TypeError):
+        instance_id = None
+    if not isinstance(instance_id, str):
+        raise ValueError("its input names no instance")
+    return instance_id
 
 
 def read_role(cloud: Cloud) -> tuple[str | None, str]:
@@ -164,6 +189,12 @@ def disarm(cloud: Cloud) -> None:
         scheduler.delete_schedule(Name=naming.resource_name(cloud.config))
 
 
-def _parse_at(expression: str) -> datetime:
+def _parse_at(expression: str, zone: str) -> datetime:
     """ "at(2026-11-23T21:10:00)" in UTC, as `arm` writes it."""
-    return datetime.fromisoformat(expression.removeprefix("at(").removesuffix(")")).replace(tzinfo=UTC)
+    found = _AT.fullmatch(expression)
+    try:
+        if found and zone in ("UTC", "Etc/UTC"):
+            return datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    raise ValueError(f"its time is {expression!r} in {zone}")

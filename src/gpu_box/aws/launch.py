@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import naming
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.observe import parse_instance
+from gpu_box.aws.instance import parse_instance
 from gpu_box.errors import CapacityError, QuotaError, disk_too_small
 from gpu_box.model import MOVING, Instance, Placement, Reporter
 from gpu_box.public_key import fingerprint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -14,7 +14,8 @@ from gpu_box.aws import naming
 from gpu_box.aws.catalogue import HOURS_PER_MONTH, catalogue
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
-from gpu_box.aws.observe import parse_instance
+from gpu_box.aws.instance import parse_instance
+from gpu_box.aws.observe import image_created
 from gpu_box.aws.prices import price_reader, read_disk_month, snapshot_gib_month
 from gpu_box.config import Disk
 from gpu_box.errors import CloudError
@@ -129,6 +130,7 @@ def _instances(
         if stopped_for:
             note += f", stopped for {format_duration(stopped_for)}"
             note += ": forgotten? Its disk bills on" if is_forgotten(instance, now, after=after) else ""
+        note += "".join(f"; {one.what}" for one in instance.unreadable if _is_ours(raw))
         yield _named(cloud, "instance", instance.id, raw)(
             state=str(instance.state), since=instance.launched, usd_month=usd, note=note
         )
@@ -159,7 +161,7 @@ def _addresses(cloud: Cloud, addresses: list[dict[str, Any]], everything: bool) 
             yield _named(cloud, "address", raw["AllocationId"], raw)(
                 state="idle" if idle else "attached",
                 usd_month=catalogue().public_ipv4_hour * HOURS_PER_MONTH,
-                note=raw["PublicIp"],
+                note=raw.get("PublicIp", ""),
             )
 
 
@@ -180,21 +182,23 @@ def _images(
     cloud: Cloud, images: list[dict[str, Any]], everything: bool, now: datetime
 ) -> Iterator[Leftover]:
     for raw in images:
-        made = datetime.fromisoformat(raw["CreationDate"]).astimezone(UTC)
+        made = image_created(raw)
         if _is_ours(raw) or (everything and now - made > _OLD):
             yield _named(cloud, "image", raw["ImageId"], raw)(
-                state=raw["State"], since=made, note=f"{raw['Name']}; its snapshots bill"
+                state=raw["State"],
+                since=made,
+                note=f"{raw.get('Name', '')}; its snapshots bill",
             )
 
 
 def _spot_requests(cloud: Cloud, requests: list[dict[str, Any]], everything: bool) -> Iterator[Leftover]:
     for raw in requests:
-        alive = raw["State"] in ("open", "active", "disabled")
+        alive = raw["State"] not in ("closed", "cancelled", "failed")
         if alive and (_is_ours(raw) or everything):
             yield _named(cloud, "spot request", raw["SpotInstanceRequestId"], raw)(
                 state=raw["State"],
                 since=raw.get("CreateTime"),
-                note="launches again until it is cancelled" if raw["Type"] == "persistent" else "",
+                note="launches again until it is cancelled" if raw.get("Type") == "persistent" else "",
             )
 
 

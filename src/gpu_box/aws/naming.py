@@ -86,4 +86,4 @@ def of_box(config: Config) -> list[dict[str, Any]]:
 
 
 def tag_map(resource: dict[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
+    return {tag["Key"]: tag.get("Value", "") for tag in resource.get("Tags", [])}

@@ -17,6 +17,7 @@ from gpu_box.aws.caller import caller_address
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
+from gpu_box.aws.instance import parse_instance
 from gpu_box.aws.prices import snapshot_gib_month
 from gpu_box.model import (
     ANYTHING,
@@ -31,10 +32,8 @@ from gpu_box.model import (
     SecurityGroup,
     Snapshot,
     SpotRequest,
-    StopAsked,
     Volume,
 )
-from gpu_box.spending import from_tags
 
 # Reads that may be left out; what they tell then stays empty in an Observed.
 COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})  # and start nothing by themselves
@@ -145,7 +144,7 @@ def observe_all(cloud: Cloud) -> list[Listed]:
             Filters=filters, PaginationConfig={"PageSize": _MOST_A_PAGE}
         )
         raw = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
-    listed = [Listed(box=naming.tag_map(i)[naming.NAME], instance=parse_instance(i)) for i in raw]
+    listed = [Listed(box=naming.tag_map(i).get(naming.NAME, ""), instance=parse_instance(i)) for i in raw]
     return sorted(listed, key=lambda row: (row.box, row.instance.launched))
 
 
@@ -158,67 +157,6 @@ def read_instances(cloud: Cloud, filters: list[dict[str, Any]]) -> list[Instance
 def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
     found = read_instances(cloud, [{"Name": "instance-id", "Values": [instance_id]}])
     return found[0] if found else None
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
-
-
-def parse_instance(raw: dict[str, Any]) -> Instance:
-    tags = naming.tag_map(raw)
-    reason = raw.get("StateReason", {})
-    spent = from_tags(
-        (key.removeprefix(naming.USD_MONTH), value)
-        for key, value in tags.items()
-        if key.startswith(naming.USD_MONTH)
-    )
-    launched: datetime = raw["LaunchTime"]
-    return Instance(
-        id=raw["InstanceId"],
-        state=InstanceState(raw["State"]["Name"]),
-        type=raw["InstanceType"],
-        zone=raw["Placement"]["AvailabilityZone"],
-        launched=launched,
-        address=raw.get("PublicIpAddress") or raw.get("Ipv6Address"),
-        private_address=raw.get("PrivateIpAddress"),
-        market=raw.get("InstanceLifecycle", "on-demand"),
-        key=tags.get(naming.KEY, ""),
-        host_key=tags.get(naming.HOST_KEY),
-        ssh_port=int(tags.get(naming.SSH_PORT, 22)),
-        reason_code=reason.get("Code", ""),
-        reason=reason.get("Message", ""),
-        transition=raw.get("StateTransitionReason", ""),
-        stop_asked=_stop_asked(tags.get(naming.STOP, "")),
-        spent=tuple(sorted(spent.items())),
-        spent_until=_time(tags.get(naming.COUNTED, "")),
-        resizing=tags.get(naming.RESIZING, ""),
-        extending=_extending(tags.get(naming.EXTENDING, "")),
-        baking=bool(tags.get(naming.BAKING, "")),
-        moved_from=tags.get(naming.MOVED_FROM, ""),
-        disk_gib=_whole(tags.get(naming.DISK, "")),
-        owner=tags.get(naming.OWNER, ""),
-    )
-
-
-def _stop_asked(value: str) -> StopAsked | None:
-    when, _, by = value.partition(" ")
-    at = _time(when)
-    return StopAsked(at=at, by=by or "somebody") if at else None
-
-
-def _extending(value: str) -> tuple[datetime, datetime] | None:
-    before, _, after = value.partition(" ")
-    base, at = _time(before), _time(after)
-    return (base, at) if base and at else None
-
-
-def _time(value: str) -> datetime | None:
-    """Of a tag, which anybody may have edited."""
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return at if at.tzinfo else None
 
 
 def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
@@ -261,6 +199,12 @@ def read_images(cloud: Cloud) -> list[dict[str, Any]]:
     return sorted(found, key=lambda raw: str(raw.get("CreationDate", "")), reverse=True)
 
 
+def image_created(raw: dict[str, Any]) -> datetime:
+    """Aware, UTC. Now, for one that is so new that AWS does not tell it."""
+    told = raw.get("CreationDate")
+    return datetime.fromisoformat(told).astimezone(UTC) if told else datetime.now(UTC)
+
+
 def parse_image(raw: dict[str, Any]) -> Image:
     tags = naming.tag_map(raw)
     disks = (mapping.get("Ebs", {}) for mapping in raw.get("BlockDeviceMappings", []))
@@ -269,7 +213,7 @@ def parse_image(raw: dict[str, Any]) -> Image:
         state=raw["State"],
         kind=tags.get(naming.IMAGE, ""),
         of=tags.get(naming.IMAGE_OF, ""),
-        created=datetime.fromisoformat(raw["CreationDate"]).astimezone(UTC),
+        created=image_created(raw),
         snapshot_ids=tuple(disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")),
     )
 
@@ -303,7 +247,7 @@ def _read_volumes(ec2: Any, box: str) -> list[Volume]:
         Volume(
             id=v["VolumeId"],
             size_gib=v["Size"],
-            attached_to=next((a["InstanceId"] for a in v["Attachments"]), None),
+            attached_to=next((a.get("InstanceId", "another service") for a in v["Attachments"]), None),
             created=v["CreateTime"],
         )
         for v in raw

@@ -28,7 +28,7 @@ def parse(raw: dict[str, Any]) -> SecurityGroup:
     theirs: list[Cidr] = []
     for permission, _, key, source in _rules(raw):
         if _is_ssh(permission) and key.startswith("Cidr"):
-            (ours if _is_ours(permission, source) else theirs).append(ip_network(source[key]))
+            (ours if _is_ours(permission, source) else theirs).append(ip_network(source[key], strict=False))
     return SecurityGroup(
         id=raw["GroupId"],
         generation=naming.tag_map(raw).get(naming.GENERATION, ""),

@@ -175,6 +175,7 @@ def ls(context: typer.Context) -> None:
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.observe import observe_all
     from gpu_box.aws.prices import price_reader
+    from gpu_box.readable import unreadable_lines
     from gpu_box.view.status import Row, boxes_table
     from gpu_box.view.sweep import forgotten_lines
 
@@ -192,11 +193,15 @@ def ls(context: typer.Context) -> None:
             since=one.instance.launched,
             owner=one.instance.owner,
             usd_hour=price_of(one.instance).instance_hour if one.instance.state.bills else None,
+            notices=tuple(map(str, one.instance.unreadable)),
         )
         for one in listed
         if one.instance.state != "terminated"
     ]
     opts.show(rows, lambda: boxes_table(rows, cloud.region))
+    for one in listed:
+        for line in unreadable_lines(one.box, one.instance):
+            opts.reporter().note(line)
     for line in forgotten_lines(listed, datetime.now(UTC), after=config.limits.forgotten_after):
         opts.reporter().note(line)
 
@@ -315,6 +320,9 @@ def _notices(found: look.Status) -> Iterator[str]:
 
     if found.unreachable:
         yield found.unreachable
+    if found.observed.instance:
+        unreadable = found.observed.instance.unreadable
+        yield from (str(one) for one in unreadable if str(one) not in found.unreachable)
     if found.observed.group:
         yield from look.foreign_lines(found.observed.group.foreign)
     if found.budget_warning:
@@ -343,6 +351,9 @@ def _status_view(config: Config, found: look.Status) -> StatusView:
             usd_month_images=observed.usd_month_images,
         )
     machine, price = found.machine, found.price
+    armed = observed.deadline
+    deadline = armed.at if armed and armed.instance_id == instance.id else None
+    broken = armed.broken if armed else ""
     assert price is not None
     running = instance.state.bills
     jupyter = ""
@@ -367,9 +378,9 @@ def _status_view(config: Config, found: look.Status) -> StatusView:
         usd_month_stopped=price.disk_month,
         images=images,
         usd_month_images=observed.usd_month_images,
-        deadline=observed.deadline.at if observed.deadline else None,
+        deadline=deadline,
         deadline_missing=observed.deadline_unavailable
-        or ("" if observed.deadline else "`gpu-box up` arms it"),
+        or (f"{broken}; `gpu-box up` arms it anew" if broken else "" if deadline else "`gpu-box up` arms it"),
         stopped=found.stopped,
         gpu=machine.gpu if machine else "",
         jupyter=jupyter,

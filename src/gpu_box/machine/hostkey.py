@@ -6,7 +6,9 @@ to run again at any point. The new private key never leaves the machine.
 
 from __future__ import annotations
 
+from gpu_box.errors import MachineError
 from gpu_box.machine.connection import Connection
+from gpu_box.public_key import is_public_key
 
 # The folder is sshd's own; a machine that is only a process has its own (GPU_BOX_SSHD_DIR), and no sudo.
 _PRELUDE = """
@@ -58,7 +60,14 @@ def prepare(connection: Connection) -> str:
     """Make a key that waits to be activated, or find it made, or active already. Returns its OpenSSH line."""
     script = f"answered='{connection.presented_key}'\n{_PREPARE}"  # a key's line has no quote in it
     result = connection.run("sh -s", stdin=script.encode(), timeout_s=30)
-    return " ".join(result.stdout.splitlines()[-1].split()[:2])  # a login may print before it
+    line = " ".join(" ".join(result.stdout.splitlines()[-1:]).split()[:2])  # a login may print before it
+    if not is_public_key(line):
+        raise MachineError(
+            f"the box names no host key of its own, but {line[:60]!r}",
+            where=connection.host.name,
+            remedy="Run the command again; if it stays so, make a new box: `gpu-box down`, then `up`.",
+        )
+    return line
 
 
 def activate(connection: Connection) -> None:

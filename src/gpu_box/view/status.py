@@ -194,6 +194,7 @@ class Row:
     since: datetime
     owner: str
     usd_hour: Decimal | None
+    notices: tuple[str, ...] = ()  # what of it cannot be read, and how to repair that
 
 
 def boxes_table(rows: Sequence[Row], region: str) -> RenderableType:

@@ -1,0 +1,184 @@
+"""AWS's dictionary of an instance as an Instance.
+
+Anybody may edit a tag, and AWS may add a state. What cannot be read is noted on its instance, so that it
+troubles no other box, and stopping or removing this one, which takes the id alone, still works.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any, TypeVar
+
+from gpu_box.aws import naming
+from gpu_box.model import PENDING_KEY, Instance, InstanceState, StopAsked, Unreadable
+from gpu_box.public_key import is_public_key
+from gpu_box.spending import from_tag
+
+T = TypeVar("T")
+
+_KEY = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_HOST_KEY_REMEDY = (
+    "Set it to the machine's own key, as /etc/ssh/ssh_host_ed25519_key.pub on the box has it (`ssh-ed25519 "
+    "AAAA...`); if nobody can look there, make a new box: `gpu-box down`, then `up`."
+)
+
+
+def parse_instance(raw: dict[str, Any]) -> Instance:
+    """raw: of DescribeInstances or RunInstances. Needs the InstanceId alone; `unreadable` names the rest."""
+    reading = _Reading(raw)
+    tag, tags = reading.tag, reading.tags
+    state, launched, zone = reading.state(), reading.launched(), reading.zone()
+    reason = raw.get("StateReason") or {}
+    return Instance(
+        id=reading.id,
+        state=state,
+        type=raw.get("InstanceType", ""),
+        zone=zone,
+        launched=launched,
+        address=raw.get("PublicIpAddress") or raw.get("Ipv6Address"),
+        private_address=raw.get("PrivateIpAddress"),
+        market=raw.get("InstanceLifecycle", "on-demand"),
+        key=tag(naming.KEY, _fingerprint, ""),
+        host_key=tag(naming.HOST_KEY, _host_key, tags.get(naming.HOST_KEY), entering=True),
+        ssh_port=tag(naming.SSH_PORT, _port, 22, entering=True),
+        reason_code=reason.get("Code", ""),
+        reason=reason.get("Message", ""),
+        transition=raw.get("StateTransitionReason", ""),
+        stop_asked=tag(naming.STOP, _stop_asked, None),
+        spent=tuple(sorted(reading.spent().items())),
+        spent_until=tag(naming.COUNTED, _time, None),
+        resizing=tags.get(naming.RESIZING, ""),
+        extending=tag(naming.EXTENDING, _extending, None),
+        baking=bool(tags.get(naming.BAKING, "")),
+        moved_from=tags.get(naming.MOVED_FROM, ""),
+        disk_gib=tag(naming.DISK, _gib, None),
+        owner=tags.get(naming.OWNER, ""),
+        unreadable=tuple(reading.unreadable),
+    )
+
+
+class _Reading:
+    """One instance being read, and what of it could not be."""
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.raw = raw
+        self.id: str = raw["InstanceId"]
+        self.tags = naming.tag_map(raw)
+        self.unreadable: list[Unreadable] = []
+
+    def tag(self, name: str, parse: Callable[[str], T], default: T, *, entering: bool = False) -> T:
+        """What `parse` makes of the tag; where it is missing or makes ValueError, the default."""
+        if name not in self.tags:
+            return default
+        try:
+            return parse(self.tags[name])
+        except ValueError as error:
+            value = self.tags[name]
+            shown = repr(value if len(value) <= 40 else value[:39] + "…")
+            remove = shlex.join(
+                ["aws", "ec2", "delete-tags", "--resources", self.id, "--tags", f"Key={name}"]
+            )
+            remedy = f"Correct it, or remove it: `{remove}`."
+            if not name.isprintable():  # no line of a terminal, and none to type
+                name, remedy = repr(name), "Remove it in the AWS console."
+            if name == naming.HOST_KEY:
+                remedy = _HOST_KEY_REMEDY
+            self._note(f"its tag {name} is {shown}: {error}", remedy, entering=entering)
+            return default
+
+    def state(self) -> InstanceState:
+        name = str((self.raw.get("State") or {}).get("Name", ""))
+        try:
+            return InstanceState(name)
+        except ValueError:
+            self._note(
+                f"EC2 says that it is {name!r}, which this gpu-box does not know",
+                "`gpu-box stop` and `down` work; see whether there is a newer gpu-box.",
+                entering=True,
+            )
+            return InstanceState.UNKNOWN
+
+    def launched(self) -> datetime:
+        """Where AWS does not tell it: now, so that nothing is counted twice."""
+        at: datetime | None = self.raw.get("LaunchTime")
+        if at is None:
+            self._note("EC2 does not say when it was started", "Run the command again in a minute.")
+        return at or datetime.now(UTC)
+
+    def zone(self) -> str:
+        zone: str = (self.raw.get("Placement") or {}).get("AvailabilityZone", "")
+        if not zone:
+            self._note("EC2 does not say in which zone it is", "Run the command again in a minute.")
+        return zone
+
+    def spent(self) -> dict[date, Decimal]:
+        days: dict[date, Decimal] = {}
+        for name in self.tags:
+            if name.startswith(naming.USD_MONTH):
+                none: dict[date, Decimal] = {}
+                days |= self.tag(name, partial(from_tag, name.removeprefix(naming.USD_MONTH)), none)
+        return days
+
+    def _note(self, what: str, remedy: str, *, entering: bool = False) -> None:
+        self.unreadable.append(Unreadable(what=what, remedy=remedy, entering=entering))
+
+
+def _port(value: str) -> int:
+    port = _whole(value)
+    if not 1 <= port <= 65535:
+        raise ValueError("not a port from 1 to 65535")
+    return port
+
+
+def _host_key(value: str) -> str:
+    if not is_public_key(value.removeprefix(PENDING_KEY)):
+        raise ValueError("not a public key of SSH")
+    return value
+
+
+def _fingerprint(value: str) -> str:
+    if value and not _KEY.fullmatch(value):
+        raise ValueError("not the fingerprint of a public key")
+    return value
+
+
+def _gib(value: str) -> int | None:
+    return _whole(value) if value else None
+
+
+def _whole(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError("not a whole number")
+    return int(value)
+
+
+def _stop_asked(value: str) -> StopAsked | None:
+    when, _, by = value.partition(" ")
+    at = _time(when)
+    return StopAsked(at=at, by=by or "somebody") if at else None
+
+
+def _extending(value: str) -> tuple[datetime, datetime] | None:
+    before, _, after = value.partition(" ")
+    base, at = _time(before), _time(after)
+    if (base is None) != (at is None):
+        raise ValueError("not two times")
+    return (base, at) if base and at else None
+
+
+def _time(value: str) -> datetime | None:
+    """Aware, UTC; None for no value, which is how gpu-box takes a note off."""
+    if not value:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is None or not 2000 <= at.year < 3000:
+            raise ValueError
+    except ValueError:
+        raise ValueError("not a time with its zone") from None
+    return at.astimezone(UTC)
