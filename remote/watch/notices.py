@@ -14,7 +14,7 @@ from typing import Dict, List, Optional
 from .place import shared
 from .read.as_user import acting_as
 from .read.command import ended, start, wait
-from .read.people import User, users
+from .read.people import users
 from .read.text import read, values
 
 FILE = os.path.join(".gpu-box", "notify.json")
@@ -34,7 +34,7 @@ def begin(event: str, text: str, *, within: float = WITHIN) -> List[int]:
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     _sending[:] = [pid for pid in _sending if ended(pid) is None]
     begun = []
-    for user in _people():
+    for user in users():
         try:
             with acting_as(user):
                 asked = os.path.exists(os.path.join(user.home, FILE))
@@ -81,10 +81,3 @@ def command(words: List[str]) -> int:
         signal.setitimer(signal.ITIMER_REAL, within + SLACK)
         deliver(asked, words[0], words[1], within=within)
     return 0
-
-
-def _people() -> List[User]:
-    """Whose notices are ours to send."""
-    if os.geteuid() == 0 and not shared():
-        return users()
-    return [User(str(os.geteuid()), os.geteuid(), os.path.expanduser("~"), os.getegid())]
