@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Union
 
 from setup.desired import ROOT
 
@@ -23,13 +23,13 @@ def write(name: str, fingerprint: str, line: str) -> None:
     write_atomically(_STEPS / (name + ".json"), record + "\n")
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: Union[str, bytes], mode: int = 0o644) -> None:
     """The old content or the new, whole, whatever happens; never readable by more than `mode` says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(".%s.%d" % (path.name, os.getpid()))
     descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(str(temporary), str(path))

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import shlex
 import shutil
 import socket
 import stat
 import subprocess
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +21,7 @@ import pytest
 
 from gpu_box.config import Config, Limits
 from gpu_box.errors import MachineError, MachineUnreachable, StepFailed
-from gpu_box.machine import mirror, setup
+from gpu_box.machine import jobs, mirror, setup
 from gpu_box.machine.connection import connect
 from gpu_box.machine.setup import Desired
 
@@ -27,7 +29,19 @@ from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine, free_port
 
 REMOTE = Path(__file__).parents[2] / "remote"
-STEPS = {"disk", "driver", "tmux", "python", "packages", "jupyter", "code", "kaggle", "notify", "watch"}
+STEPS = {
+    "disk",
+    "driver",
+    "tmux",
+    "python",
+    "packages",
+    "jupyter",
+    "code",
+    "kaggle",
+    "notify",
+    "watch",
+    "shell",
+}
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +158,42 @@ def test_the_box_has_the_cpu_build_of_torch_and_finds_our_packages(
         code = "import torch, jobs; print(torch.version.cuda, jobs.__file__)"
         printed = connection.run(f"~/.gpu-box/venv/bin/python -c '{code}'").stdout.split()
     assert printed == ["None", str(ready[0].home / ".gpu-box/remote/jobs/__init__.py")]
+
+
+def test_what_pip_installs_in_a_shell_is_there_for_jobs_and_notebooks(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState], tmp_path: Path
+) -> None:
+    machine = ready[0]
+    wheel = tmp_path / "lesson_extra-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("lesson_extra.py", "NAME = 'extra'\n")
+        file.writestr(
+            "lesson_extra-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: lesson_extra\nVersion: 1.0\n"
+        )
+        file.writestr(
+            "lesson_extra-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        file.writestr("lesson_extra-1.0.dist-info/RECORD", "")
+    code = "import lesson_extra, torch, vgg16, sys; print(lesson_extra.NAME, sys.prefix)"
+    found: list[str] = []
+    with connect(host_of(machine)) as connection:
+        shell = connection.run(f"pip install --quiet --no-index {wheel} && python -c '{code}'").stdout
+        login = connection.run(f"bash -lic \"python3 -c '{code}'\"").stdout
+        jobs.start(connection, "look", f"python -c '{code}'", cwd="~")
+        found.append(connection.run(kernel_runs(code), timeout_s=60).stdout)
+    jobs.follow(host_of(machine), "look", lambda line: found.append(line + "\n"))
+    assert {shell, login, *found} == {f"extra {machine.home}/.gpu-box/venv\n"}
+
+
+def kernel_runs(code: str) -> str:
+    """A cell in a kernel as JupyterLab starts it."""
+    script = (
+        "from jupyter_client.manager import start_new_kernel; "
+        "manager, client = start_new_kernel(); "
+        f"client.execute_interactive({code!r}); client.stop_channels(); manager.shutdown_kernel()"
+    )
+    return f"~/.gpu-box/venv/bin/python -c {shlex.quote(script)}"
 
 
 def test_jupyter_is_on_loopback_behind_a_token_that_shows_nowhere(

@@ -26,7 +26,12 @@ from gpu_box.embedded.metadata import ENDPOINT_VARIABLE, MetadataService
 from gpu_box.embedded.sshd import Sshd, listening_socket
 
 logging.getLogger("asyncssh").setLevel(logging.WARNING)  # at INFO it tells of each connection
-_PROFILE = "export PATH='{path}'\n"
+# In a new home, as Debian's and Ubuntu's /etc/skel have them: ~/.profile reads ~/.bashrc, which returns early
+# in a shell that is not interactive. PATH: /etc/profile sets one of its own for login shells.
+_START_FILES = {
+    ".profile": "export PATH='{path}'\nif [ -n \"$BASH_VERSION\" ]; then . ~/.bashrc; fi\n",
+    ".bashrc": "case $- in *i*) ;; *) return ;; esac\n",
+}
 # Leaves word, and returns: the machine is ended from outside, this script with it.
 _POWEROFF = """#!/bin/sh
 : >'{flag}'
@@ -106,9 +111,9 @@ class ProcessMachine:
         make_private(environment.tmux_folder(self._id, self._folder))
         environment.provide_python(self._folder)
         self._provide_poweroff()
-        profile = home / ".profile"
-        if not profile.exists():  # /etc/profile sets a PATH of its own for login shells
-            profile.write_text(_PROFILE.format(path=path))
+        for name, text in _START_FILES.items():
+            if not (home / name).exists():
+                (home / name).write_text(text.format(path=path))
         _move_in(home, boot)
         return home
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine.connection import Connection, Result, connect
 from gpu_box.machine.lines import LineSplitter
-from gpu_box.machine.quoting import quote
+from gpu_box.machine.quoting import PYTHON, quote
 from gpu_box.model import Host
 
 _REFUSED = 3  # exit status of remote/jobs for what cannot be done
@@ -131,7 +131,7 @@ def _call(
     on_data: Callable[[bytes], None] | None = None,
     timeout_s: float | None = None,
 ) -> Result:
-    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec python3 -m jobs {quote(*words)}"
+    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m jobs {quote(*words)}"
     result = connection.run(command, stdin=stdin, on_data=on_data, check=False, timeout_s=timeout_s)
     if result.exit_status == _NO_CODE:
         raise MachineError(

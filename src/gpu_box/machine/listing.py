@@ -10,7 +10,7 @@ from typing import Any
 from gpu_box.errors import InputError, MachineError
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.local_folder import is_normal
-from gpu_box.machine.quoting import quote
+from gpu_box.machine.quoting import PYTHON, quote
 from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import disk_full
 
@@ -29,7 +29,7 @@ def ask(
     Raises InputError if there is no such folder, MachineError for an answer that no healthy box gives.
     """
     answer = bytearray()
-    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec python3 -m sync {quote(words[0])} "
+    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m sync {quote(words[0])} "
     # The folder's ~ is for the box's Python, not for its shell.
     command += " ".join("'" + word.replace("'", "'\\''") + "'" for word in words[1:])
 

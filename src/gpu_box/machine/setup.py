@@ -15,7 +15,7 @@ from gpu_box.errors import MachineError, StepFailed
 from gpu_box.machine import kaggle, mirror, notify, private, watchstate
 from gpu_box.machine.connection import Connection, Result
 from gpu_box.machine.health import Health, parse_health
-from gpu_box.machine.quoting import quote
+from gpu_box.machine.quoting import PYTHON, quote
 from gpu_box.machine.watchstate import WatchState
 from gpu_box.model import Reporter
 from gpu_box.resources import remote
@@ -126,7 +126,7 @@ def question(desired: Desired, *, health: bool = False) -> Question:
     fingerprint = mirror.fingerprint(desired.remote)
     asked = {"fingerprint": fingerprint, "desired": json.loads(desired.to_json()), "health": health}
     return Question(
-        command="python3 - " + quote(json.dumps(asked)),
+        command=f"{PYTHON} - " + quote(json.dumps(asked)),
         script=desired.remote / "setup" / "bootstrap.py",
         fingerprint=fingerprint,
     )
@@ -182,7 +182,7 @@ def apply(connection: Connection, state: MachineState, desired: Desired, report:
         private.put(connection, *notify.PLACE, desired.notify)
     events = _Events(report)
     result = connection.run(
-        "cd ~/.gpu-box/remote && exec python3 -m setup apply",
+        f"cd ~/.gpu-box/remote && exec {PYTHON} -m setup apply",
         stdin=desired.to_json().encode(),
         on_line=events.take,
         check=False,

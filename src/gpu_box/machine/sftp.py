@@ -21,6 +21,7 @@ from gpu_box.errors import MachineError
 from gpu_box.machine import stream
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.local_folder import Folder
+from gpu_box.machine.quoting import PYTHON
 from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import Transfer, disk_full
 
@@ -203,7 +204,7 @@ def _refused(
 ) -> MachineError:
     """SFTP says "Failure" for most things, a full disk among them."""
     code = "import os, sys; s = os.statvfs(sys.argv[1]); print(s.f_bavail * s.f_frsize, s.f_favail)"
-    result = connection.run(f"python3 -c '{code}' '{transfer.there}'", check=False, timeout_s=30)
+    result = connection.run(f"{PYTHON} -c '{code}' '{transfer.there}'", check=False, timeout_s=30)
     if transfer.up and error.errno is None and result.exit_status == 0:
         free_bytes, free_files = (int(word) for word in result.stdout.split()[-2:])
         if free_bytes < max(_FULL_BYTES, entry.size) or free_files == 0:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gpu_box.errors import MachineError
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.local_folder import Folder
-from gpu_box.machine.quoting import quote
+from gpu_box.machine.quoting import PYTHON, quote
 from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import Transfer, disk_full, free_bytes
 
@@ -26,7 +26,7 @@ def move(
     connection: Connection, transfer: Transfer, entries: Sequence[Entry], moved: Callable[[int], None]
 ) -> None:
     """moved: gets the bytes that came. Raises as `sftp.move` does."""
-    command = "cd ~/.gpu-box/remote && exec python3 -m sync receive " + quote(transfer.there)
+    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync receive " + quote(transfer.there)
     for several in _portions(entries):
         stream = zlib.compress(b"".join(_record(transfer, entry) for entry in several), _FASTEST)
         done = connection.run(command, stdin=stream, check=False)
@@ -71,7 +71,7 @@ def _ask_for(connection: Connection, transfer: Transfer, entries: Sequence[Entry
         if len(unpacked) > longest or unpack.unused_data:
             raise ValueError
 
-    command = "cd ~/.gpu-box/remote && exec python3 -m sync send " + quote(transfer.there)
+    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync send " + quote(transfer.there)
     wanted = b"".join(b"%d %s\0" % (entry.size, os.fsencode(entry.path)) for entry in entries)
     done = connection.run(command, stdin=wanted, on_data=keep, check=False)
     if done.exit_status != 0:

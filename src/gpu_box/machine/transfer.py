@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.connection import Connection
-from gpu_box.machine.quoting import quote
+from gpu_box.machine.quoting import PYTHON, quote
 from gpu_box.machine.selection import Entry
 from gpu_box.model import Host, Reporter
 
@@ -46,6 +46,6 @@ def disk_full(host: Host, *, free_bytes: int, needed_bytes: int) -> MachineError
 def free_bytes(connection: Connection, transfer: Transfer) -> int:
     """On the disk of its folder there, once it is full: whoever says so does not say how much is left."""
     code = "import shutil, sys; print(shutil.disk_usage(sys.argv[1]).free)"
-    command = quote("python3", "-c", code, transfer.there)
+    command = f"{PYTHON} {quote('-c', code, transfer.there)}"
     result = connection.run(command, check=False, timeout_s=30)
     return int(result.stdout.split()[-1]) if result.exit_status == 0 else 0

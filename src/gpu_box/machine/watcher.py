@@ -11,7 +11,7 @@ from typing import Any
 from gpu_box.errors import MachineError
 from gpu_box.machine.connection import Connection
 from gpu_box.machine.lines import LineSplitter
-from gpu_box.machine.quoting import quote
+from gpu_box.machine.quoting import PYTHON, quote
 from gpu_box.machine.watchstate import Look, parse_look
 from gpu_box.model import Stopped
 from gpu_box.stopped import parse_record
@@ -85,7 +85,7 @@ def look(connection: Connection, every: timedelta, on_look: Callable[[Look], Non
             return  # a login may print before it
         on_look(found)
 
-    command = f"cd ~/.gpu-box/remote && exec python3 -m watch panel {every.total_seconds():g}"
+    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m watch panel {every.total_seconds():g}"
     ended = connection.run(command, on_data=_lines(take), check=False)
     raise _failed(connection, (ended.stderr.strip() or "it ended").splitlines()[-1])
 
@@ -141,7 +141,7 @@ def _change(told: dict[str, Any]) -> Change:
 def _ask(connection: Connection, *words: str) -> str:
     line = " ".join(quote(word) for word in words)
     result = connection.run(
-        f"cd ~/.gpu-box/remote && exec python3 -m watch {line}", check=False, timeout_s=_TIMEOUT_S
+        f"cd ~/.gpu-box/remote && exec {PYTHON} -m watch {line}", check=False, timeout_s=_TIMEOUT_S
     )
     if result.exit_status != 0:
         said = result.stderr.strip() or result.stdout.strip() or f"exit status {result.exit_status}"
