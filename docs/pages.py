@@ -59,7 +59,7 @@ def command_page(name: str, command: Any) -> str:
         for word, one in inner.items():
             parts += [f"## gpu-box {name} {word}", paragraphs(one), *parameters(one)]
     else:
-        parts += [f"```\n{usage(name, command)}\n```", *parameters(command)]
+        parts += [f"```text\n{usage(name, command)}\n```", *parameters(command)]
     parts.append("Options of every command, before or after its name:")
     group: Any = typer.main.get_command(app)
     parts += parameters(group)

@@ -1,76 +1,88 @@
-"""What README and tutorial tell somebody to type, typed: line by line, on the embedded cloud."""
+"""What the pages tell a reader to type, typed: on the embedded cloud, and on its box in ssh and in tmux."""
 
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from gpu_box import config_file
+
+from .blocks import COMMANDS, OTHERS, ROOT, Block, Command, generated, written
+
 COMMAND = Path(sys.executable).with_name("gpu-box")
-PAGES = (ROOT / "README.md", ROOT / "docs" / "tutorial.md")
-
-# A command that begins so is not run here, for a reason.
-NOT_RUN = {
-    "make ": "the targets around this very test",
-    "pip install ": "tests/test_wheel.py installs the wheel",
-    "aws configure": "asks for the keys of a real account",
-    # VGG16 is trained by tests/test_story.py with these very words; twice would cost a minute of CPU.
-    "gpu-box train --preset demo": "tests/test_story.py trains",
-}
-
-
-@dataclass(frozen=True)
-class Line:
-    page: Path
-    number: int  # from 1
-    command: str
-
-    def __str__(self) -> str:
-        return f"{self.page.name}:{self.number} $ {self.command}"
-
-    @property
-    def why_not(self) -> str | None:
-        return next((why for start, why in NOT_RUN.items() if f"{self.command} ".startswith(start)), None)
-
-
-def lines(page: Path) -> Iterator[Line]:
-    """The commands of a page's console blocks, each without the remark behind it."""
-    inside = False
-    for number, text in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
-        if text.startswith("```"):
-            inside = text == "```console"
-        elif inside and text.startswith("$ "):
-            yield Line(page, number, re.sub(r"\s+#\s.*$", "", text[2:]).strip())
+PAGES = written()
+RUN = [
+    page
+    for page, found in PAGES.items()
+    if any(c.why_not is None for b in found if b.language in COMMANDS for c in b.commands)
+]
+TESTS = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+))?")
+# Instead of downloads: photographs that scikit-image ships, and random weights.
+PICTURES = "python -m vgg16 data faces --to ~/work/data/dogscats"
+SMALL = "VGG16_WEIGHTS=none VGG16_SIZE=32"
+SHORTER = {"python -m vgg16 train ": " --preset demo --epochs 1"}
+PROMPT = re.compile(rb"[#$] ")
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Somebody's terminal, in which gpu-box means the embedded cloud."""
+    """A reader's terminal, in which gpu-box means the embedded cloud."""
 
     folder: Path
     environment: dict[str, str]
 
-    def type(self, command: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
-        """Also the folder in which the next command is typed."""
+    def type(
+        self, command: str, folder: Path, typed: str = "\n" * 8
+    ) -> tuple[subprocess.CompletedProcess[str], Path]:
+        """Also the folder in which the next command is typed. typed: answers; by default what is offered."""
         here = self.folder / "here"
         done = subprocess.run(
             ["bash", "-c", f'{command}\nstatus=$?; pwd >"$0"; exit $status', str(here)],
             cwd=folder,
             env=self.environment,
-            input="\n" * 8,  # whoever is asked takes what is offered
+            input=typed,
             capture_output=True,
             text=True,
             timeout=240,
         )
         return done, Path(here.read_text().strip())
+
+    def type_on_the_box(self, way: str, commands: list[str], folder: Path) -> tuple[list[str], str]:
+        """In `gpu-box ssh` or `gpu-box tmux`: the exit status of each, and what the terminal showed."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            ["gpu-box", way], cwd=folder, env={**self.environment, "TERM": "xterm"},
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        typed = [*(f"{command}; echo $? >>~/statuses" for command in commands), "exit"]
+        seen, give_up = b"", time.monotonic() + 240
+        while time.monotonic() < give_up:
+            if select.select([master], [], [], 0.5)[0]:
+                try:
+                    data = os.read(master, 65536)
+                except OSError:  # EIO: the other end is closed
+                    break
+                seen += data
+            elif typed and PROMPT.search(seen[-200:]):
+                os.write(master, typed.pop(0).encode() + b"\n")
+                seen += b"\n"
+        process.kill()
+        process.wait()
+        os.close(master)
+        told, _ = self.type("gpu-box ssh -- 'cat statuses; rm statuses'", folder)
+        return told.stdout.split(), seen.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -93,26 +105,79 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_command_of_the_page_works(shell: Shell, page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", RUN)
+def test_every_command_of_the_page_works(shell: Shell, page: str, tmp_path: Path) -> None:
     folder = tmp_path
-    typed = list(lines(page))
-    assert len(typed) >= 8
-    for line in typed:
-        if line.why_not:
-            print(f"{line}   not run: {line.why_not}")
-            if line.command.startswith("gpu-box train"):
-                (folder / "results").mkdir(exist_ok=True)
+    for block in PAGES[page]:
+        if block.language not in COMMANDS:
             continue
-        done, folder = shell.type(line.command, folder)
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        known = sorted(path.name for path in (shell.folder / "home" / ".ssh" / "gpu-box.d").glob("*.conf"))
-        if line.command.startswith("gpu-box up"):
-            assert known == ["gpu-box.conf"]
-        elif line.command.startswith("gpu-box down"):
-            assert known == [] and not (shell.folder / "home" / ".ssh" / "config").exists()
+        for command in block.commands:
+            if command.why_not:
+                print(f"{page}:{command.line} $ {command.text}   not run: {command.why_not}")
+                if command.text.startswith("gpu-box train"):
+                    (folder / "results").mkdir(exist_ok=True)
+            elif not command.on_box:
+                folder = _type(shell, page, command, folder)
+        if any(command.on_box and not command.why_not for command in block.commands):
+            _type_on_the_box(shell, block, folder)
 
 
-def test_nothing_is_left_out_that_no_page_says() -> None:
-    commands = [f"{line.command} " for page in PAGES for line in lines(page)]
-    assert [start for start in NOT_RUN if not any(one.startswith(start) for one in commands)] == []
+def _type(shell: Shell, page: str, command: Command, folder: Path) -> Path:
+    done, folder = shell.type(command.text, folder)
+    assert done.returncode == 0, f"{page}:{command.line} $ {command.text}\n{done.stdout}\n{done.stderr}"
+    known = sorted(path.name for path in (shell.folder / "home" / ".ssh" / "gpu-box.d").glob("*.conf"))
+    if command.text.startswith("gpu-box up"):
+        assert known == ["gpu-box.conf"]
+    elif command.text.startswith("gpu-box down"):
+        assert known == [] and not (shell.folder / "home" / ".ssh" / "config").exists()
+    return folder
+
+
+def _type_on_the_box(shell: Shell, block: Block, folder: Path) -> None:
+    if "dogscats" in block.body:
+        prepared, _ = shell.type(f"gpu-box ssh -- '{PICTURES}'", folder)
+        assert prepared.returncode == 0, prepared.stderr
+    if block.language == "python":
+        line = f"gpu-box ssh -- 'cd work && {SMALL} python -'"
+        done, _ = shell.type(line, folder, typed=block.body)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        return
+    commands = [command.text for command in block.commands if command.on_box and not command.why_not]
+    commands = [text + more for text in commands for more in [_more(text)]]
+    for way in ("ssh", "tmux") if shutil.which("tmux") else ("ssh",):
+        statuses, seen = shell.type_on_the_box(way, commands, folder)
+        assert statuses == ["0"] * len(commands), f"{block}, in gpu-box {way}\n{seen}"
+
+
+def _more(command: str) -> str:
+    return next((more for start, more in SHORTER.items() if command.startswith(start)), "")
+
+
+def test_every_block_says_what_it_is_and_every_command_has_a_test_or_a_reason() -> None:
+    for found in (PAGES | generated()).values():
+        for block in found:
+            assert block.language in (*COMMANDS, *OTHERS), f"{block}: ```{block.language}"
+            if block.language in COMMANDS:
+                assert block.commands, f"{block}: a console without a prompt"
+            assert block.page in PAGES or block.language in OTHERS, f"{block}: nothing runs it"
+
+
+def test_a_reason_names_commands_that_are_there_and_tests_that_run_them() -> None:
+    for block in (block for found in PAGES.values() for block in found):
+        for start, why in block.why_not.items():
+            commands = [command for command in block.commands if command.text.startswith(start)]
+            assert commands, f"{block}: no command begins with {start!r}"
+            for file, function in TESTS.findall(why):
+                source = (ROOT / file).read_text(encoding="utf-8")
+                if function:
+                    assert f"def {function}(" in source, f"{block}: {file} has no {function}"
+                    source = source.partition(f"def {function}(")[2].partition("\ndef ")[0]
+                for command in commands:
+                    words = [word for word in command.text.split() if word != "gpu-box"]
+                    missing = [word for word in words if word not in source]
+                    assert not missing or Path(block.page).name in source, f"{block}: {file} lacks {missing}"
+
+
+def test_every_piece_of_config_is_one_that_gpu_box_reads() -> None:
+    for block in (block for found in PAGES.values() for block in found if block.language == "yaml"):
+        config_file.parse(block.body.encode(), Path(str(block)))

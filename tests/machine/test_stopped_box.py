@@ -21,6 +21,7 @@ from gpu_box.aws import deadline
 from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
 
+from ..docs.blocks import written
 from ..embedded import control
 from ..saves import REASON, SAVES
 from ..user import COMMAND, CONFIG, User
@@ -102,6 +103,13 @@ def test_up_arms_every_layer(user: User, up: dict[str, Any]) -> None:
     }
     assert status["deadline"] == status["watch"]["deadline"]
     assert "fuse, watcher, guard, deadline (AWS stops it" in user.run("status").stdout
+
+
+def test_what_the_page_types_on_the_box_works(user: User, up: dict[str, Any]) -> None:
+    [block] = [found for found in written()["docs/stopping.md"] if found.language == "console"]
+    for command in block.commands:
+        assert command.on_box
+        assert user.run("ssh", "--", command.text).stdout, command.text
 
 
 def test_an_idle_box_stops_and_status_says_why_with_every_figure(user: User, up: dict[str, Any]) -> None:
