@@ -23,7 +23,7 @@ __all__ = ["aws", "cloud_home", "embedded_exports", "laptop", "weather"]
 
 Command = Callable[..., Any]
 # They attach to the box, or print another program's text.
-_WITHOUT = {"ssh", "tmux", "jupyter", "tunnel", "policy", "aliases", "local"}
+_WITHOUT = {"ssh", "tmux", "jupyter", "tunnel", "policy", "aliases", "local", "help"}
 
 
 @pytest.fixture

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from gpu_box import __version__
+from gpu_box.cli.app import app
 from gpu_box.cli.main import hoist_global_options, main
 
 
@@ -49,6 +53,64 @@ def test_a_wrong_word_is_one_line_and_exit_code_2(
     assert said in answer.err
     assert "Traceback" not in answer.err
     assert answer.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ([], "gpu-box"),
+        (["--local"], "gpu-box"),
+        (["--name", "a"], "gpu-box"),
+        (["-h"], "gpu-box"),
+        (["help"], "gpu-box"),
+        (["local"], "gpu-box local"),
+        (["local", "--local"], "gpu-box local"),
+        (["local", "-h"], "gpu-box local"),
+        (["help", "local"], "gpu-box local"),
+        (["help", "local", "env"], "gpu-box local env"),
+        (["help", "up"], "gpu-box up"),
+        (["help", "run"], "gpu-box run"),
+        (["help", "help"], "gpu-box help"),
+    ],
+)
+def test_a_group_without_a_command_and_help_print_the_help_page_and_exit_with_0(
+    words: list[str], page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
+    answer = capsys.readouterr()
+    assert answer.out.startswith(f"Usage: {page} [")
+    assert answer.err == ""
+
+
+def test_every_command_has_a_help_page_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    group: Any = typer.main.get_command(app)
+    pages = [[name] for name in group.commands] + [["local", name] for name in ("env", "status", "stop")]
+    for words in pages:
+        for typed in (["help", *words], [*words, "--help"], [*words, "-h"]):
+            assert main(typed) == 0, typed
+            answer = capsys.readouterr()
+            assert answer.out.startswith(f"Usage: gpu-box {' '.join(words)} ["), typed
+            assert answer.err == "", typed
+
+
+@pytest.mark.parametrize(
+    "words", [["help", "upp"], ["help", "up", "now"], ["help", "local", "x"], ["local", "x"], ["keep"]]
+)
+def test_help_of_a_command_that_is_not_there_is_one_line(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    answer = capsys.readouterr()
+    assert len(answer.err.splitlines()) == 1 and answer.err.startswith("error: ")
+    assert "?." not in answer.err and answer.out == ""
+
+
+@pytest.mark.parametrize("words", [["--json"], ["local", "--json"]])
+def test_json_without_a_command_is_an_error_in_json(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["what"] == "Missing command"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

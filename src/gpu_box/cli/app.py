@@ -11,12 +11,13 @@ from gpu_box import __version__
 from gpu_box.cli.commands import Commands
 from gpu_box.cli.completion import box_names
 from gpu_box.cli.context import Options
+from gpu_box.cli.help import show_help_without_command
 
 app = typer.Typer(
     name="gpu-box",
     cls=Commands,
     help="A GPU workstation on AWS from your laptop, impossible to forget: it stops itself.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,6 +51,7 @@ def options(
     ] = False,
 ) -> None:
     context.obj = Options(config=config, name=name, local=local, json=as_json, yes=yes, debug=debug)
+    show_help_without_command(context)
 
 
 def _register() -> None:
@@ -59,6 +61,7 @@ def _register() -> None:
         cost,
         doctor,
         embedded,
+        help,
         image,
         init,
         lifecycle,
@@ -68,7 +71,7 @@ def _register() -> None:
         work,
     )
 
-    for room in (init, lifecycle, image, stopping, attach, work, doctor, cost, report, sweep, embedded):
+    for room in (init, lifecycle, image, stopping, attach, work, doctor, cost, report, sweep, embedded, help):
         room.register(app)
     Commands.later(app)
 

@@ -10,16 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from gpu_box.cli.context import options
+from gpu_box.cli.help import show_help_without_command
 from gpu_box.home import data_home
 
 
 def register(app: typer.Typer) -> None:
     local = typer.Typer(
         help="The embedded cloud: AWS's API on this machine.",
-        no_args_is_help=True,
+        invoke_without_command=True,
         add_completion=False,
         rich_markup_mode=None,
     )
+    local.callback()(show_help_without_command)
     local.command("env")(env)
     local.command("status")(status)
     local.command("stop")(stop)

@@ -53,7 +53,9 @@ def keep(
     if (span is None) != off:
         from gpu_box.errors import InputError
 
-        raise InputError("how long?", where="keep", remedy="`gpu-box keep 3h`, or `gpu-box keep --off`.")
+        raise InputError(
+            "give either a time or --off", where="keep", remedy="`gpu-box keep 3h`, or `gpu-box keep --off`."
+        )
     wanted = _span(span) if span else None
     members = boxes.of(opts.load())
     kept = boxes.each(members, lambda member, its: stopping.keep(member, wanted, its), opts.reporter())
