@@ -179,17 +179,17 @@ def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any], a
 def test_resize_keeps_the_disk_and_what_ran_runs_again(
     user: User, up: dict[str, Any], account: Account
 ) -> None:
-    told = user.json("resize", account.bigger)
+    told = user.json("resize", account.bigger, "--yes")
     assert (told["state"], told["before"], told["type"]) == ("running", account.type, account.bigger)
     assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "kept\n"
-    assert user.json("resize", account.type)["type"] == account.type
+    assert user.json("resize", account.type, "--yes")["type"] == account.type
     assert "Did you mean g5.xlarge?" in user.run("resize", "g5.xlrge", expect=2).stderr
 
 
 def test_a_box_that_was_removed_comes_back_from_its_image_with_its_disk(
     user: User, up: dict[str, Any], account: Account
 ) -> None:
-    baked = user.json("bake")
+    baked = user.json("bake", "--yes")
     assert (baked["state"], baked["image"][:4]) == ("running", "ami-")
     user.run("ssh", "--", "echo later > work/kept.txt")
     assert user.json("status")["images"][0]["id"] == baked["image"]

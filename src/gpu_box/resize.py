@@ -21,8 +21,27 @@ from gpu_box.steps import NoteResize, Step
 class Resized:
     before: str  # "" where an earlier one, cut after its instance went, is gone on with
     after: str
+    price_before: Price | None  # None where `before` is ""
     price: Price  # of the new type
     up: Up | None  # None: it was stopped, and is left so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ahead:
+    """What `resize` would change."""
+
+    observed: Observed
+    price_before: Price | None  # None where an earlier one, cut after its instance went, is gone on with
+    price: Price
+
+    @property
+    def before(self) -> str:
+        return self.observed.instance.type if self.observed.instance else ""
+
+
+def look_ahead(config: Config, instance_type: str) -> Ahead:
+    """Changes nothing. Raises InputError and CloudError as `resize` does."""
+    return _look_ahead(Cloud(config), instance_type)
 
 
 def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
@@ -31,13 +50,8 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
     Raises InputError for a type that its zone or its disk's architecture does not take.
     """
     cloud = Cloud(config)
-    observed = look.observe_box(cloud)
-    instance = observed.instance
-    if instance:
-        require_readable(config.name, instance)
-        refuse_unfit(cloud, instance_type, like=instance)
-    elif not takes_an_image(observed, instance_type):
-        raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
+    ahead = _look_ahead(cloud, instance_type)
+    observed, instance = ahead.observed, ahead.observed.instance
     ran = instance is None or instance.state.bills or bool(instance.resizing) or instance.baking
     started = None
     if takes_an_image(observed, instance_type):
@@ -52,10 +66,27 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
             started = box.up(config, report)
             act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
     return Resized(
-        before=instance.type if instance else "",
+        before=ahead.before,
         after=instance_type,
-        price=read_price_of(cloud, started.instance) if started else read_price(cloud, instance_type),
+        price_before=ahead.price_before,
+        price=read_price_of(cloud, started.instance) if started else ahead.price,
         up=started if ran else None,
+    )
+
+
+def _look_ahead(cloud: Cloud, instance_type: str) -> Ahead:
+    observed = look.observe_box(cloud)
+    instance = observed.instance
+    if instance is None:
+        if not takes_an_image(observed, instance_type):
+            raise CloudError(f"there is no box {cloud.config.name!r}", remedy="`gpu-box up` makes it.")
+        return Ahead(observed=observed, price_before=None, price=read_price(cloud, instance_type))
+    require_readable(cloud.config.name, instance)
+    refuse_unfit(cloud, instance_type, like=instance)
+    return Ahead(
+        observed=observed,
+        price_before=read_price_of(cloud, instance),
+        price=read_price_of(cloud, replace(instance, type=instance_type)),
     )
 
 

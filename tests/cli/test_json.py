@@ -94,7 +94,7 @@ def test_of_a_box_that_is_there(command: Command, mine: Laptop, weather: Weather
     assert command("cost")["usd_hour"] is not None
     assert any(one["box"] == mine.config.name for one in command("sweep")["found"])
     assert command("stop")["state"] == "stopped"
-    assert command("resize", "g4dn.2xlarge")["type"] == "g4dn.2xlarge"
+    assert command("resize", "g4dn.2xlarge", "--yes")["type"] == "g4dn.2xlarge"
     assert command("why")["stopped"]["layer"] == "command"
     weather(quotas={"L-DB2E81BA": 0})
     [asked] = command("doctor", "--request-quota", "--yes")

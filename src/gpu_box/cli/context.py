@@ -72,11 +72,16 @@ class Options:
         if now - began > _WORTH_S:
             pace.remember(path, run.run(now))
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person is there to answer a question, and wants to be asked."""
+        return not self.yes and sys.stdin.isatty()
+
     def confirm(self, question: str) -> None:
-        """Ask; raise Interrupt on no. Without a terminal to ask on, `--yes` is required."""
+        """Ask on standard error; exit with 1 on no. Without a terminal to ask on, `--yes` is required."""
         if self.yes:
             return
-        if not sys.stdin.isatty():
+        if not self.can_ask:
             raise InputError(f"{question} cannot be asked: there is no terminal", remedy="Pass --yes.")
         import typer
 
@@ -84,7 +89,8 @@ class Options:
         from gpu_box.view.console import fitted
 
         waiting.over()
-        if not typer.confirm(fitted(question, sys.stdout), default=False):
+        # Standard output may be a pipe, which would swallow the question.
+        if not typer.confirm(fitted(question, sys.stderr), default=False, err=True):
             raise typer.Exit(1)
 
     def show(self, result: Any, draw: Callable[[], Any]) -> None:

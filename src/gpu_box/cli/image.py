@@ -21,11 +21,13 @@ def bake(
 ) -> None:
     """Make an image of the disk: after `down --keep-image`, the next `up` launches from it.
 
-    It takes the place of an older one. A running box is stopped for a moment; it runs again while AWS copies.
+    It takes the place of an older one. A running box is stopped for a moment, after a question; it runs again
+    while AWS copies.
     """
     from gpu_box import bake as baking
-    from gpu_box import boxes
+    from gpu_box import boxes, look
     from gpu_box.cli.results import Baked, Unbaked
+    from gpu_box.cli.running import ending_of
 
     opts = options(context)
     config = boxes.one(opts.load(), "bake")
@@ -34,6 +36,11 @@ def bake(
         baking.remove(config, opts.reporter())
         opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
         return
+    if not opts.yes:
+        observed = look.where(config, entering=False)
+        if observed.instance and observed.instance.state.bills:
+            ending = ending_of(opts, [(config, observed)])
+            opts.confirm(f"{ending}Bake {config.name}, which stops and starts again?")
     with opts.timed("bake") as report:
         done = baking.bake(config, report)
     result = Baked(

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from gpu_box import look
     from gpu_box.config import Config
+    from gpu_box.resize import Ahead
     from gpu_box.view.status import StatusView
 
 
 _SOON = timedelta(minutes=10)  # as the watcher warns on the box
+_STOP_WAITS_S = 3.0  # for the names of the running jobs, at most
 
 
 def register(app: typer.Typer) -> None:
@@ -212,39 +214,72 @@ def resize(
         str, typer.Argument(metavar="TYPE", help="As g5.xlarge.", autocompletion=instance_types)
     ],
 ) -> None:
-    """Another instance type for the same box: stopped for it, its disk kept; one that ran runs again."""
+    """Change the instance type; the disk is kept. A running box stops for it and starts again.
+
+    Shows both prices an hour and the running jobs, which end, and asks.
+    """
     from gpu_box import boxes
     from gpu_box import resize as resizing
     from gpu_box.cli.results import Resized
+    from gpu_box.cli.running import hourly
 
     opts = options(context)
     config = boxes.one(opts.load(), "resize")
+    if not opts.yes:
+        ahead = resizing.look_ahead(config, instance_type)
+        if ahead.before != instance_type:
+            opts.confirm(_resize_question(opts, config, instance_type, ahead))
     with opts.timed("resize") as report:
         done = resizing.resize(config, instance_type, report)
     state = "running" if done.up else "stopped"
     result = Resized(
-        box=config.name, state=state, before=done.before, type=done.after, usd_hour=done.price.hour
+        box=config.name,
+        state=state,
+        before=done.before,
+        type=done.after,
+        usd_hour=done.price.hour,
+        usd_hour_before=done.price_before.hour if done.price_before else None,
     )
 
     def draw() -> str:
-        hour = f", {format_money(done.price.hour)} an hour" if done.price.hour is not None else ""
-        was = f" (it was {done.before})" if done.before not in ("", done.after) else ""
+        hour = hourly(done.price)
+        old = hourly(done.price_before)
+        was = f" (it was {done.before}{old})" if done.before not in ("", done.after) else ""
         start = "" if done.up else "; `gpu-box up` starts it"
         return f"{config.name} is {state}: {done.after}{was}{hour}{start}"
 
     opts.show(result, draw)
 
 
+def _resize_question(opts: Options, config: Config, instance_type: str, ahead: Ahead) -> str:
+    from gpu_box.cli.running import ending_of, hourly
+
+    instance = ahead.observed.instance
+    stops = ", which stops and starts again" if instance and instance.state.bills else ""
+    was = f"from {ahead.before}{hourly(ahead.price_before)}, " if ahead.before else ""
+    ending = ending_of(opts, [(config, ahead.observed)])
+    return f"{ending}Resize {config.name}{stops}: {was}to {instance_type}{hourly(ahead.price)}?"
+
+
 def stop(context: typer.Context) -> None:
-    """Stop the meter. The disk stays, and the next `up` finds it as it was."""
-    from gpu_box import box, boxes
+    """Stop the meter. The disk stays, and the next `up` finds it as it was.
+
+    On a terminal it names running jobs, which end, and asks, unless the box does not answer within 3 s.
+    """
+    from gpu_box import box, boxes, running_jobs
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.prices import read_price_of
     from gpu_box.cli.results import StoppedBox, one_or_all
+    from gpu_box.cli.running import ends
 
     opts = options(context)
     config = opts.load()
     members = boxes.of(config)
+    # Only on a terminal, and only for a moment: a box that does not answer is stopped all the same.
+    if opts.can_ask:
+        told = running_jobs.find([(member, None) for member in members], patience_s=_STOP_WAITS_S)
+        if ending := [one for one in told if one.names]:
+            opts.confirm(f"{ends(ending)}Stop {' and '.join(member.name for member in members)}?")
     with opts.timed("stop") as report:
         observed = boxes.each(members, box.stop, report)
     results = []
@@ -272,6 +307,7 @@ def down(
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
     from gpu_box import boxes, cluster, look
     from gpu_box.cli.results import Gone, one_or_all
+    from gpu_box.cli.running import ending_of
 
     opts = options(context)
     config = opts.load()
@@ -288,7 +324,8 @@ def down(
         what = f"box {there[0]!r}"
         if len(there) > 1:
             what, lost = f"boxes {', '.join(there)}", lost.replace("its disk", "their disks")
-        opts.confirm(f"Remove {what} in {region}{lost}?")
+        ending = ending_of(opts, zip(members, found, strict=True))
+        opts.confirm(f"{ending}Remove {what} in {region}{lost}?")
     if there or len(members) > 1:
         with opts.timed("down") as report:
             cluster.down(config, report, keep_images=keep_image)

@@ -68,6 +68,7 @@ class Resized:
     before: str  # instance type
     type: str
     usd_hour: Decimal | None
+    usd_hour_before: Decimal | None  # of the type before
 
 
 @dataclass(frozen=True, kw_only=True)

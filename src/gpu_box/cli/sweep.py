@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -28,6 +29,7 @@ def sweep(
     from gpu_box.aws import sweep as sweeping
     from gpu_box.aws.client import Cloud
     from gpu_box.cli.results import Removed, Swept
+    from gpu_box.cli.running import ending_of
     from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 
     opts = options(context)
@@ -41,7 +43,13 @@ def sweep(
         if swept.unread:
             raise typer.Exit(1)
         return
-    opts.confirm(f"{removal_lines(mine)}\nRemove these {len(mine)}, disks with all that is on them?")
+    running = [
+        (replace(config, name=one.box, region=one.region, cluster=None, boxes=1), None)
+        for one in mine
+        if one.kind == "instance" and one.state in ("pending", "running")
+    ]
+    ending = ending_of(opts, running)
+    opts.confirm(f"{removal_lines(mine)}\n{ending}Remove these {len(mine)}, disks with all that is on them?")
     failed = sweeping.remove(cloud, mine, report=report)
     after = sweeping.sweep(cloud, everything=False, report=report)
     left = after.mine(me, opts.name)

@@ -1,0 +1,34 @@
+"""What a question says before a running box is stopped: which jobs end, and prices an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gpu_box import running_jobs
+from gpu_box.cli.context import Options
+from gpu_box.units import format_money
+
+if TYPE_CHECKING:
+    from gpu_box.aws.prices import Price
+    from gpu_box.config import Config
+    from gpu_box.model import Observed
+
+_PATIENCE_S = 10.0  # for the boxes to answer, all of them together
+
+
+def ending_of(opts: Options, boxes: Iterable[tuple[Config, Observed | None]]) -> str:
+    """As `ends`; "" with --yes, which asks nothing. boxes: as of `running_jobs.find`."""
+    if opts.yes:
+        return ""
+    return ends(running_jobs.find(list(boxes), patience_s=_PATIENCE_S))
+
+
+def ends(running: Iterable[running_jobs.Running]) -> str:
+    """Sentences to stand before a question, or ""."""
+    return "".join(f"{one} " for one in running)
+
+
+def hourly(price: Price | None) -> str:
+    """ ", $0.54 an hour", or "" where it is not known."""
+    return f", {format_money(price.hour)} an hour" if price and price.hour is not None else ""

@@ -1,0 +1,201 @@
+"""A box that runs jobs: what would end them names them and asks, and `stop` never waits for a silent box."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from gpu_box import entry, look, running_jobs
+from gpu_box.cli.main import main
+from gpu_box.config import Config
+from gpu_box.machine import jobs, mirror
+from gpu_box.model import InstanceState
+from gpu_box.resources import remote
+
+from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
+from ..user import COMMAND
+
+__all__ = ["aws", "cloud_home", "embedded_exports", "laptop"]
+
+Terminal = Callable[..., "pexpect.spawn[str]"]
+
+
+@pytest.fixture
+def mine(laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laptop:
+    """A running box, and the folder of its config.yaml."""
+    one = laptop(region="us-east-1")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "config.yaml").write_text(
+        f"name: {one.config.name}\nregion: us-east-1\nssh: {{key: {one.config.ssh.key}, config: false}}\n"
+        "network: {allow_ssh_from: [127.0.0.1]}\n"
+    )
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "project")
+    one.up()
+    return one
+
+
+@pytest.fixture
+def with_job(mine: Laptop) -> Iterator[Laptop]:
+    """And a job on it that would run for long."""
+    with entry.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
+        mirror.upload(connection, remote())
+        jobs.start(connection, "night-run", "sleep 600", cwd="~")
+    yield mine
+    instance = mine.observe().instance
+    if instance and instance.state is InstanceState.RUNNING:
+        with entry.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
+            jobs.stop(connection, "night-run")
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """`terminal("stop")`: the command with a person at it."""
+    started: list[pexpect.spawn[str]] = []
+
+    def start(*words: str) -> pexpect.spawn[str]:
+        child = pexpect.spawn(
+            str(COMMAND),
+            list(words),
+            env={**os.environ, "TERM": "dumb"},
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(40, 200),
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.close(force=True)
+
+
+def ended(child: pexpect.spawn[str]) -> int:
+    child.expect(pexpect.EOF)
+    child.close()
+    return int(child.exitstatus if child.exitstatus is not None else -child.signalstatus)
+
+
+def state(mine: Laptop) -> InstanceState:
+    instance = mine.observe().instance
+    assert instance is not None
+    return instance.state
+
+
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        (["stop"], "Stop {box}?"),
+        (["down"], "Remove box '{box}' in us-east-1"),
+        (["resize", "g5.xlarge"], "Resize {box}, which stops and starts again"),
+        (["bake"], "Bake {box}, which stops and starts again?"),
+        (["sweep", "--remove", "--name", "{box}"], "Remove these"),
+    ],
+)
+def test_running_jobs_are_named_and_a_no_changes_nothing(
+    with_job: Laptop, terminal: Terminal, words: list[str], question: str
+) -> None:
+    box = with_job.config.name
+    before = with_job.observe()
+    person = terminal(*(word.format(box=box) for word in words))
+    person.expect_exact("[y/N]")
+    asked = " ".join((person.before or "").split())
+    assert f"Running jobs of {box} end: night-run. " in asked
+    assert question.format(box=box) in asked
+    person.sendline("n")
+    assert ended(person) == 1
+    assert with_job.observe() == before
+    assert state(with_job) is InstanceState.RUNNING
+
+
+def test_a_yes_at_the_question_stops_the_box(with_job: Laptop, terminal: Terminal) -> None:
+    person = terminal("stop")
+    person.expect_exact("[y/N]")
+    person.sendline("y")
+    assert ended(person) == 0
+    assert state(with_job) is InstanceState.STOPPED
+
+
+def test_resize_shows_both_prices(
+    mine: Laptop, terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = terminal("resize", "g5.xlarge")
+    person.expect(r"from\s+g4dn.xlarge,\s+\$0.5\d+\s+an\s+hour,\s+to\s+g5.xlarge,\s+\$1.\d+\s+an\s+hour\?")
+    person.sendline("n")
+    assert ended(person) == 1
+    mine.stop()
+    capsys.readouterr()
+    assert main(["--json", "resize", "g5.xlarge", "--yes"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert 0 < float(told["usd_hour_before"]) < float(told["usd_hour"])
+    assert main(["resize", "g4dn.xlarge", "--yes"]) == 0
+    assert "(it was g5.xlarge, $1.0" in capsys.readouterr().out
+    assert main(["resize", "g4dn.xlarge"]) == 0, "nothing changes, so nothing is asked"
+
+
+@pytest.mark.parametrize("words", [["down"], ["resize", "g5.xlarge"], ["bake"]])
+def test_without_a_terminal_it_is_refused_and_names_the_jobs(
+    with_job: Laptop, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    before = with_job.observe()
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "night-run" in said and "there is no terminal. Pass --yes." in said
+    assert said.count("\n") == 1
+    assert with_job.observe() == before
+
+
+def test_without_a_terminal_stop_stops_and_asks_the_box_nothing(
+    with_job: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_jobs, "find", None)  # to call it would fail
+    assert main(["stop"]) == 0
+    assert state(with_job) is InstanceState.STOPPED
+
+
+def test_yes_skips_the_question_and_the_look(
+    with_job: Laptop, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_jobs, "find", None)
+    assert main(["down", "--yes"]) == 0
+    assert with_job.observe().nothing_left
+
+
+def test_a_box_that_does_not_tell_its_jobs_is_stopped_without_a_question(
+    mine: Laptop, terminal: Terminal
+) -> None:
+    person = terminal("stop")  # the box was never set up
+    assert ended(person) == 0
+    assert "[y/N]" not in (person.before or "")
+    assert state(mine) is InstanceState.STOPPED
+
+
+def test_down_says_that_the_jobs_of_a_silent_box_are_unknown(mine: Laptop, terminal: Terminal) -> None:
+    person = terminal("down")
+    person.expect_exact(f"{mine.config.name} does not answer, so its jobs are unknown.")
+    person.sendline("n")
+    assert ended(person) == 1
+
+
+def test_a_box_or_an_aws_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(look, "where", lambda config: over.wait())
+    members = [Config(name="a"), Config(name="b")]
+    found = running_jobs.find([(member, None) for member in members], patience_s=0.1)
+    assert [(one.box, one.names) for one in found] == [("a", None), ("b", None)]
+    over.set()
+
+
+def test_each_member_of_a_cluster_names_its_own_jobs(
+    with_job: Laptop, laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(with_job.config, name=f"{with_job.config.name}-2")  # not there
+    found = running_jobs.find([(with_job.config, None), (other, None)], patience_s=30)
+    assert [str(one) for one in found] == [f"Running jobs of {with_job.config.name} end: night-run."]
