@@ -14,13 +14,15 @@ SOURCE = ROOT / "src" / "gpu_box"
 # A room may import itself and these. `aws` and `machine` do not know each other.
 FOUNDATION = {
     "config", "model", "errors", "units", "resources", "home", "steps", "public_key", "spending", "stopped",
-    "forgotten", "readable",
+    "forgotten", "readable", "limits",
 }  # fmt: skip
 MAY_IMPORT = {
     "config": set(),
     "config_values": {"model", "units"},
     "config_yaml": {"errors"},
-    "config_file": {"config", "config_values", "config_yaml", "errors"},
+    "config_place": {"errors"},
+    "limits": {"config", "errors", "model", "steps", "units"},
+    "config_file": {"config", "config_place", "config_values", "config_yaml", "errors"},
     "units": {"errors"},
     "errors": set(),
     "model": {"errors", "units"},
@@ -43,7 +45,18 @@ MAY_IMPORT = {
     "entry": FOUNDATION | {"hosts", "aws", "machine"},
     "look": FOUNDATION | {"budget", "hosts", "aws", "machine", "ledger", "last_seen"},
     "box": FOUNDATION
-    | {"budget", "entry", "image_plan", "look", "plan", "project", "aws", "machine", "last_seen"},
+    | {
+        "budget",
+        "entry",
+        "image_plan",
+        "look",
+        "plan",
+        "project",
+        "aws",
+        "machine",
+        "last_seen",
+        "last_project",
+    },
     "bake": FOUNDATION | {"box", "look", "image_plan", "plan", "aws"},
     "resize": FOUNDATION | {"bake", "box", "look", "plan", "aws"},
     "running_jobs": FOUNDATION | {"look", "machine"},
@@ -55,6 +68,7 @@ MAY_IMPORT = {
     "pace": {"home"},
     "ledger": {"home", "spending"},
     "last_seen": {"home", "model"},
+    "last_project": {"home"},
     "cost": FOUNDATION | {"look", "budget", "aws"},
     "boxes": FOUNDATION,
     "cluster": FOUNDATION | {"box", "boxes", "look", "project", "work", "aws", "machine"},
@@ -67,6 +81,7 @@ MAY_IMPORT = {
     "cli": FOUNDATION
     | {
         "config_file",
+        "config_place",
         "aws",
         "view",
         "box",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from gpu_box import box, image_plan, look, plan
+from gpu_box import box, image_plan, limits, look, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.config import Config
@@ -39,6 +39,9 @@ def bake(config: Config, report: Reporter) -> Baked:
     """
     cloud = Cloud(config)
     instance = _instance(cloud)
+    config, kept = limits.kept(config, instance)
+    if kept:
+        report.note(f"the box keeps its limits: {'; '.join(kept)}")
     image = begin(cloud, BAKED, report)
     started = box.up(config, report) if instance.state.bills or instance.baking else None
     observed = end(cloud, image, report)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from gpu_box import budget, entry, image_plan, last_seen, look, plan, project
+from gpu_box import budget, entry, image_plan, last_project, last_seen, limits, look, plan, project
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.launchable import read_launchable
@@ -56,6 +56,8 @@ class Planned:
     price: Price  # of the type that runs, or would be tried first
     instance_type: str
     missing_quota: str | None  # why the account may not run it
+    config: Config  # with the limits that the running box keeps
+    kept: tuple[str, ...]  # a line for each of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +73,17 @@ class Up:
     changed: bool  # whether anything had to be done
     budget_warning: str | None  # where half of it or more is spent
     resumed: tuple[str, ...]  # jobs that a spot interruption had ended, and that run again
+    config: Config  # with the limits that the running box keeps
+    kept: tuple[str, ...]  # a line for each of them
 
 
-def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> Up:
+def up(
+    config: Config, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
+) -> Up:
     """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering.
 
-    wait: how long to go on asking where AWS has no capacity.
+    wait: how long to go on asking where AWS has no capacity. loosen: whether a running box gets limits that
+    are looser than its own; None raises LooserLimits, before anything is changed, if it would.
     """
     project.folder(config)  # refused now, before anything is made
     kaggle.require_credentials(config)
@@ -84,10 +91,13 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
     cloud = Cloud(config)
     cloud.make_clients("ec2")
     (found, observed, acted), _ = side_by_side(
-        lambda: bring_up(cloud, key.line, report, wait=wait), look.load_meanwhile
+        lambda: bring_up(cloud, key.line, report, wait=wait, loosen=loosen), look.load_meanwhile
     )
     assert observed.instance is not None
     instance = observed.instance
+    config, kept = limits.kept(config, instance)
+    observed = _counted(cloud, observed, config)
+    cloud = cloud.sharing(config)
     with entry.enter(cloud, observed, report) as (connection, host):
         desired = setup.desired(config, market=instance.market)
         machine = setup.check(connection, desired)
@@ -97,6 +107,11 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
             machine = setup.apply(connection, machine, desired, report)
             told = told or _tell_deadline(connection, cloud, observed, machine)
         to_sync = not project.is_current(config, machine.project)
+        if other := last_project.other(look.memory("project", cloud), config.path):
+            report.note(
+                f"box {config.name!r} was last brought up from {other}: its ~/work now gets the project of "
+                f"{config.path}, too; another `name` or --name makes another box"
+            )
         if to_sync:
             project.push(connection, config, report=report)
         resumed = _resume_jobs(connection, instance, report)
@@ -120,6 +135,8 @@ def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> U
         changed=acted or told or to_set_up or to_sync or bool(resumed),
         budget_warning=look.budget_warning(config, observed, look.rates_of(price)),
         resumed=resumed,
+        config=config,
+        kept=kept,
     )
 
 
@@ -128,7 +145,8 @@ def plan_up(config: Config) -> Planned:
     public_key = keys.read_public_line(config.ssh.key) or _A_KEY_TO_COME
     cloud = Cloud(config)
     observed = look.observe_box(cloud, ask_caller=True)
-    steps = _next_up_steps(cloud, public_key, observed, really=False)
+    config, kept = limits.kept(config, observed.instance)
+    steps = _next_up_steps(cloud.sharing(config), public_key, observed, really=False)
     instance = observed.instance
     instance_type = instance.type if instance else config.instance_types[0]
     price, missing = side_by_side(
@@ -141,6 +159,8 @@ def plan_up(config: Config) -> Planned:
         price=price,
         instance_type=instance_type,
         missing_quota=missing,
+        config=config,
+        kept=kept,
     )
 
 
@@ -199,9 +219,14 @@ def remove_foreign_rules(config: Config, consented: Collection[str], report: Rep
 
 
 def bring_up(
-    cloud: Cloud, public_key: str, report: Reporter, *, wait: timedelta = timedelta(0)
+    cloud: Cloud,
+    public_key: str,
+    report: Reporter,
+    *,
+    wait: timedelta = timedelta(0),
+    loosen: bool | None = False,
 ) -> tuple[Observed, Observed, bool]:
-    """What was found, what is now, and whether anything was done. wait: as for `up`."""
+    """What was found, what is now, and whether anything was done. wait, loosen: as for `up`."""
     found: list[Observed] = []
     give_up = time.monotonic() + wait.total_seconds()
     memory = look.memory("last-seen", cloud)
@@ -211,7 +236,15 @@ def bring_up(
 
     def steps(observed: Observed) -> list[Step]:
         found.append(observed)
-        return _next_up_steps(cloud, public_key, observed, really=True)
+        config, kept = limits.kept(cloud.config, observed.instance)
+        if kept and loosen is None:
+            raise limits.LooserLimits(kept, where=config.name)
+        if len(found) == 1:
+            _tell_limits(report, cloud.config, observed, kept, loosen=bool(loosen))
+        if loosen:
+            config = cloud.config
+        ruled, observed = cloud.sharing(config), _counted(cloud, observed, config)
+        return _next_up_steps(ruled, public_key, observed, really=True)
 
     while True:
         try:
@@ -226,6 +259,23 @@ def bring_up(
             report.note(f"{error.what}; asking again for {format_duration(timedelta(seconds=left))}")
             time.sleep(min(left, _ASK_AGAIN_S))
             expected = ANYTHING
+
+
+def _tell_limits(
+    report: Reporter, config: Config, observed: Observed, kept: tuple[str, ...], *, loosen: bool
+) -> None:
+    """Say which limits the box keeps, or what becomes looser."""
+    if kept and not loosen:
+        report.note(f"the running box keeps its limits: {'; '.join(kept)}; `gpu-box up --yes` loosens them")
+    elif lines := limits.looser(config, observed.instance):
+        report.note(f"limits loosened: {'; '.join(lines)}")
+
+
+def _counted(cloud: Cloud, observed: Observed, config: Config) -> Observed:
+    """With what a budget needs to know, if only the box has one. config: with the box's own limits."""
+    if config.limits.budget is None or cloud.config.limits.budget is not None:
+        return observed
+    return look.observe_box(cloud, ask_caller=True)
 
 
 def _not_counted(config: Config) -> Collection[str]:
@@ -287,7 +337,7 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
         )
     else:
         price = read_price_of(cloud, instance)
-    return plan.up(
+    steps = plan.up(
         cloud.config,
         observed,
         now=datetime.now(UTC),
@@ -296,6 +346,7 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
         launchable=launchable,
         rates=look.rates_of(price),
     )
+    return [*(limits.note(cloud.config, instance) if instance else []), *steps]
 
 
 def _user_data(config: Config, generation: str) -> str:

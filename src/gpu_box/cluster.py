@@ -28,20 +28,26 @@ T = TypeVar("T")
 _PORT = 29500  # torchrun's own default for its rendezvous
 
 
-def up(config: Config, report: Reporter, *, wait: timedelta = timedelta(0)) -> list[box.Up]:
-    """Every member, the first one's zone for all. Run again, it goes on where it was. Raises GpuBoxError."""
+def up(
+    config: Config, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
+) -> list[box.Up]:
+    """Every member, the first one's zone for all. Run again, it goes on where it was. Raises GpuBoxError.
+
+    wait, loosen: as of `box.up`.
+    """
     first, *others = configs = boxes.of(config)
     if not others:
-        return [box.up(first, report, wait=wait)]
+        return [box.up(first, report, wait=wait, loosen=loosen)]
     cloud = Cloud(first)
     key = keys.ensure_key_pair(first.ssh.key)
     shared.make(cloud, report)
-    observed = box.bring_up(cloud, key.line, boxes.Named(first.name, report), wait=wait)[1]
+    its = boxes.Named(first.name, report)
+    observed = box.bring_up(cloud, key.line, its, wait=wait, loosen=loosen)[1]
     assert observed.instance is not None
     zone = observed.instance.zone
     placed = [first, *(replace(other, zones=(zone,)) for other in others)]
     try:
-        return boxes.each(placed, lambda member, its: box.up(member, its, wait=wait), report)
+        return boxes.each(placed, lambda member, its: box.up(member, its, wait=wait, loosen=loosen), report)
     except CloudError as error:
         raise type(error)(
             f"not all of {len(configs)} boxes are up in {zone}: {error.what}",

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from gpu_box import config_place
 from gpu_box import config_values as values
 from gpu_box.config import Config, Disk, Idle, Image, Jupyter, Limits, Network, Notify, Ssh, Sync
 from gpu_box.config_yaml import MOST_BYTES, NULL_TAG, compose, shown
@@ -97,7 +98,8 @@ _SECTIONS = {
 
 
 def load(path: Path | None = None, *, name: str | None = None) -> Config:
-    """The config at `path`, else ./config.yaml if it is there, else all defaults. `name` wins over its own.
+    """The config at `path`, else the config.yaml that rules the present folder (`config_place`), else all
+    defaults. `name` wins over its own.
 
     Paths in it are relative to the file. Raises InputError if a named file is missing, ConfigError for all
     that is wrong in it.
@@ -107,19 +109,23 @@ def load(path: Path | None = None, *, name: str | None = None) -> Config:
             values.box_name(name)
         except ValueError as error:
             raise InputError(str(error), where="--name") from None
-    found = path if path is not None else Path("config.yaml")
+    found = path if path is not None else config_place.find()
+    if found is None:
+        config = _anchored(Config(), _resolved(Path(".")))
+        return config if name is None else _named(config, name)
     try:
         with found.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        if path is not None:
-            raise InputError(
-                "no such file", where=str(path), remedy="`gpu-box init` writes a config.yaml."
-            ) from None
-        config = _anchored(Config(), _resolved(Path(".")))
+        what = "is a link to a file that is not there" if found.is_symlink() else "no such file"
+        raise InputError(what, where=str(found), remedy="`gpu-box init` writes a config.yaml.") from None
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot be read: {why}", where=repr(str(found))[1:-1]) from None
+        raise InputError(
+            f"cannot be read: {why}",
+            where=repr(str(found))[1:-1],
+            remedy=None if path else "Correct that, or name another file with --config.",
+        ) from None
     else:
         config = parse(content, found)
     return config if name is None else _named(config, name)

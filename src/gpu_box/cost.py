@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from gpu_box import budget, look, spending
+from gpu_box import budget, limits, look, spending
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import Price, read_price_of
 from gpu_box.config import Config
@@ -76,7 +76,7 @@ def total(config: Config, *, now: datetime | None = None) -> CostReport:
     for day, cost in days.items():
         months[f"{day:%Y-%m}"] = months.get(f"{day:%Y-%m}", Cost()) + cost
     runs = instance is not None and instance.state.bills
-    limit = config.limits.budget
+    limit = limits.kept(config, instance)[0].limits.budget
     return CostReport(
         box=config.name,
         region=observed.region,

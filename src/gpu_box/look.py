@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from gpu_box import budget, hosts, last_seen, ledger
+from gpu_box import budget, hosts, last_seen, ledger, limits
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.observe import ALL_BUT_WHERE, MEANS, observe
@@ -41,6 +41,8 @@ class Status:
     machine: setup.MachineState | None  # None where it is not running, or did not answer
     unreachable: str  # why it did not answer, or ""
     budget_warning: str | None = None  # where half of it or more is spent
+    usd_budget: Decimal | None = None  # limits.budget, or the running box's own if that is tighter
+    kept: tuple[str, ...] = ()  # limits of the running box that are tighter than the config's
 
 
 def status(config: Config) -> Status:
@@ -58,6 +60,7 @@ def status(config: Config) -> Status:
         instance = observed.instance
         if instance and not instance.state.bills and instance.id != expected.instance_id:
             left = read_console_record(cloud, instance.id)
+        config, kept = limits.kept(config, instance)
         machine, unreachable = _ask_machine(config, observed, ahead)
     price = read_price_of(cloud, instance) if instance else None
     rates = rates_of(price) if price else None
@@ -71,6 +74,8 @@ def status(config: Config) -> Status:
         machine=machine,
         unreachable=unreachable,
         budget_warning=budget_warning(config, observed, rates),
+        usd_budget=config.limits.budget,
+        kept=kept,
     )
 
 

@@ -101,6 +101,7 @@ class Instance:
     moved_from: str = (
         ""  # tag gpu-box:moved-from: the image that brought its disk here, until that is removed
     )
+    limits: str = ""  # tag gpu-box:limits: those that it runs with (gpu_box.limits)
     disk_gib: int | None = None  # tag gpu-box:disk-gib, of the root volume; None: of an older gpu-box
     owner: str = ""
     unreadable: tuple[Unreadable, ...] = ()  # what is left out above

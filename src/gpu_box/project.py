@@ -45,7 +45,7 @@ def required_folder(config: Config) -> Path:
     source = folder(config)
     if source is None:
         raise InputError(
-            "there is no project to sync: no config.yaml here",
+            "there is no project to sync: no config.yaml here or in a parent folder",
             remedy="Run `gpu-box init` in your project's folder.",
         )
     return source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gpu_box import bake, box, look, plan
+from gpu_box import bake, box, limits, look, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.instance_types import refuse_unfit
@@ -52,6 +52,9 @@ def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
     cloud = Cloud(config)
     ahead = _look_ahead(cloud, instance_type)
     observed, instance = ahead.observed, ahead.observed.instance
+    config, kept = limits.kept(config, instance)
+    if kept:
+        report.note(f"the box keeps its limits: {'; '.join(kept)}")
     ran = instance is None or instance.state.bills or bool(instance.resizing) or instance.baking
     started = None
     if takes_an_image(observed, instance_type):

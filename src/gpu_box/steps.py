@@ -168,6 +168,19 @@ class NoteExtend(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoteLimits(Step):
+    """The limits that the box runs with, so that no other config loosens them unasked (gpu_box.limits)."""
+
+    title: ClassVar[str] = "limits"
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    value: str
+
+    def __str__(self) -> str:
+        return "limits: noted in a tag of the box"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoteBake(Step):
     """That a running box is stopped for its image: whoever finishes it starts the box again."""
 

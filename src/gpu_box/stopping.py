@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from gpu_box import box, budget, last_seen, look, plan
+from gpu_box import box, budget, last_seen, limits, look, plan
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices import read_price_of
@@ -85,6 +85,8 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
     cloud = Cloud(config)
     observed = look.observe_box(cloud)
     instance, now = _running(config, observed), datetime.now(UTC)
+    own = config.limits.budget
+    config = limits.kept(config, instance)[0]
     price = read_price_of(cloud, instance)
     rates = look.rates_of(price)
     armed = budget.deadline_of(observed, instance)
@@ -95,7 +97,9 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
         raise InputError(
             f"the budget ends at {end.astimezone():%a %b %d %H:%M}, before {at.astimezone():%a %b %d %H:%M}",
             where="limits.budget",
-            remedy="Raise limits.budget in config.yaml, or extend by less.",
+            remedy="Raise limits.budget in config.yaml, or extend by less."
+            if own == config.limits.budget
+            else "Extend by less; the running box has its own budget, which `gpu-box up` asks to loosen.",
         )
     observed = postpone(cloud, base, at, report)
     report.start("watcher", "telling the box's watcher")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import typer
 from gpu_box.cli.app import app
 from gpu_box.cli.main import main
 from gpu_box.cli.results import shapes
+from gpu_box.config import Limits
 from gpu_box.view.schema import document
 
 from .. import schema
@@ -28,7 +30,7 @@ _WITHOUT = {"ssh", "tmux", "jupyter", "tunnel", "policy", "aliases", "local", "h
 
 @pytest.fixture
 def mine(laptop: Callable[..., Laptop]) -> Laptop:
-    return laptop(region="us-east-1")
+    return laptop(region="us-east-1", limits=Limits(budget=Decimal(50)))
 
 
 @pytest.fixture

@@ -319,6 +319,12 @@ def _(step: s.NoteExtend, work: Work) -> None:
 
 
 @_do.register
+def _(step: s.NoteLimits, work: Work) -> None:
+    tag_instance(work.cloud, step.instance_id, {naming.LIMITS: step.value}, "noting the limits")
+    work.know_instance(step.instance_id, limits=step.value)
+
+
+@_do.register
 def _(step: s.NoteBake, work: Work) -> None:
     value = "yes" if step.on else ""
     tag_instance(work.cloud, step.instance_id, {naming.BAKING: value}, "noting that it is baked")
@@ -544,6 +550,7 @@ _ANSWERED = (
     s.RunInstance,
     s.ArmDeadline,
     s.CountSession,
+    s.NoteLimits,
     s.StartInstance,
     s.StopInstance,
     s.WaitForInstance,

@@ -55,6 +55,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         resizing=tags.get(naming.RESIZING, ""),
         extending=tag(naming.EXTENDING, _extending, None),
         baking=bool(tags.get(naming.BAKING, "")),
+        limits=tags.get(naming.LIMITS, ""),
         moved_from=tags.get(naming.MOVED_FROM, ""),
         disk_gib=tag(naming.DISK, _gib, None),
         owner=tags.get(naming.OWNER, ""),

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from gpu_box import limits
 from gpu_box.aws import naming
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
@@ -133,6 +134,7 @@ def _instance_tags(cloud: Cloud, step: RunInstance) -> dict[str, str]:
     return {
         naming.DISK: str(cloud.config.disk.size_gib),
         naming.KEY: fingerprint(step.launch.public_key),
+        naming.LIMITS: limits.tag(cloud.config),
         **({naming.MOVED_FROM: step.launchable.image_id} if moving else {}),
     }
 

@@ -19,6 +19,7 @@ DISK = "gpu-box:disk-gib"  # of the root volume: what no instance tells of itsel
 BAKING = "gpu-box:baking"  # "yes": it ran when it was stopped to be baked: whoever finishes starts it again
 # On an image: baked or moving; and of what (image_plan.content). On an instance: the image it came by.
 IMAGE, IMAGE_OF, MOVED_FROM = "gpu-box:image", "gpu-box:image-of", "gpu-box:moved-from"
+LIMITS = "gpu-box:limits"  # those that it runs with (gpu_box.limits)
 KEY = "gpu-box:key"  # fingerprint of the public key with which the machine is entered
 GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
 

@@ -35,7 +35,8 @@ def _show_version(wanted: bool) -> None:
 def options(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Config file.", show_default="./config.yaml, if there")
+        Path | None,
+        typer.Option("--config", help="Config file.", show_default="config.yaml here or in a parent folder"),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Which box, of several.", autocompletion=box_names)

@@ -83,6 +83,13 @@ class Options:
             return
         if not self.can_ask:
             raise InputError(f"{question} cannot be asked: there is no terminal", remedy="Pass --yes.")
+        if not self.agrees(question):
+            import typer
+
+            raise typer.Exit(1)
+
+    def agrees(self, question: str) -> bool:
+        """Ask as `confirm` does, where a no is an answer, too. Only if `can_ask`."""
         import typer
 
         from gpu_box.view import waiting
@@ -90,8 +97,7 @@ class Options:
 
         waiting.over()
         # Standard output may be a pipe, which would swallow the question.
-        if not typer.confirm(fitted(question, sys.stderr), default=False, err=True):
-            raise typer.Exit(1)
+        return typer.confirm(fitted(question, sys.stderr), default=False, err=True)
 
     def show(self, result: Any, draw: Callable[[], Any]) -> None:
         """The result as JSON, or drawn for a person."""

@@ -38,7 +38,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that is there.")] = False,
 ) -> None:
     """Write a config.yaml: asks for region, instance type, budget and time limit; each has a default."""
-    from gpu_box import initialize, offers
+    from gpu_box import config_place, initialize, offers
     from gpu_box.view import offers as view
 
     opts = options(context)
@@ -47,6 +47,13 @@ def init(
         name=opts.name, region=region, instance_type=instance_type, budget=budget, max_hours=max_hours
     )
     asking = not (opts.yes or opts.json)
+    above = None if opts.config else config_place.find()
+    if above and above.is_absolute():
+        line = f"{above} rules this folder until now; a config.yaml here makes it a project of its own"
+        if asking and sys.stdin.isatty():
+            opts.confirm(f"{line}. Write it?")
+        else:
+            opts.reporter().note(line)
     if asking and not force and path.exists() and sys.stdin.isatty():
         force = typer.confirm(f"{path} is there already. Replace it?", default=False)
     initialize.refuse_existing(path, force=force)

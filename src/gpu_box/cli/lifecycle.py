@@ -13,7 +13,7 @@ from gpu_box.cli.forgotten import mention_forgotten
 from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gpu_box import look
     from gpu_box.config import Config
@@ -53,6 +53,8 @@ def plan(context: typer.Context) -> None:
             prices=one.price.source,
             missing_quota=one.missing_quota,
             foreign_rules=one.observed.group.foreign if one.observed.group else (),
+            config=one.config.path,
+            limits_kept=one.kept,
         )
         for member, one in zip(members, planned, strict=True)
     ]
@@ -60,15 +62,18 @@ def plan(context: typer.Context) -> None:
     def draw() -> Any:
         receipts = [
             receipt(
-                member,
+                one.config,
                 region=one.observed.region,
                 instance_type=one.instance_type,
                 steps=one.steps,
                 price=one.price,
                 missing_quota=one.missing_quota,
-                notices=look.foreign_lines(one.observed.group.foreign if one.observed.group else ()),
+                notices=[
+                    *look.foreign_lines(one.observed.group.foreign if one.observed.group else ()),
+                    *kept_lines(one.kept),
+                ],
             )
-            for member, one in zip(members, planned, strict=True)
+            for one in planned
         ]
         return stacked(receipts)
 
@@ -88,7 +93,7 @@ def up(
     ] = False,
 ) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
-    from gpu_box import cluster
+    from gpu_box import cluster, limits
     from gpu_box.cli.results import Up, one_or_all
     from gpu_box.view.receipt import stop_lines
     from gpu_box.view.stops import stop_line
@@ -98,8 +103,14 @@ def up(
     waiting = _duration(wait, "--wait") if wait else timedelta(0)
     if remove_foreign_rules:
         _remove_foreign_rules(opts, config)
-    with opts.timed("up") as report:
-        ups = cluster.up(config, report, wait=waiting)
+    loosen = True if opts.yes else None if opts.can_ask else False
+    try:
+        with opts.timed("up") as report:
+            ups = cluster.up(config, report, wait=waiting, loosen=loosen)
+    except limits.LooserLimits as looser:
+        loosen = opts.agrees(f"{'; '.join(looser.lines)}. Loosen the limits of the running box?")
+        with opts.timed("up") as report:
+            ups = cluster.up(config, report, wait=waiting, loosen=loosen)
     results = [
         Up(
             box=done.host.name,
@@ -115,6 +126,7 @@ def up(
             stopped=done.stopped,
             resumed=done.resumed,
             warning=done.budget_warning,
+            limits_kept=done.kept,
         )
         for done in ups
     ]
@@ -130,7 +142,7 @@ def up(
             if done.resumed:
                 lines.append(f"  goes on after the interruption by AWS: {', '.join(done.resumed)}")
             lines += [f"  ! {done.budget_warning}"] if done.budget_warning else []
-        lines.append("  " + "; ".join(stop_lines(config)))
+        lines.append("  " + "; ".join(stop_lines(ups[0].config)))
         lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
         return "\n".join(lines)
 
@@ -351,6 +363,11 @@ def _duration(text: str, where: str) -> timedelta:
         raise InputError(str(error), where=where, remedy="Give a time such as 45m or 2h.") from None
 
 
+def kept_lines(kept: Sequence[str]) -> list[str]:
+    """What is said of limits that are tighter on the running box."""
+    return [f"{line}: the box keeps its own until `gpu-box up` has asked" for line in kept]
+
+
 def _notices(found: look.Status) -> Iterator[str]:
     """What a person should act on now."""
     from gpu_box import look
@@ -364,6 +381,7 @@ def _notices(found: look.Status) -> Iterator[str]:
         yield from look.foreign_lines(found.observed.group.foreign)
     if found.budget_warning:
         yield found.budget_warning
+    yield from kept_lines(found.kept)
     watch = found.machine.watch if found.machine else None
     if watch is None:
         return
@@ -372,6 +390,10 @@ def _notices(found: look.Status) -> Iterator[str]:
         hold = "keep 2h" if watch.cause == "idle" else "extend 2h"
         yield f"stops in {format_duration(watch.stops_in)}: `gpu-box {hold}` holds that off"
     yield from watch.complaints
+
+
+def _without_config(config: Config) -> list[str]:
+    return [] if config.path else ["no config.yaml here or in a parent folder: this shows all defaults"]
 
 
 def _status_view(config: Config, found: look.Status) -> StatusView:
@@ -386,6 +408,7 @@ def _status_view(config: Config, found: look.Status) -> StatusView:
             region=observed.region,
             images=images,
             usd_month_images=observed.usd_month_images,
+            config=config.path,
         )
     machine, price = found.machine, found.price
     armed = observed.deadline
@@ -411,7 +434,7 @@ def _status_view(config: Config, found: look.Status) -> StatusView:
         usd_session=found.spent.session if running and found.spent else None,
         usd_today=found.spent.today if found.spent else None,
         usd_month=found.spent.month if found.spent else None,
-        usd_budget=config.limits.budget,
+        usd_budget=found.usd_budget,
         usd_month_stopped=price.disk_month,
         images=images,
         usd_month_images=observed.usd_month_images,
@@ -423,5 +446,6 @@ def _status_view(config: Config, found: look.Status) -> StatusView:
         jupyter=jupyter,
         watch=machine.watch if machine else None,
         steps=machine.steps if machine else (),
-        notices=tuple(_notices(found)),
+        notices=(*_notices(found), *_without_config(config)),
+        config=config.path,
     )

@@ -42,6 +42,10 @@ class Plan:
     prices: str  # where they are from, and of when
     missing_quota: str | None  # what stands in the way
     foreign_rules: tuple[str, ...]  # of the security group, added by somebody else
+    config: Path | None  # the file that was read; null: none, all defaults
+    limits_kept: tuple[
+        str, ...
+    ]  # of the running box, tighter than the config's: `up` asks before it loosens them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,7 @@ class Up:
     stopped: Stopped | None  # why it had stopped before
     resumed: tuple[str, ...]  # jobs that go on after an interruption by AWS
     warning: str | None  # of the budget
+    limits_kept: tuple[str, ...]  # of the running box, tighter than the config's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_box.machine.setup import StepState
@@ -59,6 +60,7 @@ class StatusView:
     jupyter: str = ""
     steps: tuple[StepState, ...] = ()
     notices: tuple[str, ...] = ()
+    config: Path | None = None  # the file that was read; null: none, all defaults
 
 
 def status_lines(view: StatusView) -> RenderableType:
@@ -69,7 +71,8 @@ def status_lines(view: StatusView) -> RenderableType:
 
     if view.state == "none":
         made = f", from its {image_line(view)}" if view.images else ""
-        return Text(f"There is no box {view.box!r} in {view.region}; `gpu-box up` makes it{made}.")
+        none = f"There is no box {view.box!r} in {view.region}; `gpu-box up` makes it{made}."
+        return Text(f"{none}\nconfig: {view.config}" if view.config else none)
     head = Text(view.box, style="what")
     head.append("  ")
     head.append(view.state, style=f"not bold {_STATE_STYLE.get(view.state, 'default')}")
@@ -105,6 +108,8 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
     if view.jupyter:
         rows.append(("jupyter", view.jupyter))
     rows += [(step.name, f"{step.status}: {step.line}") for step in view.steps if step.status != "done"]
+    if view.config:
+        rows.append(("config", str(view.config)))
     return rows
 
 
