@@ -149,6 +149,28 @@ def test_the_flags_answer_every_question(
     assert load(folder / "config.yaml").limits.budget == 30
 
 
+def test_in_a_sub_folder_of_a_project_it_says_so_and_asks(
+    folder: Path,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / ".git").mkdir()
+    (folder / "config.yaml").write_text("name: mine\n")
+    (folder / "src").mkdir()
+    monkeypatch.chdir(folder / "src")
+    person = terminal()
+    person.expect_exact("[y/N]")
+    assert f"{folder}/config.yaml" in "".join((person.before or "").split())
+    person.sendline("n")
+    assert ended(person) == 1
+    assert list((folder / "src").iterdir()) == []
+    words = ["--region", "eu-west-1", "--type", "g5.xlarge", "--budget", "9", "--max-hours", "2h", "--yes"]
+    assert main(["init", *words]) == 0
+    assert f"{folder}/config.yaml" in capsys.readouterr().err
+    assert load().region == "eu-west-1"
+
+
 def test_where_nobody_answers_it_says_which_flags_do(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

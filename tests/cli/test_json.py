@@ -91,6 +91,7 @@ def test_of_a_box_that_is_there(command: Command, mine: Laptop, weather: Weather
     mine.up()
     told = command("status")
     assert (told["state"], told["usd_budget"]) == ("running", "50")
+    assert Path(told["config"]).name == "config.yaml"
     assert [box["state"] for box in command("ls") if box["box"] == mine.config.name] == ["running"]
     assert command("plan")["steps"] == []
     assert command("cost")["usd_hour"] is not None
