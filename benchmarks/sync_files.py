@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.machine_ssh.openssh import SSHD, OpenSshMachine
+from tests import needs
+from tests.machine_ssh.openssh import OpenSshMachine
 
 from gpu_box.machine import mirror, rsync, sshconfig, sync
 from gpu_box.machine.connection import connect
@@ -71,7 +72,7 @@ class Scene:
 
 
 def rows() -> Iterator[Row]:
-    if not (Path(SSHD).exists() and rsync.usable()):
+    if not (needs.find("sshd") and rsync.usable()):
         raise Skipped("it needs sshd and rsync")
     with _laptop() as (folder, machine):
         many, large = _sources(folder)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    _say_what_stopped(terminalreporter)
+    _say_what_was_skipped(terminalreporter)
+
+
+def _say_what_was_skipped(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why, and how many tests for each reason: pytest's own list (-rs) has a line for each test."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ").partition("\n")[0] for report in reports
+    )
+    if reasons:
+        terminalreporter.section(f"skipped: {reasons.total()}")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count:4}  {reason}")
+
+
+def _say_what_stopped(terminalreporter: pytest.TerminalReporter) -> None:
     """Which layer of the stop guarantee caught what, as tests/machine recorded it; in whichever process."""
     rows = [
         value

@@ -75,3 +75,22 @@ def test_a_skipped_machine_fails_where_machines_are_required(
     )
     assert (said in done.stdout) is not passes, done.stdout
     assert "1 skipped" in done.stdout or passes
+
+
+def test_the_summary_says_once_why_tests_were_skipped_and_how_many(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST.read_text())
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  machine: x\n")
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('n', range(3))\ndef test_a(n): pytest.skip('needs rsync')\n"
+        "@pytest.mark.skipif(True, reason='needs rsync')\ndef test_b(): pass\n"
+        "def test_c(): pytest.skip('needs root')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[-4].strip("= ") == "skipped: 5", done.stdout
+    assert lines[-3:-1] == ["   4  needs rsync", "   1  needs root"]

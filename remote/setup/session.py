@@ -37,6 +37,11 @@ class Session:
         self.write_log(line)
         tell(self.name, "update", line)
 
+    def note(self, line: str) -> None:
+        """Say something that stays on the screen."""
+        self.write_log(line)
+        tell(self.name, "note", line)
+
     def write_log(self, line: str) -> None:
         self._log.write(time.strftime("%H:%M:%S ") + line + "\n")
         self._log.flush()

@@ -10,18 +10,22 @@ from setup import pip_settings
 
 VERSION = "2.13.0"
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# All wheels that `torch==2.13.0` brings on Linux, by the sizes in PyPI's simple API: 2.74 GB on x86-64,
+# 2.87 GB on ARM.
+_CUDA_SIZE = "2.9 GB to download, 4.6 GB on disk"
 
 
 class Source(NamedTuple):
-    """One way to get it: what to ask uv for, and how to say it."""
+    """One way to get it: what to ask uv for, and how to say it. size: of a download that needs a warning."""
 
     requirement: str
     options: Tuple[str, ...]
     line: str
+    size: str = ""
 
 
 def sources(gpu: bool) -> List[Source]:
-    """Ways to try, the best first. None of those for a machine without a card can bring a CUDA build."""
+    """Ways to try, the best first. Without a card, a CUDA build comes last: it works, but it is large."""
     plain = "torch==" + VERSION
     if sys.platform == "darwin":
         return [Source(plain, (), "PyTorch for macOS")]
@@ -36,7 +40,8 @@ def sources(gpu: bool) -> List[Source]:
     official = Source(
         cpu, ("--index", _CPU_INDEX, "--index-strategy", "unsafe-best-match"), "PyTorch for CPU"
     )
-    return [own, official] if _is_at_hand() or _has_own_index() else [official, own]
+    last = Source(plain, (), "PyTorch with CUDA, from the package index", _CUDA_SIZE)
+    return [own, official, last] if _is_at_hand() or _has_own_index() else [official, own, last]
 
 
 def _is_at_hand() -> bool:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 from typing import List, Optional
 
 from setup.desired import HOME, ROOT
@@ -80,7 +79,7 @@ def _by_apt_and_venv(session: Session) -> None:
 
 
 def _runs(path: str) -> bool:
-    if not (Path(path).is_file() and os.access(path, os.X_OK)):
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
         return False
     return (
         subprocess.run([path, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from gpu_box.machine.connection import Connection
 from gpu_box.machine.health import Health, check_disk, check_driver, parse_health
 from gpu_box.model import Check
 
+from .. import needs
 from .conftest import Laptop
 
 BOOTSTRAP = Path(__file__).parents[2] / "remote" / "setup" / "bootstrap.py"
@@ -150,15 +150,13 @@ def test_a_disk_without_room_for_one_more_file_is_full() -> None:
     assert check_disk(replace(WELL_DISK, files=0, files_free=0)).ok, "btrfs tells none"
 
 
+@needs.programs("unshare")
 def test_a_full_disk_is_found_from_within_it(tmp_path: Path) -> None:
     """A small file system, full, in a mount namespace of its own, which ends with the process."""
     alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     mounted = 'mount -t tmpfs -o size=1m none "$0"'
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*alone, mounted, tmp_path], capture_output=True).returncode
-    ):
-        pytest.skip("mount namespaces are not permitted here")
+    if subprocess.run([*alone, mounted, tmp_path], capture_output=True).returncode:
+        pytest.skip("needs the right to make a mount namespace")
     fill = 'head -c 2m /dev/zero >"$0/everything" 2>/dev/null'
     done = subprocess.run(
         [*alone, f'{mounted}; {fill}; HOME="$0" exec "$1" - "$2"', tmp_path, sys.executable,

@@ -6,7 +6,6 @@ What it says of permissions, quota and the key: test_doctor.py. What it finds on
 from __future__ import annotations
 
 import http.server
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from gpu_box import doctor
 from gpu_box.config import Network
 from gpu_box.model import Check
 
+from .. import needs
 from .company import Company, company
 from .conftest import Laptop, Owner, Weather
 
@@ -192,12 +192,12 @@ print(check_address(Config()).line)
 """
 
 
-@pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("ip")), reason="no network namespaces")
+@needs.programs("unshare", "ip")
 def test_without_a_way_to_ipv4_it_is_the_network_and_not_aws_s_service() -> None:
     """In a network namespace of its own, which has IPv6 alone and ends with the process."""
     alone = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
-        pytest.skip("network namespaces are not permitted here")
+        pytest.skip("needs the right to make a network namespace")
     ipv6 = "ip link set lo up; ip -6 addr add 2001:db8::2/64 dev lo; ip -6 route add default dev lo"
     done = subprocess.run(
         [*alone, f'{ipv6} 2>/dev/null; exec "$0" -c "$1"', sys.executable, _NETWORKS],

@@ -337,7 +337,7 @@ def test_the_command_lists_then_asks_then_removes_then_reads_back(
     box.up()
     assert main([*config, "sweep"]) == 0
     shown = capsys.readouterr().out
-    assert f"{box.config.name} (root), sa-east-1\n  instance " in shown
+    assert f"{box.config.name} ({ME}), sa-east-1\n  instance " in shown
     assert "a month as it is now, in 3 regions." in shown
     assert main([*config, "sweep", "--remove"]) == 2, "there is no terminal to ask on"
     said = capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from gpu_box import known
 from gpu_box.cli.completion import box_names
 from gpu_box.config import Config
 
+from .. import needs
 from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
 
 __all__ = ["aws", "cloud_home", "embedded_exports", "laptop"]
@@ -47,8 +47,7 @@ def boxes() -> None:
 def shell(request: pytest.FixtureRequest, boxes: None, tmp_path: Path) -> Iterator[Any]:
     """Interactive, its completion set up as `gpu-box --install-completion` does it."""
     name: str = request.param
-    if not shutil.which(name):
-        pytest.skip(f"there is no {name} on this machine")
+    needs.require_programs(name)
     words, setup = SHELLS[name]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "dumb"}
     ours = pexpect.spawn(

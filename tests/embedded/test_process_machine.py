@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box.embedded import census
+from gpu_box.embedded import census, environment
 from gpu_box.embedded.process import ProcessMachine
 from watch.policy import Policy
 from watch.read.machine import Machine
 from watch.read.processes import time_since_boot
 
+from .. import needs
 from .cloud import KeyFile, make_key, wait_until
 from .process_box import ADDRESS, admitted, boot, connected
 from .ssh import Ssh
@@ -49,6 +50,14 @@ def test_the_environment_is_the_machines_own(
     assert told["GPU_BOX_MACHINE"] == instance_id
     assert told["UV_CACHE_DIR"] == "/var/cache/uv"
     assert told["SSH_CONNECTION"].endswith(f"127.77.0.7 {port}")
+
+
+def test_a_folder_on_path_that_may_not_be_entered_is_no_obstacle(tmp_path: Path) -> None:
+    closed = needs.closed_folder(tmp_path)
+    outer = {"PATH": f"{closed / 'bin'}:/usr/bin", "HOME": str(closed)}
+    inner = environment.machine_environment("i-1", tmp_path / "m", outer)
+    assert inner["PATH"] == f"{tmp_path / 'm/bin'}:{closed / 'bin'}:/usr/bin"
+    assert "PIP_CONFIG_FILE" not in inner
 
 
 def test_the_machines_hours_count_from_its_own_start_and_not_from_this_computers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -11,8 +10,8 @@ import time
 from pathlib import Path
 
 import paramiko
-import pytest
 
+from .. import needs
 from .cloud import wait_until
 from .process_box import connected
 from .ssh import Ssh
@@ -117,7 +116,7 @@ def test_files_go_both_ways_by_sftp(ssh: Ssh, machine_home: Path, tmp_path: Path
         assert sftp.stat("made/renamed").st_mode == 0o100600
 
 
-@pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+@needs.rsync
 def test_rsync_copies_a_tree_and_then_only_what_changed(ssh: Ssh, machine_home: Path, tmp_path: Path) -> None:
     source = tmp_path / "project"
     (source / "deep/er").mkdir(parents=True)

@@ -9,20 +9,22 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+from .. import needs
+
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/lib/ssh/sftp-server")
 
 
 class OpenSshMachine:
     def __init__(self, folder: Path, *, path: str | None = None, sftp: bool = True) -> None:
-        """path: PATH of its sessions, to take programs away."""
+        """path: PATH of its sessions, to take programs away. Skips the test where there is no server."""
+        needs.require_programs("sshd", "ssh-keygen", "ps")
+        self._sftp_server = needs.require_one_of("sftp-server", *SFTP_SERVERS)
         self.folder, self.home, self.sshd_dir = folder, folder / "home", folder / "sshd"
         for made in (self.home, self.sshd_dir, folder / "tmux"):
             made.mkdir(parents=True)
@@ -45,7 +47,7 @@ class OpenSshMachine:
         log = (self.folder / "sshd.log").open("ab")
         with log:
             self._server = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
+                [needs.find("sshd") or "", "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
@@ -102,7 +104,6 @@ class OpenSshMachine:
     def _write_config(self, path: str, sftp: bool) -> None:
         authorized = self.folder / "authorized_keys"
         authorized.write_text((self.folder / "user_key.pub").read_text())
-        sftp_server = next(server for server in SFTP_SERVERS if Path(server).exists())
         passed_on = " ".join(
             f'"{name}={value}"'
             for name, value in {
@@ -120,7 +121,7 @@ class OpenSshMachine:
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self._host_key}\nPidFile none\n"
             f"AuthorizedKeysFile {authorized}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             f"PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv {passed_on}\n"
-            + (f"Subsystem sftp {sftp_server}\n" if sftp else "")
+            + (f"Subsystem sftp {self._sftp_server}\n" if sftp else "")
         )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine import jobs, mirror
 from gpu_box.machine.connection import Connection, connect
 
+from .. import needs
 from .conftest import host_of
 from .openssh import OpenSshMachine, free_port
 
@@ -118,7 +120,7 @@ def test_the_end_of_a_killed_job_is_recorded(box: Connection, machine: OpenSshMa
     if victim == "both":  # as when the box is stopped under it
         pids.append(int((folder / "supervisor").read_text().split()[0]))
     for pid in reversed(pids):
-        subprocess.run(["kill", "-9", str(pid)], check=True)
+        os.kill(pid, signal.SIGKILL)
     status, lines = follow(box, "killed")
     assert status == 128 + 9
     assert any("ended unseen" in line for line in lines) == (victim == "both")
@@ -128,14 +130,13 @@ def test_the_end_of_a_killed_job_is_recorded(box: Connection, machine: OpenSshMa
 def test_a_job_whose_supervisor_was_killed_goes_on(box: Connection, machine: OpenSshMachine) -> None:
     jobs.start(box, "orphan", "sleep 1; echo still here")
     pid = (machine.home / ".gpu-box/jobs/orphan/supervisor").read_text().split()[0]
-    subprocess.run(["kill", "-9", pid], check=True)
+    os.kill(int(pid), signal.SIGKILL)
     assert state(box, "orphan").running
     assert follow(box, "orphan")[1][0] == "still here"
 
 
+@needs.programs("tmux")
 def test_jobs_have_a_tmux_window_each(box: Connection) -> None:
-    if not shutil.which("tmux"):
-        pytest.skip("no tmux here")
     jobs.start(box, "v1.2", "echo hello from the job; sleep 20")
     deadline = time.monotonic() + 5
     shown = ""
@@ -236,7 +237,7 @@ def test_a_job_that_the_machine_took_with_it_goes_on_too(box: Connection, machin
     interrupt(box)
     folder = machine.home / ".gpu-box/jobs/deaf"
     for what in ("supervisor", "pid"):
-        subprocess.run(["kill", "-9", (folder / what).read_text().split()[0]], check=True)
+        os.kill(int((folder / what).read_text().split()[0]), signal.SIGKILL)
     assert resume(box) == {"deaf": ""}
     assert follow(box, "deaf")[1][-1] == "once more"
 

@@ -17,6 +17,7 @@ from gpu_box.machine import kaggle, mirror, setup
 from gpu_box.machine.connection import connect
 from gpu_box.machine.setup import Desired, MachineState
 
+from .. import needs
 from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine
 
@@ -57,6 +58,16 @@ def set_up(
             connection.run = lambda *a, **k: commands.append(a[0]) or run(*a, **k)  # type: ignore[method-assign]
         state = setup.check(connection, desired)
         return setup.apply(connection, state, desired, Recorder()) if state.needs_work else state
+
+
+def test_credentials_that_may_not_be_read_are_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = needs.closed_folder(tmp_path)
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(folder))
+    with pytest.raises(InputError, match="Kaggle credentials cannot be read") as raised:
+        kaggle.require_credentials(Config(kaggle=True))
+    assert str(folder) in raised.value.where
 
 
 def test_asked_for_they_are_on_the_box_readable_by_its_user_alone(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 from pathlib import Path
@@ -11,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gpu_box.errors import InputError
 from gpu_box.machine import keys
+
+from .. import needs
 
 
 def ssh_keygen(*arguments: str) -> str:
@@ -84,7 +85,7 @@ def test_a_folder_and_a_kind_that_ec2_does_not_take_are_refused(tmp_path: Path) 
         keys.ensure_key_pair(tmp_path / "ecdsa")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@needs.ordinary_user
 def test_an_unreadable_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "key"
     keys.ensure_key_pair(path)

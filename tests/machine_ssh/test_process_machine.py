@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from gpu_box.errors import HostKeyChanged
-from gpu_box.machine import attach, hostkey, jobs, keys, mirror, rsync, sync
+from gpu_box.machine import attach, hostkey, jobs, keys, mirror, sync
 from gpu_box.machine.connection import connect, wait_for_ssh
 from gpu_box.machine.tunnel import Tunnel
 from gpu_box.model import Host
 
+from .. import needs
 from .conftest import Recorder
 
 pytest.importorskip("asyncssh")
@@ -74,10 +75,7 @@ def test_megabytes_both_ways_and_the_exit_status_arrive(host: Host) -> None:
     assert result.stderr.encode() == sent
 
 
-@pytest.mark.parametrize(
-    "transport",
-    ["sftp", pytest.param("rsync", marks=pytest.mark.skipif(not rsync.usable(), reason="no rsync"))],
-)
+@pytest.mark.parametrize("transport", needs.TRANSPORTS)
 def test_files_go_up_and_come_down(host: Host, tmp_path: Path, report: Recorder, transport: str) -> None:
     project = tmp_path / "project"
     project.mkdir()

@@ -25,6 +25,7 @@ from gpu_box.machine import jobs, mirror, setup
 from gpu_box.machine.connection import connect
 from gpu_box.machine.setup import Desired
 
+from .. import needs
 from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine, free_port
 
@@ -196,6 +197,7 @@ def kernel_runs(code: str) -> str:
     return f"~/.gpu-box/venv/bin/python -c {shlex.quote(script)}"
 
 
+@needs.programs("ss")
 def test_jupyter_is_on_loopback_behind_a_token_that_shows_nowhere(
     ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
 ) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from setup import card, pip_settings, torch_build
+from setup import card, pip_settings, torch_build, uv
 from setup.desired import Desired
 from setup.session import Failed
 from setup.steps import jupyter, packages
+
+from .. import needs
 
 
 @pytest.fixture(autouse=True)
@@ -48,19 +50,34 @@ def test_variables_win_over_files_and_uvs_own_over_both(home: Path, monkeypatch:
     assert pip_settings.find_links() == ["/own"]
 
 
+def test_a_folder_that_may_not_be_entered_holds_no_uv(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uv, "HOME", needs.closed_folder(tmp_path))
+    monkeypatch.setattr(uv, "_OWN", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert uv.find() is None
+
+
 def test_without_settings_uv_is_left_alone(home: Path) -> None:
     assert pip_settings.uv_environment(pip_settings.read()) == {}
     (home / "pip.conf").write_text("not an ini file")
     assert pip_settings.read() == {}
 
 
-def test_without_a_card_no_source_can_bring_a_cuda_build(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_card_a_cuda_build_is_the_last_resort_and_its_size_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     for mirror in (False, True):
         if mirror:
             (home / "pip.conf").write_text("[global]\nindex-url = https://mirror.example\n")
         found = torch_build.sources(gpu=False)
-        assert all(source.requirement.endswith("+cpu") for source in found)
+        *small, last = found
+        assert all(source.requirement.endswith("+cpu") and not source.size for source in small)
+        # PyPI has one for each Python; the official index may lack it, or be out of reach.
+        assert (last.requirement, last.options) == (f"torch=={torch_build.VERSION}", ())
+        assert "GB" in last.size
         # The machine's own index is asked first where it has one: the official one may be out of reach.
         assert ("download.pytorch.org" in " ".join(found[0].options)) is not mirror
     assert "+cpu" not in "".join(source.requirement for source in torch_build.sources(gpu=True))
@@ -125,6 +142,25 @@ def test_a_driver_that_fits(root: Path) -> None:
     driver(root, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n", on_disk="550.54.15")
     assert card.present()
     assert not card.needs_reboot()
+
+
+def test_a_large_download_is_announced_before_it_begins(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    happened: list[str] = []
+
+    class Session:
+        say = staticmethod(lambda line: None)
+        note = staticmethod(happened.append)
+
+        def run(self, command: list[str], **_: object) -> str:
+            happened.append(command[-1] if command[-1].startswith("torch") else "from an index")
+            if any(word.endswith("+cpu") for word in command):
+                raise Failed("uv:\nthere is no version of torch==2.13.0+cpu")
+            return ""
+
+    assert packages._install(Desired(), Session(), "uv").startswith("torch ")
+    assert [happened[0], happened[1], happened[3]] == ["from an index", "torch==2.13.0+cpu", "torch==2.13.0"]
+    assert "GB to download" in happened[2]
 
 
 @pytest.mark.parametrize("refused", [False, True])

@@ -12,6 +12,7 @@ from gpu_box.errors import InputError
 from gpu_box.machine import attach, keys, sshconfig
 from gpu_box.model import Host
 
+from .. import needs
 from .conftest import host_of
 from .openssh import OpenSshMachine, free_port
 
@@ -45,6 +46,7 @@ def test_plain_ssh_reaches_the_box_by_its_name(host: Host, home: Path) -> None:
     assert result.stdout.strip().endswith("machine/home")
 
 
+@needs.rsync
 def test_git_scp_rsync_and_an_editor_s_server_reach_it_by_its_name(
     host: Host, home: Path, tmp_path: Path
 ) -> None:

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
-from gpu_box.machine import mirror, rsync, sync
+from gpu_box.machine import mirror, sync
 from gpu_box.machine.connection import Connection, connect
 from gpu_box.machine.selection import Entry
 from gpu_box.machine.transfer import Transfer
 
+from .. import needs
 from .conftest import Recorder, host_of
 from .openssh import OpenSshMachine
 
 REMOTE = Path(__file__).parents[2] / "remote"
-TRANSPORTS = ["sftp", pytest.param("rsync", marks=pytest.mark.skipif(not rsync.usable(), reason="no rsync"))]
-transports = pytest.mark.parametrize("transport", TRANSPORTS)
+transports = pytest.mark.parametrize("transport", needs.TRANSPORTS)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_project_arrives_as_it_is(
     assert report.of("done") == ["sync"]
 
 
-@pytest.mark.skipif(not rsync.usable(), reason="no rsync")
+@needs.rsync
 def test_little_does_not_wait_for_rsync_to_log_in(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
 ) -> None:
@@ -240,10 +240,11 @@ def cut_once_under_way(machine: OpenSshMachine) -> threading.Thread:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, options: str) -> Iterator[None]:
+    needs.require_programs("mount")
     folder.mkdir(parents=True)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True)
     if mounted.returncode:
-        pytest.skip("a small disk needs root")
+        pytest.skip("needs root, to mount a small disk")
     try:
         yield
     finally:
@@ -362,7 +363,7 @@ def test_a_box_whose_code_is_older_takes_them_one_by_one(
     assert tree(machine.home / "work") == tree(project)
 
 
-@pytest.mark.skipif(not rsync.usable(), reason="no rsync")
+@needs.rsync
 def test_an_rsync_that_had_nothing_to_bring_is_not_left_behind(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
 ) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gpu_box.errors import InputError
-from gpu_box.machine import attach, jobs, mirror, rsync, sync
+from gpu_box.machine import attach, jobs, mirror, sync
 from gpu_box.machine.connection import Connection
 from gpu_box.work import job_name
 
+from .. import needs
 from ..machine_ssh.conftest import Recorder
 from ..machine_ssh.openssh import OpenSshMachine
 from ..user import COMMAND
@@ -35,10 +36,9 @@ ODD = [
     "é…🦊",
 ]
 WORDS = [*ODD, "two\nlines"]  # which is no name of a file that travels
-TRANSPORTS = ["sftp", pytest.param("rsync", marks=pytest.mark.skipif(not rsync.usable(), reason="no rsync"))]
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", needs.TRANSPORTS)
 def test_files_of_any_name_go_up_and_come_down_as_they_are(
     machine: OpenSshMachine, connection: Connection, tmp_path: Path, report: Recorder, transport: str
 ) -> None:

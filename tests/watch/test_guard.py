@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests import needs
 
 import watch
 
@@ -113,12 +114,13 @@ def test_the_reason_is_written_over_its_own_padding(machine):
     assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root to mount a small disk")
+@needs.root
+@needs.programs("mount")
 def test_a_full_disk_keeps_neither_the_stop_nor_its_reason(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).returncode:
-        pytest.skip("cannot mount here")
+        pytest.skip("needs the right to mount a small disk")
     try:
         machine = Machine(tmp_path)
         machine.stopped = disk / "stopped.json"
@@ -133,6 +135,6 @@ def test_a_full_disk_keeps_neither_the_stop_nor_its_reason(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed here")
+@needs.programs("shellcheck")
 def test_the_shell_in_it_is_clean():
     subprocess.run(["shellcheck", SCRIPT], check=True, timeout=60)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests import needs
 
 from watch.read import keeping
 from watch.read.change import Changes
@@ -126,7 +127,7 @@ def test_the_watcher_itself_and_system_daemons_are_nobody():
         assert classify(1, 0, "systemd") is Kind.NOBODY
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start a process as someone else")
+@needs.root
 def test_a_user_s_process_is_work_and_their_monitor_is_not(start):
     one = start("sleep", "60", user=1000)
     two = start("bash", "-c", "exec -a /home/me/.vscode-server/bin/node sleep 60", user=1000)
@@ -179,7 +180,7 @@ def test_a_download_is_network_use_and_loopback_is_not():
     """Two sockets of this user over this machine's own address, which is no loopback one."""
     address = _own_address()
     if address is None:
-        pytest.skip("no interface but loopback")
+        pytest.skip("needs an interface besides loopback")
     network = Network(lambda uid: uid == os.getuid())
     network.look()
     with _moved(address, 5_000_000):
@@ -191,7 +192,7 @@ def test_a_download_is_network_use_and_loopback_is_not():
 def test_sockets_of_someone_else_are_not_people_s():
     address = _own_address()
     if address is None:
-        pytest.skip("no interface but loopback")
+        pytest.skip("needs an interface besides loopback")
     network = Network(lambda uid: uid == 54321)
     network.look()
     with _moved(address, 1_000_000):

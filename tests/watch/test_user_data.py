@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from tests import needs
 
 from gpu_box.aws.userdata import render_user_data
 from gpu_box.config import Config
@@ -41,7 +41,7 @@ def test_rendering_it_twice_gives_the_same_bytes(document):
     assert render_user_data(Config(), host_private_key=PRIVATE, host_public_key=PUBLIC) == document
 
 
-@pytest.mark.skipif(not shutil.which("cloud-init"), reason="cloud-init is not installed here")
+@needs.programs("cloud-init")
 def test_cloud_init_finds_nothing_wrong_with_it(document, tmp_path):
     path = tmp_path / "user-data"
     path.write_text(document)
@@ -120,7 +120,7 @@ def test_without_a_systemd_that_listens_a_process_waits(machine):
     assert "sleep 1800" in machine.calls.read_text()
 
 
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed here")
+@needs.programs("shellcheck")
 def test_the_shell_in_it_is_clean(document, tmp_path):
     (script,) = yaml.safe_load(document)["bootcmd"]
     begin, end = script.index("#!/bin/sh"), script.index("SCRIPT\ncat")

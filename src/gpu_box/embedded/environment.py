@@ -80,9 +80,10 @@ def provide_python(folder: Path, outer: Mapping[str, str] = os.environ) -> None:
 
 
 def _path(outer: Mapping[str, str]) -> list[str]:
-    """PATH without the folders of virtual environments."""
+    """PATH without the folders of virtual environments. It may name folders that this user may not enter."""
     folders = outer.get("PATH", os.defpath).split(os.pathsep)
-    return [f for f in folders if f and not (Path(f).parent / "pyvenv.cfg").exists()]
+    # os.path: before Python 3.14, Path.exists() raises PermissionError there.
+    return [f for f in folders if f and not os.path.exists(Path(f).parent / "pyvenv.cfg")]
 
 
 @cache
@@ -105,6 +106,6 @@ def _installers(outer: Mapping[str, str]) -> dict[str, str]:
         ("PIP_CONFIG_FILE", config_home / "pip" / "pip.conf"),
         ("UV_CONFIG_FILE", config_home / "uv" / "uv.toml"),
     ):
-        if name not in outer and file.is_file():
+        if name not in outer and os.path.isfile(file):
             found[name] = str(file)
     return found

@@ -18,7 +18,7 @@ _FILES = ("kaggle.json", "access_token")
 
 
 def require_credentials(config: Config) -> None:
-    """Raises InputError where the config asks for them and this laptop has none."""
+    """Raises InputError where the config asks for them and this laptop has none, or none that it may read."""
     if config.kaggle and not _credentials():
         raise InputError(
             "kaggle: true, but there are no Kaggle credentials on this machine",
@@ -45,7 +45,15 @@ def push(connection: Connection, wanted: tuple[tuple[str, str], ...]) -> None:
 def _credentials() -> dict[str, bytes]:
     """Of the first folder that has any."""
     for folder in _folders():
-        if found := {name: (folder / name).read_bytes() for name in _FILES if (folder / name).is_file()}:
+        try:
+            found = {name: (folder / name).read_bytes() for name in _FILES if (folder / name).is_file()}
+        except OSError as error:
+            raise InputError(
+                f"the Kaggle credentials cannot be read: {error.strerror}",
+                where=str(error.filename),
+                remedy="Make them readable to you, or set kaggle: false.",
+            ) from None
+        if found:
             return found
     return {}
 

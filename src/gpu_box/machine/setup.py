@@ -218,6 +218,8 @@ class _Events:
             self._started.add(step)
         if kind in ("update", "waiting"):
             self._report.update(step, text)
+        elif kind == "note":
+            self._report.note(f"{step}: {text}")
         elif kind in ("done", "reboot"):
             self._report.done(step, text)
         elif kind == "failed":
