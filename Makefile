@@ -44,7 +44,7 @@ types: $(VENV)/ready
 	$(BIN)/mypy
 
 shell: $(VENV)/ready
-	@if command -v shellcheck >/dev/null; then shellcheck docs/*.sh .ci/run; else echo "shellcheck: not here, skipped"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck docs/*.sh .ci/run .ci/stock; else echo "shellcheck: not here, skipped"; fi
 
 format: $(VENV)/ready
 	$(BIN)/ruff format .

@@ -125,11 +125,12 @@ def test_a_proxy_that_refuses_is_named(
 def test_a_proxy_that_is_not_there_is_named_without_its_password(
     behind: tuple[Company, Callable[..., Laptop]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as nobody:
+    mine = behind[1]()
+    # Undone before `behind` undoes its own: the other way round, the proxy would stay for the tests to come.
+    with socket.socket() as nobody, monkeypatch.context() as environment:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-        mine = behind[1]()
-        monkeypatch.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{port}")
+        environment.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{port}")
         check = told(mine)["credentials"]
     assert check.line.endswith(f"@127.0.0.1:{port} does not answer")
     assert "secret" not in check.line
