@@ -13,7 +13,7 @@ import pytest
 
 from gpu_box.machine.rsync import usable
 
-# Debian keeps sshd, ip and mount in /usr/sbin, which is not on the PATH of an ordinary user.
+# Debian keeps sshd in /usr/sbin, which is not on the PATH of an ordinary user.
 _ADMIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -31,7 +31,7 @@ def find(program: str) -> str | None:
 def programs(*names: str) -> pytest.MarkDecorator:
     """Mark: the test needs these programs."""
     missing = _missing(names)
-    return pytest.mark.skipif(bool(missing), reason=missing or "every program is here")
+    return pytest.mark.skipif(bool(missing), reason=missing)
 
 
 def require_programs(*names: str) -> None:

@@ -36,7 +36,7 @@ def _install(desired: Desired, session: Session, tool: str) -> str:
     for source in torch_build.sources(gpu=card.models() != []):
         session.say("installing packages, with " + source.line)
         if source.size:
-            session.note("no CPU build of PyTorch for this Python: taking the one with CUDA, " + source.size)
+            session.note("no CPU build of PyTorch within reach: taking the one with CUDA, " + source.size)
         try:
             session.run(base + [source.requirement, *source.options], env=environment(), timeout_s=3600)
         except Failed as problem:
