@@ -68,7 +68,7 @@ def test_a_folder_of_any_name_is_pulled(
     nothing_ran(machine)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", needs.TRANSPORTS)
 def test_a_file_with_a_control_character_in_its_name_stays_here_and_a_note_says_so(
     machine: OpenSshMachine, connection: Connection, tmp_path: Path, report: Recorder, transport: str
 ) -> None:

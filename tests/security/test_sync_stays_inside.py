@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from gpu_box.errors import MachineError
-from gpu_box.machine import mirror, rsync, sync
+from gpu_box.machine import mirror, sync
 from gpu_box.machine.connection import Connection
 
+from .. import needs
 from ..machine_ssh.conftest import Recorder
 from ..machine_ssh.openssh import OpenSshMachine
 
 REMOTE = Path(__file__).parents[2] / "remote"
-TRANSPORTS = ["sftp", pytest.param("rsync", marks=pytest.mark.skipif(not rsync.usable(), reason="no rsync"))]
-transports = pytest.mark.parametrize("transport", TRANSPORTS)
+transports = pytest.mark.parametrize("transport", needs.TRANSPORTS)
 # One that goes in the stream, and one that goes by SFTP where there is no rsync.
 sizes = pytest.mark.parametrize("size", [10, 2_000_000])
 
