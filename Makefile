@@ -23,13 +23,13 @@ test-browser: $(VENV)/ready
 
 # Every command struck at every AWS call by every fault; `make walk EACH=20` takes so many a command.
 walk: $(VENV)/ready
-	$(BIN)/python -m tests.walk $(if $(EACH),--each $(EACH)) --write docs/reliability.md
+	$(BIN)/python -m tests.faults $(if $(EACH),--each $(EACH)) --write docs/reliability.md
 
 # From `up` to `down` in your own AWS account, with a sweep at the end (tests/account.py): I_PAY_FOR_THIS=yes.
 # `make test-aws ENDPOINT=embedded` costs nothing.
 test-aws: $(VENV)/ready
 	$(BIN)/python -m pytest -p tests.account -x -v --timeout 3600 --endpoint $(or $(ENDPOINT),aws) \
-		$(if $(TYPE),--type $(TYPE)) tests/test_story.py
+		$(if $(TYPE),--type $(TYPE)) tests/people/test_story.py
 
 # Every wait that a user has, beside what they would use instead; `make bench ONLY="command sync"` takes those.
 bench: $(VENV)/ready

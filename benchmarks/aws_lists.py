@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tests.walk.inside import Inside
+from tests.faults.inside import Inside
 
-from gpu_box.embedded.credentials import account
-from gpu_box.embedded.files import Files
-from gpu_box.embedded.semantics.weather import weather
+from local_aws.credentials import account
+from local_aws.faults import weather
+from local_aws.files import Files
 
 from . import peers
 from .measure import Times, command, in_turns, rounds

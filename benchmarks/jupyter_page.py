@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.user import COMMAND, CONFIG, User
 
-from gpu_box.embedded import daemon
+from local_aws import daemon
 
 from .measure import in_turns, rounds
 from .row import Row, Skipped, Wait

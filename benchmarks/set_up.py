@@ -15,18 +15,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.embedded.cloud import Cloud, make_key
-from tests.machine.box import Box, start_box
-from tests.machine.leash import leashed
+from tests.local_aws.cloud import Cloud, make_key
+from tests.real_machine.box import Box, start_box
+from tests.real_machine.leash import leashed
 
-from gpu_box.config import Config
-from gpu_box.embedded.root_image import require_nspawn, root_image
+from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError
 from gpu_box.machine import setup
-from gpu_box.machine.connection import connect
-from gpu_box.model import Host
+from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.machine import Host
 from gpu_box.resources import remote
 from gpu_box.view.progress import Silent
+from local_aws.machines.nspawn.root_image import require_nspawn, root_image
 
 from .measure import Times, clocked, in_turns, rounds
 from .row import Row, Skipped, Wait

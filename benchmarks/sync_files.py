@@ -20,11 +20,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 from tests import needs
-from tests.machine_ssh.openssh import OpenSshMachine
+from tests.machine.openssh import OpenSshMachine
 
-from gpu_box.machine import mirror, rsync, sshconfig, sync
-from gpu_box.machine.connection import connect
-from gpu_box.model import Host
+from gpu_box.machine.files import rsync, sync, upload_remote
+from gpu_box.machine.ssh import ssh_config
+from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.machine import Host
 from gpu_box.resources import remote
 from gpu_box.view.progress import Silent
 
@@ -59,7 +60,7 @@ class Scene:
 
     def run(self, way: str) -> None:
         if way == "bare":
-            shell = f"ssh -F {sshconfig.private_config(self.host)}"
+            shell = f"ssh -F {ssh_config.private_config(self.host)}"
             words = ["rsync", "-az", "-e", shell, f"{self.source}/", f"box:{self.folder(way)}/"]
             subprocess.run(words, check=True)
             return
@@ -187,5 +188,5 @@ def _laptop() -> Iterator[tuple[Path, OpenSshMachine]]:
         machine.start()
         stack.callback(machine.stop)
         with link(machine.port, 0) as way, connect(Scene(machine, folder, way).host) as connection:
-            mirror.upload(connection, remote())
+            upload_remote.upload(connection, remote())
         yield folder, machine

@@ -25,8 +25,8 @@ from skimage import data
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 
-from vgg16.data import Batches, find_pictures  # noqa: E402
-from vgg16.nvdecode import Decoder  # noqa: E402
+from vgg16.data.batches import Batches, find_pictures  # noqa: E402
+from vgg16.data.nvdecode import Decoder  # noqa: E402
 from vgg16.preprocess import TORCHVISION  # noqa: E402
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90

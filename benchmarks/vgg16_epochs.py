@@ -20,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 
-from vgg16 import faces  # noqa: E402
+from vgg16.data import faces  # noqa: E402
 from vgg16.lesson import Vgg16  # noqa: E402
 from vgg16.report import Silent  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""`make test-aws`: the story of tests/test_story.py, told by the same code, with somebody's AWS account.
+"""`make test-aws`: the story of tests/people/test_story.py, in your own AWS account.
 
 It costs well under a dollar, of an account that may spend five: one t3.large ($0.0832/h in us-east-1) for
 half an hour or so. Not a GPU: a new account has a quota of 0 vCPUs for those, and what differs on AWS (its

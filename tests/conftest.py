@@ -128,7 +128,7 @@ def _say_what_was_skipped(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _say_what_stopped(terminalreporter: pytest.TerminalReporter) -> None:
-    """Which layer of the stop guarantee caught what, as tests/machine recorded it; in whichever process."""
+    """Which layer of the stop guarantee caught what, as tests/real_machine recorded it."""
     rows = [
         value
         for reports in terminalreporter.stats.values()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box.machine.rsync import usable
+from gpu_box.machine.files.rsync import usable
 
 # Debian keeps sshd in /usr/sbin, which is not on the PATH of an ordinary user.
 _ADMIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")

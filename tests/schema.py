@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-SCHEMA = Path(__file__).parents[1] / "docs" / "schema.json"
+from tests.paths import ROOT
+
+SCHEMA = ROOT / "docs" / "schema.json"
 
 
 @cache

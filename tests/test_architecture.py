@@ -8,118 +8,51 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src" / "gpu_box"
+from tests.paths import REMOTE, ROOT
 
-# A room may import itself and these. `aws` and `machine` do not know each other.
-FOUNDATION = {
-    "config", "model", "errors", "units", "resources", "home", "steps", "public_key", "spending", "stopped",
-    "forgotten", "readable", "limits",
-}  # fmt: skip
+SOURCE = ROOT / "src" / "gpu_box"
+LOCAL_AWS = ROOT / "src" / "local_aws"
+
+# A package may import itself and these:
+# cli -> view -> box -> {aws, machine, plan} -> {store, config} -> model.
+BASE = {"errors", "units", "resources"}
+FACTS = BASE | {"model"}
+OWN = FACTS | {"store", "config"}
 MAY_IMPORT = {
-    "config": set(),
-    "config_values": {"model", "units"},
-    "config_yaml": {"errors"},
-    "config_place": {"errors"},
-    "limits": {"config", "errors", "model", "steps", "units"},
-    "config_file": {"config", "config_place", "config_values", "config_yaml", "errors"},
-    "units": {"errors"},
     "errors": set(),
-    "model": {"errors", "units"},
+    "units": {"errors"},
     "resources": {"errors"},
-    "steps": {"model"},
-    "public_key": set(),
-    "spending": set(),
-    "stopped": {"model"},
-    "forgotten": {"model", "stopped"},
-    "readable": {"errors", "model"},
-    "budget": FOUNDATION,
-    "initialize": FOUNDATION | {"config_file", "config_values"},
-    "offers": FOUNDATION | {"initialize", "aws"},
-    "plan": FOUNDATION | {"budget"},
-    "image_plan": FOUNDATION | {"plan"},
-    "aws": FOUNDATION,
-    "machine": FOUNDATION,
-    "view": FOUNDATION | {"plan", "aws", "machine", "report", "cost", "offers", "pace"},
-    "hosts": FOUNDATION | {"machine"},
-    "entry": FOUNDATION | {"hosts", "aws", "machine"},
-    "look": FOUNDATION | {"budget", "hosts", "aws", "machine", "ledger", "last_seen"},
-    "box": FOUNDATION
-    | {
-        "budget",
-        "entry",
-        "image_plan",
-        "look",
-        "plan",
-        "project",
-        "aws",
-        "machine",
-        "last_seen",
-        "last_project",
-    },
-    "bake": FOUNDATION | {"box", "look", "image_plan", "plan", "aws"},
-    "resize": FOUNDATION | {"bake", "box", "look", "plan", "aws"},
-    "running_jobs": FOUNDATION | {"look", "machine"},
-    "stopping": FOUNDATION | {"box", "last_seen", "look", "budget", "plan", "aws", "machine"},
-    "doctor": FOUNDATION | {"hosts", "aws", "machine"},
-    "project": FOUNDATION | {"machine"},
-    "work": FOUNDATION | {"look", "project", "machine"},
-    "home": set(),
-    "pace": {"home"},
-    "ledger": {"home", "spending"},
-    "last_seen": {"home", "model"},
-    "last_project": {"home"},
-    "cost": FOUNDATION | {"look", "budget", "aws"},
-    "boxes": FOUNDATION,
-    "cluster": FOUNDATION | {"box", "boxes", "look", "project", "work", "aws", "machine"},
-    "afterwards": FOUNDATION | {"box", "work"},
-    "known": FOUNDATION | {"aws", "machine"},
-    "notices": {"config"},
-    "herald": FOUNDATION | {"look", "budget", "machine", "notices"},
-    "watching": FOUNDATION | {"look", "herald", "machine"},
-    "report": FOUNDATION | {"look", "budget", "project", "aws", "machine"},
-    "cli": FOUNDATION
-    | {
-        "config_file",
-        "config_place",
-        "aws",
-        "view",
-        "box",
-        "boxes",
-        "look",
-        "work",
-        "bake",
-        "resize",
-        "running_jobs",
-        "stopping",
-        "doctor",
-        "embedded",
-        "initialize",
-        "offers",
-    }
-    | {"afterwards", "cluster", "cost", "home", "herald", "known", "notices", "pace", "report", "watching"},
-    # Reached over its endpoint only; `cli` starts it and nothing else knows it.
-    "embedded": FOUNDATION,
+    "model": BASE,
+    "store": FACTS,
+    "config": FACTS,
+    "plan": OWN,
+    "aws": OWN | {"plan"},  # the steps that it carries out
+    "machine": OWN,
+    "box": OWN | {"aws", "machine", "plan"},
+    "view": OWN | {"aws", "machine", "plan", "box"},
+    "cli": OWN | {"aws", "machine", "plan", "box", "view"},
     "__main__": {"cli"},
     "__init__": set(),
 }
+# Only `cli` starts and stops the embedded cloud's daemon; everything else reaches it over its endpoint.
+STARTS_LOCAL_AWS = {"cli"}
 VENDORS = {
-    "boto3": ("aws", "embedded"),
-    "botocore": ("aws", "embedded"),
-    "fabric": ("machine/connection.py",),
-    "paramiko": ("machine/connection.py",),
-    "invoke": ("machine/connection.py",),
-    "typer": ("cli",),
-    "rich": ("cli", "view"),
-    "moto": ("embedded",),
-    "asyncssh": ("embedded",),
-    "werkzeug": ("embedded",),
+    "boto3": ("aws/",),
+    "botocore": ("aws/",),
+    "fabric": ("machine/ssh/",),
+    "paramiko": ("machine/ssh/",),
+    "invoke": ("machine/ssh/",),
+    "typer": ("cli/",),
+    "rich": ("cli/", "view/"),
+    "moto": (),
+    "asyncssh": (),
+    "werkzeug": (),
     "torch": (),
 }
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Dotted names, `from gpu_box import plan` as gpu_box.plan; typing-only ones count too."""
+    """Dotted names, `from gpu_box import plan` as gpu_box.plan.box; typing-only ones count too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -142,6 +75,13 @@ def test_imports_go_one_way(path: Path) -> None:
     for name in imports(path):
         if name.startswith("gpu_box."):
             assert name.split(".")[1] in allowed, f"{own} may not import {name}"
+        if name.split(".")[0] == "local_aws":
+            assert own in STARTS_LOCAL_AWS, f"{own} may not import {name}"
+
+
+@pytest.mark.parametrize("path", sorted(LOCAL_AWS.rglob("*.py")), ids=lambda p: str(p.relative_to(LOCAL_AWS)))
+def test_the_embedded_cloud_knows_nothing_of_gpu_box(path: Path) -> None:
+    assert not [name for name in imports(path) if name.split(".")[0] == "gpu_box"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
@@ -154,7 +94,7 @@ def test_a_vendor_stays_in_its_room(path: Path) -> None:
 
 
 def test_what_runs_on_the_box_runs_alone() -> None:
-    for path in (ROOT / "remote").rglob("*.py"):
+    for path in (REMOTE).rglob("*.py"):
         assert not [n for n in imports_lenient(path) if n.startswith("gpu_box")], path
 
 
@@ -162,8 +102,8 @@ def test_what_runs_on_the_box_runs_alone() -> None:
 def test_what_runs_on_a_bare_machine_needs_only_the_standard_library_of_python_3_8(folder: str) -> None:
     import sys
 
-    own = {p.name for p in (ROOT / "remote").iterdir() if p.is_dir()}
-    for path in (ROOT / "remote" / folder).rglob("*.py"):
+    own = {p.name for p in (REMOTE).iterdir() if p.is_dir()}
+    for path in (REMOTE / folder).rglob("*.py"):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
         for name in imports_lenient(path):
             top = name.split(".")[0]

@@ -9,13 +9,14 @@ import inspect
 import math
 from datetime import date
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from benchmarks import page
 from benchmarks.__main__ import PARTS
 from benchmarks.measure import Times, in_turns, seconds
 from benchmarks.row import Row, Wait
+
+from tests.paths import ROOT
 
 TODAY = date(2026, 11, 24)
 HELP = Row(
@@ -47,7 +48,7 @@ def test_a_part_that_was_measured_again_replaces_its_own_lines_alone() -> None:
 
 
 def test_the_page_of_the_documentation_takes_the_table() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     made = page.written(text, [HELP], TODAY)
     for section in text.split("\n## ")[1:]:
         if not section.startswith(page.TITLE):

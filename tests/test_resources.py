@@ -8,15 +8,14 @@ import pytest
 
 from gpu_box import resources
 from gpu_box.errors import GpuBoxError
-
-ROOT = Path(__file__).parents[1]
+from tests.paths import REMOTE, ROOT
 
 
 def test_in_a_checkout_they_are_the_checkout_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     resources._root.cache_clear()
     assert resources.infra("gpus.yaml") == ROOT / "infra" / "gpus.yaml"
-    assert resources.remote() == ROOT / "remote"
+    assert resources.remote() == REMOTE
     assert resources.example_config() == ROOT / "config.example.yaml"
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from gpu_box import __version__
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
 
 pytestmark = pytest.mark.xdist_group("wheel")  # built once, in one worker

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import schema
-from .embedded import control
+from .local_aws import control
 
 COMMAND = Path(sys.executable).with_name("gpu-box")
 CONFIG = """\
@@ -52,7 +52,7 @@ class User:
         return schema.held(words, self.run("--json", *words).stdout)
 
     def weather(self, **wanted: Any) -> None:
-        """Of the embedded cloud (gpu_box.embedded.semantics.weather)."""
+        """Of the embedded cloud (local_aws.faults)."""
         home = Path(self.environment["GPU_BOX_HOME"])
         assert control.ask(home, "POST", "/embedded/weather", wanted)[0] == 200
 

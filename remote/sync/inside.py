@@ -1,8 +1,8 @@
 """Write into one folder and nowhere else, whatever names and links the other end sends.
 
-Both ends use it: the box when it receives, the laptop when it pulls (gpu_box.machine.local_folder). Folders
-are opened one below the other from the root and never through a link (O_NOFOLLOW), so no check of a path is
-outdated when the path is used. Names are bytes, relative to the root, "/" between.
+Both ends use it: the box when it receives, the laptop when it pulls (gpu_box.machine.files.local_folder).
+Folders are opened one below the other from the root and never through a link (O_NOFOLLOW), so no check of a
+path is outdated when the path is used. Names are bytes, relative to the root, "/" between.
 """
 
 from __future__ import annotations

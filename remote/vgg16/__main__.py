@@ -8,11 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from vgg16 import competition
-from vgg16.competition import DOGS_VS_CATS
 from vgg16.elastic import HOPELESS, leave_word, restarts
 from vgg16.ending import EXIT_STATUS, Ended, listen
 from vgg16.errors import DamagedArchive, Interrupted, Problem
+from vgg16.kaggle import competition
+from vgg16.kaggle.competition import DOGS_VS_CATS
 
 # Small enough for two cores without a GPU, on the 200 photographs of `data faces`: half a minute.
 _DEMO = {"weights": "none", "image_size": 48, "epochs": 8, "batch_size": 16}
@@ -127,14 +127,14 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _faces(arguments: argparse.Namespace) -> int:
-    from vgg16 import faces
+    from vgg16.data import faces
 
     print(faces.prepare(arguments.to), flush=True)
     return 0
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from vgg16 import dogscats
+    from vgg16.data import dogscats
 
     to = arguments.to
     if dogscats.is_prepared(to):
@@ -152,7 +152,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _split(arguments: argparse.Namespace) -> int:
-    from vgg16 import dogscats
+    from vgg16.data import dogscats
 
     folder = arguments.folder
     print(f"{folder}: {dogscats.split(folder, valid=arguments.valid, seed=arguments.seed)}")
@@ -160,8 +160,8 @@ def _split(arguments: argparse.Namespace) -> int:
 
 
 def _submit(arguments: argparse.Namespace) -> int:
-    from vgg16 import predictions, submission
-    from vgg16.dogscats import SAMPLE
+    from vgg16.data.dogscats import SAMPLE
+    from vgg16.kaggle import predictions, submission
 
     told = predictions.load(arguments.results)
     path = arguments.results / "submission.csv"
@@ -183,7 +183,7 @@ def _submit(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from vgg16.cache import default_root
+    from vgg16.data.cache import default_root
     from vgg16.report import ProgressReport
     from vgg16.run import Settings, train
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from vgg16.data import Folder
+from vgg16.data.batches import Folder
+from vgg16.data.images import read_image
 from vgg16.errors import UnreadableImage
 from vgg16.files import write_whole
-from vgg16.images import read_image
 from vgg16.preprocess import RANDOM
 from vgg16.train import Epoch
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vgg16.data.sources import Source
 from vgg16.errors import TrainingFailed
 from vgg16.memory import Portions
 from vgg16.precision import Precision
 from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
-from vgg16.sources import Source
 
 
 class Totals:

@@ -22,17 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg16 import initialise, nvdecode, precision, speed, weights
-from vgg16.augment import Augment
-from vgg16.cache import default_root
-from vgg16.data import Batches, find_pictures
+from vgg16 import initialise, precision, speed, weights
+from vgg16.data import nvdecode
+from vgg16.data.augment import Augment
+from vgg16.data.batches import Batches, find_pictures
+from vgg16.data.cache import default_root
+from vgg16.data.sources import Source, from_features, from_pictures
 from vgg16.errors import BadData, TrainingFailed
 from vgg16.evaluate import predict
 from vgg16.model import VGG16
 from vgg16.preprocess import Preprocessing
 from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
-from vgg16.sources import Source, from_features, from_pictures
 from vgg16.train import Epoch, Trainer
 
 # Pictures that random weights are set right by (`initialise.calibrate`).

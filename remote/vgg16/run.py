@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg16 import checkpoint, predictions
-from vgg16.augment import Augment
-from vgg16.cache import weights_digest
-from vgg16.data import Batches, Folder
+from vgg16 import checkpoint
+from vgg16.data.augment import Augment
+from vgg16.data.batches import Batches, Folder
+from vgg16.data.cache import weights_digest
 from vgg16.elastic import restarts
 from vgg16.ending import end_if_asked
 from vgg16.errors import BadData
 from vgg16.files import write_text
+from vgg16.kaggle import predictions
+from vgg16.kaggle.predictions import Predictions
+from vgg16.kaggle.submission import describe, make_submission
 from vgg16.lesson import Vgg16
-from vgg16.predictions import Predictions
 from vgg16.ranks import Ranks, joined
 from vgg16.report import Report, Silent
-from vgg16.submission import describe, make_submission
 from vgg16.train import Epoch
 
 

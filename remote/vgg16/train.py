@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vgg16.data.sources import Source
 from vgg16.errors import Interrupted, TrainingFailed
 from vgg16.evaluate import Totals, evaluate, to_device
 from vgg16.precision import Precision
 from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
-from vgg16.sources import Source
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vgg16.download import download
+from vgg16.data.download import download
 from vgg16.errors import BadWeights, DownloadFailed
 from vgg16.preprocess import CAFFE, RANDOM, TORCHVISION, Preprocessing
 from vgg16.safetensors import read_safetensors

@@ -12,17 +12,17 @@ from typing import Any
 import boto3
 import pytest
 
-from gpu_box import box
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe
-from gpu_box.config import Config, Network, Ssh
-from gpu_box.embedded import daemon
-from gpu_box.machine import keys
-from gpu_box.model import Observed
+from gpu_box.box import stop, up
+from gpu_box.config.model import Config, Network, Ssh
+from gpu_box.machine.ssh import keys
+from gpu_box.model.observed import Observed
+from local_aws import daemon
 
-from ..embedded import control
-from ..walk.apart import impatient
-from ..walk.quick import warm
+from ..faults.apart import impatient
+from ..faults.quick import warm
+from ..local_aws import control
 
 warm()
 
@@ -96,13 +96,13 @@ class Laptop:
         return observe(self.cloud, ask_caller=True)
 
     def up(self) -> Observed:
-        return box.bring_up(self.cloud, self.public_key, self.report)[1]
+        return up.bring_up(self.cloud, self.public_key, self.report)[1]
 
     def stop(self) -> Observed:
-        return box.halt(self.cloud, self.report)
+        return stop.halt(self.cloud, self.report)
 
     def down(self) -> Observed:
-        return box.bring_down(self.cloud, self.report)
+        return stop.bring_down(self.cloud, self.report)
 
 
 @pytest.fixture

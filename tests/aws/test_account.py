@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+
+from tests.paths import ROOT
 
 from ..account import CONSENT
 
 
 def test_without_consent_no_story_is_told_in_a_real_account() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.account", "--endpoint", "aws", "tests/test_story.py"],
-        cwd=Path(__file__).parents[2],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "tests.account",
+            "--endpoint",
+            "aws",
+            "tests/people/test_story.py",
+        ],
+        cwd=ROOT,
         env={name: value for name, value in os.environ.items() if name != CONSENT},
         capture_output=True,
         text=True,

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gpu_box import box, plan
 from gpu_box.aws.act import act
-from gpu_box.config import Disk
+from gpu_box.box import up
+from gpu_box.config.model import Disk
 from gpu_box.errors import CloudError, InputError
-from gpu_box.steps import GrowDisk
+from gpu_box.plan import box as plan
+from gpu_box.plan.steps import GrowDisk
 
 from .conftest import Laptop, Owner, Recorder
 
@@ -33,12 +34,12 @@ def test_it_grows_with_the_config_running_or_stopped(laptop: Make, stopped: bool
     if stopped:
         mine.stop()
     larger = with_disk(mine, 150)
-    planned = box.plan_up(larger.config)
+    planned = up.plan_up(larger.config)
     assert any(str(step) == "disk: 150 GiB instead of 100, everything on it kept" for step in planned.steps)
     after = larger.up().instance
     assert before and after and (after.id, after.disk_gib) == (before.id, 150)
     assert sizes(larger) == [150]
-    assert not any(isinstance(step, GrowDisk) for step in box.plan_up(larger.config).steps)
+    assert not any(isinstance(step, GrowDisk) for step in up.plan_up(larger.config).steps)
 
 
 def test_an_up_that_was_cut_after_the_modification_only_notes_it(laptop: Make) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from gpu_box import look
-from gpu_box.aws import naming
+from gpu_box.aws import tags
+from gpu_box.box import find
 from gpu_box.cli.main import main
 from gpu_box.errors import CloudError
-from gpu_box.model import InstanceState
+from gpu_box.model.observed import InstanceState
 
 from .. import schema
 from .conftest import Laptop, Owner
@@ -75,7 +75,7 @@ def test_whatever_a_tag_holds_only_its_box_is_concerned(
         ec2.delete_tags(Resources=[instance_id], Tags=[{"Key": key}])
         if before := [tag["Value"] for tag in kept if tag["ResourceId"] == instance_id]:
             edit(owner, mine, key, before[0])
-    edit(owner, mine, naming.SSH_PORT, "n/a")
+    edit(owner, mine, tags.SSH_PORT, "n/a")
     code, told, noted = say(other, "ls")
     assert code == 0 and mine.config.name[:8] in told and other.config.name[:8] in told
     assert (
@@ -90,7 +90,7 @@ def test_whatever_a_tag_holds_only_its_box_is_concerned(
     assert any("gpu-box:ssh-port" in found["note"] for found in json.loads(told)["found"])
 
 
-@pytest.mark.parametrize(("key", "value"), [(naming.SSH_PORT, "n/a"), (naming.HOST_KEY, "garbage")])
+@pytest.mark.parametrize(("key", "value"), [(tags.SSH_PORT, "n/a"), (tags.HOST_KEY, "garbage")])
 def test_a_box_with_a_broken_tag_is_told_refused_stopped_and_removed(
     laptop: Callable[..., Laptop], owner: Owner, say: Say, key: str, value: str
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_deadline_that_somebody_disabled_is_told_and_armed_anew(
 ) -> None:
     mine = laptop(region="us-east-1")
     mine.up()
-    scheduler, name = owner("scheduler"), naming.resource_name(mine.config)
+    scheduler, name = owner("scheduler"), tags.resource_name(mine.config)
     armed = scheduler.get_schedule(Name=name)
     kept = ("ScheduleExpression", "FlexibleTimeWindow", "Target", "ActionAfterCompletion")
     scheduler.update_schedule(Name=name, State="DISABLED", **{key: armed[key] for key in kept})
@@ -162,6 +162,6 @@ def test_a_state_that_is_new_does_not_keep_a_box_from_being_stopped(
     with pytest.raises(CloudError, match="EC2 says that it is 'dozing'"):
         mine.up()
     with pytest.raises(CloudError, match="is unknown"):
-        look.host_of(mine.config, mine.observe())
+        find.host_of(mine.config, mine.observe())
     stopped = mine.stop().instance
     assert stopped is not None and stopped.state is InstanceState.STOPPED

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_box import plan
-from gpu_box.aws import naming
+from gpu_box.aws import tags
 from gpu_box.aws.deadline import parse_schedule
 from gpu_box.aws.instance import parse_instance
-from gpu_box.config import Config
+from gpu_box.box.find import host_of
+from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
-from gpu_box.hosts import host_of
-from gpu_box.machine.keys import ensure_key_pair
-from gpu_box.model import InstanceState, Observed
-from gpu_box.steps import StopInstance, Terminate
+from gpu_box.machine.ssh.keys import ensure_key_pair
+from gpu_box.model.observed import InstanceState, Observed
+from gpu_box.plan import box as plan
+from gpu_box.plan.steps import StopInstance, Terminate
 
 ID = "i-0e5c1e8bca09e7e0a"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
@@ -37,54 +37,54 @@ ANSWER: dict[str, Any] = {
 }
 # What gpu-box itself writes, a value or two of each tag.
 WRITTEN: list[tuple[str, str]] = [
-    (naming.NAME, "box"),
-    (naming.OWNER, "CORP\\o'neil"),
-    (naming.KEY, "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"),
-    (naming.HOST_KEY, KEY),
-    (naming.HOST_KEY, f"pending {KEY}"),
-    (naming.SSH_PORT, "2222"),
-    (naming.STOP, "2026-11-23T14:02:11+00:00 ada"),
-    (naming.USD_MONTH + "2026-11", "1520 0 880"),
-    (naming.COUNTED, "2026-11-23T14:02:11+00:00"),
-    (naming.RESIZING, "g5.xlarge"),
-    (naming.RESIZING, ""),
-    (naming.EXTENDING, "2026-11-23T14:02:00+00:00 2026-11-23T16:02:00+00:00"),
-    (naming.EXTENDING, ""),
-    (naming.BAKING, "yes"),
-    (naming.BAKING, ""),
-    (naming.MOVED_FROM, "ami-0123456789abcdef0"),
-    (naming.DISK, "100"),
+    (tags.NAME, "box"),
+    (tags.OWNER, "CORP\\o'neil"),
+    (tags.KEY, "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"),
+    (tags.HOST_KEY, KEY),
+    (tags.HOST_KEY, f"pending {KEY}"),
+    (tags.SSH_PORT, "2222"),
+    (tags.STOP, "2026-11-23T14:02:11+00:00 ada"),
+    (tags.USD_MONTH + "2026-11", "1520 0 880"),
+    (tags.COUNTED, "2026-11-23T14:02:11+00:00"),
+    (tags.RESIZING, "g5.xlarge"),
+    (tags.RESIZING, ""),
+    (tags.EXTENDING, "2026-11-23T14:02:00+00:00 2026-11-23T16:02:00+00:00"),
+    (tags.EXTENDING, ""),
+    (tags.BAKING, "yes"),
+    (tags.BAKING, ""),
+    (tags.MOVED_FROM, "ami-0123456789abcdef0"),
+    (tags.DISK, "100"),
 ]
 # What somebody may make of it by hand.
 EDITED: list[tuple[str, str]] = [
-    (naming.KEY, "garbage"),
-    (naming.HOST_KEY, "garbage"),
-    (naming.HOST_KEY, ""),
-    (naming.HOST_KEY, "ssh-ed25519"),
-    (naming.HOST_KEY, "ssh-ed25519 AAAA"),
-    (naming.HOST_KEY, "ssh-rsa " + KEY.split()[1]),
-    (naming.SSH_PORT, "n/a"),
-    (naming.SSH_PORT, ""),
-    (naming.SSH_PORT, "²"),
-    (naming.SSH_PORT, "0"),
-    (naming.SSH_PORT, "65536"),
-    (naming.STOP, "yesterday ada"),
-    (naming.STOP, "2026-11-23T14:02:11 ada"),
-    (naming.USD_MONTH + "2026-11", "1520 none"),
-    (naming.USD_MONTH + "2026-11", "-1520"),
-    (naming.USD_MONTH + "2026-02", "1 " * 29),
-    (naming.USD_MONTH + "9999-12", "1520"),
-    (naming.USD_MONTH + "; rm -rf", "1520"),
-    (naming.COUNTED, "9999-12-31T23:59:59-23:59"),
-    (naming.COUNTED, "n/a"),
-    (naming.EXTENDING, "2026-11-23T14:02:00+00:00"),
-    (naming.EXTENDING, "now later"),
-    (naming.DISK, "²"),
-    (naming.DISK, "100 GiB"),
+    (tags.KEY, "garbage"),
+    (tags.HOST_KEY, "garbage"),
+    (tags.HOST_KEY, ""),
+    (tags.HOST_KEY, "ssh-ed25519"),
+    (tags.HOST_KEY, "ssh-ed25519 AAAA"),
+    (tags.HOST_KEY, "ssh-rsa " + KEY.split()[1]),
+    (tags.SSH_PORT, "n/a"),
+    (tags.SSH_PORT, ""),
+    (tags.SSH_PORT, "²"),
+    (tags.SSH_PORT, "0"),
+    (tags.SSH_PORT, "65536"),
+    (tags.STOP, "yesterday ada"),
+    (tags.STOP, "2026-11-23T14:02:11 ada"),
+    (tags.USD_MONTH + "2026-11", "1520 none"),
+    (tags.USD_MONTH + "2026-11", "-1520"),
+    (tags.USD_MONTH + "2026-02", "1 " * 29),
+    (tags.USD_MONTH + "9999-12", "1520"),
+    (tags.USD_MONTH + "; rm -rf", "1520"),
+    (tags.COUNTED, "9999-12-31T23:59:59-23:59"),
+    (tags.COUNTED, "n/a"),
+    (tags.EXTENDING, "2026-11-23T14:02:00+00:00"),
+    (tags.EXTENDING, "now later"),
+    (tags.DISK, "²"),
+    (tags.DISK, "100 GiB"),
 ]
 OURS = [
     value
-    for name, value in vars(naming).items()
+    for name, value in vars(tags).items()
     if name.isupper() and isinstance(value, str) and value.startswith("gpu-box:")
 ]
 
@@ -105,12 +105,12 @@ def test_a_tag_edited_by_hand_is_named_with_what_repairs_it(tag: tuple[str, str]
     [one] = instance.unreadable
     assert one.what.startswith(f"its tag {tag[0]} is ")
     assert "\n" not in str(one)
-    assert (f"delete-tags --resources {ID} --tags" in one.remedy) is (tag[0] != naming.HOST_KEY)
+    assert (f"delete-tags --resources {ID} --tags" in one.remedy) is (tag[0] != tags.HOST_KEY)
 
 
 @given(tag=st.sampled_from(OURS), more=st.text(max_size=9), value=st.text(max_size=256))
 def test_no_tag_stops_an_instance_from_being_read(tag: str, more: str, value: str) -> None:
-    instance = parse_instance(tagged((tag, value), (naming.USD_MONTH + more, value)))
+    instance = parse_instance(tagged((tag, value), (tags.USD_MONTH + more, value)))
     assert instance.id == ID and instance.state.bills
     assert all(str(one).isprintable() for one in instance.unreadable)
 
@@ -133,9 +133,9 @@ def test_a_box_in_an_unknown_state_is_counted_stopped_and_removed_but_not_entere
         plan.up(Config(), observed, now=datetime.now(UTC), public_key=KEY)
 
 
-@pytest.mark.parametrize("tag", [(naming.SSH_PORT, "n/a"), (naming.HOST_KEY, "garbage")])
+@pytest.mark.parametrize("tag", [(tags.SSH_PORT, "n/a"), (tags.HOST_KEY, "garbage")])
 def test_a_box_whose_address_is_not_readable_is_refused_in_one_line(tag: tuple[str, str]) -> None:
-    instance = parse_instance(tagged((naming.HOST_KEY, KEY), tag))
+    instance = parse_instance(tagged((tags.HOST_KEY, KEY), tag))
     with pytest.raises(CloudError) as refused:
         host_of(Config(name="box"), instance, "")
     assert str(refused.value).startswith(f"{ID}: box 'box': its tag {tag[0]} is {tag[1]!r}: not a ")
@@ -150,7 +150,7 @@ def test_a_box_whose_address_is_not_readable_is_refused_in_one_line(tag: tuple[s
 
 def test_a_key_that_gpu_box_makes_is_a_public_key(tmp_path: Any) -> None:
     line = ensure_key_pair(tmp_path / "key").line
-    assert parse_instance(tagged((naming.HOST_KEY, line))).unreadable == ()
+    assert parse_instance(tagged((tags.HOST_KEY, line))).unreadable == ()
 
 
 # As recorded of GetSchedule, with what `arm` sends.

@@ -22,15 +22,16 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from gpu_box import bake, doctor
-from gpu_box.aws import naming, quotas
+from gpu_box.aws import quotas
+from gpu_box.aws import tags as naming
 from gpu_box.aws.act import tag_host_key
 from gpu_box.aws.console import read_console_record
-from gpu_box.aws.prices import read_price
-from gpu_box.aws.sweep import remove, sweep
-from gpu_box.config import Network
+from gpu_box.aws.prices.prices import read_price
+from gpu_box.aws.sweep.sweep import remove, sweep
+from gpu_box.box import doctor, image
+from gpu_box.config.model import Network
 from gpu_box.errors import PermissionDenied
-from gpu_box.model import BAKED
+from gpu_box.model.observed import BAKED
 from gpu_box.resources import infra
 
 from .conftest import Laptop, Owner, Weather
@@ -103,8 +104,8 @@ def life(mine: Laptop) -> None:
     elsewhere = Network(allow_ssh_from=(ip_network("127.0.0.2/32"),))
     Laptop(replace(mine.config, network=elsewhere)).up()
     mine.stop()
-    bake.end(mine.cloud, bake.begin(mine.cloud, BAKED, mine.report), mine.report)
-    bake.carry(mine.cloud, mine.report)
+    image.end(mine.cloud, image.begin(mine.cloud, BAKED, mine.report), mine.report)
+    image.carry(mine.cloud, mine.report)
     mine.up()
     mine.down()
 
@@ -179,7 +180,7 @@ def publishes_the_host_key(mine: Laptop) -> None:
 
 
 def bakes(mine: Laptop) -> None:
-    bake.begin(mine.cloud, BAKED, mine.report)
+    image.begin(mine.cloud, BAKED, mine.report)
 
 
 def removes(mine: Laptop) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gpu_box import box
 from gpu_box.aws.errors import CAPACITY_CODES
-from gpu_box.config import Disk, Image
+from gpu_box.box import up as box
+from gpu_box.config.model import Disk, Image
 from gpu_box.errors import (
     CapacityError,
     CloudError,
@@ -20,7 +20,7 @@ from gpu_box.errors import (
     PermissionDenied,
     QuotaError,
 )
-from gpu_box.model import InstanceState
+from gpu_box.model.observed import InstanceState
 
 from .conftest import Laptop, Owner, Weather
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_box import bake
-from gpu_box.aws import naming
-from gpu_box.aws.checks import check_account
-from gpu_box.config import Config
-from gpu_box.model import BAKED
+from gpu_box.aws import tags as naming
+from gpu_box.aws.doctor import check_account
+from gpu_box.box import image as bake
+from gpu_box.config.model import Config
+from gpu_box.model.observed import BAKED
 
 from .conftest import Laptop, Owner
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gpu_box.embedded import daemon
+from local_aws import daemon
 
 from ..user import COMMAND, CONFIG, User
 

@@ -14,9 +14,9 @@ from typing import Any
 import pexpect
 import pytest
 
-from gpu_box import known
+from gpu_box.box import names
 from gpu_box.cli.completion import box_names
-from gpu_box.config import Config
+from gpu_box.config.model import Config
 
 from .. import needs
 from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
@@ -82,7 +82,7 @@ def offered(words: str) -> list[str]:
 def test_boxes_that_others_made_are_offered_too(
     boxes: None, laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "_PATIENCE_S", 60.0)  # the machine may be slow; that is not the question
+    monkeypatch.setattr(names, "_PATIENCE_S", 60.0)  # the machine may be slow; that is not the question
     monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path))
     (tmp_path / "config.yaml").write_text("region: us-east-1\n")
     mine = laptop(region="us-east-1")
@@ -111,11 +111,11 @@ def test_the_next_tab_asks_nobody_and_a_slow_aws_is_not_waited_for(
             time.sleep(30)
         return ["ada"]
 
-    monkeypatch.setattr(known, "_ask", ask)
+    monkeypatch.setattr(names, "_ask", ask)
     config, cache = Config(region="us-east-1"), tmp_path / "new" / "boxes.json"
-    assert known.in_aws(config, cache) == known.in_aws(config, cache) == ["ada"]
+    assert names.in_aws(config, cache) == names.in_aws(config, cache) == ["ada"]
     assert asked == ["us-east-1"]
-    monkeypatch.setattr(known, "_PATIENCE_S", 0.1)
-    monkeypatch.setattr(known, "_FRESH_S", 0.0)
-    assert known.in_aws(config, cache) == ["ada"]
+    monkeypatch.setattr(names, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(names, "_FRESH_S", 0.0)
+    assert names.in_aws(config, cache) == ["ada"]
     assert len(asked) == 2

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from gpu_box.cli.main import main
-from gpu_box.config_file import load
+from gpu_box.config.read import load
 
 from ..aws.conftest import Weather, aws, cloud_home, embedded_exports, weather
 from ..user import COMMAND

@@ -15,7 +15,7 @@ import typer
 from gpu_box.cli.app import app
 from gpu_box.cli.main import main
 from gpu_box.cli.results import shapes
-from gpu_box.config import Limits
+from gpu_box.config.model import Limits
 from gpu_box.view.schema import document
 
 from .. import schema

@@ -12,11 +12,12 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from gpu_box import entry, look, running_jobs
+from gpu_box.box import enter, running_jobs, status
 from gpu_box.cli.main import main
-from gpu_box.config import Config
-from gpu_box.machine import jobs, mirror
-from gpu_box.model import InstanceState
+from gpu_box.config.model import Config
+from gpu_box.machine import jobs
+from gpu_box.machine.files import upload_remote
+from gpu_box.model.observed import InstanceState
 from gpu_box.resources import remote
 
 from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
@@ -45,13 +46,13 @@ def mine(laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.fixture
 def with_job(mine: Laptop) -> Iterator[Laptop]:
     """And a job on it that would run for long."""
-    with entry.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
-        mirror.upload(connection, remote())
+    with enter.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
+        upload_remote.upload(connection, remote())
         jobs.start(connection, "night-run", "sleep 600", cwd="~")
     yield mine
     instance = mine.observe().instance
     if instance and instance.state is InstanceState.RUNNING:
-        with entry.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
+        with enter.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
             jobs.stop(connection, "night-run")
 
 
@@ -186,7 +187,7 @@ def test_down_says_that_the_jobs_of_a_silent_box_are_unknown(mine: Laptop, termi
 
 def test_a_box_or_an_aws_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(look, "where", lambda config: over.wait())
+    monkeypatch.setattr(status, "where", lambda config: over.wait())
     members = [Config(name="a"), Config(name="b")]
     found = running_jobs.find([(member, None) for member in members], patience_s=0.1)
     assert [(one.box, one.names) for one in found] == [("a", None), ("b", None)]

@@ -13,9 +13,9 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 BOX = "ubuntu@gpu-box:~$ "
 COMMANDS = ("console", "sh", "bash", "python")
 OTHERS = ("text", "yaml", "json")

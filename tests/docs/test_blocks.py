@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box import config_file
+from gpu_box.config import read
 
 from .blocks import COMMANDS, OTHERS, ROOT, Block, Command, generated, written
 
@@ -181,4 +181,4 @@ def test_a_reason_names_commands_that_are_there_and_tests_that_run_them() -> Non
 
 def test_every_piece_of_config_is_one_that_gpu_box_reads() -> None:
     for block in (block for found in PAGES.values() for block in found if block.language == "yaml"):
-        config_file.parse(block.body.encode(), Path(str(block)))
+        read.parse(block.body.encode(), Path(str(block)))

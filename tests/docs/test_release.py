@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from gpu_box import __version__
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 BUILD = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
 

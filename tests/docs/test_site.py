@@ -15,9 +15,9 @@ import pytest
 import typer
 
 from gpu_box.cli.app import app
-from gpu_box.config_file import SCHEMA
+from gpu_box.config.read import SCHEMA
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 # What makes a browser load something, and not only offer a link to it.
 LOADS = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
 STYLE_LOADS = re.compile(r"""(?:url\(|@import )["']?((?:https?:)?//[^"')\s]+)""")

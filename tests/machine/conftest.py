@@ -1,59 +1,107 @@
-"""A cloud whose machines are real systems (systemd-nspawn). Skips, with the reason, where they cannot be."""
+"""Real SSH servers for the tests of `machine/`: the system's sshd, and the embedded cloud's own."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gpu_box.embedded.root_image import require_nspawn, root_image
-from gpu_box.errors import GpuBoxError, InputError
+from gpu_box.machine.ssh.connection import Connection, connect
+from gpu_box.model.machine import Host
 
-from ..embedded.cloud import Cloud, KeyFile, make_key
-from .leash import leashed
-
-
-@pytest.fixture(scope="module")
-def nspawn() -> Iterator[None]:
-    """The environment in which a daemon started by a test has nspawn machines; others have theirs."""
-    try:
-        require_nspawn()
-    except InputError as error:
-        pytest.skip(str(error))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GPU_BOX_MACHINES", "nspawn")
-        # Of the user, and not of the home folder that tests are given: it takes minutes to build.
-        real_home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-        patch.setenv("GPU_BOX_CACHE", str(real_home / ".cache" / "gpu-box"))
-        try:
-            root_image()
-        except GpuBoxError as error:
-            pytest.skip(f"no root image: {error}")
-        yield
+from .openssh import OpenSshMachine
 
 
-@pytest.fixture(scope="module")
-def shared_cloud(nspawn: None) -> Iterator[Cloud]:
-    home = new_home()
-    with leashed(home):
-        yield Cloud(home)
+class Recorder:
+    """A Reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, str]] = []
+
+    def start(self, step: str, line: str = "") -> None:
+        self.events.append(("start", step, line))
+
+    def update(self, step: str, line: str) -> None:
+        self.events.append(("update", step, line))
+
+    def done(self, step: str, line: str = "") -> None:
+        self.events.append(("done", step, line))
+
+    def failed(self, step: str, line: str = "") -> None:
+        self.events.append(("failed", step, line))
+
+    def note(self, line: str) -> None:
+        self.events.append(("note", "", line))
+
+    def of(self, kind: str) -> list[str]:
+        return [step for event, step, _ in self.events if event == kind]
 
 
 @pytest.fixture
-def cloud(shared_cloud: Cloud) -> Cloud:
-    shared_cloud.empty()
-    return shared_cloud
+def report() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The laptop's home folder: never the developer's own."""
+    laptop = tmp_path / "laptop"
+    laptop.mkdir()
+    monkeypatch.setenv("HOME", str(laptop))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return laptop
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> KeyFile:
-    return make_key(tmp_path)
+def machine(tmp_path: Path) -> Iterator[OpenSshMachine]:
+    yield from _running(OpenSshMachine(tmp_path / "machine"))
 
 
-def new_home() -> Path:
-    """A cloud's folder outside pytest's, which keeps the disks of its last three runs."""
-    return Path(tempfile.mkdtemp(prefix="gpu-box-machines-"))
+@pytest.fixture(scope="module")
+def shared_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSshMachine]:
+    """One for a whole file of tests that do not disturb one another."""
+    yield from _running(OpenSshMachine(tmp_path_factory.mktemp("shared") / "machine"))
+
+
+@pytest.fixture
+def make_machine(tmp_path: Path) -> Iterator[Callable[..., OpenSshMachine]]:
+    made: list[OpenSshMachine] = []
+
+    def make(**options: object) -> OpenSshMachine:
+        made.append(OpenSshMachine(tmp_path / f"machine{len(made)}", **options))  # type: ignore[arg-type]
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for machine in made:
+        machine.stop()
+
+
+def host_of(machine: OpenSshMachine, *host_keys: str) -> Host:
+    return Host(
+        name="box",
+        address="127.0.0.1",
+        port=machine.port,
+        user=machine.user,
+        key=machine.user_key,
+        host_keys=host_keys or (machine.public_line,),
+    )
+
+
+@pytest.fixture
+def connection(machine: OpenSshMachine) -> Iterator[Connection]:
+    with connect(host_of(machine)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def shared_connection(shared_machine: OpenSshMachine) -> Iterator[Connection]:
+    with connect(host_of(shared_machine)) as connection:
+        yield connection
+
+
+def _running(machine: OpenSshMachine) -> Iterator[OpenSshMachine]:
+    machine.start()
+    yield machine
+    machine.stop()

@@ -1,70 +1,227 @@
-"""python in the shells of a booted Debian, with its own start files, sshd, sudo and tmux."""
+"""python in every kind of shell on the box, under the system's sshd: that of jobs and notebooks."""
 
 from __future__ import annotations
 
-import io
+import os
+import shutil
+import stat
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from ..embedded.cloud import Cloud, KeyFile
-from .box import start_box
+from gpu_box.machine.files import upload_remote
+from gpu_box.machine.ssh import attach
+from gpu_box.machine.ssh.connection import Connection, connect
+from gpu_box.machine.ssh.shell import PYTHON
+from tests.paths import REMOTE
 
-pytestmark = [pytest.mark.machine, pytest.mark.timeout(600)]
+from .conftest import host_of
+from .openssh import OpenSshMachine
 
-REMOTE = Path(__file__).parents[2] / "remote"
-# An environment, and the step that puts it in the user's shells.
-SET_UP = """
-set -e
-mkdir -p .gpu-box/remote && tar -x -C .gpu-box/remote
-python3 -m venv .gpu-box/venv
-cd .gpu-box/remote
-python3 -c '
+SKEL = Path("/etc/skel")
+STEP = """
 from setup.desired import Desired
 from setup.session import Session
 from setup.steps.shell import STEP
-print(STEP.apply(Desired(), Session("shell")).status)
-'
+state = STEP.%s
+print(state.status, state.line)
 """
-OURS = "/home/ubuntu/.gpu-box/venv"
-PREFIX = "python3 -c 'import sys; print(sys.prefix)'"
-# Scripts of the system that run on whatever python3 is first in the user's PATH. Those of apt and cloud-init
-# name /usr/bin/python3, as Debian's Python Policy asks; these here need the standard library alone.
-HARMLESS = {"pdb3", "pdb3.11", "pygettext3", "pygettext3.11", "routel", "rrsync"}
-HIJACKED = "grep -lsE '^#! */usr/bin/env python' /usr/bin/* /usr/sbin/* || true"
+START_FILES = (".bashrc", ".profile", ".bash_profile", ".bash_login", ".zshenv")
+WHICH = "command -v python python3 pip"
 
 
-def test_python_is_ours_in_every_shell_and_the_systems_for_root_and_its_tools(
-    cloud: Cloud, key: KeyFile
+@pytest.fixture
+def box(machine: OpenSshMachine) -> Path:
+    """The box's home, with a stand-in for the environment: a real one takes seconds."""
+    with connect(host_of(machine)) as connection:
+        upload_remote.upload(connection, REMOTE)
+    tools = machine.home / ".gpu-box" / "venv" / "bin"
+    tools.mkdir(parents=True)
+    for name in ("python", "python3", "pip"):
+        (tools / name).write_text("#!/bin/sh\necho ours\n")
+        (tools / name).chmod(0o755)
+    return machine.home
+
+
+@pytest.fixture
+def ours(box: Path) -> str:
+    return "".join(f"{box}/.gpu-box/venv/bin/{name}\n" for name in ("python", "python3", "pip"))
+
+
+def apply(connection: Connection) -> str:
+    return _run(connection, "apply(Desired(), Session('shell'))")
+
+
+def check(connection: Connection) -> str:
+    return _run(connection, "check(Desired())")
+
+
+def _run(connection: Connection, call: str) -> str:
+    return connection.run(f"cd ~/.gpu-box/remote && {PYTHON} -", stdin=(STEP % call).encode()).stdout
+
+
+def stock(home: Path, **others: str) -> None:
+    """Debian's own start files, and other ones by their names without the dot."""
+    if not (SKEL / ".bashrc").exists():
+        pytest.skip("no /etc/skel/.bashrc here")
+    for name in (".bashrc", ".profile"):
+        shutil.copy(SKEL / name, home / name)
+    for name, text in others.items():
+        (home / f".{name}").write_text(text)
+
+
+def contents(home: Path) -> dict[str, bytes]:
+    return {name: (home / name).read_bytes() for name in START_FILES if (home / name).exists()}
+
+
+def login(machine: OpenSshMachine, typed: str) -> str:
+    """What a login shell in a terminal shows, as `gpu-box ssh` opens it."""
+    command = attach.ssh_command(host_of(machine), tty=True)
+    command[command.index("-t")] = "-tt"
+    done = subprocess.run(command, input=f"{typed}; exit\n", capture_output=True, text=True, timeout=30)
+    return done.stdout.replace("\r\n", "\n")
+
+
+BARE = "env -u SSH_CLIENT PATH=/usr/bin:/bin"
+SHELLS = {
+    "a command over SSH": WHICH,
+    "a login shell that is not interactive": f"bash -lc '{WHICH}'",
+    "an editor's terminal": f"{BARE} bash -ic '{WHICH}'",
+    "an editor's server, which asks a login shell": f"{BARE} bash -ilc '{WHICH}'",
+    "a terminal of JupyterLab": f"env PATH=$HOME/.gpu-box/venv/bin:/usr/bin:/bin bash -lc '{WHICH}'",
+    "sh": f"{BARE} sh -lc 'for n in python python3 pip; do command -v $n; done'",
+    "zsh": f"{BARE} zsh -c '{WHICH}'",
+    "zsh, login": f"{BARE} zsh -lic '{WHICH}'",
+    "fish": f"{BARE} fish -c '{WHICH}'",
+    "fish, login": f"{BARE} fish -lc '{WHICH}'",
+}
+
+
+@pytest.mark.parametrize("files", ["none", "stock", "with a ~/.bash_profile", "with a ~/.bash_login"])
+def test_python_in_every_shell_is_that_of_jobs(
+    machine: OpenSshMachine, connection: Connection, box: Path, ours: str, files: str
 ) -> None:
-    ssh = start_box(cloud, key).ssh()
-    assert "return" in ssh.says("head -9 .bashrc"), "the stock file, which returns early"
-    done = ssh.run(SET_UP, sent=_remote())
-    assert done.stdout.endswith(b"done\n"), done.stderr
-    assert ssh.says("command -v python pip").split() == [f"{OURS}/bin/python", f"{OURS}/bin/pip"]
-    assert ssh.says(PREFIX) == OURS
-    assert ssh.says(f'env -u SSH_CLIENT bash -ic "{PREFIX}" 2>/dev/null') == OURS
-    assert ssh.says(f'bash -lc "{PREFIX}"') == OURS
-    typed = subprocess.run(
-        ssh.command(options=("-tt",)), input=f"{PREFIX}; exit\n", capture_output=True, text=True, timeout=60
+    if files != "none":
+        own = {"with a ~/.bash_profile": "bash_profile", "with a ~/.bash_login": "bash_login"}.get(files)
+        stock(box, **({own: "export MINE=1\n"} if own else {}))
+    apply(connection)
+    wrong = {}
+    for kind, command in SHELLS.items():
+        program = command.removeprefix(BARE).split()[0]
+        if program not in ("zsh", "fish") or shutil.which(program):
+            found = connection.run(command, check=False)
+            if found.stdout != ours:
+                wrong[kind] = found
+    assert wrong == {}
+    assert ours in login(machine, WHICH)
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
+def test_python_in_a_window_of_tmux_is_that_of_jobs(connection: Connection, box: Path, ours: str) -> None:
+    stock(box)
+    apply(connection)
+    connection.run(
+        "tmux new-session -d -s main -c ~ && "
+        f"tmux send-keys -t main '{WHICH} >found; tmux wait-for -S told' Enter && tmux wait-for told",
+        timeout_s=30,
     )
-    assert f"\n{OURS}\n" in typed.stdout
-    keys = f'"{PREFIX} >found; tmux wait-for -S told" Enter'
-    in_tmux = f"tmux new-session -d -s main && tmux send-keys -t main {keys} && tmux wait-for told"
-    assert ssh.says(f"{in_tmux} && cat found") == OURS
-    for root in ("sudo", "sudo -i", "sudo su - root -c", "sudo systemd-run --quiet --pipe --wait bash -c"):
-        words = f'"{PREFIX}"' if root.endswith("-c") else PREFIX
-        assert ssh.says(f"{root} {words}") == "/usr", root
-    assert {Path(name).name for name in ssh.says(HIJACKED).split()} <= HARMLESS
-    assert ssh.says("cloud-init status --wait").endswith("status: done")
-    assert ssh.run("sudo dpkg --configure -a && sudo apt-get -q check").returncode == 0
-    assert ssh.says("sudo systemctl is-system-running") == "running"
+    assert (box / "found").read_text() == ours
 
 
-def _remote() -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.add(REMOTE, ".", filter=lambda found: None if "__pycache__" in found.name else found)
-    return packed.getvalue()
+def test_what_the_user_activates_comes_before_ours_and_stays_there_in_inner_shells(
+    machine: OpenSshMachine, connection: Connection, box: Path
+) -> None:
+    subprocess.run(["python3", "-m", "venv", "--without-pip", box / "mine"], check=True)
+    stock(box)
+    apply(connection)
+    mine = f"{box}/mine/bin/python\n"
+    found = "command -v python"
+    typed = f". ~/mine/bin/activate; {found}; bash -ic '{found}'; deactivate; {found}"
+    both = f"{mine}{mine}{box}/.gpu-box/venv/bin/python\n"
+    assert connection.run(typed).stdout == both
+    assert both in login(machine, typed)
+    # As `conda init` does it: activated at the end of ~/.bashrc, for each interactive shell.
+    with (box / ".bashrc").open("a") as rc:
+        rc.write(f'export PATH="{box}/mine/bin:$PATH"\n')
+    assert mine in login(machine, found)
+    assert connection.run(f"bash -ic '{found}'").stdout == mine
+
+
+def test_start_files_keep_every_other_byte_their_mode_and_their_links(
+    connection: Connection, box: Path
+) -> None:
+    stock(box, bash_profile="PS1='caf\xe9'\r\nno newline at the end")
+    (box / ".bash_profile").write_bytes(b"PS1='caf\xe9'\r\nno newline at the end")
+    dotfiles = box / "dotfiles"
+    dotfiles.mkdir()
+    (box / ".bashrc").rename(dotfiles / "bashrc")
+    (dotfiles / "bashrc").chmod(0o600)
+    (box / ".bashrc").symlink_to("dotfiles/bashrc")
+    before = contents(box)
+    assert check(connection).startswith("needed")
+    assert apply(connection).startswith("done")
+    assert check(connection).startswith("done")
+    for name, text in before.items():
+        block, last, rest = (box / name).read_bytes().partition(b"# <<< gpu-box <<<\n")
+        assert rest == text, name
+        assert (block + last).count(b"\n") == 3, "so many lines to delete"
+    assert (box / ".bashrc").is_symlink()
+    assert stat.S_IMODE((dotfiles / "bashrc").stat().st_mode) == 0o600
+
+
+def test_a_second_time_changes_nothing_and_an_older_block_is_replaced(
+    connection: Connection, box: Path
+) -> None:
+    stock(box)
+    apply(connection)
+    after = contents(box)
+    touched = {name: (box / name).stat().st_mtime_ns for name in after}
+    apply(connection)
+    assert contents(box) == after
+    assert {name: (box / name).stat().st_mtime_ns for name in after} == touched
+    (box / ".bashrc").write_bytes(after[".bashrc"].replace(b"shell.sh", b"older.sh"))
+    assert check(connection).startswith("needed")
+    apply(connection)
+    assert contents(box) == after
+
+
+def test_a_command_over_ssh_prints_nothing_of_its_own_even_where_our_code_is_gone(
+    connection: Connection, box: Path
+) -> None:
+    stock(box)
+    apply(connection)
+    for _ in ("our code there", "gone"):
+        for command in ("true", "bash -lc true", "sh -lc true", "set -eu; . ~/.profile", "fish -c true"):
+            done = connection.run(command if shutil.which(command.split()[0]) else "true")
+            assert (done.stdout, done.stderr) == ("", ""), command
+        connection.run("rm -rf ~/.gpu-box/remote")
+
+
+def test_start_files_that_cannot_be_written_are_said_and_are_no_failure(
+    connection: Connection, box: Path
+) -> None:
+    stock(box)
+    apply(connection)
+    (box / ".bashrc").write_text("# managed elsewhere\n")
+    (box / ".bashrc").chmod(0o400)
+    # root may write what is merely read-only.
+    if os.geteuid() == 0 and subprocess.run(["chattr", "+i", box / ".bashrc"]).returncode != 0:
+        pytest.skip("no file here can be read-only for root")
+    try:
+        told = apply(connection)
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["chattr", "-i", box / ".bashrc"], check=True)
+    assert told.startswith("unavailable ~/.bashrc cannot be written"), told
+
+
+def test_gpu_box_itself_runs_on_the_systems_python(connection: Connection, box: Path) -> None:
+    """The watcher and what makes the environment must outlive an environment that the user broke."""
+    stock(box)
+    apply(connection)
+    prefix = f"{PYTHON} -c 'import sys; print(sys.prefix == sys.base_prefix)'"
+    assert connection.run(prefix).stdout == "True\n"
+    for shell in ("sh", "zsh", "fish"):
+        if shutil.which(shell):
+            assert connection.run(f"exec {shell}", stdin=prefix.encode()).stdout == "True\n", shell

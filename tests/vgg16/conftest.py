@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vgg16 import faces
+from vgg16.data import faces
 
 torch.set_num_threads(1)  # several suites share the cores: more would wait for each other
 

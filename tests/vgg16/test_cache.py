@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vgg16.augment import Augment
-from vgg16.cache import FeatureCache
+from vgg16.data.augment import Augment
+from vgg16.data.cache import FeatureCache
 from vgg16.errors import TrainingFailed
 from vgg16.initialise import random_state
 from vgg16.lesson import Vgg16
@@ -163,7 +163,7 @@ def test_features_held_in_the_gpu_s_memory_are_those_on_the_disk(
     vgg.finetune(batches)
     (tiny_set / "train" / "light" / "light.2.png").write_bytes(b"")
     from_disk = list(vgg.source(batches).epoch(1))
-    monkeypatch.setattr("vgg16.sources._free_bytes", lambda device: 1 << 40)
+    monkeypatch.setattr("vgg16.data.sources._free_bytes", lambda device: 1 << 40)
     source = vgg.source(batches)
     monkeypatch.setattr(FeatureCache, "rows", None)  # nothing is read from the disk any more
     held = list(source.epoch(1))

@@ -18,9 +18,9 @@ import pytest
 from tests.vgg16 import kaggle_server
 
 import vgg16
-from vgg16 import predictions
 from vgg16.__main__ import main
-from vgg16.predictions import Predictions
+from vgg16.kaggle import predictions
+from vgg16.kaggle.predictions import Predictions
 
 # The package knows Kaggle's own address only: the one thing here that is led elsewhere.
 _COMMAND = """

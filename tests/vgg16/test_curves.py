@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from vgg16 import curves
-from vgg16.data import Folder, find_pictures
+from vgg16.data.batches import Folder, find_pictures
 from vgg16.train import Epoch
 
 

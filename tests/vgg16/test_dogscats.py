@@ -10,9 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.paths import REMOTE
 
-from vgg16 import dogscats
 from vgg16.__main__ import main
+from vgg16.data import dogscats
 from vgg16.errors import BadData, DamagedArchive
 
 
@@ -201,7 +202,7 @@ def test_a_killed_preparation_is_not_taken_for_done(zips: tuple[Path, Path], tmp
     script = f"""
 import os, shutil, signal
 from pathlib import Path
-from vgg16 import dogscats
+from vgg16.data import dogscats
 copy, count = shutil.copyfileobj, 0
 def counted(*args):
     global count
@@ -212,7 +213,7 @@ def counted(*args):
 shutil.copyfileobj = counted
 dogscats.prepare(Path({str(tmp_path / "to")!r}), [Path({str(zips[0])!r})], valid=12)
 """
-    env = os.environ | {"PYTHONPATH": str(Path(dogscats.__file__).parents[1])}
+    env = os.environ | {"PYTHONPATH": str(REMOTE)}
     killed = subprocess.run([sys.executable, "-c", script], env=env, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "to").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vgg16.download import download
+from vgg16.data.download import download
 from vgg16.errors import DownloadFailed
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB
@@ -112,7 +112,7 @@ def test_a_download_killed_just_before_its_renaming_needs_no_byte(server: Server
 def test_a_bar_shows_how_far_it_is_from_where_it_goes_on(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vgg16.download._SAY_EVERY_S", -1.0)
+    monkeypatch.setattr("vgg16.data.download._SAY_EVERY_S", -1.0)
     (tmp_path / "file.pth.part").write_bytes(CONTENT[: len(CONTENT) // 2])
     said: list[str] = []
     download(server.url, tmp_path / "file.pth", sha256_prefix=DIGEST[:8], say=said.append)

@@ -8,8 +8,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from vgg16.kaggle.submission import check_submission
 from vgg16.lesson import Vgg16
-from vgg16.submission import check_submission
 
 NOTEBOOK = Path(__file__).parents[2] / "remote" / "notebooks" / "lesson1.ipynb"
 SEVEN_LINES = """path = f"{data}/"

@@ -14,13 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from vgg16 import nvdecode
-from vgg16.augment import Augment
-from vgg16.data import Batches, find_pictures
+from vgg16.data import nvdecode
+from vgg16.data.augment import Augment
+from vgg16.data.batches import Batches, find_pictures
+from vgg16.data.images import read_image, whole_jpeg
+from vgg16.data.nvdecode import Decoder
 from vgg16.errors import Problem
-from vgg16.images import read_image, whole_jpeg
 from vgg16.lesson import Vgg16
-from vgg16.nvdecode import Decoder
 from vgg16.preprocess import CAFFE, RANDOM, TORCHVISION, Preprocessing
 from vgg16.report import Silent
 
@@ -101,7 +101,7 @@ def test_the_same_pictures_come_and_the_same_ones_are_left_out(
     workers: bool, mixed: Path, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if workers:
-        monkeypatch.setattr("vgg16.data._WORKERS_FROM", 1)
+        monkeypatch.setattr("vgg16.data.batches._WORKERS_FROM", 1)
     said: dict[str, list[str]] = {"pillow": [], "nv": []}
     pillows, ours = batches(mixed, None, said["pillow"]), batches(mixed, decoder, said["nv"])
     for (theirs, their_rows), (images, rows) in zip(pillows.epoch(1), ours.epoch(1), strict=True):

@@ -17,14 +17,14 @@ from tests.vgg16.ranked import as_ranks
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 
-from vgg16.augment import Augment
+from vgg16.data.augment import Augment
+from vgg16.data.sources import Source
 from vgg16.elastic import restarts
 from vgg16.lesson import Vgg16
 from vgg16.precision import choose
 from vgg16.ranks import ALONE, Ranks, joined
 from vgg16.report import Report, Silent
 from vgg16.run import Settings, train
-from vgg16.sources import Source
 from vgg16.train import Trainer
 
 # The last batch of 23 has one picture: fewer than ranks.

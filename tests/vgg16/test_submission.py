@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vgg16.errors import BadSubmission
-from vgg16.submission import check_submission, choose_clip, identity, log_loss, write_submission
+from vgg16.kaggle.submission import check_submission, choose_clip, identity, log_loss, write_submission
 
 
 def test_the_id_is_the_file_s_number_never_its_position(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vgg16.data.sources import Source
 from vgg16.errors import Problem, TrainingFailed
 from vgg16.evaluate import evaluate, predict
 from vgg16.precision import choose
 from vgg16.report import Report
 from vgg16.run import Settings, train
-from vgg16.sources import Source
 from vgg16.speed import compiling_pays
 from vgg16.train import Trainer
 

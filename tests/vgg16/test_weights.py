@@ -131,7 +131,7 @@ def test_caffe_weights_bring_their_own_colours_and_shape(
 
 
 def test_without_a_network_the_choice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vgg16.download._TRIES", 1)
+    monkeypatch.setattr("vgg16.data.download._TRIES", 1)
     entry = weights.Entry("imagenet", "http://127.0.0.1:9/vgg16-397923af.pth", TORCHVISION)
     monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
     with pytest.raises(BadWeights, match="cannot be reached.*--weights none.*--weights FILE"):

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from gpu_box.config import Config
-from gpu_box.model import InstanceState
+from gpu_box.config.model import Config
+from gpu_box.model.observed import InstanceState
 from gpu_box.view.json import dumps, plain
 
 

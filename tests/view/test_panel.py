@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from rich.theme import Theme
 
-from gpu_box.machine.watchstate import Look, parse_look
+from gpu_box.machine.watcher import parse_look
+from gpu_box.model.watch import Look
 from gpu_box.view.panel import Panel
 from gpu_box.view.status import StatusView
 

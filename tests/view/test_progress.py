@@ -212,7 +212,7 @@ def test_signs_that_a_terminal_does_not_know_end_nothing(on_terminal: OnTerminal
 
 PACED = """
 import time
-from gpu_box.pace import Pace, Run
+from gpu_box.store.timings import Pace, Run
 from gpu_box.view import progress
 pace = Pace((Run(steps=(("key pair", 1.0), ("ssh", 31.0)), s=61.0),), time.monotonic())
 report = progress.make_reporter(pace=pace)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import ip_network
 
-from gpu_box.aws.prices import price_of
-from gpu_box.config import Config, Limits
-from gpu_box.model import Launch, Launchable, Placement
-from gpu_box.steps import (
+from gpu_box.aws.prices.prices import price_of
+from gpu_box.config.model import Config, Limits
+from gpu_box.model.observed import Launch, Launchable, Placement
+from gpu_box.plan.steps import (
     ArmDeadline,
     CreateDeadlineRole,
     CreateSecurityGroup,

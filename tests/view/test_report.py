@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from gpu_box.machine.watcher import Activity, Span, parse_activity
-from gpu_box.model import Stopped
-from gpu_box.report import Report
-from gpu_box.spending import Spent
+from gpu_box.box.report import Report
+from gpu_box.machine.watcher import parse_activity
+from gpu_box.model.observed import Stopped
+from gpu_box.model.spending import Spent
+from gpu_box.model.watch import Activity, Span
 from gpu_box.view import svg
 from gpu_box.view.report import report_html
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from gpu_box.machine.setup import StepState
-from gpu_box.machine.watchstate import Layer, Signal, WatchState
-from gpu_box.model import Stopped
+from gpu_box.model.machine import StepState
+from gpu_box.model.observed import Stopped
+from gpu_box.model.watch import Layer, Signal, WatchState
 from gpu_box.view.json import dumps
 from gpu_box.view.status import Row, StatusView, boxes_table, status_lines
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from gpu_box.aws.checks import Check
-from gpu_box.aws.leftovers import Leftover
-from gpu_box.aws.sweep import Sweep, Unread
+from gpu_box.aws.doctor import Check
+from gpu_box.model.leftovers import Leftover, Sweep, Unread
 from gpu_box.view.doctor import checks_table
 from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from tests import needs
 
-from gpu_box.aws.userdata import render_user_data
-from gpu_box.config import Config
+from gpu_box.aws.launch import render_user_data
+from gpu_box.config.model import Config
 
 EC2_LIMIT = 16_384  # bytes, before base64; AWS, "Run commands when you launch an EC2 instance"
 PRIVATE = (

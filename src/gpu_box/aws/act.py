@@ -22,9 +22,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box import spending
-from gpu_box import steps as s
-from gpu_box.aws import deadline, naming, requests, security_group
+from gpu_box.aws import deadline, requests, security_group
+from gpu_box.aws import tags as naming
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.errors import code_of, translated
@@ -32,16 +31,10 @@ from gpu_box.aws.launch import run_instance
 from gpu_box.aws.observe import parse_image, read_images, read_instance, read_snapshots
 from gpu_box.aws.security_group import ssh_permission
 from gpu_box.errors import CapacityError, CloudError, PermissionDenied
-from gpu_box.model import (
-    Cidr,
-    Deadline,
-    Instance,
-    InstanceState,
-    KeyPair,
-    Observed,
-    Reporter,
-    SecurityGroup,
-)
+from gpu_box.model import spending
+from gpu_box.model.observed import Cidr, Deadline, Instance, InstanceState, KeyPair, Observed, SecurityGroup
+from gpu_box.model.progress import Reporter
+from gpu_box.plan import steps as s
 from gpu_box.units import format_duration
 
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.

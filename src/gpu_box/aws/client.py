@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from gpu_box.aws import ec2_model
+from gpu_box.aws import slim_sdk
 from gpu_box.aws.errors import CAPACITY_CODES, translated
-from gpu_box.config import Config
+from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 
 # Attempts (AWS's "standard" mode, jittered backoff), seconds to connect, seconds to read: an API answer is
@@ -40,7 +40,7 @@ class Cloud:
 
         with translated("reading your AWS profile"):
             core = botocore.session.get_session()
-            ec2_model.use_small_model(core)
+            slim_sdk.use_small_model(core)
             return boto3.Session(
                 botocore_session=core, profile_name=self.config.profile, region_name=self.config.region
             )

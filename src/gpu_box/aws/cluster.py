@@ -11,13 +11,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from gpu_box import __version__
-from gpu_box.aws import naming
+from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.launchable import read_launchable
-from gpu_box.config import Config
+from gpu_box.aws.launch_options import read_launchable
+from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
-from gpu_box.model import Reporter
+from gpu_box.model.progress import Reporter
 
 _STEP = "cluster"
 # Seconds until a terminated instance's network interface has let go of the group.
@@ -41,7 +41,7 @@ def make(cloud: Cloud, report: Reporter) -> None:
 
 def read(cloud: Cloud) -> tuple[str | None, bool]:
     """The security group's id, and whether there is a placement group."""
-    tagged = [{"Name": f"tag:{naming.NAME}", "Values": [naming.of_cluster(cloud.config)]}]
+    tagged = [{"Name": f"tag:{tags.NAME}", "Values": [tags.of_cluster(cloud.config)]}]
 
     def groups() -> list[dict[str, Any]]:
         with translated("reading the cluster's security group"):
@@ -64,7 +64,7 @@ def remove(cloud: Cloud, report: Reporter) -> bool:
     group_id, placed = read(cloud)
     give_up = time.monotonic() + _IN_USE_S
     if placed and not _deleted(
-        cloud, give_up, "delete_placement_group", GroupName=naming.cluster_name(cloud.config)
+        cloud, give_up, "delete_placement_group", GroupName=tags.cluster_name(cloud.config)
     ):
         return False
     if group_id and not _deleted(cloud, give_up, "delete_security_group", GroupId=group_id):
@@ -79,7 +79,7 @@ def _make_group(cloud: Cloud, vpc_id: str) -> str:
     with translated("making the cluster's security group"):
         try:
             made: str = ec2.create_security_group(
-                GroupName=naming.cluster_name(config),
+                GroupName=tags.cluster_name(config),
                 Description=f"gpu-box {config.cluster}: its members among themselves",
                 VpcId=vpc_id,
                 TagSpecifications=[_tags("security-group", config)],
@@ -91,7 +91,7 @@ def _make_group(cloud: Cloud, vpc_id: str) -> str:
     group_id, _ = read(cloud)  # another `up` was first
     if group_id is None:
         raise CloudError(
-            f"there is a security group {naming.cluster_name(config)!r} that gpu-box did not make",
+            f"there is a security group {tags.cluster_name(config)!r} that gpu-box did not make",
             remedy="Delete it, or give the box another name.",
         )
     return group_id
@@ -117,7 +117,7 @@ def _make_placement_group(cloud: Cloud) -> None:
     with translated("making the cluster's placement group"):
         try:
             cloud.ec2.create_placement_group(
-                GroupName=naming.cluster_name(cloud.config),
+                GroupName=tags.cluster_name(cloud.config),
                 Strategy="cluster",
                 TagSpecifications=[_tags("placement-group", cloud.config)],
             )
@@ -145,12 +145,12 @@ def _deleted(cloud: Cloud, give_up: float, operation: str, **arguments: str) -> 
 
 def _tags(kind: str, config: Config) -> dict[str, Any]:
     own = {
-        "Name": naming.cluster_name(config),
-        naming.NAME: naming.of_cluster(config),
-        naming.OWNER: naming.owner(config),
-        naming.VERSION: __version__,
+        "Name": tags.cluster_name(config),
+        tags.NAME: tags.of_cluster(config),
+        tags.OWNER: tags.owner(config),
+        tags.VERSION: __version__,
     }
     return {
         "ResourceType": kind,
-        "Tags": [{"Key": key, "Value": naming.tag_value(value)} for key, value in own.items()],
+        "Tags": [{"Key": key, "Value": tags.tag_value(value)} for key, value in own.items()],
     }

@@ -7,8 +7,8 @@ import json
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.errors import CloudError
-from gpu_box.model import Stopped
-from gpu_box.stopped import parse_record
+from gpu_box.model.observed import Stopped
+from gpu_box.model.stop_reason import parse_record
 
 _RECORD = (
     "gpu-box-stopped "  # as remote/watch/stop.py, guard.sh and the fuse in infra/user-data.yaml write it

@@ -16,11 +16,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import naming
+from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import DENIED_CODES, code_of, translated
 from gpu_box.errors import CloudError
-from gpu_box.model import Deadline
+from gpu_box.model.observed import Deadline
 from gpu_box.resources import infra
 
 _TARGET = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
@@ -37,7 +37,7 @@ def read_deadline(cloud: Cloud) -> tuple[Deadline | None, str]:
     try:
         with translated("reading the deadline"):
             try:
-                raw = scheduler.get_schedule(Name=naming.resource_name(cloud.config))
+                raw = scheduler.get_schedule(Name=tags.resource_name(cloud.config))
             except scheduler.exceptions.ResourceNotFoundException:
                 return None, ""
             except ClientError as error:
@@ -82,7 +82,7 @@ def read_role(cloud: Cloud) -> tuple[str | None, str]:
     iam = cloud.client("iam")
     with translated("reading the deadline's role"):
         try:
-            role = iam.get_role(RoleName=naming.role_name(cloud.config, cloud.region))["Role"]
+            role = iam.get_role(RoleName=tags.role_name(cloud.config, cloud.region))["Role"]
         except iam.exceptions.NoSuchEntityException:
             return None, ""
         except ClientError as error:
@@ -94,14 +94,14 @@ def read_role(cloud: Cloud) -> tuple[str | None, str]:
 
 def create_role(cloud: Cloud) -> str:
     """Make the role, or find it made, and permit it one thing. Returns its ARN. Raises PermissionDenied."""
-    iam, name = cloud.client("iam"), naming.role_name(cloud.config, cloud.region)
+    iam, name = cloud.client("iam"), tags.role_name(cloud.config, cloud.region)
     with translated("making the deadline's role"):
         try:
             arn = iam.create_role(
                 RoleName=name,
                 Description=f"Lets EventBridge Scheduler stop the gpu-box {cloud.config.name!r}",
                 AssumeRolePolicyDocument=_document(cloud, "trust"),
-                Tags=naming.iam_tags(cloud.config),
+                Tags=tags.iam_tags(cloud.config),
             )["Role"]["Arn"]
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName=name)["Role"]["Arn"]
@@ -111,7 +111,7 @@ def create_role(cloud: Cloud) -> str:
 
 def _permit(cloud: Cloud) -> None:
     cloud.client("iam").put_role_policy(
-        RoleName=naming.role_name(cloud.config, cloud.region),
+        RoleName=tags.role_name(cloud.config, cloud.region),
         PolicyName=_POLICY_NAME,
         PolicyDocument=_document(cloud, "permissions"),
     )
@@ -125,7 +125,7 @@ def _document(cloud: Cloud, name: str) -> str:
 
 
 def delete_role(cloud: Cloud) -> None:
-    iam, name = cloud.client("iam"), naming.role_name(cloud.config, cloud.region)
+    iam, name = cloud.client("iam"), tags.role_name(cloud.config, cloud.region)
     gone = iam.exceptions.NoSuchEntityException
     with translated("removing the deadline's role"):
         with suppress(gone):
@@ -144,7 +144,7 @@ def arm(
     """
     scheduler = cloud.client("scheduler")
     settings: dict[str, Any] = {
-        "Name": naming.resource_name(cloud.config),
+        "Name": tags.resource_name(cloud.config),
         "Description": f"Stops the gpu-box {cloud.config.name!r}",
         "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
         "ScheduleExpressionTimezone": "UTC",
@@ -186,7 +186,7 @@ def arm(
 def disarm(cloud: Cloud) -> None:
     scheduler = cloud.client("scheduler")
     with translated("removing the deadline"), suppress(scheduler.exceptions.ResourceNotFoundException):
-        scheduler.delete_schedule(Name=naming.resource_name(cloud.config))
+        scheduler.delete_schedule(Name=tags.resource_name(cloud.config))
 
 
 def _parse_at(expression: str, zone: str) -> datetime:

@@ -14,10 +14,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from gpu_box.aws import naming
-from gpu_box.model import PENDING_KEY, Instance, InstanceState, StopAsked, Unreadable
-from gpu_box.public_key import is_public_key
-from gpu_box.spending import from_tag
+from gpu_box.aws import tags as naming
+from gpu_box.model.observed import PENDING_KEY, Instance, InstanceState, StopAsked, Unreadable
+from gpu_box.model.public_key import is_public_key
+from gpu_box.model.spending import from_tag
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws.catalogue import gpu_types
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.prices.catalogue import gpu_types
 from gpu_box.errors import InputError
-from gpu_box.model import Instance
+from gpu_box.model.observed import Instance
 
 
 def refuse_unfit(cloud: Cloud, wanted: str, *, like: Instance) -> None:

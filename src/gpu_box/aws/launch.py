@@ -9,15 +9,18 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box import limits
-from gpu_box.aws import naming
+from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.instance import parse_instance
+from gpu_box.config.model import Config
 from gpu_box.errors import CapacityError, QuotaError, disk_too_small
-from gpu_box.model import MOVING, Instance, Placement, Reporter
-from gpu_box.public_key import fingerprint
-from gpu_box.steps import RunInstance
+from gpu_box.model.observed import MOVING, Instance, Placement
+from gpu_box.model.progress import Reporter
+from gpu_box.model.public_key import fingerprint
+from gpu_box.plan import limits
+from gpu_box.plan.steps import RunInstance
+from gpu_box.resources import infra
 
 # What was just made is not at once visible to every part of EC2 ("Eventual consistency", EC2 API reference).
 _NOT_YET_CODES = frozenset({"InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidKeyPair.NotFound"})
@@ -95,13 +98,13 @@ def request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) ->
     spot = place.market == "spot"
     return {
         **(_SPOT if spot else {}),
-        **({"Placement": {"GroupName": naming.cluster_name(config)}} if config.cluster else {}),
+        **({"Placement": {"GroupName": tags.cluster_name(config)}} if config.cluster else {}),
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": _client_token(step, place),
         "ImageId": step.launchable.image_id,
         "InstanceType": place.type,
-        "KeyName": naming.resource_name(config),
+        "KeyName": tags.resource_name(config),
         "UserData": step.launch.user_data,
         "NetworkInterfaces": [
             {
@@ -122,9 +125,9 @@ def request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) ->
             "HttpPutResponseHopLimit": 1,
         },
         "TagSpecifications": [
-            naming.tag_specification("instance", config, **_instance_tags(cloud, step)),
-            naming.tag_specification("volume", config),
-            *([naming.tag_specification("spot-instances-request", config)] if spot else []),
+            tags.tag_specification("instance", config, **_instance_tags(cloud, step)),
+            tags.tag_specification("volume", config),
+            *([tags.tag_specification("spot-instances-request", config)] if spot else []),
         ],
     }
 
@@ -132,10 +135,10 @@ def request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) ->
 def _instance_tags(cloud: Cloud, step: RunInstance) -> dict[str, str]:
     moving = step.launchable.image_kind == MOVING
     return {
-        naming.DISK: str(cloud.config.disk.size_gib),
-        naming.KEY: fingerprint(step.launch.public_key),
-        naming.LIMITS: limits.tag(cloud.config),
-        **({naming.MOVED_FROM: step.launchable.image_id} if moving else {}),
+        tags.DISK: str(cloud.config.disk.size_gib),
+        tags.KEY: fingerprint(step.launch.public_key),
+        tags.LIMITS: limits.tag(cloud.config),
+        **({tags.MOVED_FROM: step.launchable.image_id} if moving else {}),
     }
 
 
@@ -148,3 +151,13 @@ def _client_token(step: RunInstance, place: Placement) -> str:
     own = (step.launchable.image_id,) if step.launchable.image_kind else ()
     parts = (*own, step.launch.generation, place.type, place.zone, place.market, *step.previous)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def render_user_data(config: Config, *, host_private_key: str, host_public_key: str) -> str:
+    """The same text for the same input, byte for byte: a retried launch must not differ from the first.
+
+    host_private_key: PEM. host_public_key: OpenSSH line.
+    """
+    template = infra("user-data.yaml").read_text(encoding="utf-8")
+    indented = host_private_key.strip().replace("\n", "\n    ")
+    return template.replace("@HOST_PRIVATE_KEY@", indented).replace("@HOST_PUBLIC_KEY@", host_public_key)

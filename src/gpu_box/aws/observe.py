@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from gpu_box.aws import naming, security_group
-from gpu_box.aws.caller import caller_address
+from gpu_box.aws import security_group
+from gpu_box.aws import tags as naming
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
-from gpu_box.aws.prices import snapshot_gib_month
-from gpu_box.model import (
+from gpu_box.aws.my_address import caller_address
+from gpu_box.aws.prices.prices import snapshot_gib_month
+from gpu_box.model.observed import (
     ANYTHING,
     Deadline,
     Expected,

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_box.aws.catalogue import catalogue
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import translated
+from gpu_box.aws.prices.catalogue import catalogue
 from gpu_box.errors import CloudError
-from gpu_box.model import Instance, InstanceState
+from gpu_box.model.observed import Instance, InstanceState
 
 _SERVICE = "ec2"
 _ON_DEMAND, _SPOT = "on-demand", "spot"

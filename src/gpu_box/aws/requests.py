@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_box.aws import naming
-from gpu_box.config import Config
+from gpu_box.aws import tags
+from gpu_box.config.model import Config
 
 
 def key_pair(config: Config, public_key: str) -> dict[str, Any]:
     """Of ImportKeyPair. public_key: an OpenSSH line."""
     return {
-        "KeyName": naming.resource_name(config),
+        "KeyName": tags.resource_name(config),
         "PublicKeyMaterial": public_key.encode(),
-        "TagSpecifications": [naming.tag_specification("key-pair", config)],
+        "TagSpecifications": [tags.tag_specification("key-pair", config)],
     }
 
 
 def security_group(config: Config, *, vpc_id: str, generation: str) -> dict[str, Any]:
     """Of CreateSecurityGroup."""
-    own = {naming.GENERATION: generation}
+    own = {tags.GENERATION: generation}
     return {
-        "GroupName": naming.resource_name(config),
+        "GroupName": tags.resource_name(config),
         "Description": f"gpu-box {config.name}: SSH from the address of its owner only",
         "VpcId": vpc_id,
-        "TagSpecifications": [naming.tag_specification("security-group", config, **own)],
+        "TagSpecifications": [tags.tag_specification("security-group", config, **own)],
     }

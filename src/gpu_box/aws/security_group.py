@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from gpu_box.aws import naming
-from gpu_box.model import Cidr, SecurityGroup
+from gpu_box.aws import tags
+from gpu_box.model.observed import Cidr, SecurityGroup
 
 OURS = "gpu-box: the address of its owner"
 # Where a permission lists its sources, and by which key each is known (EC2 API, IpPermission).
@@ -31,7 +31,7 @@ def parse(raw: dict[str, Any]) -> SecurityGroup:
             (ours if _is_ours(permission, source) else theirs).append(ip_network(source[key], strict=False))
     return SecurityGroup(
         id=raw["GroupId"],
-        generation=naming.tag_map(raw).get(naming.GENERATION, ""),
+        generation=tags.tag_map(raw).get(tags.GENERATION, ""),
         ssh_from=frozenset(ours),
         ssh_from_foreign=frozenset(theirs),
         foreign=tuple(sorted(line for _, line in foreign_rules(raw))),

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from gpu_box import __version__
-from gpu_box.cli.commands import Commands
 from gpu_box.cli.completion import box_names
 from gpu_box.cli.context import Options
 from gpu_box.cli.help import show_help_without_command
+from gpu_box.cli.lazy import Commands
 
 app = typer.Typer(
     name="gpu-box",
@@ -57,22 +57,9 @@ def options(
 
 def _register() -> None:
     """In the order of the help page."""
-    from gpu_box.cli import (
-        attach,
-        cost,
-        doctor,
-        embedded,
-        help,
-        image,
-        init,
-        lifecycle,
-        report,
-        stopping,
-        sweep,
-        work,
-    )
+    from gpu_box.cli import attach, box, cost, doctor, help, image, init, keep, local, report, sweep, work
 
-    for room in (init, lifecycle, image, stopping, attach, work, doctor, cost, report, sweep, embedded, help):
+    for room in (init, box, image, keep, attach, work, doctor, cost, report, sweep, local, help):
         room.register(app)
     Commands.later(app)
 

@@ -29,11 +29,11 @@ def ssh(
     if not command or (sys.stdin.isatty() and sys.stdout.isatty()):
         _become_ssh(context, command or [])
         return
-    from gpu_box import work
-    from gpu_box.view import waiting
+    from gpu_box.box import work
+    from gpu_box.view import progress
 
     config = options(context).load()
-    waiting.over()
+    progress.over()
     raise typer.Exit(work.ssh(config, command))
 
 
@@ -48,13 +48,13 @@ def jupyter(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """JupyterLab in the browser, through a tunnel that reconnects. Ctrl-C closes the tunnel only."""
-    from gpu_box import watching, work
-    from gpu_box.view import waiting
+    from gpu_box.box import watch, work
+    from gpu_box.view import progress
 
     opts = options(context)
     config, report = opts.load(), opts.reporter()
-    with work.jupyter(config, report) as (link, page, token), watching.beside(config, report):
-        waiting.over()
+    with work.jupyter(config, report) as (link, page, token), watch.beside(config, report):
+        progress.over()
         address = f"http://127.0.0.1:{link.local_port}/{page}"
         # Asked for by --no-browser alone: a token on the screen ends in screenshots and logs.
         print(f"JupyterLab: {address}{f'?token={token}' if no_browser else ''}", flush=True)
@@ -79,23 +79,23 @@ def tunnel(
     ] = None,
 ) -> None:
     """A port of the box, here: TensorBoard, a web app. Reconnects; Ctrl-C closes it."""
-    from gpu_box import watching, work
-    from gpu_box.view import waiting
+    from gpu_box.box import watch, work
+    from gpu_box.view import progress
 
     opts = options(context)
     config, report = opts.load(), opts.reporter()
-    with work.tunnel(config, port, local_port or port, report) as link, watching.beside(config, report):
-        waiting.over()
+    with work.tunnel(config, port, local_port or port, report) as link, watch.beside(config, report):
+        progress.over()
         print(f"127.0.0.1:{link.local_port} is port {port} of the box. Ctrl-C closes it.", flush=True)
         link.wait()
 
 
 def _become_ssh(context: typer.Context, command: list[str]) -> None:
     """Replace this process: what is typed, signals too, reaches the box's own terminal."""
-    from gpu_box import work
-    from gpu_box.view import waiting
+    from gpu_box.box import work
+    from gpu_box.view import progress
 
     words = work.ssh_command(options(context).load(), command, tty=True)
-    waiting.over()
+    progress.over()
     sys.stdout.flush()
     os.execvp(words[0], words)

@@ -11,7 +11,7 @@ import typer
 
 def box_names(context: typer.Context, incomplete: str) -> list[str]:
     """Boxes of this laptop, and of the account where AWS answers quickly."""
-    from gpu_box import known
+    from gpu_box.box import names as known
 
     names = set(known.here())
     with suppress(Exception):
@@ -21,22 +21,22 @@ def box_names(context: typer.Context, incomplete: str) -> list[str]:
 
 def _in_aws(context: typer.Context) -> list[str]:
     """context: of what was typed until now: another config, or the embedded cloud, if it runs already."""
-    from gpu_box import known
-    from gpu_box.config_file import load
-    from gpu_box.home import data_home
+    from gpu_box.box import names
+    from gpu_box.config.read import load
+    from gpu_box.store.files import data_home
 
     config = load(context.params.get("config"), name=None)
     if context.params.get("local"):
-        from gpu_box.embedded import daemon
+        from local_aws import daemon
 
         if daemon.status(data_home()) is None:
             return []
         os.environ.update(daemon.start(data_home()))
         config = replace(config, profile=None)
-    return known.in_aws(config, data_home() / "boxes.json")
+    return names.in_aws(config, data_home() / "boxes.json")
 
 
 def instance_types(incomplete: str) -> list[str]:
-    from gpu_box.aws.catalogue import gpu_types
+    from gpu_box.aws.prices.catalogue import gpu_types
 
     return [name for name in gpu_types() if name.startswith(incomplete)]

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import InputError
-from gpu_box.home import data_home
+from gpu_box.store.files import data_home
 
 if TYPE_CHECKING:
     import typer
     from rich.console import RenderableType
 
-    from gpu_box.config import Config
-    from gpu_box.model import Reporter
+    from gpu_box.config.model import Config
+    from gpu_box.model.progress import Reporter
 
 _WORTH_S = 2.0  # a run that had nothing to do tells nothing of the next one
 
@@ -35,7 +35,7 @@ class Options:
 
     def load(self) -> Config:
         """The config; and with --local, the embedded cloud as the AWS that this process talks to."""
-        from gpu_box.config_file import load
+        from gpu_box.config.read import load
 
         config = load(self.config, name=self.name)
         if self.local:
@@ -48,10 +48,10 @@ class Options:
 
     def waiting(self, line: str) -> None:
         """Said on a terminal if nothing else is shown for half a second."""
-        from gpu_box.view import waiting
+        from gpu_box.view import progress
 
         if not self.json:
-            waiting.begin(line)
+            progress.begin(line)
 
     def reporter(self) -> Reporter:
         from gpu_box.view.progress import make_reporter
@@ -61,16 +61,16 @@ class Options:
     @contextmanager
     def timed(self, command: str) -> Iterator[Reporter]:
         """A reporter that tells how long the rest takes, too, by earlier runs that ended well."""
-        from gpu_box import pace
+        from gpu_box.store import timings
         from gpu_box.view.progress import make_reporter
 
         path = data_home() / "pace" / f"{command}{'.local' if self.local else ''}.json"
         began = time.monotonic()
-        run = pace.Pace(pace.read(path), began)
+        run = timings.Pace(timings.read(path), began)
         yield make_reporter(silent=self.json, pace=run)
         now = time.monotonic()
         if now - began > _WORTH_S:
-            pace.remember(path, run.run(now))
+            timings.remember(path, run.run(now))
 
     @property
     def can_ask(self) -> bool:
@@ -92,18 +92,18 @@ class Options:
         """Ask as `confirm` does, where a no is an answer, too. Only if `can_ask`."""
         import typer
 
-        from gpu_box.view import waiting
+        from gpu_box.view import progress
         from gpu_box.view.console import fitted
 
-        waiting.over()
+        progress.over()
         # Standard output may be a pipe, which would swallow the question.
         return typer.confirm(fitted(question, sys.stderr), default=False, err=True)
 
     def show(self, result: Any, draw: Callable[[], Any]) -> None:
         """The result as JSON, or drawn for a person."""
-        from gpu_box.view import waiting
+        from gpu_box.view import progress
 
-        waiting.over()
+        progress.over()
         if self.json:
             from gpu_box.view.json import dumps
 
@@ -114,9 +114,9 @@ class Options:
 
 def show(drawn: RenderableType) -> None:
     """For a person, on standard output."""
-    from gpu_box.view import waiting
+    from gpu_box.view import progress
 
-    waiting.over()
+    progress.over()
     if isinstance(drawn, str):
         from gpu_box.view.console import fitted, never_refuse
 
@@ -135,7 +135,7 @@ def options(context: typer.Context) -> Options:
 
 def enter_embedded_cloud() -> None:
     """From here on every AWS client of this process, ours or not, talks to the embedded cloud."""
-    from gpu_box.embedded import daemon
+    from local_aws import daemon
 
     os.environ.update(daemon.start(data_home()))
     # A profile or a session token of a real account would win over, or spoil, the keys just set.

@@ -20,8 +20,8 @@ def cost(
     month: Annotated[str | None, typer.Option("--month", metavar="2026-11", help="All of one month.")] = None,
 ) -> None:
     """What it has cost, by day and month: instance, public IPv4, disk; and what is to come."""
-    from gpu_box import boxes
-    from gpu_box import cost as costing
+    from gpu_box.box import cost as costing
+    from gpu_box.box import members as boxes
     from gpu_box.cli.results import one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.cost import cost_lines

@@ -9,7 +9,7 @@ import typer
 from gpu_box.cli.context import Options, options
 
 if TYPE_CHECKING:
-    from gpu_box.config import Config
+    from gpu_box.config.model import Config
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Check credentials, permissions, vCPU quota, network, clock and tools: ok, or what to do."""
-    from gpu_box import doctor as examination
+    from gpu_box.box import doctor as examination
     from gpu_box.view.doctor import checks_table
 
     opts = options(context)
@@ -46,7 +46,7 @@ def policy() -> None:
 
 
 def _request(opts: Options, config: Config) -> None:
-    from gpu_box import doctor as examination
+    from gpu_box.box import doctor as examination
     from gpu_box.cli.results import QuotaAsked
 
     lacking = examination.missing_quotas(config)

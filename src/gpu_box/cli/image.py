@@ -24,20 +24,20 @@ def bake(
     It takes the place of an older one. A running box is stopped for a moment, after a question; it runs again
     while AWS copies.
     """
-    from gpu_box import bake as baking
-    from gpu_box import boxes, look
+    from gpu_box.box import find, members
+    from gpu_box.box import image as baking
     from gpu_box.cli.results import Baked, Unbaked
     from gpu_box.cli.running import ending_of
 
     opts = options(context)
-    config = boxes.one(opts.load(), "bake")
+    config = members.one(opts.load(), "bake")
     if remove:
         opts.confirm(f"Remove the image of {config.name!r}?")
         baking.remove(config, opts.reporter())
         opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
         return
     if not opts.yes:
-        observed = look.where(config, entering=False)
+        observed = find.where(config, entering=False)
         if observed.instance and observed.instance.state.bills:
             ending = ending_of(opts, [(config, observed)])
             opts.confirm(f"{ending}Bake {config.name}, which stops and starts again?")
@@ -65,12 +65,12 @@ def move(context: typer.Context) -> None:
 
     Its disk becomes an image, its instance goes, and `up` launches from the image where there is room.
     """
-    from gpu_box import bake as baking
-    from gpu_box import boxes
+    from gpu_box.box import image as baking
+    from gpu_box.box import members
     from gpu_box.cli.results import Moved
 
     opts = options(context)
-    config = boxes.one(opts.load(), "move")
+    config = members.one(opts.load(), "move")
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
     with opts.timed("move") as report:
         done = baking.move(config, report)

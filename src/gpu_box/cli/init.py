@@ -15,7 +15,7 @@ from gpu_box.cli.context import enter_embedded_cloud, options, show
 from gpu_box.errors import GpuBoxError, InputError
 
 if TYPE_CHECKING:
-    from gpu_box.initialize import Answers
+    from gpu_box.config.write import Answers
 
 
 def register(app: typer.Typer) -> None:
@@ -38,16 +38,17 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that is there.")] = False,
 ) -> None:
     """Write a config.yaml: asks for region, instance type, budget and time limit; each has a default."""
-    from gpu_box import config_place, initialize, offers
+    from gpu_box.box import offers
+    from gpu_box.config import place, write
     from gpu_box.view import offers as view
 
     opts = options(context)
     path = opts.config or Path("config.yaml")
-    initialize.check(
+    write.check(
         name=opts.name, region=region, instance_type=instance_type, budget=budget, max_hours=max_hours
     )
     asking = not (opts.yes or opts.json)
-    above = None if opts.config else config_place.find()
+    above = None if opts.config else place.find()
     if above and above.is_absolute():
         line = f"{above} rules this folder until now; a config.yaml here makes it a project of its own"
         if asking and sys.stdin.isatty():
@@ -56,17 +57,17 @@ def init(
             opts.reporter().note(line)
     if asking and not force and path.exists() and sys.stdin.isatty():
         force = typer.confirm(f"{path} is there already. Replace it?", default=False)
-    initialize.refuse_existing(path, force=force)
+    write.refuse_existing(path, force=force)
     opts.waiting("asking for prices")
     if opts.local:
         enter_embedded_cloud()
 
     chosen = replace(
-        initialize.DEFAULTS,
-        name=opts.name or initialize.DEFAULTS.name,
-        region=region or initialize.default_region(),
-        instance_type=instance_type or initialize.DEFAULTS.instance_type,
-        max_hours=max_hours or initialize.DEFAULTS.max_hours,
+        write.DEFAULTS,
+        name=opts.name or write.DEFAULTS.name,
+        region=region or write.default_region(),
+        instance_type=instance_type or write.DEFAULTS.instance_type,
+        max_hours=max_hours or write.DEFAULTS.max_hours,
     )
     account = offers.account(chosen.region)
     if asking and not region:
@@ -84,11 +85,11 @@ def init(
         show(view.quota_lines(quota))
     chosen = replace(chosen, budget=budget or str(offers.fitting_budget(price)))
     if asking and not budget:
-        show(view.budget_line(price, initialize.budget_of(chosen)))
+        show(view.budget_line(price, write.budget_of(chosen)))
         chosen = _ask("budget", "US dollars a month, at most (or none)", chosen)
     if asking and not max_hours:
         chosen = _ask("max_hours", "Each time, stop it at the latest after", chosen)
-    initialize.write(path, chosen)
+    write.write(path, chosen)
     written = offers.Written.of(path, chosen, price, quota)
     opts.show(written, lambda: view.written_lines(written, quota=not asking))
 
@@ -97,11 +98,11 @@ def _ask(
     question: str, title: str, chosen: Answers, *, check: Callable[[str], object] | None = None
 ) -> Answers:
     """Again until the answer can be one; the default is what is chosen so far. Answers may come by a pipe."""
-    from gpu_box import initialize
+    from gpu_box.config import write
 
     def parse(answer: str) -> str:
         try:
-            initialize.parse(question, answer)
+            write.parse(question, answer)
             if check:
                 check(answer)
         except (ValueError, GpuBoxError) as error:

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _give_terminal_back() -> None:
-    waiting = sys.modules.get("gpu_box.view.waiting")  # imported only by a command that asks AWS,
+    waiting = sys.modules.get("gpu_box.view.progress")  # imported only by a command that asks AWS,
     if waiting is not None:
         waiting.over()
     progress = sys.modules.get("gpu_box.view.progress")  # and this only by one that shows progress

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gpu_box.cli.context import options
-from gpu_box.home import data_home
+from gpu_box.store.files import data_home
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +21,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """What it did, when it stopped and why, what it cost a day, how training went: one HTML file."""
-    from gpu_box import report as reporting
+    from gpu_box.box import report as reporting
     from gpu_box.cli.results import ReportFile
     from gpu_box.view.report import report_html
 

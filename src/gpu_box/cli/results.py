@@ -12,10 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from gpu_box.aws.leftovers import Leftover
 from gpu_box.aws.quotas import Request
-from gpu_box.aws.sweep import Unread
-from gpu_box.model import Stopped
+from gpu_box.model.leftovers import Leftover, Unread
+from gpu_box.model.observed import Stopped
 
 
 def one_or_all(results: Sequence[Any]) -> Any:
@@ -167,10 +166,11 @@ def shapes() -> dict[str, Any]:
 
     Imported here: the command that answers needs its own alone.
     """
-    from gpu_box import afterwards, stopping
-    from gpu_box.cost import CostReport
-    from gpu_box.model import Check, SyncResult
-    from gpu_box.offers import Written
+    from gpu_box.box import keep, work
+    from gpu_box.box.cost import CostReport
+    from gpu_box.box.offers import Written
+    from gpu_box.model.check import Check
+    from gpu_box.model.machine import SyncResult
     from gpu_box.view.error import Failure
     from gpu_box.view.status import Row, StatusView
 
@@ -185,14 +185,14 @@ def shapes() -> dict[str, Any]:
         "move": Moved,
         "stop": StoppedBox | tuple[StoppedBox, ...],
         "down": Gone | tuple[Gone, ...],
-        "why": stopping.Why,
-        "keep": stopping.Kept | tuple[stopping.Kept, ...],
-        "extend": stopping.Extended | tuple[stopping.Extended, ...],
+        "why": keep.Why,
+        "keep": keep.Kept | tuple[keep.Kept, ...],
+        "extend": keep.Extended | tuple[keep.Extended, ...],
         "sync": SyncResult | tuple[SyncResult, ...],
         "pull": SyncResult,
-        "run": JobStarted | afterwards.Ended,
+        "run": JobStarted | work.Ended,
         "logs": JobStarted,
-        "train": JobStarted | afterwards.Ended,
+        "train": JobStarted | work.Ended,
         "doctor": tuple[Check, ...] | tuple[QuotaAsked, ...],
         "cost": CostReport | tuple[CostReport, ...],
         "report": ReportFile,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gpu_box import running_jobs
+from gpu_box.box import running_jobs
 from gpu_box.cli.context import Options
 from gpu_box.units import format_money
 
 if TYPE_CHECKING:
-    from gpu_box.aws.prices import Price
-    from gpu_box.config import Config
-    from gpu_box.model import Observed
+    from gpu_box.config.model import Config
+    from gpu_box.model.observed import Observed
+    from gpu_box.model.price import Price
 
 _PATIENCE_S = 10.0  # for the boxes to answer, all of them together
 

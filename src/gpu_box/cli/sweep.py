@@ -25,16 +25,16 @@ def sweep(
     ] = False,
 ) -> None:
     """What gpu-box left in any region, and what it costs a month. With --name: removes of that box alone."""
-    from gpu_box.aws import naming
-    from gpu_box.aws import sweep as sweeping
+    from gpu_box.aws import tags
     from gpu_box.aws.client import Cloud
+    from gpu_box.aws.sweep import sweep as sweeping
     from gpu_box.cli.results import Removed, Swept
     from gpu_box.cli.running import ending_of
     from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 
     opts = options(context)
     config = opts.load()
-    cloud, report, me = Cloud(config), opts.reporter(), naming.owner(config)
+    cloud, report, me = Cloud(config), opts.reporter(), tags.owner(config)
     swept = sweeping.sweep(cloud, everything=everything, report=report)
     mine = swept.mine(me, opts.name)
     if not (removing and mine):

@@ -11,12 +11,12 @@ import typer
 from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
-    from gpu_box import look
-    from gpu_box.config import Config
+    from gpu_box.box import status
+    from gpu_box.config.model import Config
     from gpu_box.view.status import StatusView
 
 
-def watch(config: Config, view_of: Callable[[look.Status], StatusView]) -> look.Status:
+def watch(config: Config, view_of: Callable[[status.Status], StatusView]) -> status.Status:
     """Returns what AWS says once the box runs no more."""
     if not sys.stdout.isatty():
         raise InputError(
@@ -24,11 +24,12 @@ def watch(config: Config, view_of: Callable[[look.Status], StatusView]) -> look.
         )
     from rich.live import Live
 
-    from gpu_box import herald, watching
-    from gpu_box.view import console, waiting
+    from gpu_box.box import notify
+    from gpu_box.box import watch as watching
+    from gpu_box.view import console, progress
     from gpu_box.view.panel import Panel
 
-    waiting.over()
+    progress.over()
     complaints: list[str] = []
     with Live(console=console.output(), refresh_per_second=2, transient=True) as live:
         try:
@@ -37,7 +38,7 @@ def watch(config: Config, view_of: Callable[[look.Status], StatusView]) -> look.
                 lambda found, look, trouble: live.update(
                     Panel(view=view_of(found), look=look, trouble=trouble or "; ".join(complaints))
                 ),
-                herald.Herald(config, complaints.append),
+                notify.Herald(config, complaints.append),
             )
         except KeyboardInterrupt:  # the way to end it, and no interruption of anything
             raise typer.Exit from None

@@ -13,8 +13,8 @@ from gpu_box.cli.context import Options, options
 from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
-    from gpu_box.config import Config
-    from gpu_box.work import Job
+    from gpu_box.box.work import Job
+    from gpu_box.config.model import Config
 
 
 class Then(StrEnum):
@@ -44,7 +44,8 @@ def sync(
     ] = False,
 ) -> None:
     """Your project, up to ~/work on the box: only what changed, without what .gitignore names."""
-    from gpu_box import boxes, work
+    from gpu_box.box import members as boxes
+    from gpu_box.box import work
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
@@ -68,7 +69,7 @@ def pull(
     to: Annotated[Path | None, typer.Argument(help="Where to, here.", show_default="sync.results")] = None,
 ) -> None:
     """Results, down from the box: only what changed."""
-    from gpu_box import work
+    from gpu_box.box import work
 
     opts = options(context)
     result, target = work.pull(opts.load(), path, to, opts.reporter())
@@ -85,7 +86,7 @@ def run(
     then: Annotated[Then | None, _THEN] = None,
 ) -> None:
     """A job on the box that outlives this laptop: `gpu-box run -- python train.py`."""
-    from gpu_box import work
+    from gpu_box.box import work
 
     opts = options(context)
     config = opts.load()
@@ -100,7 +101,7 @@ def logs(
     follow: Annotated[bool, _FOLLOW] = True,
 ) -> None:
     """A job's log, from its beginning, and on as it grows."""
-    from gpu_box import work
+    from gpu_box.box import work
 
     opts = options(context)
     config = opts.load()
@@ -123,7 +124,7 @@ def train(
     then: Annotated[Then | None, _THEN] = None,
 ) -> None:
     """Fine-tune VGG16 on the box, with a progress bar here: the built-in job."""
-    from gpu_box import cluster
+    from gpu_box.box import cluster
 
     opts = options(context)
     config = opts.load()
@@ -152,9 +153,9 @@ def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> No
 
 def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | None = None) -> None:
     """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
-    from gpu_box import watching, work
+    from gpu_box.box import watch, work
     from gpu_box.cli.results import JobStarted
-    from gpu_box.view import waiting
+    from gpu_box.view import progress
     from gpu_box.view.training import JobLog
 
     if not follow or (opts.json and then is None):
@@ -163,9 +164,9 @@ def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | 
             lambda: f"Job {job.name} runs on the box; `gpu-box logs {job.name}` follows it.",
         )
         return
-    waiting.over()
+    progress.over()
     try:
-        with watching.beside(config, opts.reporter(), but=job.name):
+        with watch.beside(config, opts.reporter(), but=job.name):
             if opts.json:
                 status = work.follow(job, lambda line: None)
             else:
@@ -186,7 +187,7 @@ def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | 
 
 
 def _tell(config: Config, job: Job, status: int) -> None:
-    from gpu_box.notices import tell
+    from gpu_box.box.notify import tell
 
     problem = tell(
         config.notify, "job", f"{config.name}: job ended", f"{job.name} ended with exit status {status}"
@@ -196,9 +197,9 @@ def _tell(config: Config, job: Job, status: int) -> None:
 
 
 def _end(opts: Options, config: Config, job: Job, status: int, then: Then) -> None:
-    from gpu_box import afterwards
+    from gpu_box.box import work
 
-    ended = afterwards.finish(config, job, status, then.value, opts.reporter())
+    ended = work.finish(config, job, status, then.value, opts.reporter())
 
     def draw() -> str:
         came = f"results in {ended.results}; " if ended.results else ""

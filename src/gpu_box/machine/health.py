@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from gpu_box.model import Check
+from gpu_box.model.check import Check
+from gpu_box.model.machine import Health
 from gpu_box.units import format_bytes
 
 # Below it apt, pip and a notebook's saving fail; below the other, some day soon. Of a small disk, a part.
@@ -13,18 +13,6 @@ _FULL_BYTES, _NEARLY_BYTES = 1 << 30, 5 << 30
 _FULL_FILES = 0.005  # of the inodes, free
 _MISMATCH = "Driver/library version mismatch"
 _NO_MODULE = "couldn't communicate with the NVIDIA driver"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health:
-    disk_bytes: int
-    disk_free_bytes: int
-    files: int  # inodes that the file system has; 0: it makes them as it needs them
-    files_free: int
-    kernel: str  # that runs: "6.8.0-1021-aws"
-    kernel_has_module: bool  # whether its folder of modules has NVIDIA's
-    tool_exit: int | None  # nvidia-smi's; None where there is none
-    tool_said: str
 
 
 def parse_health(found: dict[str, Any]) -> Health:

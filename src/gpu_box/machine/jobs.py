@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
-from gpu_box.machine.connection import Connection, Result, connect
-from gpu_box.machine.lines import LineSplitter
-from gpu_box.machine.quoting import PYTHON, quote
-from gpu_box.model import Host
+from gpu_box.machine.ssh.connection import Connection, Result, connect
+from gpu_box.machine.ssh.shell import PYTHON, LineSplitter, quote
+from gpu_box.model.machine import Host
 
 _REFUSED = 3  # exit status of remote/jobs for what cannot be done
 _NO_CODE = 4  # of our own `cd`: the box has no copy of remote/

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_box.config import Config
+from gpu_box.config.model import Config
 from gpu_box.errors import MachineError, StepFailed
-from gpu_box.machine import kaggle, mirror, notify, private, watchstate
-from gpu_box.machine.connection import Connection, Result
-from gpu_box.machine.health import Health, parse_health
-from gpu_box.machine.quoting import PYTHON, quote
-from gpu_box.machine.watchstate import WatchState
-from gpu_box.model import Reporter
+from gpu_box.machine import watcher
+from gpu_box.machine.files import kaggle, secret, upload_remote
+from gpu_box.machine.health import parse_health
+from gpu_box.machine.ssh.connection import Connection, Result
+from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.model.machine import JupyterState, MachineState, StepState
+from gpu_box.model.progress import Reporter
 from gpu_box.resources import remote
 
 CHECK_TIMEOUT_S = 60.0
@@ -43,45 +44,6 @@ class Desired:
         return json.dumps(asked)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepState:
-    name: str
-    status: str  # done | needed | unavailable
-    line: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class JupyterState:
-    port: int | None  # on the box; None before its first start
-    answering: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class MachineState:
-    """What a check found. A box that was never set up has no steps."""
-
-    steps: tuple[StepState, ...]
-    jupyter: JupyterState
-    code: str  # fingerprint of the box's copy of remote/; "" where there is none
-    mirror_current: bool  # whether that is this installation's
-    disk_free_bytes: int
-    gpu: str  # "Tesla T4", "2 x Tesla T4", "" for none
-    project: str = ""  # fingerprint of the project folder that was last pushed whole (`sync.fingerprint`)
-    reboot_needed: bool = False
-    watch: WatchState | None = None  # None where no watcher answers
-    health: Health | None = None  # None where it was not asked for
-
-    @property
-    def needs_work(self) -> bool:
-        """Whether `apply` would change anything."""
-        waiting = {"driver"} if self.reboot_needed else set()
-        needed = any(step.status == "needed" and step.name not in waiting for step in self.steps)
-        return needed or not self.steps or not self.mirror_current
-
-    def step(self, name: str) -> StepState | None:
-        return next((step for step in self.steps if step.name == name), None)
-
-
 def desired(config: Config, *, market: str) -> Desired:
     """market: of the instance, "spot" or "on-demand"."""
     return Desired(
@@ -90,7 +52,7 @@ def desired(config: Config, *, market: str) -> Desired:
         jupyter_port=config.jupyter.port,
         watch=_watch_policy(config, market),
         kaggle=kaggle.digests(config),
-        notify=notify.settings(config),
+        notify=notify_settings(config),
     )
 
 
@@ -123,7 +85,7 @@ class Question:
 
 def question(desired: Desired, *, health: bool = False) -> Question:
     """health: ask for that too, which may take a second more."""
-    fingerprint = mirror.fingerprint(desired.remote)
+    fingerprint = upload_remote.fingerprint(desired.remote)
     asked = {"fingerprint": fingerprint, "desired": json.loads(desired.to_json()), "health": health}
     return Question(
         command=f"{PYTHON} - " + quote(json.dumps(asked)),
@@ -172,14 +134,14 @@ def apply(connection: Connection, state: MachineState, desired: Desired, report:
     """
     if not state.mirror_current:
         report.start("upload", "bringing gpu-box's own code to the box")
-        mirror.upload(connection, desired.remote)
+        upload_remote.upload(connection, desired.remote)
         report.done("upload", "gpu-box's own code is on the box")
     credentials = state.step("kaggle")
     if desired.kaggle and (credentials is None or credentials.status == "needed"):
         kaggle.push(connection, desired.kaggle)
     notices = state.step("notify")
     if desired.notify and (notices is None or notices.status == "needed"):
-        private.put(connection, *notify.PLACE, desired.notify)
+        secret.put(connection, *_NOTIFY_FILE, desired.notify)
     events = _Events(report)
     result = connection.run(
         f"cd ~/.gpu-box/remote && exec {PYTHON} -m setup apply",
@@ -195,6 +157,7 @@ def apply(connection: Connection, state: MachineState, desired: Desired, report:
     return check(connection, desired)
 
 
+_NOTIFY_FILE = ".gpu-box", "notify.json"
 _REMEDY = "Run `gpu-box up` again: it resumes."
 
 
@@ -250,6 +213,14 @@ def _machine_state(found: dict[str, Any], wanted: str) -> MachineState:
         gpu=found.get("gpu", ""),
         project=found.get("project", ""),
         reboot_needed=bool(found.get("reboot_needed")),
-        watch=watchstate.parse(found["watch"]) if found.get("watch") else None,
+        watch=watcher.parse(found["watch"]) if found.get("watch") else None,
         health=parse_health(found["health"]) if found.get("health") else None,
     )
+
+
+def notify_settings(config: Config) -> bytes:
+    """Contents of ~/.gpu-box/notify.json; empty if no webhook is named."""
+    if config.notify.webhook is None:
+        return b""
+    told = {"box": config.name, "webhook": config.notify.webhook, "format": config.notify.format}
+    return json.dumps({key: value for key, value in told.items() if value}).encode()

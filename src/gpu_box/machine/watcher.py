@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gpu_box.errors import MachineError
-from gpu_box.machine.connection import Connection
-from gpu_box.machine.lines import LineSplitter
-from gpu_box.machine.quoting import PYTHON, quote
-from gpu_box.machine.watchstate import Look, parse_look
-from gpu_box.model import Stopped
-from gpu_box.stopped import parse_record
+from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.shell import PYTHON, LineSplitter, quote
+from gpu_box.model.observed import Stopped
+from gpu_box.model.stop_reason import parse_record
+from gpu_box.model.watch import Activity, Change, Gpu, Layer, Look, Signal, Span, Task, WatchState
 
 _TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """From `at` on, this was the verdict; or an event (poweroff, boot) happened then."""
-
-    at: datetime  # aware, UTC
-    state: str  # active, idle, held, limit; or the event's name
-    reason: str
-    stops_in: timedelta | None
-    signals: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """From begin to end (aware, UTC) the verdict was `state` and these signals were in use."""
-
-    begin: datetime
-    end: datetime
-    state: str  # active, idle, held, limit
-    signals: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Activity:
-    """What the box did of late. Where no span is, it was off. gpu: per cent, the busiest; cpu: cores."""
-
-    spans: tuple[Span, ...]
-    gpu: tuple[tuple[datetime, float], ...]
-    cpu: tuple[tuple[datetime, float], ...]
-    stops: tuple[tuple[datetime, str], ...]
 
 
 def keep(connection: Connection, span: timedelta | None) -> None:
@@ -155,3 +122,70 @@ def _failed(connection: Connection, why: str) -> MachineError:
         where=connection.host.name,
         remedy="`gpu-box up` sets it up anew; `gpu-box status` shows what is armed.",
     )
+
+
+def parse(raw: Mapping[str, Any]) -> WatchState:
+    """raw: the JSON object; of another version, what it has in common with this one."""
+    verdict = raw.get("verdict") or {}
+    stops_in, stopped = verdict.get("stops_in"), raw.get("stopped")
+    deadline = raw.get("deadline")
+    return WatchState(
+        state=str(verdict.get("state", "unknown")),
+        reason=str(verdict.get("reason", "no sample yet")),
+        stops_in=timedelta(seconds=float(stops_in)) if stops_in is not None else None,
+        signals=tuple(
+            Signal(
+                name=name,
+                text=str(told.get("text", "")),
+                quiet=None if told.get("quiet") is None else timedelta(seconds=float(told["quiet"])),
+                unknown=bool(told.get("held")),
+            )
+            for name, told in (raw.get("signals") or {}).items()
+        ),
+        layers=tuple(
+            Layer(name=name, armed=bool(told.get("armed")), detail=str(told.get("detail", "")))
+            for name, told in (raw.get("layers") or {}).items()
+        ),
+        stopped=parse_record(stopped) if stopped else None,
+        cause=str(verdict.get("cause", "idle")),
+        deadline=datetime.fromtimestamp(float(deadline), UTC) if deadline else None,
+        complaints=tuple(str(complaint) for complaint in raw.get("complaints") or ()),
+    )
+
+
+def parse_look(raw: Mapping[str, Any]) -> Look:
+    """raw: a line of `python3 -m watch panel`. Raises KeyError, TypeError or ValueError for anything else."""
+    gpus = raw["gpus"]
+    return Look(
+        at=datetime.fromtimestamp(float(raw["at"]), UTC),
+        watch=parse(raw["status"]),
+        cores=int(raw["cores"]),
+        load=float(raw["load"]),
+        memory=None if raw["memory"] is None else (float(raw["memory"][0]), float(raw["memory"][1])),
+        gpus=None
+        if gpus is None
+        else tuple(
+            Gpu(
+                name=str(gpu["name"]),
+                percent=gpu["percent"],
+                memory=(float(gpu["memory"][0]), float(gpu["memory"][1])),
+                celsius=gpu["celsius"],
+            )
+            for gpu in gpus
+        ),
+        tasks=tuple(_tasks(raw["status"].get("signals") or {})),
+    )
+
+
+def _tasks(signals: Mapping[str, Any]) -> Iterator[Task]:
+    jupyter = (signals.get("jupyter") or {}).get("reading") or {}
+    for kernel in jupyter.get("kernels", ()):
+        yield Task(kind="kernel", name=kernel["name"], doing=f"{kernel['state']}, {_uses(kernel)}")
+    jobs = (signals.get("job") or {}).get("reading") or ()
+    for job in jobs if isinstance(jobs, list) else ():
+        yield Task(kind="job", name=job["name"], doing=_uses(job))
+
+
+def _uses(process: Mapping[str, Any]) -> str:
+    gpu = ", on the GPU" if process.get("gpu") else ""
+    return f"{float(process.get('cores', 0)):.2f} cores{gpu}"

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gpu_box.cost import Cost, CostReport
+from gpu_box.box.cost import Cost, CostReport
 from gpu_box.units import format_money
 
 if TYPE_CHECKING:

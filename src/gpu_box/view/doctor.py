@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpu_box.model import Check
+from gpu_box.model.check import Check
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gpu_box.aws.prices import Price
-from gpu_box.model import Check
-from gpu_box.offers import Written, hours
+from gpu_box.box.offers import Written, hours
+from gpu_box.model.check import Check
+from gpu_box.model.price import Price
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from gpu_box.machine.watchstate import Look
+from gpu_box.model.watch import Look
 from gpu_box.units import format_bytes, format_duration
 from gpu_box.view.status import StatusView, money_line
 

@@ -8,20 +8,25 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from gpu_box.model import Reporter
-from gpu_box.view import console, waiting
+from gpu_box.model.progress import Reporter
+from gpu_box.view import console
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.status import Status
     from rich.table import Table
 
-    from gpu_box.pace import Pace
+    from gpu_box.store.timings import Pace
 
 _REFRESH_PER_S = 8
 # Without a terminal: how long a step may be silent (CI services end a job that is silent for 10 minutes).
 _SILENT_S = 30.0
 # Those that may hold the terminal now.
 _open: list[LiveLines] = []
+_PATIENCE_S = 0.5  # what is shorter needs no sign
+_lock = threading.Lock()
+_timer: threading.Timer | None = None
+_status: Status | None = None
 
 
 def make_reporter(*, silent: bool = False, pace: Pace | None = None) -> Reporter:
@@ -119,7 +124,7 @@ class LiveLines:
         self._live: Live | None = None
 
     def start(self, step: str, line: str = "") -> None:
-        waiting.over()
+        over()
         with self._lock:
             self._running[step] = (time.monotonic(), labelled(step, line))
             self._show()
@@ -139,7 +144,7 @@ class LiveLines:
     def note(self, line: str) -> None:
         from rich.markup import escape
 
-        waiting.over()
+        over()
         with self._lock:
             console.progress().print(console.marked("[warn]![/]", escape(line)))
 
@@ -151,7 +156,7 @@ class LiveLines:
     def _finish(self, mark: str, step: str, line: str) -> None:
         from rich.markup import escape
 
-        waiting.over()
+        over()
         with self._lock:
             began, last = self._running.pop(step, (time.monotonic(), step))
             took = took_text(time.monotonic() - began)
@@ -159,7 +164,7 @@ class LiveLines:
             console.progress().print(console.marked(mark, f"{told}[quiet]{took}[/]"))
             self._show()
             if not self._running:
-                waiting.begin("looking at what is there now")
+                begin("looking at what is there now")
 
     def _show(self) -> None:
         from rich.live import Live
@@ -219,3 +224,36 @@ def took_text(seconds: float) -> str:
     if seconds < 0.1:
         return ""
     return f"  {seconds:.1f} s" if seconds < 60 else f"  {seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+def begin(line: str) -> None:
+    """Show the line with a spinner until `over`; another line replaces it."""
+    global _timer
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return
+    over()
+    with _lock:
+        _timer = threading.Timer(_PATIENCE_S, _show, [line])
+        _timer.daemon = True
+        _timer.start()
+
+
+def over() -> None:
+    """The terminal is somebody else's from here on."""
+    global _timer, _status
+    with _lock:
+        if _timer:
+            _timer.cancel()
+        if _status:
+            _status.stop()
+        _timer = _status = None
+
+
+def _show(line: str) -> None:
+    global _status
+    from rich.markup import escape
+
+    with _lock:
+        if _timer is threading.current_thread():  # not over by now
+            _status = console.progress().status(f"[quiet]{escape(line)}[/]", spinner_style="quiet")
+            _status.start()

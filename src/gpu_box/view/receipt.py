@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpu_box.aws.prices import Price
-from gpu_box.config import Config
-from gpu_box.steps import Step
+from gpu_box.config.model import Config
+from gpu_box.model.price import Price
+from gpu_box.plan.steps import Step
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:

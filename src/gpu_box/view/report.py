@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_box.units import format_duration, format_money
 from gpu_box.view import svg
-from gpu_box.view.stops import stop_line
+from gpu_box.view.why import stop_line
 
 if TYPE_CHECKING:
-    from gpu_box.machine.watcher import Activity
-    from gpu_box.report import Report
+    from gpu_box.box.report import Report
+    from gpu_box.model.watch import Activity
 
 _SIGNALS = ("ssh", "cpu", "disk", "network", "gpu", "jupyter", "job", "keep")
 _DAYS_SHOWN = 31

@@ -9,11 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu_box.machine.setup import StepState
-from gpu_box.machine.watchstate import Signal, WatchState
-from gpu_box.model import Stopped
+from gpu_box.model.machine import StepState
+from gpu_box.model.observed import Stopped
+from gpu_box.model.watch import Signal, WatchState
 from gpu_box.units import format_duration, format_money
-from gpu_box.view.stops import stop_line
+from gpu_box.view.why import stop_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gpu_box.aws.leftovers import Leftover
-from gpu_box.aws.sweep import Sweep, Unread
-from gpu_box.forgotten import is_forgotten, lying
-from gpu_box.model import Listed
+from gpu_box.model.leftovers import Leftover, Sweep, Unread
+from gpu_box.model.observed import Listed
+from gpu_box.model.stop_reason import is_forgotten, lying
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:

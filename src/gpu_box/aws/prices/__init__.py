@@ -1,0 +1,1 @@
+"""Prices: asked from AWS, or read from the dated table in infra/."""

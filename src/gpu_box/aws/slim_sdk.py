@@ -1,0 +1,86 @@
+"""The part of EC2's description that gpu-box needs, so that the SDK does not read all of it at every start.
+
+boto3 makes its client from a description of 760 operations, 7 MB of JSON. Of these gpu-box may call what
+infra/operator-policy.json names, and needs no others. The rest is left out once for each release of the SDK,
+and kept in the user's cache folder; where that cannot be written, the SDK reads its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gpu_box.resources import infra
+from gpu_box.store.files import write_whole
+
+Model = dict[str, Any]
+
+
+def use_small_model(session: Any) -> None:
+    """session: botocore's, before it makes its first client."""
+    import botocore
+
+    policy = infra("operator-policy.json").read_text(encoding="utf-8")
+    key = sha256(f"{botocore.__version__} {policy}".encode()).hexdigest()[:16]
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(cache).expanduser() / "gpu-box" / "models" / key
+    if not any(folder.glob("ec2/*/service-2.json")):
+        with suppress(OSError):
+            _write(folder, session, set(_operations(policy)))
+    own = session.get_config_variable("data_path")
+    session.set_config_variable("data_path", os.pathsep.join([str(folder), *([own] if own else [])]))
+
+
+def _write(folder: Path, session: Any, operations: set[str]) -> None:
+    # A loader of its own: the session's would be made without our folder.
+    from botocore.loaders import Loader
+
+    loader = Loader()
+    version = loader.determine_latest_version("ec2", "service-2")
+    whole = loader.load_service_model("ec2", "service-2", version)
+    write_whole(folder / "ec2" / version / "service-2.json", json.dumps(reduced(whole, operations)))
+
+
+def reduced(model: Model, operations: set[str]) -> Model:
+    """With these operations, and the shapes that they need."""
+    kept = {name: value for name, value in model["operations"].items() if name in operations}
+    shapes: dict[str, Any] = {}
+    wanted = [reference["shape"] for operation in kept.values() for reference in _references(operation)]
+    while wanted:
+        name = wanted.pop()
+        if name not in shapes:
+            shapes[name] = _without_words(model["shapes"][name])
+            wanted += [reference["shape"] for reference in _references(shapes[name])]
+    return {**model, "operations": {k: _without_words(v) for k, v in kept.items()}, "shapes": shapes}
+
+
+def _references(value: Any) -> list[dict[str, str]]:
+    """Every {"shape": NAME} in it, however deep."""
+    if isinstance(value, list):
+        return [found for item in value for found in _references(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [value] if isinstance(value.get("shape"), str) else []
+    return own + [found for item in value.values() for found in _references(item)]
+
+
+def _without_words(value: Any) -> Any:
+    """The documentation is half of it."""
+    if isinstance(value, dict):
+        return {
+            k: _without_words(v) for k, v in value.items() if k != "documentation" or not isinstance(v, str)
+        }
+    return [_without_words(item) for item in value] if isinstance(value, list) else value
+
+
+def _operations(policy: str) -> list[str]:
+    """EC2's, of those that the policy allows."""
+    allowed: list[str] = []
+    for statement in json.loads(policy)["Statement"]:
+        actions = statement["Action"]
+        allowed += [actions] if isinstance(actions, str) else actions
+    return [action.removeprefix("ec2:") for action in allowed if action.startswith("ec2:")]

@@ -1,0 +1,1 @@
+"""Resources that bill, in every region."""

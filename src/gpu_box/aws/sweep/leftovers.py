@@ -1,0 +1,223 @@
+"""What there is in one region that bills, or that gpu-box made: read, named, priced. Nothing is changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from gpu_box.aws import tags as naming
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import translated
+from gpu_box.aws.instance import parse_instance
+from gpu_box.aws.observe import image_created
+from gpu_box.aws.prices.catalogue import catalogue
+from gpu_box.aws.prices.prices import price_reader, read_disk_month, snapshot_gib_month
+from gpu_box.config.model import Disk
+from gpu_box.errors import CloudError
+from gpu_box.model.leftovers import GLOBAL, Leftover
+from gpu_box.model.observed import InstanceState
+from gpu_box.model.price import HOURS_PER_MONTH
+from gpu_box.model.stop_reason import is_forgotten, lying
+from gpu_box.units import format_duration
+
+# Families of accelerated instances (EC2 User Guide, "Accelerated computing").
+_ACCELERATED = re.compile(r"(g|gr|p|vt|trn|inf|dl)\d")
+_OLD = timedelta(days=30)  # of snapshots and images that are not gpu-box's
+_MADE_BY_NAME = "gpu-box-"
+
+
+def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftover]:
+    """What carries gpu-box's tag; with `everything`, what else bills to no use. Raises CloudError."""
+    read = partial(_read, cloud)
+    forgotten_after = cloud.config.limits.forgotten_after
+    # One after the other: regions are read side by side already, and 200 threads hold each other up.
+    return [
+        *_instances(cloud, read("describe_instances", "Reservations"), everything, now, forgotten_after),
+        *_volumes(cloud, read("describe_volumes", "Volumes"), everything),
+        *_addresses(cloud, read("describe_addresses", "Addresses"), everything),
+        *_snapshots(cloud, read("describe_snapshots", "Snapshots", OwnerIds=["self"]), everything, now),
+        *_images(cloud, read("describe_images", "Images", Owners=["self"]), everything, now),
+        *_spot_requests(cloud, read("describe_spot_instance_requests", "SpotInstanceRequests"), everything),
+        *_groups(cloud, read("describe_security_groups", "SecurityGroups")),
+        *_key_pairs(cloud, read("describe_key_pairs", "KeyPairs")),
+        *_placement_groups(cloud, read("describe_placement_groups", "PlacementGroups")),
+        *_schedules(cloud),
+    ]
+
+
+def read_roles(cloud: Cloud, regions: Iterable[str]) -> list[Leftover]:
+    """The deadline roles of all regions, by their names: AWS lists roles without their tags."""
+    with translated("listing roles"):
+        pages = cloud.client("iam").get_paginator("list_roles").paginate()
+        roles = [role for page in pages for role in page["Roles"]]
+    found = []
+    for role in roles:
+        name = role["RoleName"]
+        region = next((r for r in regions if name.endswith(f"-{r}")), None)
+        if name.startswith(_MADE_BY_NAME) and region:
+            box = name.removeprefix(_MADE_BY_NAME).removesuffix(f"-{region}")
+            since = role["CreateDate"]
+            found.append(
+                Leftover(kind="role", id=name, region=GLOBAL, box=box, since=since, note=f"of {region}")
+            )
+    return found
+
+
+def _read(cloud: Cloud, operation: str, key: str, **arguments: Any) -> list[dict[str, Any]]:
+    ec2 = cloud.ec2
+    with translated(f"reading {cloud.region}"):
+        if not ec2.can_paginate(operation):
+            listed: list[dict[str, Any]] = getattr(ec2, operation)(**arguments)[key]
+            return listed
+        return [entry for page in ec2.get_paginator(operation).paginate(**arguments) for entry in page[key]]
+
+
+def _named(cloud: Cloud, kind: str, id_: str, raw: dict[str, Any]) -> Callable[..., Leftover]:
+    tags = naming.tag_map(raw)
+    return partial(
+        Leftover,
+        kind=kind,
+        id=id_,
+        region=cloud.region,
+        box=tags.get(naming.NAME, ""),
+        owner=tags.get(naming.OWNER, ""),
+    )
+
+
+def _is_ours(raw: dict[str, Any]) -> bool:
+    return naming.NAME in naming.tag_map(raw)
+
+
+def _instances(
+    cloud: Cloud, reservations: list[dict[str, Any]], everything: bool, now: datetime, after: timedelta
+) -> Iterator[Leftover]:
+    price_of = price_reader(cloud)
+    for raw in (instance for reservation in reservations for instance in reservation["Instances"]):
+        instance = parse_instance(raw)
+        accelerated = _ACCELERATED.match(instance.type) and instance.state.bills
+        if not (_is_ours(raw) or (everything and accelerated)):
+            continue
+        if instance.state is InstanceState.TERMINATED:
+            continue
+        usd: Decimal | None = Decimal(0)
+        if instance.state.bills:
+            price = price_of(instance)
+            usd = (
+                (price.instance_hour + price.address_hour) * HOURS_PER_MONTH
+                if price.instance_hour is not None
+                else None
+            )
+        note, stopped_for = instance.type, lying(instance, now)
+        if stopped_for:
+            note += f", stopped for {format_duration(stopped_for)}"
+            note += ": forgotten? Its disk bills on" if is_forgotten(instance, now, after=after) else ""
+        note += "".join(f"; {one.what}" for one in instance.unreadable if _is_ours(raw))
+        yield _named(cloud, "instance", instance.id, raw)(
+            state=str(instance.state), since=instance.launched, usd_month=usd, note=note
+        )
+
+
+def _volumes(cloud: Cloud, volumes: list[dict[str, Any]], everything: bool) -> Iterator[Leftover]:
+    for raw in volumes:
+        if not (_is_ours(raw) or (everything and raw["State"] == "available")):
+            continue
+        disk = Disk(
+            size_gib=raw["Size"],
+            type=raw["VolumeType"],
+            iops=raw.get("Iops"),
+            throughput_mib=raw.get("Throughput"),
+        )
+        yield _named(cloud, "volume", raw["VolumeId"], raw)(
+            state=raw["State"],
+            since=raw["CreateTime"],
+            usd_month=read_disk_month(cloud, disk),
+            note=f"{disk.size_gib} GiB {disk.type}",
+        )
+
+
+def _addresses(cloud: Cloud, addresses: list[dict[str, Any]], everything: bool) -> Iterator[Leftover]:
+    for raw in addresses:
+        idle = not (raw.get("AssociationId") or raw.get("InstanceId"))
+        if _is_ours(raw) or (everything and idle):
+            yield _named(cloud, "address", raw["AllocationId"], raw)(
+                state="idle" if idle else "attached",
+                usd_month=catalogue().public_ipv4_hour * HOURS_PER_MONTH,
+                note=raw.get("PublicIp", ""),
+            )
+
+
+def _snapshots(
+    cloud: Cloud, snapshots: list[dict[str, Any]], everything: bool, now: datetime
+) -> Iterator[Leftover]:
+    for raw in snapshots:
+        if _is_ours(raw) or (everything and now - raw["StartTime"] > _OLD):
+            yield _named(cloud, "snapshot", raw["SnapshotId"], raw)(
+                state=raw["State"],
+                since=raw["StartTime"],
+                usd_month=snapshot_gib_month(cloud) * raw["VolumeSize"],
+                note=f"{raw['VolumeSize']} GiB at most: only what changed is billed",
+            )
+
+
+def _images(
+    cloud: Cloud, images: list[dict[str, Any]], everything: bool, now: datetime
+) -> Iterator[Leftover]:
+    for raw in images:
+        made = image_created(raw)
+        if _is_ours(raw) or (everything and now - made > _OLD):
+            yield _named(cloud, "image", raw["ImageId"], raw)(
+                state=raw["State"],
+                since=made,
+                note=f"{raw.get('Name', '')}; its snapshots bill",
+            )
+
+
+def _spot_requests(cloud: Cloud, requests: list[dict[str, Any]], everything: bool) -> Iterator[Leftover]:
+    for raw in requests:
+        alive = raw["State"] not in ("closed", "cancelled", "failed")
+        if alive and (_is_ours(raw) or everything):
+            yield _named(cloud, "spot request", raw["SpotInstanceRequestId"], raw)(
+                state=raw["State"],
+                since=raw.get("CreateTime"),
+                note="launches again until it is cancelled" if raw.get("Type") == "persistent" else "",
+            )
+
+
+def _groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Leftover]:
+    for raw in filter(_is_ours, groups):
+        yield _named(cloud, "security group", raw["GroupId"], raw)()
+
+
+def _key_pairs(cloud: Cloud, pairs: list[dict[str, Any]]) -> Iterator[Leftover]:
+    for raw in filter(_is_ours, pairs):
+        yield _named(cloud, "key pair", raw["KeyName"], raw)(since=raw.get("CreateTime"))
+
+
+def _placement_groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Leftover]:
+    for raw in filter(_is_ours, groups):
+        yield _named(cloud, "placement group", raw["GroupName"], raw)()
+
+
+def _schedules(cloud: Cloud) -> Iterator[Leftover]:
+    """By their names: a schedule has no tags of its own."""
+    try:
+        with translated(f"reading {cloud.region}"):
+            pages = cloud.client("scheduler").get_paginator("list_schedules")
+            listed = [s for page in pages.paginate(NamePrefix=_MADE_BY_NAME) for s in page["Schedules"]]
+    except CloudError as error:
+        if error.code == "UnsupportedOperation":
+            return  # not offered in this region, so there are none
+        raise
+    for raw in listed:
+        yield Leftover(
+            kind="schedule",
+            id=raw["Name"],
+            region=cloud.region,
+            box=raw["Name"].removeprefix(_MADE_BY_NAME),
+            state=raw.get("State", "").lower(),
+            since=raw.get("CreationDate"),
+        )

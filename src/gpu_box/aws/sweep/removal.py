@@ -1,0 +1,87 @@
+"""Remove what was found in one region, in the order in which AWS lets go of it. What is gone is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from gpu_box.aws import deadline
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.observe import read_instances
+from gpu_box.errors import CloudError
+from gpu_box.model.leftovers import Leftover
+from gpu_box.model.observed import InstanceState
+
+# In this order: a request launches again what is terminated before it, an image holds its snapshots, and a
+# group is in use until its instances are gone. Each: its kind, EC2's operation, the argument for the id.
+_ORDER = (
+    ("spot request", "cancel_spot_instance_requests", "SpotInstanceRequestIds"),
+    ("instance", "terminate_instances", "InstanceIds"),
+    ("volume", "delete_volume", "VolumeId"),
+    ("image", "deregister_image", "ImageId"),
+    ("snapshot", "delete_snapshot", "SnapshotId"),
+    ("address", "release_address", "AllocationId"),
+    ("security group", "delete_security_group", "GroupId"),
+    ("key pair", "delete_key_pair", "KeyName"),
+    ("placement group", "delete_placement_group", "GroupName"),
+)
+# Seconds: until an instance is gone; until its disk and network interface have let go.
+_GONE_S, _LET_GO_S, _POLL_S = 900.0, 120.0, 1.0
+_IN_USE = frozenset(
+    {"DependencyViolation", "VolumeInUse", "InvalidSnapshot.InUse", "InvalidPlacementGroup.InUse"}
+)
+
+
+def remove_region(cloud: Cloud, leftovers: Sequence[Leftover]) -> None:
+    """Raises CloudError for the first thing that AWS does not let go of."""
+    for kind, operation, argument in _ORDER:
+        ids = [one.id for one in leftovers if one.kind == kind]
+        for id_ in ids:
+            _remove(cloud, operation, {argument: [id_] if argument.endswith("Ids") else id_})
+        if kind == "instance" and ids:
+            _wait_until_gone(cloud, ids)
+    for one in leftovers:
+        if one.kind == "schedule":
+            deadline.disarm(cloud.elsewhere(cloud.region, box=one.box))
+
+
+def remove_roles(cloud: Cloud, roles: Sequence[Leftover]) -> None:
+    for role in roles:
+        region = role.id.removeprefix(f"gpu-box-{role.box}-")
+        deadline.delete_role(cloud.elsewhere(region, box=role.box))
+
+
+def _remove(cloud: Cloud, operation: str, arguments: dict[str, Any]) -> None:
+    give_up = time.monotonic() + _LET_GO_S
+    with translated(f"removing in {cloud.region}"):
+        while True:
+            try:
+                getattr(cloud.ec2, operation)(**arguments)
+                return
+            except ClientError as error:
+                if code_of(error).endswith((".NotFound", ".Unavailable", ".Unknown")):
+                    return
+                if code_of(error) not in _IN_USE or time.monotonic() > give_up:
+                    raise
+            time.sleep(_POLL_S)
+
+
+def _wait_until_gone(cloud: Cloud, instance_ids: list[str]) -> None:
+    give_up = time.monotonic() + _GONE_S
+    while alive := _alive(cloud, instance_ids):
+        if time.monotonic() > give_up:
+            raise CloudError(
+                f"{', '.join(alive)} not terminated after {_GONE_S / 60:.0f} minutes",
+                where=cloud.region,
+                remedy="Run the command again: it goes on waiting.",
+            )
+        time.sleep(_POLL_S)
+
+
+def _alive(cloud: Cloud, instance_ids: list[str]) -> list[str]:
+    found = read_instances(cloud, [{"Name": "instance-id", "Values": instance_ids}])
+    return [instance.id for instance in found if instance.state is not InstanceState.TERMINATED]

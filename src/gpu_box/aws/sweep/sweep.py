@@ -1,0 +1,83 @@
+"""All enabled regions at once: what is there, what it costs a month, and the removal of what is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import translated
+from gpu_box.aws.sweep.leftovers import read_region, read_roles
+from gpu_box.aws.sweep.removal import remove_region, remove_roles
+from gpu_box.errors import CloudError
+from gpu_box.model.leftovers import GLOBAL, Leftover, Sweep, Unread
+from gpu_box.model.progress import Reporter
+
+
+def sweep(cloud: Cloud, *, everything: bool, report: Reporter) -> Sweep:
+    """everything: also what is not gpu-box's. Raises CloudError where the regions cannot be listed."""
+    report.start("sweep", "asking for the regions")
+    regions, now = enabled_regions(cloud), datetime.now(UTC)
+    report.update("sweep", f"looking in {len(regions)} regions")
+    read = [
+        partial(read_region, cloud.elsewhere(region), everything=everything, now=now) for region in regions
+    ]
+    answers = _at_once([*read, lambda: read_roles(cloud, regions)])
+    found: list[Leftover] = []
+    unread: list[Unread] = []
+    for region, answer in zip([*regions, GLOBAL], answers, strict=True):
+        if isinstance(answer, CloudError):
+            unread.append(Unread(region=region, why=str(answer)))
+        else:
+            found += answer
+    report.done("sweep", f"looked in {len(regions)} regions: {len(found)} found")
+    return Sweep(regions=tuple(regions), found=tuple(_with_owners(found)), unread=tuple(unread))
+
+
+def enabled_regions(cloud: Cloud) -> list[str]:
+    with translated("listing regions"):
+        regions = cloud.ec2.describe_regions()["Regions"]  # without AllRegions: those enabled
+    return sorted(region["RegionName"] for region in regions)
+
+
+def remove(cloud: Cloud, leftovers: Sequence[Leftover], *, report: Reporter) -> list[Unread]:
+    """Remove them, regions at once; why it did not go where it did not. Safe to run again at any point."""
+    report.start("remove", f"removing {len(leftovers)}; an instance takes minutes to be gone")
+    regions = sorted({one.region for one in leftovers} - {GLOBAL})
+    by_region = {r: [one for one in leftovers if one.region == r] for r in regions}
+    answers = _at_once([partial(remove_region, cloud.elsewhere(r), there) for r, there in by_region.items()])
+    # The roles last: what they stop is gone by then.
+    roles = [one for one in leftovers if one.region == GLOBAL]
+    answers += _at_once([partial(remove_roles, cloud, roles)])
+    report.done("remove", f"asked AWS to remove {len(leftovers)}")
+    return [
+        Unread(region=region, why=str(answer))
+        for region, answer in zip([*regions, GLOBAL], answers, strict=True)
+        if isinstance(answer, CloudError)
+    ]
+
+
+def _at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """A thread each: they wait for answers, and a slow region keeps no other waiting. Errors are answers."""
+
+    def answer(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except CloudError as error:
+            return error
+
+    if not calls:
+        return []
+    with ThreadPoolExecutor(max_workers=len(calls)) as pool:
+        return list(pool.map(answer, calls))
+
+
+def _with_owners(found: Iterable[Leftover]) -> Iterable[Leftover]:
+    """Schedules and roles tell no owner: theirs is whoever owns the rest of the box."""
+    found = list(found)
+    owners = {one.box: one.owner for one in found if one.box and one.owner}
+    return (replace(one, owner=one.owner or owners.get(one.box, "")) for one in found)

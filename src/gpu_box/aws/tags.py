@@ -1,0 +1,90 @@
+"""What gpu-box calls and tags what it makes: the names by which any laptop finds it again."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from typing import Any
+
+from gpu_box import __version__
+from gpu_box.config.model import Config
+
+NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
+# What the box has cost in earlier sessions, a tag a month, and up to which session (gpu_box.model.spending).
+USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
+RESIZING = "gpu-box:resizing"  # the type to come: whoever finishes this resize starts the box again
+EXTENDING = "gpu-box:extending"  # "FROM TO": whoever goes on with an `extend` that was cut does not add to it
+STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop
+DISK = "gpu-box:disk-gib"  # of the root volume: what no instance tells of itself
+BAKING = "gpu-box:baking"  # "yes": it ran when it was stopped to be baked: whoever finishes starts it again
+# On an image: baked or moving; and of what (image_plan.content). On an instance: the image it came by.
+IMAGE, IMAGE_OF, MOVED_FROM = "gpu-box:image", "gpu-box:image-of", "gpu-box:moved-from"
+LIMITS = "gpu-box:limits"  # those that it runs with (gpu_box.plan.limits)
+KEY = "gpu-box:key"  # fingerprint of the public key with which the machine is entered
+GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
+
+
+def resource_name(config: Config) -> str:
+    """Of the key pair, the group and the schedule; the role's has the region too, as IAM is global."""
+    return f"gpu-box-{config.name}"
+
+
+def cluster_name(config: Config) -> str:
+    """Of the placement group and the security group that its members share."""
+    return f"gpu-box-{of_cluster(config)}"
+
+
+def of_cluster(config: Config) -> str:
+    """What they carry in place of a box's name; no box has a dot in its own."""
+    return f"{config.cluster}.cluster"
+
+
+def role_name(config: Config, region: str) -> str:
+    return f"gpu-box-{config.name}-{region}"  # 8 + 32 + 16 characters at most; IAM allows 64
+
+
+def owner(config: Config) -> str:
+    return config.owner or getpass.getuser()
+
+
+def tags(config: Config, **more: str) -> list[dict[str, str]]:
+    """AWS's list form. `Name` is what the console shows."""
+    own = {
+        "Name": resource_name(config),
+        NAME: config.name,
+        OWNER: owner(config),
+        VERSION: __version__,
+        **more,
+    }
+    return [{"Key": key, "Value": tag_value(value)} for key, value in own.items()]
+
+
+def iam_tags(config: Config) -> list[dict[str, str]]:
+    """The tags of a role."""
+    return [{"Key": tag["Key"], "Value": iam_tag_value(tag["Value"])} for tag in tags(config)]
+
+
+def tag_value(text: str) -> str:
+    """A value that EC2 takes, as near to `text` as can be: 256 printable characters at most."""
+    return "".join(sign for sign in text if sign.isprintable())[:256]
+
+
+def iam_tag_value(text: str) -> str:
+    """As `tag_value`, with `_` for what IAM does not take: `CORP\\o'neil` becomes `CORP_o_neil`.
+
+    IAM takes letters, digits, spaces and _.:/=+-@ (IAM API reference, "Tag").
+    """
+    return re.sub(r"[^\w .:/=+\-@]", "_", tag_value(text))
+
+
+def tag_specification(resource_type: str, config: Config, **more: str) -> dict[str, Any]:
+    return {"ResourceType": resource_type, "Tags": tags(config, **more)}
+
+
+def of_box(config: Config) -> list[dict[str, Any]]:
+    """The filter that finds everything of this box."""
+    return [{"Name": f"tag:{NAME}", "Values": [config.name]}]
+
+
+def tag_map(resource: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag.get("Value", "") for tag in resource.get("Tags", [])}

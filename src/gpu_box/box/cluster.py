@@ -1,0 +1,112 @@
+"""Boxes that train as one: `boxes: N` in the config is N boxes in one zone, close to each other.
+
+Each member is a whole box in its own right, with its own key pair, group, deadline, watcher and money: what
+holds for one box holds for it, and nothing here stops or guards anything. What they share is in aws/cluster.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
+
+from gpu_box.aws import cluster as shared
+from gpu_box.aws.client import Cloud
+from gpu_box.box import find, members, stop, work
+from gpu_box.box import up as up_module
+from gpu_box.box.project import WORK
+from gpu_box.config.model import Config
+from gpu_box.errors import CloudError
+from gpu_box.machine import jobs
+from gpu_box.machine.ssh import keys
+from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.observed import InstanceState
+from gpu_box.model.progress import Reporter
+
+T = TypeVar("T")
+
+_PORT = 29500  # torchrun's own default for its rendezvous
+
+
+def up(
+    config: Config, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
+) -> list[up_module.Up]:
+    """Every member, the first one's zone for all. Run again, it goes on where it was. Raises GpuBoxError.
+
+    wait, loosen: as of `box.up`.
+    """
+    first, *others = configs = members.of(config)
+    if not others:
+        return [up_module.up(first, report, wait=wait, loosen=loosen)]
+    cloud = Cloud(first)
+    key = keys.ensure_key_pair(first.ssh.key)
+    shared.make(cloud, report)
+    its = members.Named(first.name, report)
+    observed = up_module.bring_up(cloud, key.line, its, wait=wait, loosen=loosen)[1]
+    assert observed.instance is not None
+    zone = observed.instance.zone
+    placed = [first, *(replace(other, zones=(zone,)) for other in others)]
+    try:
+        return members.each(
+            placed, lambda member, its: up_module.up(member, its, wait=wait, loosen=loosen), report
+        )
+    except CloudError as error:
+        raise type(error)(
+            f"not all of {len(configs)} boxes are up in {zone}: {error.what}",
+            where=error.where,
+            remedy=f"{error.remedy or ''} Those that are up run, and stop themselves when idle: "
+            "`gpu-box up` goes on, `gpu-box stop` stops them all.".strip(),
+            code=error.code,
+        ) from error
+
+
+def down(config: Config, report: Reporter, *, keep_images: bool = False) -> None:
+    """Every member with its disk, then what they shared. Raises GpuBoxError."""
+    configs = members.of(config)
+    members.each(configs, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
+    if configs[0].cluster and len(configs) > 1:
+        shared.remove(Cloud(configs[0]), report)
+
+
+def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job:
+    """torchrun on every member, rank 0 and with it all results on the first. Returns the first one's job."""
+    configs = members.of(config)
+    if len(configs) == 1:
+        return work.train(configs[0], data, settings)
+    found = [find.where(member) for member in configs]
+    for member, observed in zip(configs, found, strict=True):
+        instance = observed.instance
+        if instance is None or instance.state is not InstanceState.RUNNING:
+            raise CloudError(f"{member.name} does not run", remedy="`gpu-box up` brings all boxes up.")
+    hosts = [find.host_of(member, observed) for member, observed in zip(configs, found, strict=True)]
+    first = found[0].instance
+    assert first is not None and first.private_address is not None
+    priced = work.with_price(configs, found, settings)
+    run = secrets.token_hex(4)
+    # The first last: the others wait for it, and its job is the one that is followed.
+    for rank in reversed(range(len(hosts))):
+        line = torchrun(rank, len(hosts), first.private_address, run) + work.training(data, priced)
+        with connect(hosts[rank]) as connection:
+            jobs.start(connection, work.TRAIN_JOB, work.prepared(data) + line, cwd=WORK)
+    return work.Job(host=hosts[0], name=work.TRAIN_JOB)
+
+
+def torchrun(rank: int, count: int, address: str, run: str) -> str:
+    """The words before `-m vgg16 train ...`, for the machine's shell. address: of rank 0, among the members.
+
+    One process a GPU; without one, a single process. gloo and NCCL are told the interface that leads to rank
+    0: by itself gloo takes the one that the host's own name resolves to, which may be none of the network's.
+    """
+    static = (
+        f"--nnodes={count} --node-rank={rank} --rdzv-id={run} --max-restarts={work.RESTARTS} "
+        f"--master-addr={shlex.quote(address)} --master-port={_PORT}"
+    )
+    link = f"$(ip -o route get {shlex.quote(address)} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')"
+    return (
+        f'link={link}; [ -z "$link" ] || export GLOO_SOCKET_IFNAME=$link NCCL_SOCKET_IFNAME=$link; '
+        "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); "
+        f'python -m vgg16.launch {static} --nproc-per-node="$((gpus > 0 ? gpus : 1))" '
+    )

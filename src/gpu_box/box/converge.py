@@ -1,0 +1,56 @@
+"""Observe, plan and act until nothing is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from gpu_box.aws.act import act
+from gpu_box.aws.client import Cloud
+from gpu_box.box import find, spent
+from gpu_box.errors import CloudError
+from gpu_box.model.observed import (
+    ANYTHING,
+    Expected,
+    Observed,
+)
+from gpu_box.model.progress import Reporter
+from gpu_box.plan.steps import DeleteSnapshot, Step, Terminate
+
+# Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
+_MAX_ROUNDS = 12
+
+
+def converge(
+    cloud: Cloud,
+    report: Reporter,
+    next_steps: Callable[[Observed], list[Step]],
+    *,
+    ask_caller: bool = False,
+    without: Collection[str] = (),
+    expected: Expected = ANYTHING,
+) -> tuple[Observed, bool]:
+    """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
+
+    Between rounds AWS is asked again only where its answers have not told all that a round changed.
+    """
+    observed = find.observe_box(cloud, ask_caller=ask_caller, without=without, expected=expected)
+    acted = False
+    for _ in range(_MAX_ROUNDS):
+        steps = next_steps(observed)
+        if not steps:
+            return observed, acted
+        if any(isinstance(step, Terminate | DeleteSnapshot) for step in steps):
+            spent.remember(cloud, observed)
+        observed, whole = act(cloud, steps, report, observed)
+        acted = True
+        if not whole:
+            unarmable = observed.deadline_unavailable
+            observed = find.observe_box(cloud, ask_caller=ask_caller, without=without)
+            if unarmable:
+                observed = replace(observed, deadline_unavailable=unarmable)
+    raise CloudError(
+        "the box does not settle: something else keeps changing it",
+        where="; ".join(str(step) for step in steps),
+        remedy="See whether another gpu-box, a console or a script works on it, then run this again.",
+    )

@@ -1,0 +1,105 @@
+"""What stands between the user and a box, a line each: AWS, this computer, and the box where it runs."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import groupby
+
+from gpu_box.aws import doctor
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.my_address import check_address
+from gpu_box.aws.observe import observe
+from gpu_box.aws.quotas import QuotaUse, Request, read_wanted_quotas, request_increase
+from gpu_box.box.find import host_at
+from gpu_box.config.model import Config
+from gpu_box.errors import GpuBoxError
+from gpu_box.machine import setup
+from gpu_box.machine.health import check_disk, check_driver
+from gpu_box.machine.ssh.connection import connect
+from gpu_box.machine.ssh.keys import read_public_line
+from gpu_box.model.check import Check
+from gpu_box.model.observed import InstanceState
+
+
+def examine(config: Config) -> list[Check]:
+    """Changes nothing. Raises InputError where there is no region to ask in."""
+    cloud = Cloud(config)
+    caller, address = side_by_side(lambda: doctor.check_caller(cloud), lambda: check_address(config))
+    if not all(check.ok for check in caller if check.name in ("credentials", "region")):
+        return [*caller, address, _key(config), *_tools()]
+    account, uses, box = side_by_side(
+        lambda: doctor.check_account(cloud), lambda: _uses(cloud), lambda: _box(cloud)
+    )
+    return [*caller, *account, *doctor.check_quota(uses), address, _key(config), *_tools(), *box]
+
+
+def missing_quotas(config: Config) -> list[list[QuotaUse]]:
+    """Those that the config's instance types do not fit into, quota by quota. Raises CloudError."""
+    cloud = Cloud(config)
+    uses = read_wanted_quotas(cloud, observe(cloud).instance)
+    lacking = sorted((use for use in uses if not use.fits), key=lambda use: use.code)
+    return [list(of_one) for _, of_one in groupby(lacking, key=lambda use: use.code)]
+
+
+def request_quota(config: Config, uses: list[QuotaUse]) -> Request:
+    return request_increase(Cloud(config), uses)
+
+
+def _uses(cloud: Cloud) -> list[QuotaUse] | GpuBoxError:
+    try:
+        return read_wanted_quotas(cloud, observe(cloud).instance)
+    except GpuBoxError as error:
+        return error
+
+
+def _box(cloud: Cloud) -> list[Check]:
+    """In one round trip; nothing where none runs."""
+    try:
+        observed = observe(cloud)
+    except GpuBoxError:
+        return []  # told where the permissions are
+    instance = observed.instance
+    if instance is None or instance.state is not InstanceState.RUNNING or not instance.address:
+        return []
+    generation = observed.group.generation if observed.group else ""
+    try:
+        with connect(host_at(cloud.config, instance, generation)) as connection:
+            desired = setup.desired(cloud.config, market=instance.market)
+            machine = setup.check(connection, desired, health=True)
+    except GpuBoxError as error:
+        return [Check.failed("box", error)]
+    assert machine.health is not None
+    driver = machine.step("driver")
+    return [
+        Check(name="box", ok=True, line=f"{instance.id} answers at {instance.address}, host key verified"),
+        check_driver(
+            machine.health,
+            card=machine.gpu,
+            state=driver.status if driver else "needed",
+            line=driver.line if driver else "not set up yet",
+        ),
+        check_disk(machine.health),
+    ]
+
+
+def _key(config: Config) -> Check:
+    """Found now, rather than by `up` when the instance already bills."""
+    try:
+        line = read_public_line(config.ssh.key)
+    except GpuBoxError as error:
+        return Check.failed("key", error)
+    return Check(name="key", ok=True, line=str(config.ssh.key) if line else f"`up` makes {config.ssh.key}")
+
+
+def _tools() -> list[Check]:
+    return [
+        _tool("ssh", needed=True, without="`gpu-box ssh` and `tmux` need it: install OpenSSH's client."),
+        _tool("rsync", needed=False, without="Files go by SFTP, which is slower: install rsync."),
+    ]
+
+
+def _tool(name: str, *, needed: bool, without: str) -> Check:
+    path = shutil.which(name)
+    if path:
+        return Check(name=name, ok=True, line=path)
+    return Check(name=name, ok=not needed, line="not on this computer", remedy=without)

@@ -1,0 +1,132 @@
+"""Where a box is, and what of it exists in AWS. Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.console import read_console_record
+from gpu_box.aws.observe import ALL_BUT_WHERE, observe
+from gpu_box.config.model import Config
+from gpu_box.errors import CloudError
+from gpu_box.machine.ssh.connection import load_libraries
+from gpu_box.model.machine import Host
+from gpu_box.model.observed import ANYTHING, PENDING_KEY, Expected, Instance, InstanceState, Observed, Stopped
+from gpu_box.model.stop_reason import why
+from gpu_box.plan.readable import require_readable
+from gpu_box.store import ledger
+from gpu_box.store.files import file_of_box
+
+# For AWS to be asked, its client being made: some ms a call of what reading libraries would take.
+_QUESTIONS_OUT_S = 0.05
+
+
+def load_meanwhile() -> None:
+    """SSH's libraries, while AWS answers: to be called beside the questions, which must not wait for it."""
+    time.sleep(_QUESTIONS_OUT_S)
+    load_libraries()
+
+
+def at(config: Config) -> Observed:
+    """What of this box exists in AWS. Changes nothing."""
+    return observe(Cloud(config))
+
+
+def observe_box(
+    cloud: Cloud, *, ask_caller: bool = False, without: Collection[str] = (), expected: Expected = ANYTHING
+) -> Observed:
+    """What AWS tells, and what this laptop remembers of instances that are no more."""
+    observed = observe(cloud, ask_caller=ask_caller, without=without, expected=expected)
+    # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
+    there = [instance.id for instance in observed.instances if instance.exists]
+    there += [snapshot.id for snapshot in observed.snapshots]
+    return replace(observed, gone=tuple(sorted(ledger.gone(memory("ledger", cloud), there).items())))
+
+
+def where(config: Config, *, entering: bool = True) -> Observed:
+    """Its instance and security group alone. entering: by a connection of ours, made ready meanwhile."""
+    cloud = Cloud(config)
+    cloud.make_clients("ec2")
+    observed, _ = side_by_side(
+        lambda: observe(cloud, without=ALL_BUT_WHERE), lambda: load_meanwhile() if entering else None
+    )
+    return observed  # type: ignore[no-any-return]
+
+
+def host(config: Config, *, entering: bool = True) -> Host:
+    """Where the running box is reached. Starts nothing: only `up` does. CloudError if it does not run."""
+    return host_of(config, where(config, entering=entering))
+
+
+def whereabouts(config: Config) -> Host | InstanceState:
+    """Where the box is reached; if it does not run, EC2's word for how it is (terminated: there is none)."""
+    observed = where(config, entering=False)  # whoever asks has been in
+    instance = observed.instance
+    if instance is None:
+        return InstanceState.TERMINATED
+    if instance.state is InstanceState.RUNNING and instance.address:
+        return host_of(config, observed)
+    return InstanceState.PENDING if instance.state is InstanceState.RUNNING else instance.state
+
+
+def host_of(config: Config, observed: Observed) -> Host:
+    instance = observed.instance
+    if instance is None:
+        raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
+    if instance.state is not InstanceState.RUNNING or not instance.address:
+        raise CloudError(f"box {config.name!r} is {instance.state}", remedy="`gpu-box up` starts it.")
+    return host_at(config, instance, observed.group.generation if observed.group else "")
+
+
+def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:
+    """Why it is stopped, with what it left on its console; None while it is not."""
+    instance = observed.instance
+    if instance is None or instance.state not in (InstanceState.STOPPING, InstanceState.STOPPED):
+        return None
+    return why(instance, observed.deadline, read_console_record(cloud, instance.id))
+
+
+def foreign_lines(rules: Collection[str]) -> list[str]:
+    """What is to be told of them."""
+    kept = "somebody's rule, kept: `gpu-box up --remove-foreign-rules` removes it"
+    return [f"the security group also lets in {rule} ({kept})" for rule in rules]
+
+
+def memory(kind: str, cloud: Cloud) -> Path:
+    config = cloud.config
+    return file_of_box(kind, cloud=cloud.host, profile=config.profile, region=cloud.region, box=config.name)
+
+
+def host_at(config: Config, instance: Instance, generation: str) -> Host:
+    """Where it is reached, and the host keys that it may answer with. generation: of the security group.
+
+    Raises CloudError if a tag that it takes cannot be read.
+    """
+    require_readable(config.name, instance)
+    assert instance.address is not None
+    host_keys: list[str] = []
+    if instance.host_key:
+        host_keys.append(host_key_of(instance))
+    if has_first_host_key(instance):
+        from gpu_box.machine.ssh import keys  # with the libraries that it needs: 50 ms
+
+        host_keys.append(keys.first_host_key(config.ssh.key, config.name, generation).public_line)
+    return Host(
+        name=config.name,
+        address=instance.address,
+        port=instance.ssh_port,
+        user=config.image.user,
+        key=config.ssh.key,
+        host_keys=tuple(host_keys),
+    )
+
+
+def has_first_host_key(instance: Instance) -> bool:
+    return instance.host_key is None or instance.host_key.startswith(PENDING_KEY)
+
+
+def host_key_of(instance: Instance) -> str:
+    return (instance.host_key or "").removeprefix(PENDING_KEY)

@@ -1,0 +1,91 @@
+"""The user's project: which folder goes to ~/work on the box, and when it has to go again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gpu_box.config.model import Config
+from gpu_box.errors import InputError
+from gpu_box.machine.files import sync
+from gpu_box.machine.files.rsync import Rsync
+from gpu_box.machine.ssh.connection import Connection
+from gpu_box.model.machine import SyncResult
+from gpu_box.model.progress import Reporter
+
+WORK = "~/work"
+
+
+def folder(config: Config) -> Path | None:
+    """sync.source beside config.yaml. None without a config file: then there is no project to send.
+
+    Never a home folder or the root: a config.yaml was put there by mistake, and all of it would travel.
+    """
+    if config.path is None:
+        return None
+    source = config.sync.source.resolve()
+    if source in (Path.home().resolve(), Path(source.anchor)):
+        raise InputError(
+            f"{source} would be synced whole",
+            where="sync.source",
+            remedy="Put config.yaml into your project's own folder, or set sync.source to it.",
+        )
+    if not source.is_dir():
+        raise InputError(
+            f"no folder {source}", where="sync.source", remedy="Set it to your project's folder."
+        )
+    return source
+
+
+def results_folder(config: Config) -> Path:
+    """Where `pull` puts ~/work/results."""
+    return (config.path.parent if config.path else Path.cwd()) / config.sync.results
+
+
+def required_folder(config: Config) -> Path:
+    source = folder(config)
+    if source is None:
+        raise InputError(
+            "there is no project to sync: no config.yaml here or in a parent folder",
+            remedy="Run `gpu-box init` in your project's folder.",
+        )
+    return source
+
+
+def excluded(config: Config) -> tuple[str, ...]:
+    """What the config excludes; and where they lie in the project, the config, whose webhook is a secret and
+    which no box needs, and the key pair.
+    """
+    source, key = config.sync.source.resolve(), config.ssh.key.resolve()
+    own = [key, key.with_name(f"{key.name}.pub")]
+    if config.path:
+        own.append(config.path.parent.resolve() / config.path.name)
+    inside = [path.relative_to(source) for path in own if path.is_relative_to(source)]
+    return (*config.sync.exclude, *(f"/{_literal(path)}" for path in inside))
+
+
+def _literal(path: Path) -> str:
+    """As a .gitignore pattern that matches nothing else."""
+    return re.sub(r"([\\*?\[\] ])", r"\\\1", path.as_posix())
+
+
+def push(
+    connection: Connection,
+    config: Config,
+    *,
+    delete: bool = False,
+    report: Reporter,
+    early: Rsync | None = None,
+) -> SyncResult:
+    """All of it that changed. InputError without a project, MachineError when the box's disk is full."""
+    source, exclude = required_folder(config), excluded(config)
+    name = sync.fingerprint(source, exclude)
+    result = sync.push(connection, source, WORK, exclude=exclude, report=report, delete=delete, early=early)
+    sync.note_pushed(connection, name)
+    return result
+
+
+def is_current(config: Config, pushed: str) -> bool:
+    """Whether the box has it as it is here. pushed: what the box says of the last push."""
+    source = folder(config)
+    return source is None or sync.fingerprint(source, excluded(config)) == pushed

@@ -1,0 +1,62 @@
+"""What a box costs, and what it has cost so far."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.prices.prices import read_price, read_price_of
+from gpu_box.box.find import memory
+from gpu_box.config.model import Config
+from gpu_box.model.observed import Instance, Observed
+from gpu_box.model.price import Price
+from gpu_box.model.spending import Rates
+from gpu_box.plan import budget
+from gpu_box.store import ledger
+
+
+def first_price(cloud: Cloud) -> Price:
+    """Of what `up` would ask for first."""
+    config = cloud.config
+    return read_price(cloud, config.instance_types[0], market=_first_market(config), zones=config.zones)
+
+
+def _first_market(config: Config) -> str:
+    return "on-demand" if config.market == "on-demand" else "spot"
+
+
+def hourly(config: Config, instance: Instance) -> Decimal | None:
+    """Dollars an hour that the running instance costs, its address included; None where it is not known."""
+    rates = rates_of(read_price_of(Cloud(config), instance))
+    return rates.hour if rates else None
+
+
+def rates_of(price: Price) -> Rates | None:
+    """None where the type's price is not known."""
+    if price.instance_hour is None:
+        return None
+    return Rates(hour=price.instance_hour + price.address_hour, disk_month=price.disk_month)
+
+
+def budget_warning(config: Config, observed: Observed, rates: Rates | None) -> str | None:
+    limit = config.limits.budget
+    if limit is None or rates is None:
+        return None
+    return budget.budget_warning(budget.spent(observed, rates, now=datetime.now(UTC)).month, limit)
+
+
+def remember(cloud: Cloud, observed: Observed) -> None:
+    """Before its tags are gone: what the box has cost. Where no price is known, nothing is."""
+    rates = rates_of(read_price_of(cloud, observed.instance)) if observed.instance else None
+    note(cloud, observed, rates)
+
+
+def note(cloud: Cloud, observed: Observed, rates: Rates | None) -> None:
+    instance, now, known = observed.instance, datetime.now(UTC), memory("ledger", cloud)
+    if instance and rates:
+        alone = replace(observed, gone=(), snapshots=())  # which may outlive it
+        ledger.note(known, instance.id, budget.days(alone, rates, now=now).all, today=now.date())
+    for snapshot in observed.snapshots:
+        ledger.note(known, snapshot.id, budget.snapshot_days(snapshot, now), today=now.date())

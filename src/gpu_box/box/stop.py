@@ -1,0 +1,78 @@
+"""`stop` and `down`: stop the meter; remove everything the box made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.observe import COSTS
+from gpu_box.aws.prices.prices import read_price_of
+from gpu_box.box import find, spent
+from gpu_box.box.converge import converge
+from gpu_box.config.model import Config
+from gpu_box.errors import CloudError
+from gpu_box.machine.ssh import ssh_config
+from gpu_box.model.observed import (
+    Expected,
+    InstanceState,
+    Observed,
+)
+from gpu_box.model.progress import Reporter
+from gpu_box.plan import box as plan
+from gpu_box.plan.steps import Step
+from gpu_box.store import last_seen
+
+
+def stop(config: Config, report: Reporter) -> Observed:
+    """The meter off; done only once EC2 says `stopped`. The disk stays."""
+    observed = halt(Cloud(config), report)
+    ssh_config.forget_address(config.name)
+    return observed
+
+
+def halt(cloud: Cloud, report: Reporter) -> Observed:
+    """AWS's part of `stop`: what the session cost is noted now, so that the next start has one call less."""
+
+    def steps(observed: Observed) -> list[Step]:
+        instance = observed.instance
+        if instance is None or instance.state is not InstanceState.STOPPED:
+            return plan.stop(observed)
+        return plan.stop(observed, rates=spent.rates_of(read_price_of(cloud, instance)))
+
+    observed, _ = converge(cloud, report, steps, without=COSTS)
+    if observed.instance and observed.deadline_role_arn:
+        state = Expected(
+            state="stopped", instance_id=observed.instance.id, role_arn=observed.deadline_role_arn
+        )
+        last_seen.note(find.memory("last-seen", cloud), state)
+    return observed
+
+
+def down(config: Config, report: Reporter, *, keep_images: bool = False) -> Observed:
+    """Everything that this box made in AWS, removed; then read back that nothing is left.
+
+    keep_images: but for its baked image, from which the next `up` launches.
+    """
+    observed = bring_down(Cloud(config), report, keep_images=keep_images)
+    ssh_config.remove(config.name)
+    return observed
+
+
+def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Observed:
+    """AWS's part of it."""
+
+    observed, _ = converge(cloud, report, lambda seen: plan.down(seen, keep_images=keep_images))
+    rest = replace(observed, images=(), snapshots=()) if keep_images else observed
+    if not rest.nothing_left:
+        raise CloudError(
+            "something of this box is still there",
+            remedy="Run `gpu-box down` again; `gpu-box status` shows it.",
+        )
+    last_seen.forget(find.memory("last-seen", cloud))
+    return observed
+
+
+def remove_foreign_rules(config: Config, consented: Collection[str], report: Reporter) -> None:
+    """consented: rules of the security group that gpu-box did not make, as `Observed` words them."""
+    converge(Cloud(config), report, lambda seen: plan.remove_foreign_rules(seen, consented))

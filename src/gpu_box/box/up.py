@@ -1,0 +1,302 @@
+"""The story of a box: up, stop, down, status. What AWS found is handed to the machine here, and only here.
+
+Every function observes, plans, acts, and observes again until nothing is left to do; so each may be killed
+at any point and run again, from this laptop or another.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.launch import render_user_data
+from gpu_box.aws.launch_options import read_launchable
+from gpu_box.aws.observe import COSTS
+from gpu_box.aws.prices.prices import read_price_of
+from gpu_box.aws.quotas import missing_quota
+from gpu_box.box import enter, find, project, spent
+from gpu_box.box.converge import converge
+from gpu_box.config.model import Config
+from gpu_box.errors import CapacityError
+from gpu_box.machine import jobs, setup, watcher
+from gpu_box.machine.files import kaggle
+from gpu_box.machine.ssh import keys, ssh_config
+from gpu_box.machine.ssh.connection import Connection
+from gpu_box.model.machine import Host, MachineState
+from gpu_box.model.observed import (
+    ANYTHING,
+    Instance,
+    Launch,
+    Launchable,
+    Observed,
+    Stopped,
+)
+from gpu_box.model.price import Price
+from gpu_box.model.progress import Reporter
+from gpu_box.model.stop_reason import why
+from gpu_box.plan import box as plan
+from gpu_box.plan import budget, images, limits
+from gpu_box.plan.steps import Step
+from gpu_box.store import last_project, last_seen
+from gpu_box.units import format_duration
+
+_A_KEY_TO_COME = "ssh-ed25519 AAAA that-up-makes"
+_SAME_DEADLINE = timedelta(minutes=2)  # a budget's end moves a little from one look to the next
+_ASK_AGAIN_S = 20.0  # capacity comes back when somebody else's instance goes: seconds to hours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What `up` would do next, and what it costs."""
+
+    observed: Observed
+    steps: tuple[Step, ...]
+    price: Price  # of the type that runs, or would be tried first
+    instance_type: str
+    missing_quota: str | None  # why the account may not run it
+    config: Config  # with the limits that the running box keeps
+    kept: tuple[str, ...]  # a line for each of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    """A box that is up: where it is, and how its machine was found."""
+
+    observed: Observed
+    instance: Instance
+    host: Host
+    machine: MachineState
+    price: Price
+    stopped: Stopped | None  # why it was stopped, where it was
+    changed: bool  # whether anything had to be done
+    budget_warning: str | None  # where half of it or more is spent
+    resumed: tuple[str, ...]  # jobs that a spot interruption had ended, and that run again
+    config: Config  # with the limits that the running box keeps
+    kept: tuple[str, ...]  # a line for each of them
+
+
+def up(
+    config: Config, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
+) -> Up:
+    """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering.
+
+    wait: how long to go on asking where AWS has no capacity. loosen: whether a running box gets limits that
+    are looser than its own; None raises LooserLimits, before anything is changed, if it would.
+    """
+    project.folder(config)  # refused now, before anything is made
+    kaggle.require_credentials(config)
+    key = keys.ensure_key_pair(config.ssh.key)
+    cloud = Cloud(config)
+    cloud.make_clients("ec2")
+    (found, observed, acted), _ = side_by_side(
+        lambda: bring_up(cloud, key.line, report, wait=wait, loosen=loosen), find.load_meanwhile
+    )
+    assert observed.instance is not None
+    instance = observed.instance
+    config, kept = limits.kept(config, instance)
+    observed = _counted(cloud, observed, config)
+    cloud = cloud.sharing(config)
+    with enter.enter(cloud, observed, report) as (connection, host):
+        desired = setup.desired(config, market=instance.market)
+        machine = setup.check(connection, desired)
+        told = _tell_deadline(connection, cloud, observed, machine)
+        to_set_up = machine.needs_work
+        if to_set_up:
+            machine = setup.apply(connection, machine, desired, report)
+            told = told or _tell_deadline(connection, cloud, observed, machine)
+        to_sync = not project.is_current(config, machine.project)
+        if other := last_project.other(find.memory("project", cloud), config.path):
+            report.note(
+                f"box {config.name!r} was last brought up from {other}: its ~/work now gets the project of "
+                f"{config.path}, too; another `name` or --name makes another box"
+            )
+        if to_sync:
+            project.push(connection, config, report=report)
+        resumed = _resume_jobs(connection, instance, report)
+    if instance.moved_from:
+        observed, _ = converge(cloud, report, images.moved)
+    if config.ssh.config:
+        ssh_config.write(host)
+    if observed.group:
+        for line in find.foreign_lines(observed.group.foreign):
+            report.note(line)
+    price = read_price_of(cloud, instance)
+    return Up(
+        observed=observed,
+        instance=instance,
+        host=host,
+        machine=machine,
+        price=price,
+        stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
+        if found.instance
+        else None,
+        changed=acted or told or to_set_up or to_sync or bool(resumed),
+        budget_warning=spent.budget_warning(config, observed, spent.rates_of(price)),
+        resumed=resumed,
+        config=config,
+        kept=kept,
+    )
+
+
+def plan_up(config: Config) -> Planned:
+    """The steps that `up` would take first. Changes nothing, here or in AWS."""
+    public_key = keys.read_public_line(config.ssh.key) or _A_KEY_TO_COME
+    cloud = Cloud(config)
+    observed = find.observe_box(cloud, ask_caller=True)
+    config, kept = limits.kept(config, observed.instance)
+    steps = _next_up_steps(cloud.sharing(config), public_key, observed, really=False)
+    instance = observed.instance
+    instance_type = instance.type if instance else config.instance_types[0]
+    price, missing = side_by_side(
+        lambda: read_price_of(cloud, instance) if instance else spent.first_price(cloud),
+        lambda: missing_quota(cloud, instance),
+    )
+    return Planned(
+        observed=observed,
+        steps=tuple(steps),
+        price=price,
+        instance_type=instance_type,
+        missing_quota=missing,
+        config=config,
+        kept=kept,
+    )
+
+
+def bring_up(
+    cloud: Cloud,
+    public_key: str,
+    report: Reporter,
+    *,
+    wait: timedelta = timedelta(0),
+    loosen: bool | None = False,
+) -> tuple[Observed, Observed, bool]:
+    """What was found, what is now, and whether anything was done. wait, loosen: as for `up`."""
+    found: list[Observed] = []
+    give_up = time.monotonic() + wait.total_seconds()
+    memory = find.memory("last-seen", cloud)
+    expected = last_seen.read(memory)
+    # Before anything is made: an `up` that is cut is followed by one that asks for all there is.
+    last_seen.note(memory, ANYTHING)
+
+    def steps(observed: Observed) -> list[Step]:
+        found.append(observed)
+        config, kept = limits.kept(cloud.config, observed.instance)
+        if kept and loosen is None:
+            raise limits.LooserLimits(kept, where=config.name)
+        if len(found) == 1:
+            _tell_limits(report, cloud.config, observed, kept, loosen=bool(loosen))
+        if loosen:
+            config = cloud.config
+        ruled, observed = cloud.sharing(config), _counted(cloud, observed, config)
+        return _next_up_steps(ruled, public_key, observed, really=True)
+
+    while True:
+        try:
+            observed, acted = converge(
+                cloud, report, steps, ask_caller=True, without=_not_counted(cloud.config), expected=expected
+            )
+            return found[0], observed, acted or len(found) > 1
+        except CapacityError as error:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise
+            report.note(f"{error.what}; asking again for {format_duration(timedelta(seconds=left))}")
+            time.sleep(min(left, _ASK_AGAIN_S))
+            expected = ANYTHING
+
+
+def _tell_limits(
+    report: Reporter, config: Config, observed: Observed, kept: tuple[str, ...], *, loosen: bool
+) -> None:
+    """Say which limits the box keeps, or what becomes looser."""
+    if kept and not loosen:
+        report.note(f"the running box keeps its limits: {'; '.join(kept)}; `gpu-box up --yes` loosens them")
+    elif lines := limits.looser(config, observed.instance):
+        report.note(f"limits loosened: {'; '.join(lines)}")
+
+
+def _counted(cloud: Cloud, observed: Observed, config: Config) -> Observed:
+    """With what a budget needs to know, if only the box has one. config: with the box's own limits."""
+    if config.limits.budget is None or cloud.config.limits.budget is not None:
+        return observed
+    return find.observe_box(cloud, ask_caller=True)
+
+
+def _not_counted(config: Config) -> Collection[str]:
+    """`up` needs to know of disks for the budget, and of spot requests to cancel a second one."""
+    return () if config.limits.budget is not None or config.market != "on-demand" else COSTS
+
+
+def _resume_jobs(connection: Connection, instance: Instance, report: Reporter) -> tuple[str, ...]:
+    """What AWS interrupted goes on. Nothing is ever interrupted on demand: then nobody is asked."""
+    if instance.market != "spot":
+        return ()
+    told = jobs.resume(connection, launched=instance.launched)
+    for name, problem in told.items():
+        if problem:
+            report.note(f"job {name}, interrupted by AWS, does not go on: {problem}")
+    return tuple(name for name, problem in told.items() if not problem)
+
+
+def _tell_deadline(connection: Connection, cloud: Cloud, observed: Observed, machine: MachineState) -> bool:
+    """The box's own watcher goes by the deadline that AWS has. Whether it had to be told."""
+    instance, watch = observed.instance, machine.watch
+    assert instance is not None
+    if watch is None:
+        return False
+    at = budget.deadline_of(observed, instance)
+    if at is not None and watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
+        return False
+    now = datetime.now(UTC)
+    limited = at is None or cloud.config.limits.budget is not None
+    rates = spent.rates_of(read_price_of(cloud, instance)) if limited else None
+    if at is None:
+        # Not to be armed in AWS: then the box alone keeps the limits.
+        at = plan.deadline_at(
+            cloud.config, instance.launched, budget.budget_end(cloud.config, observed, rates, now=now)
+        )
+        if watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
+            return False
+    marks = budget.budget_marks(cloud.config, observed, rates, now=now)
+    watcher.set_deadline(connection, at, marks)
+    return True
+
+
+def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really: bool) -> list[Step]:
+    """really: False for a look only; then no key is read to derive the machine's first host key."""
+    launch: Launch | None = None
+    launchable: Launchable | None = None
+    instance = observed.instance
+    if instance is None:
+        launchable, price = side_by_side(
+            lambda: read_launchable(cloud, describe=not really), lambda: spent.first_price(cloud)
+        )
+        generation = observed.group.generation if observed.group else secrets.token_hex(8)
+        launch = Launch(
+            generation=generation,
+            public_key=public_key,
+            user_data=_user_data(cloud.config, generation) if really else "",
+        )
+    else:
+        price = read_price_of(cloud, instance)
+    steps = plan.up(
+        cloud.config,
+        observed,
+        now=datetime.now(UTC),
+        public_key=public_key,
+        launch=launch,
+        launchable=launchable,
+        rates=spent.rates_of(price),
+    )
+    return [*(limits.note(cloud.config, instance) if instance else []), *steps]
+
+
+def _user_data(config: Config, generation: str) -> str:
+    first = keys.first_host_key(config.ssh.key, config.name, generation)
+    return render_user_data(
+        config, host_private_key=first.private_openssh_pem, host_public_key=first.public_line
+    )

@@ -1,0 +1,90 @@
+"""`gpu-box local`: the embedded cloud's daemon; and `aliases`, the lesson's own commands on gpu-box."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gpu_box.cli.context import options
+from gpu_box.cli.help import show_help_without_command
+from gpu_box.store.files import data_home
+
+
+def register(app: typer.Typer) -> None:
+    local = typer.Typer(
+        help="The embedded cloud: AWS's API on this machine.",
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    local.callback()(show_help_without_command)
+    local.command("env")(env)
+    local.command("status")(status)
+    local.command("stop")(stop)
+    app.add_typer(local, name="local", rich_help_panel="More")
+    app.command(rich_help_panel="More")(aliases)
+
+
+def env(context: typer.Context) -> None:
+    """Print exports with which any AWS client talks to it, as its owner: `eval "$(gpu-box local env)"`."""
+    from local_aws import daemon
+
+    exports = daemon.start_as_owner(data_home())
+
+    def draw() -> str:
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+        return "\n".join([*lines, "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_REGION"])
+
+    _show(context, exports, draw)
+
+
+def status(context: typer.Context) -> None:
+    """Whether its daemon runs, where, and how many boxes it has."""
+    from gpu_box.cli.results import LocalCloud
+    from local_aws import daemon
+
+    found = daemon.status(data_home())
+    if found is None:
+        _show(context, LocalCloud(running=False), lambda: "The embedded cloud does not run.")
+        return
+
+    def draw() -> str:
+        return (
+            f"The embedded cloud runs: {found.endpoint}, pid {found.pid}, since {found.started:%H:%M}, "
+            f"{found.boxes} box{'' if found.boxes == 1 else 'es'} running."
+        )
+
+    _show(context, LocalCloud(running=True, **asdict(found)), draw)
+
+
+def stop(context: typer.Context) -> None:
+    """End the daemon and its machines. Their disks stay until their boxes are taken down."""
+    from gpu_box.cli.results import LocalStopped
+    from local_aws import daemon
+
+    stopped = daemon.stop(data_home())
+    _show(
+        context,
+        LocalStopped(stopped=stopped),
+        lambda: "The embedded cloud stopped." if stopped else "The embedded cloud does not run.",
+    )
+
+
+def aliases(
+    name: Annotated[str | None, typer.Option("--box", help="The box that they act on.")] = None,
+) -> None:
+    """The lesson's aws-start, aws-stop, aws-ssh, aws-ip, aws-nb, aws-state: `eval "$(gpu-box aliases)"`."""
+    script = Path(__file__).with_name("aliases.sh").read_text(encoding="utf-8")
+    print(script.replace("@BOX@", f" --name {shlex.quote(name)}" if name else ""), end="")
+
+
+def _show(context: typer.Context, result: Any, draw: Any) -> None:
+    opts = options(context)
+    if opts.json:
+        opts.show(result, draw)
+    else:
+        print(draw())

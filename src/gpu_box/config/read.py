@@ -1,0 +1,323 @@
+"""Read config.yaml: all of it, and every problem at once, before anything is touched.
+
+Values are read from their text as it stands in the file, not from what YAML makes of it: so 23:00 is a time
+of day (YAML 1.1 says 1380), `no` is a word where a word is wanted, and each problem knows its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from gpu_box.config import place, values
+from gpu_box.config.document import MOST_BYTES, NULL_TAG, compose, shown
+from gpu_box.config.model import Config, Disk, Idle, Image, Jupyter, Limits, Network, Notify, Ssh, Sync
+from gpu_box.errors import ConfigError, InputError
+
+Parse = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Many:
+    """A list of values; one value alone is a list of one, and one that is there twice counts once."""
+
+    parse: Parse
+    least: int = 0
+
+
+Schema = Mapping[str, "Parse | Many | Schema"]
+
+_TIB = 1024
+# Amazon EBS User Guide, "General Purpose SSD volumes" and "Provisioned IOPS SSD volumes". What a gp3 starts
+# with costs nothing more; MiB a second are bought with operations a second, and these with size.
+_GP3_LEAST_IOPS, _GP3_MOST_IOPS = 3_000, 80_000
+_GP3_IOPS_PER_MIB = 4
+_MOST_IOPS_PER_GIB = {"gp3": 500, "io2": 1_000}
+SCHEMA: Schema = {
+    "name": values.box_name,
+    "region": values.region,
+    "profile": values.text,
+    "owner": values.tag_value,
+    "boxes": values.integer(1, 32),
+    "instance_types": Many(values.instance_type, least=1),
+    "market": values.choice("on-demand", "spot", "spot-then-on-demand"),
+    "zones": Many(values.zone),
+    "packages": Many(values.requirement),
+    "kaggle": values.boolean,
+    "image": {
+        "family": values.choice("deep-learning", "ubuntu"),
+        "release": values.choice("24.04", "22.04"),
+        "id": values.image_id,
+        "user": values.user_name,
+    },
+    "disk": {
+        "size_gib": values.integer(8, 16 * _TIB),
+        "type": values.choice("gp3", "gp2", "io2"),
+        "iops": values.integer(100, 256_000),
+        "throughput_mib": values.integer(125, 2_000),
+    },
+    "network": {
+        "allow_ssh_from": Many(values.cidr, least=1),
+        "subnet": values.subnet_id,
+    },
+    "ssh": {"key": values.path, "config": values.boolean},
+    "idle": {
+        "after": values.duration("2m", "24h"),
+        "stuck_after": values.duration("2m", "7d"),
+    },
+    "limits": {
+        "max_hours": values.duration("10m", "30d"),
+        "stop_at": values.time_of_day,
+        "budget": values.money,
+        "forgotten_after": values.duration("1d", "365d"),
+    },
+    "sync": {"source": values.path, "exclude": Many(values.text), "results": values.path},
+    "jupyter": {"port": values.integer(1024, 65535)},
+    "notify": {
+        "webhook": values.webhook,
+        "format": values.choice("slack", "discord", "ntfy", "json"),
+        "command": values.text,
+        "desktop": values.boolean,
+    },
+}
+_SECTIONS = {
+    "image": Image,
+    "disk": Disk,
+    "network": Network,
+    "ssh": Ssh,
+    "idle": Idle,
+    "limits": Limits,
+    "sync": Sync,
+    "jupyter": Jupyter,
+    "notify": Notify,
+}
+
+
+def load(path: Path | None = None, *, name: str | None = None) -> Config:
+    """The config at `path`, else the config.yaml that rules the present folder (`config_place`), else all
+    defaults. `name` wins over its own.
+
+    Paths in it are relative to the file. Raises InputError if a named file is missing, ConfigError for all
+    that is wrong in it.
+    """
+    if name is not None:
+        try:
+            values.box_name(name)
+        except ValueError as error:
+            raise InputError(str(error), where="--name") from None
+    found = path if path is not None else place.find()
+    if found is None:
+        config = _anchored(Config(), _resolved(Path(".")))
+        return config if name is None else _named(config, name)
+    try:
+        with found.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        what = "is a link to a file that is not there" if found.is_symlink() else "no such file"
+        raise InputError(what, where=str(found), remedy="`gpu-box init` writes a config.yaml.") from None
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(
+            f"cannot be read: {why}",
+            where=repr(str(found))[1:-1],
+            remedy=None if path else "Correct that, or name another file with --config.",
+        ) from None
+    else:
+        config = parse(content, found)
+    return config if name is None else _named(config, name)
+
+
+def _named(config: Config, name: str) -> Config:
+    """Another box alike; of a cluster NAME, NAME-2 is its second member."""
+    first, _, number = name.rpartition("-")
+    if config.boxes > 1 and first == config.name and number.isdigit() and 2 <= int(number) <= config.boxes:
+        return replace(config, name=name, cluster=config.name)
+    return replace(config, name=name)
+
+
+def parse(content: bytes, path: Path) -> Config:
+    """content: of the file at `path`, which is not read. Raises ConfigError."""
+    reading = _Reading()
+    given = reading.section(compose(content, path), SCHEMA, "")
+    default = Config()
+    sections = {
+        key: replace(getattr(default, key), **given.pop(key)) for key in list(given) if key in _SECTIONS
+    }
+    resolved = _resolved(path)
+    config = replace(default, path=resolved, **given, **sections)
+    for (name, *others), what in _at_odds(config):
+        reading.at_odds(name, others, what)
+    if reading.problems:
+        in_order = sorted(reading.problems)
+        raise ConfigError([f"line {line + 1}: {what}" for (line, _), what in in_order], where=str(path))
+    return _anchored(config, resolved.parent)
+
+
+@dataclass
+class _Reading:
+    """One walk through a file."""
+
+    problems: list[tuple[tuple[int, int], str]] = field(default_factory=list)  # (line, column) from 0, what
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)  # of each key that is there
+    wrong: set[str] = field(default_factory=set)  # keys with a problem of their own
+
+    def section(self, node: Any, schema: Schema, prefix: str) -> dict[str, Any]:
+        of = prefix.rstrip(".") or "the file"
+        if node.id != "mapping":
+            self._problem(node, of, f"must hold `key: value` lines; it holds {_describe(node)}")
+            return {}
+        given: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.id != "scalar":
+                self._problem(key_node, of, "a key must be a word")
+                continue
+            key, name = key_node.value, prefix + shown(key_node.value)
+            if name in self.places:
+                first = self.places[name][0] + 1
+                self._problem(key_node, name, f"is there twice (first on line {first})")
+                continue
+            self.places[name] = _place(key_node)
+            wanted = schema.get(key)
+            if wanted is None:
+                self._problem(key_node, name, f"unknown key; {_meant(key, prefix, schema)}")
+                continue
+            value = self._value(value_node, wanted, name)
+            if value is not None:
+                given[key] = value
+        return given
+
+    def at_odds(self, name: str, others: list[str], what: str) -> None:
+        """A problem of several keys; not told where one of them has its own, which may be its cause."""
+        if not self.wrong.intersection([name, *others]):
+            self.problems.append((self.places.get(name, (0, 0)), f"{name}: {what}"))
+
+    def _value(self, node: Any, wanted: Parse | Many | Schema, name: str) -> Any:
+        if isinstance(wanted, Mapping):
+            if _is_null(node):
+                return None  # a section whose keys are all commented out
+            return self.section(node, wanted, name + ".") or None
+        if isinstance(wanted, Many):
+            return self._list(node, wanted, name)
+        return self._scalar(node, wanted, name)
+
+    def _list(self, node: Any, wanted: Many, name: str) -> tuple[Any, ...] | None:
+        items = node.value if node.id == "sequence" else [node]
+        found = tuple(self._scalar(item, wanted.parse, name) for item in items)
+        if len(found) < wanted.least:
+            self._problem(node, name, f"must name at least {wanted.least}")
+        return None if None in found else tuple(dict.fromkeys(found))
+
+    def _scalar(self, node: Any, parse: Parse, name: str) -> Any:
+        if node.id != "scalar":
+            self._problem(node, name, f"must be one value; it is {_describe(node)}")
+            return None
+        if _is_null(node):
+            self._problem(node, name, "has no value; give one, or remove the line")
+            return None
+        try:
+            return parse(node.value)
+        except ValueError as error:
+            self._problem(node, name, str(error))
+            return None
+
+    def _problem(self, node: Any, name: str, what: str) -> None:
+        self.wrong.add(name)
+        self.problems.append((_place(node), f"{name}: {what}"))
+
+
+def _place(node: Any) -> tuple[int, int]:
+    return node.start_mark.line, node.start_mark.column
+
+
+def _is_null(node: Any) -> bool:
+    return bool(node.tag == NULL_TAG)
+
+
+def _describe(node: Any) -> str:
+    if _is_null(node):
+        return "nothing"
+    return {"mapping": "a group of keys", "sequence": "a list"}.get(node.id, f"{node.value[:40]!r}")
+
+
+def _meant(key: str, prefix: str, schema: Schema) -> str:
+    """The nearest right key: of this section first, of any other after it; else all that there are."""
+    leaves = {name.rsplit(".", 1)[-1]: name for name, _ in _names(SCHEMA, "")}
+    near = (
+        [prefix + name for name in get_close_matches(key, list(schema), n=1, cutoff=0.7)]
+        or [leaves[leaf] for leaf in get_close_matches(key, list(leaves), n=1, cutoff=0.8)]
+        or [name for leaf, name in leaves.items() if leaf.startswith(f"{key}_")]
+        or get_close_matches(prefix + key, list(leaves.values()), n=1, cutoff=0.7)
+    )
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(schema)}"
+
+
+def _names(schema: Schema, prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, wanted in schema.items():
+        yield prefix + key, wanted
+        if isinstance(wanted, Mapping):
+            yield from _names(wanted, f"{prefix}{key}.")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except FileNotFoundError:
+        remedy = "Go to one that is there, and run it again."
+        raise InputError("the present folder is gone", remedy=remedy) from None
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """Relative paths are relative to the file, ~ is the home folder."""
+    try:
+        key = config.ssh.key.expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{config.ssh.key} begins with ~, and you have no home folder",
+            where="ssh.key",
+            remedy="Set HOME, or give a path that begins with /.",
+        ) from None
+    return replace(
+        config,
+        ssh=replace(config.ssh, key=folder / key),
+        sync=replace(config.sync, source=folder / config.sync.source, results=folder / config.sync.results),
+    )
+
+
+def _at_odds(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Values that are right alone and wrong together: the keys, the one to blame first, and what is wrong."""
+    if config.region:
+        for zone in config.zones:
+            if not zone.startswith(config.region):
+                yield ("zones", "region"), f"{zone} is not in region {config.region}"
+    if config.idle.stuck_after < config.idle.after:
+        key = "idle.stuck_after" if config.idle.stuck_after != Idle().stuck_after else "idle.after"
+        yield (key, "idle.after", "idle.stuck_after"), "idle.stuck_after must not be shorter than idle.after"
+    for (key, *others), what in _disk_at_odds(config.disk):
+        yield (f"disk.{key}", *(f"disk.{other}" for other in others)), what
+
+
+def _disk_at_odds(disk: Disk) -> Iterator[tuple[tuple[str, ...], str]]:
+    if disk.throughput_mib and disk.type != "gp3":
+        yield ("throughput_mib", "type"), f"is for gp3 disks, not {disk.type}"
+    elif disk.throughput_mib and disk.throughput_mib * _GP3_IOPS_PER_MIB > (disk.iops or _GP3_LEAST_IOPS):
+        least = f"{disk.throughput_mib * _GP3_IOPS_PER_MIB:,}"
+        yield ("throughput_mib", "type", "iops"), f"needs disk.iops of at least {least}"
+    if disk.type == "io2" and not disk.iops:
+        yield ("type", "iops"), "io2 needs disk.iops"
+    if not disk.iops:
+        return
+    if disk.type == "gp2":
+        yield ("iops", "type"), "cannot be chosen for gp2 disks"
+        return
+    article = "a" if disk.type == "gp3" else "an"
+    most_of_size = disk.size_gib * _MOST_IOPS_PER_GIB[disk.type]
+    if disk.type == "gp3" and disk.iops < _GP3_LEAST_IOPS:
+        yield ("iops", "type"), f"a gp3 disk has at least {_GP3_LEAST_IOPS:,}"
+    elif disk.type == "gp3" and disk.iops > _GP3_MOST_IOPS:
+        yield ("iops", "type"), f"a gp3 disk has at most {_GP3_MOST_IOPS:,}"
+    elif disk.iops > most_of_size:
+        what = f"{article} {disk.type} disk of {disk.size_gib} GiB has at most {most_of_size:,}"
+        yield ("iops", "type", "size_gib"), what

@@ -1,0 +1,1 @@
+"""Connections to the machine: keys, host keys, SSH config, tunnels."""

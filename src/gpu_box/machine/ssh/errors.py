@@ -1,0 +1,67 @@
+"""What goes wrong over SSH, in the words of the one who typed. Raised by `connection` and its users."""
+
+from __future__ import annotations
+
+from gpu_box.errors import HostKeyChanged, MachineError, MachineUnreachable
+from gpu_box.model.machine import Host
+from gpu_box.model.public_key import fingerprint
+
+
+class LoginRefused(MachineError):
+    """The right machine, but it does not accept our key (yet: a machine that boots installs it late)."""
+
+
+def connection_lost(host: Host) -> MachineUnreachable:
+    return MachineUnreachable(
+        f"connection to {host.name} lost",
+        where=f"{host.address}:{host.port}",
+        remedy="Run the command again: it continues.",
+    )
+
+
+def login_refused(host: Host) -> LoginRefused:
+    return LoginRefused(
+        f"{host.name} does not accept the key {host.key} for user {host.user}",
+        where=f"{host.address}:{host.port}",
+        remedy="Set ssh.key to the key that the box was made with, image.user to its login name.",
+    )
+
+
+def no_answer(host: Host, error: Exception) -> MachineUnreachable:
+    """error: of the socket, or of the SSH handshake."""
+    reason = (
+        "timed out" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
+    )
+    return MachineUnreachable(
+        "no SSH answer",
+        where=f"{host.address}:{host.port}" + (f" ({reason})" if reason else ""),
+        remedy="`gpu-box status` shows the box; `gpu-box up` waits while it boots, and lets this laptop in.",
+    )
+
+
+def timed_out(host: Host, command: str, timeout_s: float) -> MachineError:
+    return MachineError(f"`{shorten(command)}` did not finish within {timeout_s:g} s", where=host.name)
+
+
+def host_key_changed(host: Host, presented: str) -> HostKeyChanged:
+    expected = " or ".join(fingerprint(line) for line in host.host_keys) or "none"
+    return HostKeyChanged(
+        f"another machine answers in the place of {host.name}: "
+        f"its host key is {presented}, expected {expected}",
+        where=f"{host.address}:{host.port}",
+        remedy="Nothing was sent to it. Either someone sits between you and the box, or its host key was "
+        "remade by hand: if that was you, put the old key back; or make a new box (`gpu-box down`, `up`).",
+    )
+
+
+def command_failed(host: Host, command: str, exit_status: int, output: str) -> MachineError:
+    said = output.strip().splitlines()
+    how = f"exit status {exit_status}" if exit_status != -1 else "ended by a signal"
+    return MachineError(
+        f"`{shorten(command)}` failed ({how})" + (f": {said[-1]}" if said else ""), where=host.name
+    )
+
+
+def shorten(command: str) -> str:
+    first = command.strip().splitlines()[0] if command.strip() else ""
+    return first if len(first) <= 60 else first[:59] + "…"

@@ -1,0 +1,36 @@
+"""Words for the machine's shell."""
+
+from __future__ import annotations
+
+import codecs
+import shlex
+
+# The system's python3, also after the user's start files put that of jobs and notebooks before it
+# (remote/setup/shell.sh): what makes that environment and the watcher must not run on it. In any login shell.
+PYTHON = """sh -c 'PATH=${GPU_BOX_SYSTEM_PATH:-$PATH}; exec python3 "$@"' python3"""
+
+
+def quote(*words: str) -> str:
+    """A command line of these words, for the machine's shell. A leading ~/ stays the home folder."""
+    return " ".join(f'"$HOME"/{shlex.quote(w[2:])}' if w.startswith("~/") else shlex.quote(w) for w in words)
+
+
+class LineSplitter:
+    """Lines end at a newline; of a line redrawn by carriage returns, its last drawing counts."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+
+    def feed(self, piece: bytes) -> list[str]:
+        """The lines that `piece` completes, without their ends."""
+        *lines, self._rest = (self._rest + self._decoder.decode(piece)).split("\n")
+        return [_last_drawing(line) for line in lines]
+
+    def rest(self) -> str:
+        """What stands after the last newline."""
+        return _last_drawing(self._rest + self._decoder.decode(b"", final=True))
+
+
+def _last_drawing(line: str) -> str:
+    return line.rstrip("\r").rpartition("\r")[2]

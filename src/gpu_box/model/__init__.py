@@ -1,0 +1,1 @@
+"""Frozen facts that pass between the packages."""

@@ -1,0 +1,22 @@
+"""One line of `doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpu_box.errors import GpuBoxError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of `doctor`; its JSON form is this."""
+
+    name: str
+    ok: bool
+    line: str  # what was found
+    remedy: str = ""  # what to do; also where it is ok and could be better
+
+    @classmethod
+    def failed(cls, name: str, error: GpuBoxError) -> Check:
+        where = f"{error.where}: " if error.where else ""
+        return cls(name=name, ok=False, line=where + error.what, remedy=error.remedy or "")

@@ -1,0 +1,135 @@
+"""PURE: what an observed box has cost until now, and when it will have spent its budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from gpu_box.config.model import Config
+from gpu_box.errors import InputError
+from gpu_box.model import spending
+from gpu_box.model.observed import Instance, Observed, Snapshot
+from gpu_box.model.spending import Rates, Spent
+from gpu_box.model.stop_reason import stopped_at
+from gpu_box.units import format_money
+
+MARKS = 50, 80, 100  # per cent of the budget at which people are told
+# Less than this is no session: the box would be stopped before it is set up.
+_LEAST_RUN = timedelta(minutes=10)
+
+
+def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
+    """now: aware. A last session whose end EC2 does not tell counts until its deadline: never too little."""
+    instance = observed.instance
+    created = [volume.created for volume in observed.volumes if volume.created]
+    since = min(created) if created else None
+    gone = dict(observed.gone)
+    gone = spending.added(gone, _image_days(observed, now, since=now.astimezone(UTC).date().replace(day=1)))
+    if instance is None:
+        return spending.spent(gone, launched=None, disk_since=since, rates=rates, now=now)
+    days, running = spending.added(gone, dict(instance.spent)), instance.state.bills
+    if not running and instance.spent_until != instance.launched:
+        ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
+        days = spending.added(days, spending.session_days(instance.launched, min(ended, now), rates.hour))
+    launched = instance.launched if running else None
+    return spending.spent(days, launched=launched, disk_since=since, rates=rates, now=now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Days:
+    """US dollars of each UTC day. running: instance and address; gone: all, of instances and images that are
+    no more.
+    """
+
+    running: dict[date, Decimal]
+    disk: dict[date, Decimal]
+    images: dict[date, Decimal]
+    gone: dict[date, Decimal]
+
+    @property
+    def all(self) -> dict[date, Decimal]:
+        return spending.added(self.running, self.disk, self.images, self.gone)
+
+
+def days(observed: Observed, rates: Rates, *, now: datetime) -> Days:
+    """Until now, as far back as AWS's tags and this laptop's memory tell."""
+    instance = observed.instance
+    created = [volume.created for volume in observed.volumes if volume.created]
+    known = dict(instance.spent) if instance else {}
+    if instance and instance.state.bills:
+        known = spending.added(known, spending.session_days(instance.launched, now, rates.hour))
+    elif instance and instance.spent_until != instance.launched:  # not counted yet: the next `up` does
+        ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
+        session = spending.session_days(instance.launched, min(ended, now), rates.hour)
+        known = spending.added(known, session)
+    kept = [snapshot.created for snapshot in observed.snapshots]
+    begin = min([*known, *(at.astimezone(UTC).date() for at in (*created, *kept))], default=now.date())
+    disk = spending.disk_days(rates, min(created), now, since=begin) if created else {}
+    images = _image_days(observed, now, since=begin)
+    return Days(running=known, disk=disk, images=images, gone=dict(observed.gone))
+
+
+def _image_days(observed: Observed, now: datetime, *, since: date) -> dict[date, Decimal]:
+    return spending.added(*(snapshot_days(snapshot, now, since=since) for snapshot in observed.snapshots))
+
+
+def snapshot_days(snapshot: Snapshot, now: datetime, *, since: date = date.min) -> dict[date, Decimal]:
+    """It bills as a disk does: for as long as it is there."""
+    rates = Rates(hour=Decimal(0), disk_month=snapshot.usd_month)
+    return spending.disk_days(rates, snapshot.created, now, since=since)
+
+
+def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: datetime) -> datetime | None:
+    """When the box will have spent `limits.budget` if it runs from now on; None without a budget.
+
+    Raises InputError where it is spent already, or cannot be kept because no price is known.
+    """
+    budget = config.limits.budget
+    if budget is None:
+        return None
+    if rates is None:
+        raise InputError(
+            "the budget cannot be kept: the price of this instance type is not known",
+            where="limits.budget",
+            remedy="Choose another type in instance_types, or leave limits.budget out.",
+        )
+    month = spent(observed, rates, now=now).month
+    standing = replace(rates, disk_month=rates.disk_month + observed.usd_month_images)
+    end = spending.budget_end(budget, month, standing, now)
+    if end < now + _LEAST_RUN:
+        raise InputError(
+            f"this month's budget is spent: {format_money(month)} of {format_money(budget)} until now, "
+            f"and the disk costs {format_money(rates.disk_month)} a month",
+            where="limits.budget",
+            remedy="Raise limits.budget, or wait for the next month.",
+        )
+    return end
+
+
+def budget_marks(
+    config: Config, observed: Observed, rates: Rates | None, *, now: datetime
+) -> tuple[tuple[int, datetime], ...]:
+    """Per cent of `limits.budget`, and when a box that runs on will have spent them: those yet to come."""
+    budget = config.limits.budget
+    if budget is None or rates is None:
+        return ()
+    month = spent(observed, rates, now=now).month
+    marks = ((percent, spending.reached(budget * percent / 100, month, rates, now)) for percent in MARKS)
+    return tuple((percent, at) for percent, at in marks if at is not None)
+
+
+def budget_warning(month: Decimal, budget: Decimal | None) -> str | None:
+    """From 50 % of it on, one line for the highest mark that is passed; else None."""
+    passed = [percent for percent in MARKS if budget and month * 100 >= budget * percent]
+    if budget is None or not passed:
+        return None
+    share = f"{format_money(month)} of {format_money(budget)} ({month / budget:.0%})"
+    if passed[-1] == MARKS[-1]:
+        return f"this month's budget is spent, {share}: raise limits.budget, or wait for the next month"
+    return f"over {passed[-1]} % of this month's budget is spent: {share}"
+
+
+def deadline_of(observed: Observed, instance: Instance) -> datetime | None:
+    armed = observed.deadline
+    return armed.at if armed and armed.instance_id == instance.id else None

@@ -1,0 +1,1 @@
+"""What this laptop remembers. It saves time or money and never decides what exists."""

@@ -1,0 +1,82 @@
+"""Why it stopped, or why it does not: `why`, and the line of it that `status` and `up` show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpu_box.model.observed import Stopped
+from gpu_box.units import format_duration
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from gpu_box.model.watch import Change, WatchState
+
+_LAYERS = ("fuse", "watcher", "guard", "deadline")
+_STATE_STYLE = {"active": "good", "idle": "warn", "held": "warn", "limit": "warn", "stop": "bad"}
+
+
+def stop_line(stopped: Stopped) -> str:
+    """ "Sat Aug 01 02:13 by the watcher: idle 30 min; last activity: kernel lesson1.ipynb 01:43"."""
+    when = f"{stopped.at.astimezone():%a %b %d %H:%M}" if stopped.at else ""
+    by = f" by the {stopped.layer}" if stopped.layer in _LAYERS else ""
+    return f"{when}{by}: {stopped.reason}".lstrip(" :")
+
+
+def why_lines(
+    box: str, state: str, *, stopped: Stopped | None, watch: WatchState | None, changes: Sequence[Change]
+) -> RenderableType:
+    """The present first; then how it came to that; then the stop, with the figures of that moment."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    if state == "none":
+        return Text(f"There is no box {box!r}; `gpu-box up` makes it.")
+    head = Text(box, style="what")
+    head.append(f"  {state}", style="not bold")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="quiet", no_wrap=True)
+    table.add_column(overflow="fold")
+    if watch:
+        stops = "" if watch.stops_in is None else f"; stops in {format_duration(watch.stops_in)} unless used"
+        table.add_row("now", Text(watch.reason + stops))
+    if changes:
+        table.add_row("before", _changes(changes))
+    if stopped:
+        table.add_row("stopped" if watch is None else "last stop", Text(stop_line(stopped)))
+        table.add_row("", _figures(stopped))
+    elif watch is None:
+        table.add_row("stopped", "why is not known: the box left no word, and EC2 has none")
+    return Group(head, Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def _changes(changes: Sequence[Change]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for change in changes:
+        state = Text(change.state, style=_STATE_STYLE.get(change.state, "default"))
+        table.add_row(f"{change.at.astimezone():%a %H:%M:%S}", state, Text(change.reason))
+    return table
+
+
+def _figures(stopped: Stopped) -> RenderableType:
+    """Each signal's, as it was read last before the stop."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not stopped.signals:
+        return Text("no figures were left", style="quiet")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in stopped.signals:
+        table.add_row(name, Text(text.removeprefix(f"{name} ")))
+    return table

@@ -1,0 +1,11 @@
+"""python -m local_aws HOME: the daemon. People use `gpu-box --local`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from local_aws.server import main
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""AWS's HTTP API on loopback."""

@@ -1,0 +1,1 @@
+"""EC2 as AWS does it, where moto differs."""

@@ -1,0 +1,98 @@
+"""ModifyInstanceAttribute, in both of its forms, changing what it names and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.utils import camelcase_to_underscores
+from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError
+from moto.ec2.utils import parse_user_data
+
+from local_aws.ec2 import catalogue
+
+_BOOLEANS = {"DisableApiTermination", "DisableApiStop", "EbsOptimized", "EnaSupport", "SourceDestCheck"}
+_WORDS = {
+    "InstanceInitiatedShutdownBehavior",
+    "InstanceType",
+    "Kernel",
+    "Ramdisk",
+    "SriovNetSupport",
+    "UserData",
+}
+_WHILE_STOPPED = {"InstanceType", "Kernel", "Ramdisk", "UserData", "SriovNetSupport", "EnaSupport"}
+
+
+def modify(backend: Any, params: dict[str, Any]) -> None:
+    """params: the request's. Raises AWS's errors; nothing is changed then."""
+    instance = backend.get_instance(params["InstanceId"])
+    changes = _named(params)
+    for name, value in changes.items():
+        _check(instance, name, value)
+    groups = [_group(backend, group_id) for group_id in params.get("Groups") or []]
+    mappings = params.get("BlockDeviceMappings") or []
+    if not (changes or groups or mappings):
+        raise EC2ClientError("InvalidParameterCombination", "No attributes specified.")
+    for name, value in changes.items():
+        if name == "UserData" and value:
+            value = parse_user_data(value)
+        setattr(instance, camelcase_to_underscores(name), value)
+    if groups:
+        instance.security_groups = groups
+        instance.nics[0]._group_set = list(groups)
+    for mapping in mappings:
+        keep = (mapping.get("Ebs") or {}).get("DeleteOnTermination")
+        device = instance.block_device_mapping.get(mapping.get("DeviceName"))
+        if device is None:
+            raise EC2ClientError(
+                "InvalidInstanceAttributeValue",
+                f"No device is currently mapped at {mapping.get('DeviceName')}",
+            )
+        if keep is not None:
+            device.delete_on_termination = keep
+
+
+def _named(params: dict[str, Any]) -> dict[str, Any]:
+    """{"InstanceType": "..."} of either form: Attribute= and Value=, or InstanceType={"Value": ...}."""
+    named = {
+        name: params[name]["Value"]
+        for name in _BOOLEANS | _WORDS
+        if isinstance(params.get(name), dict) and "Value" in params[name]
+    }
+    attribute = params.get("Attribute")
+    if attribute and params.get("Value") is not None:
+        name = attribute[0].upper() + attribute[1:]
+        if name not in _BOOLEANS | _WORDS:
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Value ({attribute}) for parameter attribute is invalid. Unknown attribute.",
+            )
+        value = params["Value"]
+        named[name] = str(value).lower() == "true" if name in _BOOLEANS else value
+    return named
+
+
+def _check(instance: Any, name: str, value: Any) -> None:
+    if name in _WHILE_STOPPED and instance.state != "stopped":
+        raise EC2ClientError(
+            "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
+        )
+    if name == "InstanceType" and instance.lifecycle == "spot":
+        # EC2 User Guide, "Behavior of Spot Instance interruptions"; the words are this cloud's.
+        raise EC2ClientError(
+            "UnsupportedOperation",
+            f"You can't modify the instance type of the Spot Instance '{instance.id}'.",
+        )
+    if name == "InstanceType" and not catalogue.exists(value):
+        raise EC2ClientError("InvalidInstanceAttributeValue", f"Invalid value '{value}' for InstanceType.")
+    if name == "InstanceInitiatedShutdownBehavior" and value not in ("stop", "terminate"):
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Value ({value}) for parameter value is invalid. Invalid instance initiated shutdown behavior.",
+        )
+
+
+def _group(backend: Any, group_id: str) -> Any:
+    group = backend.get_security_group_from_id(group_id)
+    if group is None:
+        raise InvalidSecurityGroupNotFoundError(group_id)
+    return group

@@ -1,0 +1,170 @@
+"""The EC2 backend: moto's, with AWS's semantics where moto lacks them.
+
+Must be named `models` beside a `urls`: moto derives the routes of a backend from the module of its class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend
+from moto.ec2.utils import convert_tag_spec
+
+from local_aws.ec2 import capacity, catalogue, disks, groups, images, interruption, launch, lifecycle, spot
+from local_aws.ec2.lifecycle import Changed
+
+_EBS_KEY_ID = "0eb50eb5-0eb5-40eb-80eb-0eb50eb50eb5"
+
+
+class EC2(EC2Backend):  # type: ignore[misc]
+    def __init__(self, region_name: str, account_id: str) -> None:
+        self.launches: dict[str, tuple[str, str]] = {}  # client token and zone -> fingerprint, reservation id
+        super().__init__(region_name, account_id)
+
+    # ---- launching
+
+    def run_instances(
+        self, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
+    ) -> Any:
+        kwargs.setdefault("instance_type", "m1.small")
+        given = launch.plain(kwargs) | {
+            "image_id": image_id, "count": 1, "user_data": user_data,
+            "security_group_names": security_group_names,
+        }  # fmt: skip
+        order = launch.check(self, image_id, count, security_group_names, kwargs)
+        tags = kwargs.get("tags", {})
+        kwargs["block_device_mappings"] = []  # `finish` makes the volumes
+        kwargs["is_instance_type_default"] = False
+        kwargs.pop("instance_market_options", None)
+        request = kwargs.pop("spot_request", None)  # an open one, to be filled again
+        if not kwargs.get("subnet_id") and not kwargs.get("nics"):
+            kwargs["placement"] = order.zone
+            kwargs["security_group_ids"] = order.groups
+            security_group_names = []
+        reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
+        launch.finish(self, reservation, order, tags)
+        if request is not None:
+            request.fulfil(reservation.instances[0])
+        elif order.spot_options is not None:
+            for instance in reservation.instances:
+                asked = tags.get("spot-instances-request", {})
+                spot.make_request(self, instance, order.spot_options, given, asked)
+        return reservation
+
+    def earlier_launch(self, token: str, params: dict[str, Any]) -> Any:
+        """The reservation that this client token made, None for a new token. Raises for other parameters.
+
+        Zonal where the request names a zone or subnet, regional else (EC2 API, "Ensuring idempotency").
+        """
+        known = self.launches.get(_scope(token, params))
+        if known is None:
+            return None
+        fingerprint, reservation_id = known
+        if fingerprint != _fingerprint(params):
+            raise EC2ClientError(
+                "IdempotentParameterMismatch",
+                "The client token you have provided is associated with a resource that is already "
+                "deleted or that has "
+                "different parameters than the ones you have specified. Please use a different client token.",
+            )
+        return self.reservations.get(reservation_id)
+
+    def remember_launch(self, token: str, params: dict[str, Any], reservation: Any) -> None:
+        self.launches[_scope(token, params)] = (_fingerprint(params), reservation.id)
+
+    def modify_volume(self, volume_id: str, target_size: int | None = None, *rest: Any, **more: Any) -> Any:
+        disks.check_modify(self.get_volume(volume_id), target_size)
+        return super().modify_volume(volume_id, target_size, *rest, **more)
+
+    # ---- the states of an instance
+
+    def start_instances(self, instance_ids: list[str]) -> Changed:
+        return lifecycle.start(self, self._instances(instance_ids), self._check_start)
+
+    def stop_instances(self, instance_ids: list[str]) -> Changed:
+        return lifecycle.stop(self, self._instances(instance_ids))
+
+    def terminate_instances(self, instance_ids: list[str]) -> Changed:
+        return lifecycle.terminate(self, self._instances(instance_ids))
+
+    def reboot_instances(self, instance_ids: list[str]) -> list[Any]:
+        instances = self._instances(instance_ids)
+        lifecycle.reboot(instances)
+        return instances
+
+    def settle(self, is_held: Any) -> bool:
+        """Everything that is due by now. Whether anything changed."""
+        return any(
+            [
+                lifecycle.settle(self, is_held),
+                interruption.settle(self),
+                spot.relaunch_due(self),
+                images.settle(self),
+            ]
+        )
+
+    def next_due(self) -> list[datetime]:
+        return [
+            *lifecycle.next_due(self),
+            *interruption.next_due(self),
+            *spot.next_due(self),
+            *images.next_due(self),
+        ]
+
+    def _instances(self, instance_ids: list[str]) -> list[Any]:
+        if not instance_ids:
+            raise EC2ClientError("InvalidParameterCombination", "No instances specified")
+        return list(self.get_multi_instances_by_id(list(dict.fromkeys(instance_ids))))
+
+    def _check_start(self, instance: Any) -> None:
+        zone = instance.placement.zone
+        offered = catalogue.zones_offering(self.region_name, instance.instance_type)
+        if zone not in offered:
+            raise EC2ClientError(
+                "Unsupported",
+                f"Your requested instance type ({instance.instance_type}) is not supported in your requested "
+                f"Availability Zone ({zone}).",
+            )
+        is_spot = instance.lifecycle == "spot"
+        if not is_spot:  # a stopped spot instance is counted in its quota already
+            capacity.check_quota(self, instance.instance_type, 1, spot=False)
+        capacity.check_capacity(self, instance.instance_type, zone, 1, spot=is_spot, other_zones=offered)
+
+    # ---- what hangs on instances
+
+    def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
+        return spot.cancel(self, request_ids, lifecycle.end_with_request)
+
+    def _delete_security_group(self, vpc_id: str | None, group_id: str) -> None:
+        groups.check_delete(self, self.get_security_group_from_id(group_id))
+        super()._delete_security_group(vpc_id, group_id)
+
+    def _create_default_encryption_key(self) -> str:
+        """Of `aws/ebs`, the account's own. Moto would make a real key of RSA, which no state file holds."""
+        self.default_kms_key_id = f"arn:aws:kms:{self.region_name}:{self.account_id}:key/{_EBS_KEY_ID}"
+        return self.default_kms_key_id
+
+    def _load_amis(self) -> None:
+        images.load_public(self)
+
+    def create_image(
+        self, instance_id: str, name: str, description: str, tag_specifications: list[dict[str, Any]]
+    ) -> Any:
+        return images.create(self, instance_id, name, description, convert_tag_spec(tag_specifications))
+
+
+def _scope(token: str, params: dict[str, Any]) -> str:
+    subnet = params.get("SubnetId") or next(
+        (n.get("SubnetId") for n in params.get("NetworkInterfaces") or []), None
+    )
+    zone = (params.get("Placement") or {}).get("AvailabilityZone")
+    return json.dumps([token, subnet or zone])
+
+
+def _fingerprint(params: dict[str, Any]) -> str:
+    kept = {k: v for k, v in params.items() if k not in ("ClientToken", "DryRun")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()

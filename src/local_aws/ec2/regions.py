@@ -1,0 +1,45 @@
+"""DescribeRegions: of the caller's own partition, and those alone that are enabled for the account.
+
+Where it is not enabled, a region does not know the account's credentials (AWS Account Management Guide,
+"Specify which AWS Regions your account can use"). moto names all
+that there are, China's and the government's too, whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from moto.utilities.utils import get_partition
+
+from local_aws.faults import weather
+
+_DISABLED = "not-opted-in"
+
+
+def described(regions: Iterable[Any], *, here: str, names: list[str], every: bool) -> list[Any]:
+    """here: the region that was asked. every: AllRegions, those too that the account has not enabled."""
+    own = [region for region in regions if get_partition(region.name) == get_partition(here)]
+    unknown = sorted(set(names) - {region.name for region in own})
+    if unknown:
+        raise EC2ClientError("InvalidParameterValue", f"Invalid region names provided: {', '.join(unknown)}")
+    # One that is named is told whether it is enabled or not, as with AllRegions.
+    wanted = [region for region in own if not names or region.name in names]
+    return [region for region in wanted if every or names or _is_enabled(region)]
+
+
+def accepts(name: str) -> bool:
+    """Whether credentials of this account are known there. A region that nobody knows is somebody else's."""
+    region = next((region for region in _all() if region.name == name), None)
+    return region is None or _is_enabled(region)
+
+
+def _all() -> list[Any]:
+    return list(RegionsAndZonesBackend.regions)
+
+
+def _is_enabled(region: Any) -> bool:
+    chosen = weather().regions
+    return region.name in chosen if chosen else bool(region.opt_in_status != _DISABLED)

@@ -1,0 +1,169 @@
+"""EC2's calls as moto reads and answers them, corrected."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import Any
+
+from moto.core.responses import ActionResult, EmptyResult
+from moto.core.types import Base64EncodedString
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.responses import EC2Response
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
+
+from local_aws.ec2 import attributes, placement, prices, regions
+from local_aws.ec2.consoles import console_output
+from local_aws.ec2.lifecycle import Changed
+from local_aws.faults import weather
+
+# moto answers RunInstances with `pending` whatever is true: a repeated client token must show the truth.
+_ALWAYS_PENDING = "RunInstances.Reservation.Instances.Instance.State"
+
+
+class EC2Responses(EC2Response):  # type: ignore[misc]
+    RESPONSE_KEY_PATH_TO_TRANSFORMER = {
+        path: transform
+        for path, transform in EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
+        if path != _ALWAYS_PENDING
+    }
+
+    def run_instances(self) -> Any:
+        token = self._get_param("ClientToken")
+        params = dict(self.params.original_dict() if hasattr(self.params, "original_dict") else self.params)
+        if token and (earlier := self.ec2_backend.earlier_launch(token, params)):
+            return ActionResult(earlier)
+        self._check_instance_profile()
+        group = self._get_param("Placement.GroupName")
+        if group:
+            placement.check_launch(self.ec2_backend, group, self._get_param("InstanceType", "m1.small"))
+        result = super().run_instances()
+        for instance in result.result.instances if group else ():
+            placement.put(instance, group)
+        if token:
+            self.ec2_backend.remember_launch(token, params, result.result)
+        return result
+
+    def start_instances(self) -> Any:
+        self.error_on_dryrun()
+        return _changed(
+            "StartingInstances", self.ec2_backend.start_instances(self._get_param("InstanceIds", []))
+        )
+
+    def stop_instances(self) -> Any:
+        self.error_on_dryrun()
+        return _changed(
+            "StoppingInstances", self.ec2_backend.stop_instances(self._get_param("InstanceIds", []))
+        )
+
+    def terminate_instances(self) -> Any:
+        self.error_on_dryrun()
+        ids = self._get_param("InstanceIds", [])
+        return _changed("TerminatingInstances", self.ec2_backend.terminate_instances(ids))
+
+    def modify_instance_attribute(self) -> Any:
+        self.error_on_dryrun()
+        attributes.modify(self.ec2_backend, self.params)
+        return EmptyResult()
+
+    def request_spot_instances(self) -> Any:
+        """moto's own is not what stands behind the spot instances of this cloud."""
+        raise NotImplementedError("use RunInstances with InstanceMarketOptions")
+
+    def describe_spot_price_history(self) -> Any:
+        self.error_on_dryrun()
+        return ActionResult({"SpotPriceHistory": prices.spot_history(self.region, self.params)})
+
+    def describe_regions(self) -> Any:
+        self.error_on_dryrun()
+        found = regions.described(
+            self.ec2_backend.regions,
+            here=self.region,
+            names=self._get_param("RegionNames", []),
+            every=self._get_bool_param("AllRegions", False),
+        )
+        return ActionResult({"Regions": found})
+
+    def describe_snapshots(self) -> Any:
+        """moto's own takes no notice of OwnerIds."""
+        owners = self._get_param("OwnerIds", [])
+        wanted = {self.current_account if owner == "self" else owner for owner in owners}
+        answer: dict[str, Any] = super().describe_snapshots().result
+        return ActionResult(
+            {"Snapshots": [s for s in answer["Snapshots"] if not wanted or s.owner_id in wanted]}
+        )
+
+    def create_placement_group(self) -> Any:
+        self.error_on_dryrun()
+        specified = self._get_param("TagSpecifications", [])
+        tags = {t["Key"]: t["Value"] for one in specified for t in one.get("Tags", [])}
+        name, strategy = self._get_param("GroupName"), self._get_param("Strategy", "cluster")
+        made = placement.create(self.ec2_backend, name, strategy, tags)
+        return ActionResult({"PlacementGroup": placement.shape(self.ec2_backend, made)})
+
+    def describe_placement_groups(self) -> Any:
+        self.error_on_dryrun()
+        names, filters = self._get_param("GroupNames", []), self._get_param("Filters", [])
+        return ActionResult({"PlacementGroups": placement.described(self.ec2_backend, names, filters)})
+
+    def delete_placement_group(self) -> Any:
+        self.error_on_dryrun()
+        placement.delete(self.ec2_backend, self._get_param("GroupName"))
+        return EmptyResult()
+
+    def get_console_output(self) -> Any:
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        output = base64.b64encode(console_output(instance.id))
+        return ActionResult(
+            {
+                "InstanceId": instance.id,
+                "Timestamp": utcnow(),
+                "Output": Base64EncodedString.from_encoded_bytes(output),
+            }
+        )
+
+    def _parse_block_device_mapping(self) -> list[dict[str, Any]]:
+        mappings: list[dict[str, Any]] = self._get_param("BlockDeviceMappings", [])
+        return mappings  # moto's own reading drops Throughput, and sets what was not given
+
+    def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        # moto asks RunInstances for the market type alone; the spot request needs all that goes with it.
+        if param_name == "InstanceMarketOptions.MarketType":
+            options = super()._get_param("InstanceMarketOptions") or {}
+            if options.get("MarketType") != "spot":
+                return None
+            return dict(options.get("SpotOptions") or {})
+        return super()._get_param(param_name, if_none)
+
+    def _check_instance_profile(self) -> None:
+        """Raise for an instance profile that is not there, or so new that EC2 has not heard of it."""
+        name = self._get_param("IamInstanceProfile.Name")
+        arn = self._get_param("IamInstanceProfile.Arn")
+        if not (name or arn):
+            return
+        backend = iam_backends[self.current_account][self.partition]
+        try:
+            profile = backend.get_instance_profile(name) if name else backend.get_instance_profile_by_arn(arn)
+        except NotFoundException:
+            profile = None
+        settled = timedelta(seconds=weather().delays["iam"])
+        if profile is None or utcnow() - profile.create_date < settled:
+            field, value = ("name", name) if name else ("arn", arn)
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Value ({value}) for parameter iamInstanceProfile.{field} is invalid. "
+                f"Invalid IAM Instance Profile {field}",
+            )
+
+
+def _changed(key: str, changed: Changed) -> Any:
+    return ActionResult(
+        {
+            key: [
+                {"InstanceId": i.id, "CurrentState": i.instance_state, "PreviousState": previous}
+                for i, previous in changed
+            ]
+        }
+    )

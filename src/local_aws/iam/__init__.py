@@ -1,0 +1,1 @@
+"""Which calls a user's policies allow."""

@@ -1,0 +1,38 @@
+"""What AWS does and moto does not: put in moto's place by `install`, one idea a module.
+
+`models` is the EC2 backend, moto's with overrides that delegate to `launch`, `lifecycle`, `disks`,
+`capacity`, `spot`, `images` and `groups`; `responses` corrects how its calls are read and answered.
+`scheduler`, `quotas`, `pricing` and `parameters` are the other services; `needs` and `policies` say what a
+user is permitted. `weather` is what a test can set: capacity, quotas, delays, faults.
+
+Every class here derives from moto's, which carry no types: hence `type: ignore[misc]` on their first lines.
+"""
+
+from __future__ import annotations
+
+
+def install() -> None:
+    """Once for a process, before the first request."""
+    from functools import cache
+
+    import moto.core.responses
+    import moto.ec2.utils
+    from moto.ec2.models import ec2_backends
+    from moto.ec2.models import elastic_network_interfaces as interfaces
+    from moto.scheduler.models import scheduler_backends
+    from moto.ssm.models import ssm_backends
+
+    from local_aws.ec2.addresses import free_public_address
+    from local_aws.ec2.models import EC2
+    from local_aws.scheduler.models import Scheduler
+    from local_aws.services.parameters import PublicParameters
+
+    ec2_backends.backend = EC2
+    scheduler_backends.backend = Scheduler
+    ssm_backends.backend = PublicParameters
+    interfaces.random_public_ip = free_public_address
+    # Of a class, and asked for at each call: a third of what a call costs.
+    moto.core.responses.method_names_from_class = cache(moto.core.responses.method_names_from_class)
+    moto.ec2.utils.filter_dict_attribute_mapping.update(
+        {"client-token": "client_token", "instance-lifecycle": "lifecycle"}
+    )

@@ -1,0 +1,1 @@
+"""Real Debian machines in systemd-nspawn; for the tests."""

@@ -1,0 +1,107 @@
+"""From the instance's public address to a port of the box, which is in a network namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from local_aws.machines.nspawn.namespace import Namespace
+from local_aws.machines.process.sshd import listening_socket
+
+_LOOPBACK = "127.0.0.1"
+_CHUNK = 64 * 1024  # bytes
+_PROBE_S = 0.05
+
+
+class Relay:
+    """Refuses connections until the box answers, as a booting instance does.
+
+    A cut relay passes on nothing and closes nothing: to both ends, a network that has gone silent.
+    """
+
+    def __init__(self, namespace: Namespace, box_port: int, admits: Callable[[str], bool]) -> None:
+        self._namespace = namespace
+        self._box_port = box_port
+        self._admits = admits
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    async def open(self, address: str, port: int) -> int:
+        """Take the address, on that port if it is free, and return the port."""
+        self._listener = listening_socket(address, port, listen=False)
+        self._spawn(self._answer_when_box_does(self._listener))
+        return int(self._listener.getsockname()[1])
+
+    async def close(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    async def cut(self, cut: bool) -> None:
+        self._flowing.clear() if cut else self._flowing.set()
+
+    def _spawn(self, work: object) -> None:
+        assert asyncio.iscoroutine(work)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_when_box_does(self, listener: socket.socket) -> None:
+        while (probe := await self._reach_box()) is None:
+            await asyncio.sleep(_PROBE_S)
+        probe.close()
+        listener.listen(128)
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            peer, (address, *_) = listener.accept()
+        except OSError:
+            return  # it gave up before we came to it
+        if not self._admits(address):
+            peer.close()
+            return
+        peer.setblocking(False)
+        self._spawn(self._serve(peer))
+
+    async def _serve(self, peer: socket.socket) -> None:
+        try:
+            box = await self._reach_box()
+            if box is not None:
+                with box:
+                    await self._join(peer, box)
+        finally:
+            peer.close()
+
+    async def _reach_box(self) -> socket.socket | None:
+        box = await asyncio.to_thread(self._namespace.socket)
+        box.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(box, (_LOOPBACK, self._box_port))
+        except OSError:  # nothing listens there, yet or any more
+            box.close()
+            return None
+        return box
+
+    async def _join(self, a: socket.socket, b: socket.socket) -> None:
+        for end in (a, b):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.gather(self._pump(a, b), self._pump(b, a))
+
+    async def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):
+            while data := await loop.sock_recv(source, _CHUNK):
+                await self._flowing.wait()
+                await loop.sock_sendall(target, data)
+            await self._flowing.wait()
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)

@@ -1,0 +1,218 @@
+"""The daemon's own process: restore, serve, keep machines in step, and end when nobody needs it any more."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, ClassVar, NoReturn
+
+from gpu_box.errors import GpuBoxError, InputError
+from local_aws.credentials import account
+from local_aws.daemon import REFUSED_EXIT_CODE
+from local_aws.files import Files, make_private, write_private
+
+_LINGER_S = 600.0  # without a box and without a call
+_TICK_S = 1.0
+_REQUEST_S = 20.0  # for a request to arrive whole
+_CONNECTIONS = 128  # at once; a process may have 1024 files open
+_LOOPBACK = "127.0.0.1"  # and nothing else, ever
+
+
+def main(home: Path) -> None:
+    files = Files(home)
+    try:
+        make_private(files.folder)
+    except InputError as error:
+        _refuse(str(error))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    _read_once()
+    with files.life.open("ab") as life:
+        _live_alone(life)
+        _serve(files, _listen(files), _machines(files))
+
+
+def _read_once() -> None:
+    """moto makes sessions of the SDK's as it is imported; each would read the SDK's megabytes anew."""
+    import botocore.session
+
+    botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
+def _live_alone(life: IO[bytes]) -> None:
+    try:
+        fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _refuse("another daemon of this folder is up")
+
+
+def _listen(files: Files) -> socket.socket:
+    """At the port that was chosen once: a shell may have the endpoint in its environment."""
+    remembered = int(_remembered(files).get("port", 0))
+    try:
+        return listening(remembered)
+    except OSError:
+        _refuse(
+            f"port {remembered} of 127.0.0.1 is taken by another program. End that program, or remove "
+            f"{files.card} "
+            "to let the embedded cloud choose another port."
+        )
+
+
+def listening(port: int) -> socket.socket:
+    """port: 0 for any. Raises OSError for one that is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_LOOPBACK, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(128)
+    return listener
+
+
+def serving(app: Any, listener: socket.socket) -> Any:
+    """An HTTP server, still to be run, for a WSGI application; the listener becomes its own."""
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import ThreadedWSGIServer
+
+    class Handler(MotoRequestHandler):  # type: ignore[misc]
+        def setup(self) -> None:
+            super().setup()
+            self.rfile = io.BufferedReader(_Until(self.connection, time.monotonic() + _REQUEST_S))
+
+        def log(self, *args: Any) -> None:
+            pass
+
+        def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+            self.close_connection = True  # else it would wait for another request on it
+
+    class Server(ThreadedWSGIServer):  # type: ignore[misc]
+        opened: ClassVar[dict[socket.socket, None]] = {}  # oldest first
+        turn = threading.Lock()
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            with self.turn:
+                if len(self.opened) >= _CONNECTIONS:
+                    oldest = next(iter(self.opened))  # slow on purpose: others are answered in milliseconds
+                    del self.opened[oldest]
+                    with suppress(OSError):
+                        oldest.shutdown(socket.SHUT_RDWR)
+                self.opened[request] = None
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            with self.turn:
+                self.opened.pop(request, None)
+            super().shutdown_request(request)
+
+    port = listener.getsockname()[1]
+    server = Server(_LOOPBACK, port, app, Handler, fd=listener.fileno())
+    listener.close()  # the server has a copy
+    return server
+
+
+class _Until(io.RawIOBase):
+    """What a socket receives until a moment, monotonic seconds; TimeoutError from then on."""
+
+    def __init__(self, connection: socket.socket, end: float) -> None:
+        self._connection = connection
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
+def _remembered(files: Files) -> dict[str, Any]:
+    try:
+        card: dict[str, Any] = json.loads(files.card.read_text())
+    except (OSError, ValueError):
+        return {}
+    return card
+
+
+def _machines(files: Files) -> str:
+    """The kind that was asked for; while there are machines, the kind that they are."""
+    asked = os.environ.get("GPU_BOX_MACHINES")
+    before = _remembered(files).get("machines")
+    if before and files.machines.is_dir() and any(files.machines.iterdir()):
+        if asked and asked != before:
+            _refuse(f"there are {before} machines in {files.machines}: they cannot become {asked} machines")
+        return str(before)
+    return asked or "process"
+
+
+def _serve(files: Files, listener: socket.socket, machines: str) -> None:
+    # Imported here: two seconds that a refusal above need not wait for.
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # no web page has any business here
+    os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).with_name("no_amis.json")))
+    from local_aws import install
+    from local_aws.api.app import Cloud
+    from local_aws.ec2.consoles import read_consoles_with
+    from local_aws.machines.kinds import kind_of
+    from local_aws.reconciler import Reconciler
+    from local_aws.state import State
+    from local_aws.world import World
+
+    install.install()
+    state, world = State(files.state), World()
+    try:
+        kind = kind_of(machines)  # builds the root image where nspawn machines have none yet
+        state.restore()
+    except GpuBoxError as error:
+        _refuse(str(error))
+    except ValueError as error:
+        _refuse(
+            f"the saved state cannot be read ({error}). Remove {files.folder} to start with an empty cloud."
+        )
+    reconciler = Reconciler(world, state, kind, files.machines)
+    read_consoles_with(reconciler.console)
+    cloud = Cloud(world, state, account(files), changed=reconciler.wake)
+    server = serving(cloud, listener)
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    reconciler.start()
+    # Before the first answer: whoever has one would else stop the process of the card before.
+    _write_card(files, port=server.port, machines=machines)
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    linger = float(os.environ.get("GPU_BOX_EMBEDDED_LINGER_S", _LINGER_S))
+    while not over.wait(_TICK_S):
+        if not world.boxes() and time.monotonic() - cloud.last_call > linger:
+            break
+    server.shutdown()
+    server.server_close()
+    reconciler.stop()
+    with world.lock:
+        state.save()
+
+
+def _write_card(files: Files, *, port: int, machines: str) -> None:
+    started = datetime.now(UTC).isoformat()
+    card = {"pid": os.getpid(), "port": port, "started": started, "machines": machines}
+    write_private(files.card, json.dumps(card).encode())
+
+
+def _refuse(why: str) -> NoReturn:
+    print(why, file=sys.stderr, flush=True)
+    raise SystemExit(REFUSED_EXIT_CODE)

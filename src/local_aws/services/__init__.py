@@ -1,0 +1,1 @@
+"""Smaller services: quotas, pricing, parameters."""

@@ -1,0 +1,98 @@
+"""Service Quotas, for EC2's vCPU quotas: what the weather says. moto knows the VPC's alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import BaseResponse
+
+from local_aws.ec2.capacity import QUOTAS, Quota
+from local_aws.faults import weather
+from local_aws.services import quota_requests
+
+_SERVICE = "ec2"
+_DEFAULT = 0.0  # AWS's default for G and P in a new account
+
+
+class QuotaResponses(BaseResponse):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__(service_name="service-quotas")
+
+    def get_service_quota(self) -> str:
+        return json.dumps({"Quota": self._describe(self._asked())})
+
+    def get_aws_default_service_quota(self) -> str:
+        return json.dumps({"Quota": self._describe(self._asked()) | {"Value": _DEFAULT}})
+
+    def list_service_quotas(self) -> str:
+        self._check_service()
+        return json.dumps({"Quotas": [self._describe(q) for q in QUOTAS]})
+
+    def list_aws_default_service_quotas(self) -> str:
+        self._check_service()
+        return json.dumps({"Quotas": [self._describe(q) | {"Value": _DEFAULT} for q in QUOTAS]})
+
+    def request_service_quota_increase(self) -> str:
+        """Answered as AWS does, pending; nobody decides about it."""
+        quota = self._asked()
+        wanted = float(self._get_param("DesiredValue"))
+        if wanted <= weather().quotas.get(quota.code, 0):
+            raise JsonRESTError(
+                "IllegalArgumentException",
+                "You must provide a quota value greater than the current quota value",
+            )
+        if quota_requests.made(self._account(), self.region, quota.code):
+            raise JsonRESTError(
+                "ResourceAlreadyExistsException",
+                "Only one open service quota increase request is allowed per quota.",
+            )
+        request = {
+            "ServiceCode": _SERVICE,
+            "QuotaCode": quota.code,
+            "QuotaName": quota.name,
+            "DesiredValue": wanted,
+            "Status": "PENDING",
+        }
+        return json.dumps({"RequestedQuota": quota_requests.keep(self._account(), self.region, request)})
+
+    def list_requested_service_quota_change_history_by_quota(self) -> str:
+        quota = self._asked()
+        found = quota_requests.made(self._account(), self.region, quota.code)
+        return json.dumps({"RequestedQuotas": found})
+
+    def _account(self) -> str:
+        return str(self.current_account)
+
+    def _asked(self) -> Quota:
+        self._check_service()
+        code = self._get_param("QuotaCode")
+        for quota in QUOTAS:
+            if quota.code == code:
+                return quota
+        raise JsonRESTError(
+            "NoSuchResourceException", f"The request failed because the quota {code} does not exist."
+        )
+
+    def _check_service(self) -> None:
+        if self._get_param("ServiceCode") != _SERVICE:
+            raise JsonRESTError(
+                "NoSuchResourceException",
+                "This service is not available in the current Region. Choose a different Region or a "
+                "different service.",
+            )
+
+    def _describe(self, quota: Quota) -> dict[str, Any]:
+        arn = f"arn:aws:servicequotas:{self.region}:{self.current_account}:{_SERVICE}/{quota.code}"
+        return {
+            "ServiceCode": _SERVICE,
+            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
+            "QuotaArn": arn,
+            "QuotaCode": quota.code,
+            "QuotaName": quota.name,
+            "Value": float(weather().quotas.get(quota.code, 0)),
+            "Unit": "None",
+            "Adjustable": True,
+            "GlobalQuota": False,
+        }

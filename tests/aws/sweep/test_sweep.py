@@ -1,0 +1,363 @@
+"""`sweep`: whatever bills in any region is found, priced, and removed only where it is one's own."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.observe import observe_all
+from gpu_box.aws.sweep.leftovers import read_region
+from gpu_box.aws.sweep.sweep import enabled_regions, remove, sweep
+from gpu_box.cli.box import mention_forgotten
+from gpu_box.cli.context import Options
+from gpu_box.cli.main import main
+from gpu_box.config.model import Config, Limits
+from gpu_box.errors import CloudError
+from gpu_box.model.leftovers import Leftover, Sweep
+from gpu_box.view.sweep import forgotten_lines
+from local_aws import daemon
+
+from ..conftest import Laptop, Owner, Recorder, Weather
+from ..proxy import Seen, proxied
+
+ME = getpass.getuser()
+FEW = ["us-east-1", "eu-west-2", "sa-east-1"]
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
+
+
+@pytest.fixture(scope="session")
+def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An account of its own: here others' things count too."""
+    return tmp_path_factory.mktemp("swept")
+
+
+@pytest.fixture(scope="session")
+def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
+    yield daemon.start(cloud_home)
+    daemon.stop(cloud_home)
+
+
+@pytest.fixture
+def account(owner: Owner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Owner:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return owner
+
+
+@pytest.fixture(autouse=True)
+def _few_regions(weather: Weather) -> None:
+    weather(regions=FEW)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays(account: Owner, _few_regions: None, cloud_home: Path) -> Iterator[None]:
+    yield
+    os.environ.update(daemon.start_as_owner(cloud_home))  # what is others' is not ours to remove
+    if found := looked(everything=True).found:
+        remove(Cloud(Config()), found, report=Recorder())
+        assert looked(everything=True).found == ()
+
+
+def looked(*, everything: bool = False, **settings: Any) -> Sweep:
+    return sweep(Cloud(Config(**settings)), everything=everything, report=Recorder())
+
+
+def tags(kind: str, **of: str) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": [{"Key": f"gpu-box:{k}", "Value": v} for k, v in of.items()]}]
+
+
+def launch(ec2: Any, ssm: Any, kind: str = "g4dn.xlarge", **more: Any) -> str:
+    image = ssm.get_parameter(Name=UBUNTU)["Parameter"]["Value"]
+    made = ec2.run_instances(ImageId=image, InstanceType=kind, MinCount=1, MaxCount=1, **more)
+    ec2.get_waiter("instance_running").wait(
+        InstanceIds=[made["Instances"][0]["InstanceId"]], WaiterConfig={"Delay": 1}
+    )
+    return str(made["Instances"][0]["InstanceId"])
+
+
+def by_kind(swept: Sweep) -> dict[str, Leftover]:
+    assert len({one.kind for one in swept.found}) == len(swept.found), swept.found
+    return {one.kind: one for one in swept.found}
+
+
+def test_an_account_with_nothing_has_nothing(account: Callable[..., Any]) -> None:
+    swept = looked(everything=True)
+    assert swept.found == () and swept.unread == ()
+    assert list(swept.regions) == sorted(FEW)
+    assert swept.usd_month == 0
+
+
+def test_a_box_is_found_wherever_it_is_with_all_that_belongs_to_it(
+    account: Callable[..., Any], laptop: Callable[..., Laptop]
+) -> None:
+    box = laptop(region="eu-west-2")
+    box.up()
+    found = by_kind(looked())
+    assert set(found) == {"instance", "volume", "security group", "key pair", "schedule", "role"}
+    assert {one.box for one in found.values()} == {box.config.name}
+    assert {one.owner for one in found.values()} == {ME}, "a schedule's and a role's too"
+    assert {one.region for one in found.values()} == {"eu-west-2", "global"}
+    # As eu-west-2 sells them: a fifth above us-east-1, but for the address.
+    assert found["instance"].usd_month == (Decimal("0.526") * Decimal("1.2") + Decimal("0.005")) * 730
+    assert found["volume"].usd_month == Decimal("9.6")
+    assert found["role"].usd_month == 0
+    box.down()
+
+
+def test_everything_that_is_ours_is_removed_whatever_it_is(account: Callable[..., Any]) -> None:
+    ec2, ssm = account("ec2", "eu-west-2"), account("ssm", "eu-west-2")
+    mine = {"name": "box", "owner": ME}
+    instance = launch(
+        ec2,
+        ssm,
+        TagSpecifications=tags("instance", **mine) + tags("spot-instances-request", **mine),
+        InstanceMarketOptions={"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}},
+    )
+    volume = ec2.create_volume(
+        AvailabilityZone="eu-west-2a", Size=100, VolumeType="gp3", TagSpecifications=tags("volume", **mine)
+    )["VolumeId"]
+    ec2.get_waiter("volume_available").wait(VolumeIds=[volume])
+    snapshot = ec2.create_snapshot(VolumeId=volume, TagSpecifications=tags("snapshot", **mine))["SnapshotId"]
+    address = ec2.allocate_address(TagSpecifications=tags("elastic-ip", **mine))["AllocationId"]
+    image = ec2.create_image(
+        InstanceId=instance, Name="baked", TagSpecifications=tags("image", **mine) + tags("snapshot", **mine)
+    )["ImageId"]
+    swept = looked()
+    ids = {one.id for one in swept.found}
+    assert {instance, volume, snapshot, address, image} <= ids
+    usd = {one.id: one.usd_month for one in swept.found}
+    assert (usd[volume], usd[snapshot], usd[address]) == (Decimal("9.6"), Decimal("6"), Decimal("3.65"))
+    [request] = [one for one in swept.found if one.kind == "spot request"]
+    assert "until it is cancelled" in request.note
+    assert remove(Cloud(Config()), swept.mine(ME), report=Recorder()) == []
+    assert looked().found == ()
+
+
+def test_what_others_left_is_told_on_request_and_never_removed(account: Callable[..., Any]) -> None:
+    ec2, ssm = account("ec2", "sa-east-1"), account("ssm", "sa-east-1")
+    gpu = launch(ec2, ssm, "g5.xlarge")
+    launch(ec2, ssm, "t3.micro")
+    volume = ec2.create_volume(AvailabilityZone="sa-east-1a", Size=50, VolumeType="gp2")["VolumeId"]
+    address = ec2.allocate_address()["AllocationId"]
+    persistent = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}}
+    spot = launch(ec2, ssm, "t3.micro", InstanceMarketOptions=persistent)
+    [asked] = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+    request = asked["SpotInstanceRequestId"]
+    assert asked["InstanceId"] == spot
+    assert looked().found == ()
+    swept = looked(everything=True)
+    assert {one.id for one in swept.found} == {gpu, volume, address, request}
+    assert swept.mine(ME) == ()
+    usd = {one.id: one.usd_month for one in swept.found}
+    assert usd[gpu] == (Decimal("1.006") * Decimal("1.2") + Decimal("0.005")) * 730
+    assert usd[volume] == Decimal("6")
+    ec2.terminate_instances(InstanceIds=[gpu])
+    others = [i["InstanceId"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]]
+    ec2.terminate_instances(InstanceIds=others)
+
+
+def test_snapshots_and_images_of_others_are_told_once_they_are_old(account: Callable[..., Any]) -> None:
+    ec2 = account("ec2")
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=10)["VolumeId"]
+    snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    ec2.delete_volume(VolumeId=volume)
+    cloud = Cloud(Config())
+    now = datetime.now(UTC)
+    assert read_region(cloud, everything=True, now=now) == []
+    [old] = read_region(cloud, everything=True, now=now + timedelta(days=31))
+    assert (old.id, old.usd_month) == (snapshot, Decimal("0.5"))
+    instance = launch(ec2, account("ssm"), "t3.micro")
+    image = ec2.create_image(InstanceId=instance, Name="theirs")["ImageId"]
+    ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
+    ec2.terminate_instances(InstanceIds=[instance])
+    assert read_region(cloud, everything=True, now=now) == []
+    olds = read_region(cloud, everything=True, now=now + timedelta(days=31))
+    assert sorted(one.kind for one in olds) == ["image", "snapshot", "snapshot"]
+    [told] = [one for one in olds if one.kind == "image"]
+    assert (told.id, "its snapshots bill" in told.note) == (image, True)
+    ec2.deregister_image(ImageId=image)
+    for one in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
+        if one["SnapshotId"] != snapshot:
+            ec2.delete_snapshot(SnapshotId=one["SnapshotId"])
+    assert read_region(cloud, everything=False, now=now + timedelta(days=31)) == []
+    ec2.delete_snapshot(SnapshotId=snapshot)
+
+
+def test_a_box_of_somebody_else_in_the_account_is_told_and_left(
+    account: Callable[..., Any], laptop: Callable[..., Laptop]
+) -> None:
+    hers, mine = laptop(name="hers", owner="grace"), laptop(name="mine")
+    hers.up()
+    mine.up()
+    swept = looked()
+    assert {one.box for one in swept.found} == {"hers", "mine"}
+    assert {one.box for one in swept.mine(ME)} == {"mine"}
+    assert swept.mine(ME, box="hers") == ()
+    assert len(swept.mine("grace")) == 6, "her schedule and role are hers too"
+    remove(Cloud(Config()), swept.mine(ME), report=Recorder())
+    assert {one.box for one in looked().found} == {"hers"}
+    hers.down()
+
+
+def test_all_regions_are_looked_at_at_the_same_time(
+    account: Callable[..., Any], aws: dict[str, str], weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No region's first answer comes before every region has been asked."""
+    weather(regions=[])
+    regions = enabled_regions(Cloud(Config()))
+    assert len(regions) == 20
+    together = threading.Barrier(len(regions))
+    asked: set[str] = set()
+
+    def hold(seen: Seen) -> None:
+        if seen.operation == "DescribeInstances" and seen.region not in asked:
+            asked.add(seen.region)
+            together.wait(timeout=60)
+
+    with proxied(aws["AWS_ENDPOINT_URL"], hold) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        swept = looked()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws["AWS_ENDPOINT_URL"])
+    assert asked == set(regions)
+    assert not together.broken
+    assert swept.unread == ()
+
+
+def test_a_region_that_does_not_answer_is_said_to_and_the_others_are_told(
+    account: Callable[..., Any], laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    box = laptop()
+    box.up()
+    weather(faults=[{"operation": "DescribeVolumes", "code": "UnauthorizedOperation", "status": 403}])
+    swept = looked()
+    weather(faults=[])
+    assert len(swept.unread) == 1
+    assert "DescribeVolumes" in swept.unread[0].why
+    denied = {"service": "iam", "operation": "ListRoles", "code": "AccessDenied", "status": 403}
+    weather(faults=[denied])
+    assert [one.region for one in looked().unread] == ["global"]
+    box.down()
+
+
+def test_without_the_list_of_regions_nothing_is_claimed(
+    account: Callable[..., Any], weather: Weather
+) -> None:
+    weather(faults=[{"operation": "DescribeRegions", "code": "UnauthorizedOperation", "status": 403}])
+    with pytest.raises(CloudError, match="listing regions"):
+        looked()
+
+
+def test_only_enabled_regions_are_asked(account: Callable[..., Any], weather: Weather) -> None:
+    ec2 = account("ec2")
+    assert {r["RegionName"] for r in ec2.describe_regions()["Regions"]} == set(FEW)
+    weather(regions=[])
+    enabled = {r["RegionName"]: r["OptInStatus"] for r in ec2.describe_regions()["Regions"]}
+    every = {r["RegionName"]: r["OptInStatus"] for r in ec2.describe_regions(AllRegions=True)["Regions"]}
+    assert "not-opted-in" not in enabled.values()
+    assert every.keys() > enabled.keys()
+    assert not [name for name in every if name.startswith(("cn-", "us-gov-"))]
+    [one] = ec2.describe_regions(RegionNames=["eu-west-1"])["Regions"]
+    assert one["RegionName"] == "eu-west-1"
+
+
+def test_a_box_that_lies_stopped_for_long_is_called_forgotten(
+    account: Callable[..., Any], laptop: Callable[..., Laptop]
+) -> None:
+    box = laptop()
+    box.up()
+    box.stop()
+    now = datetime.now(UTC)
+    cloud = Cloud(replace(box.config, limits=Limits(forgotten_after=timedelta(days=20))))
+
+    def note(days: int) -> str:
+        found = read_region(cloud, everything=False, now=now + timedelta(days=days))
+        return next(one.note for one in found if one.kind == "instance")
+
+    assert note(19) == "g4dn.xlarge, stopped for 19 d"
+    assert note(21) == "g4dn.xlarge, stopped for 21 d: forgotten? Its disk bills on"
+
+    def lines(days: int) -> list[str]:
+        at = now + timedelta(days=days)
+        return list(forgotten_lines(observe_all(cloud), at, after=timedelta(days=20)))
+
+    assert lines(19) == []
+    [line] = lines(21)
+    assert line == (
+        f"{box.config.name} ({ME}) has been stopped for 21 d, and its disk bills on: "
+        f"`gpu-box --name {box.config.name} down` removes it"
+    )
+    box.down()
+
+
+def test_other_commands_mention_a_forgotten_box_without_asking_for_it(
+    account: Callable[..., Any],
+    laptop: Callable[..., Laptop],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    box = laptop()
+    box.up()
+    box.stop()
+    seen = box.observe()
+    elsewhere = Laptop(replace(box.config, name="another")).observe()
+    plain = Options(config=None, name=None, local=False, json=False, yes=False, debug=False)
+    soon = replace(box.config, limits=Limits(forgotten_after=timedelta(0)))
+    for config, observed in ((soon, seen), (replace(soon, name="another"), elsewhere)):
+        mention_forgotten(plain, config, observed)
+        assert f"{box.config.name} ({ME}) has been stopped for " in capsys.readouterr().err
+    mention_forgotten(plain, box.config, seen)
+    mention_forgotten(replace(plain, json=True), soon, seen)
+    assert capsys.readouterr().err == ""
+    box.down()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> list[str]:
+    path = tmp_path / "config.yaml"
+    path.write_text("region: us-east-1\n")
+    return ["--config", str(path)]
+
+
+def test_the_command_lists_then_asks_then_removes_then_reads_back(
+    account: Callable[..., Any],
+    laptop: Callable[..., Laptop],
+    config: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    box = laptop(region="sa-east-1")
+    box.up()
+    assert main([*config, "sweep"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{box.config.name} ({ME}), sa-east-1\n  instance " in shown
+    assert "a month as it is now, in 3 regions." in shown
+    assert main([*config, "sweep", "--remove"]) == 2, "there is no terminal to ask on"
+    said = capsys.readouterr().err
+    assert f"of {box.config.name}" in said and "Remove these 6" in said
+    assert box.observe().instance is not None
+    assert main([*config, "--name", "another", "sweep", "--remove", "--yes"]) == 0
+    assert box.observe().instance is not None, "--name keeps to that box"
+    capsys.readouterr()
+    assert main([*config, "sweep", "--remove", "--yes", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (len(told["removed"]), told["left"], told["unread"]) == (6, [], [])
+    assert box.observe().nothing_left
+    assert main([*config, "sweep", "--all"]) == 0
+    assert capsys.readouterr().out == "Nothing is left in 3 regions.\n"
+
+
+def test_what_could_not_be_looked_at_is_an_exit_code(
+    account: Callable[..., Any], weather: Weather, config: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    weather(faults=[{"operation": "DescribeSnapshots", "code": "UnauthorizedOperation", "status": 403}])
+    assert main([*config, "sweep"]) == 1
+    assert "NOT looked at: " in capsys.readouterr().out

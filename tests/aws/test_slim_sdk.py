@@ -1,0 +1,74 @@
+"""The reduced description of EC2: the SDK sends and reads with it what it would with its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel, StructureShape
+
+from gpu_box.aws import slim_sdk
+from gpu_box.aws.client import Cloud
+from gpu_box.config.model import Config
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Any]:
+    model: dict[str, Any] = Loader().load_service_model("ec2", "service-2")
+    return model
+
+
+def test_every_operation_that_is_kept_is_described_to_the_last_member(whole: dict[str, Any]) -> None:
+    wanted = {"RunInstances", "DescribeInstances", "CreateTags"}
+    before = ServiceModel(whole, "ec2")
+    after = ServiceModel(slim_sdk.reduced(whole, wanted), "ec2")
+    assert set(after.operation_names) == wanted
+    for name in wanted:
+        for part in ("input_shape", "output_shape"):
+            assert _members(getattr(after.operation_model(name), part)) == _members(
+                getattr(before.operation_model(name), part)
+            )
+
+
+def _members(shape: Any) -> list[str]:
+    found, seen = [], set()
+
+    def walk(one: Any, path: str) -> None:
+        found.append(f"{path}:{one.type_name}:{sorted(one.serialization.items())}")
+        if one.name in seen or len(path) > 300:
+            return
+        seen.add(one.name)
+        if isinstance(one, StructureShape):
+            for name, member in one.members.items():
+                walk(member, f"{path}.{name}")
+        elif one.type_name == "list":
+            walk(one.member, f"{path}[]")
+
+    if shape is not None:
+        walk(shape, shape.name)
+    return found
+
+
+def test_a_cache_folder_that_cannot_be_written_leaves_the_sdk_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    client = Cloud(Config(region="us-east-1")).ec2
+    assert "describe_vpn_gateways" in client.meta.method_to_api_mapping
+
+
+def test_another_release_of_the_sdk_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for version in ("1.0", "2.0", "2.0"):
+        monkeypatch.setattr("botocore.__version__", version)
+        session = botocore.session.get_session()
+        slim_sdk.use_small_model(session)
+        # Not by a client: the walk, in the same process, makes all of them from what it has read once.
+        read = session.get_component("data_loader").load_service_model("ec2", "service-2")
+        assert len(read["operations"]) < 60
+    assert len(list((tmp_path / "gpu-box" / "models").iterdir())) == 2

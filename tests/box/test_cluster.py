@@ -1,0 +1,134 @@
+"""A cluster: boxes alike, close to each other, reaching each other alone; and nothing of it left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gpu_box.aws import cluster as shared
+from gpu_box.aws.sweep.sweep import sweep
+from gpu_box.box import cluster, find
+from gpu_box.box import members as boxes
+from gpu_box.config.model import Config
+from gpu_box.errors import InputError
+from gpu_box.plan import box as plan
+
+from ..aws.conftest import Laptop, Recorder
+
+Make = Callable[..., Laptop]
+
+
+@pytest.fixture
+def pair(laptop: Make) -> tuple[Laptop, Laptop]:
+    """Two members, with what they share made."""
+    whole = laptop(boxes=2)
+    first, second = (Laptop(member) for member in boxes.of(whole.config))
+    shared.make(first.cloud, whole.report)
+    return first, second
+
+
+def take_down(pair: tuple[Laptop, Laptop]) -> None:
+    for member in pair:
+        member.down()
+    assert shared.remove(pair[0].cloud, pair[0].report)
+
+
+def test_members_are_close_and_reach_each_other_alone(pair: tuple[Laptop, Laptop]) -> None:
+    first, second = pair
+    one, other = first.up().instance, second.up().instance
+    assert one and other and one.id != other.id and one.private_address != other.private_address
+    ec2 = first.cloud.ec2
+    raw = [
+        instance
+        for reservation in ec2.describe_instances(InstanceIds=[one.id, other.id])["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+    assert {instance["Placement"]["GroupName"] for instance in raw} == {
+        f"gpu-box-{first.config.name}.cluster"
+    }
+    own = [{group["GroupId"] for group in instance["SecurityGroups"]} for instance in raw]
+    [common] = own[0] & own[1]
+    [rule] = ec2.describe_security_groups(GroupIds=[common])["SecurityGroups"][0]["IpPermissions"]
+    assert rule["IpRanges"] == rule["Ipv6Ranges"] == rule["PrefixListIds"] == []
+    assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [common]
+    take_down(pair)
+
+
+def test_what_they_share_is_made_once_however_often_it_is_asked_for(pair: tuple[Laptop, Laptop]) -> None:
+    first, second = pair
+    before = shared.read(first.cloud)
+    for member in pair:
+        shared.make(member.cloud, member.report)
+    assert shared.read(second.cloud) == before and before[1]
+    assert shared.remove(first.cloud, first.report)
+    assert shared.read(first.cloud) == (None, False)
+    assert shared.remove(first.cloud, first.report)  # again: nothing to do
+
+
+def test_one_member_taken_down_leaves_the_other_and_what_they_share(pair: tuple[Laptop, Laptop]) -> None:
+    first, second = pair
+    first.up()
+    second.up()
+    second.down()
+    assert first.observe().instance is not None
+    assert shared.read(first.cloud)[1]
+    take_down(pair)
+
+
+def test_a_box_alone_does_not_see_the_cluster_s_group_as_its_own(pair: tuple[Laptop, Laptop]) -> None:
+    first, _ = pair
+    assert first.observe().group is None
+    assert plan.down(first.observe()) == []
+    take_down(pair)
+
+
+def test_a_sweep_finds_what_a_cluster_left(pair: tuple[Laptop, Laptop]) -> None:
+    first, _ = pair
+    name = f"{first.config.name}.cluster"
+    swept = sweep(first.cloud, everything=False, report=Recorder())
+    kinds = {one.kind for one in swept.found if one.box == name}
+    assert kinds == {"security group", "placement group"}
+    take_down(pair)
+
+
+def test_down_of_the_whole_cluster_leaves_nothing(laptop: Make) -> None:
+    whole = laptop(boxes=2)
+    members = boxes.of(whole.config)
+    shared.make(Laptop(members[0]).cloud, whole.report)
+    for member in members:
+        Laptop(member).up()
+    cluster.down(whole.config, whole.report)
+    assert all(find.at(member).nothing_left for member in members)
+    assert shared.read(Laptop(members[0]).cloud) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"instance_types": ("g4dn.xlarge", "t3.large")}, "t3.large cannot be in a cluster placement group"),
+        ({"name": "a" * 31}, "over 32 characters"),
+    ],
+)
+def test_what_no_cluster_can_be_is_refused_before_anything_is_asked(
+    changed: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        boxes.of(replace(Config(name="ada", boxes=2), **changed))  # type: ignore[arg-type]
+
+
+def test_members_are_named_for_the_box_and_one_box_is_itself() -> None:
+    alone = Config(name="ada")
+    assert boxes.of(alone) == (alone,)
+    named = boxes.of(Config(name="ada", boxes=3))
+    assert [(member.name, member.cluster, member.boxes) for member in named] == [
+        ("ada", "ada", 1),
+        ("ada-2", "ada", 1),
+        ("ada-3", "ada", 1),
+    ]
+
+
+def test_what_is_of_one_box_asks_which() -> None:
+    with pytest.raises(InputError, match="one box at a time"):
+        boxes.one(Config(name="ada", boxes=2), "--watch")

@@ -1,0 +1,42 @@
+"""Commands in processes of their own, which may die as one that is killed dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from unittest import mock
+
+from gpu_box.aws import act, launch
+
+# Not forked from a test's process, which has threads; and not started anew, which takes seconds each.
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.races.hand", "tests.faults.warmed"])
+_LONGEST_SLEEP_S = 0.1
+
+
+def process(target: Callable[..., None], *args: object) -> BaseProcess:
+    """With the environment that is now: the fork server's is that of whoever needed one first."""
+    return CONTEXT.Process(target=_in_environment, args=(dict(os.environ), target, args))
+
+
+def _in_environment(environment: dict[str, str], target: Callable[..., None], args: Sequence[object]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*args)
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Nobody waits here as long as for AWS."""
+    sleep = time.sleep
+    with (
+        mock.patch("time.sleep", lambda seconds: sleep(min(seconds, _LONGEST_SLEEP_S))),
+        mock.patch.object(act, "_POLL_FIRST_S", 0.05),
+        mock.patch.object(act, "_GROUP_IN_USE_S", 2.0),
+        mock.patch.object(launch, "_NOT_YET_S", 2.0),
+    ):
+        yield

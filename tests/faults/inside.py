@@ -1,0 +1,164 @@
+"""An embedded cloud in this very process: looked into at every change, and put back in a moment.
+
+It answers over HTTP on loopback as the daemon does, to any process; this one may hand it a request without
+the wire. What stands behind its instances is nothing, unless real machines are asked for: most of a walk's
+calls end where SSH begins.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from local_aws import install
+from local_aws.credentials import account
+from local_aws.files import Files
+from local_aws.machines.machine import Boot, Machine
+from local_aws.reconciler import Reconciler
+from local_aws.world import World
+
+from .faults import Body
+
+
+class Nothing:
+    """A machine that nobody enters."""
+
+    def __init__(self, instance_id: str, folder: Path) -> None:
+        self.disk = folder / "home"
+        self._up = False
+
+    def start(self, boot: Boot) -> int:
+        self._up = True
+        return 22
+
+    def stop(self) -> None:
+        self._up = False
+
+    def destroy(self) -> None:
+        self._up = False
+
+    def alive(self) -> bool:
+        return self._up
+
+    def console(self) -> bytes:
+        return b""
+
+    def cut(self, cut: bool) -> None: ...
+
+
+class Inside:
+    """watched: called, with the cloud's lock held, after anything may have changed."""
+
+    def __init__(self, home: Path, watched: Callable[[], None]) -> None:
+        os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+        install.install()
+        from local_aws import server, state
+        from local_aws.api import app as clouds
+        from local_aws.machines.process.process import ProcessMachine
+
+        os.environ["MOTO_AMIS_PATH"] = str(Path(install.__file__).with_name("no_amis.json"))
+
+        class Watched(World):
+            def settle(self) -> bool:
+                changed = super().settle()
+                if changed:
+                    watched()
+                return changed
+
+        class Unsaved(state.State):
+            """It ends with its process, and all that is in it."""
+
+            def save(self) -> None: ...
+
+        def kind(instance_id: str, folder: Path) -> Machine:
+            return ProcessMachine(instance_id, folder) if self.machines else Nothing(instance_id, folder)
+
+        def changed() -> None:
+            watched()
+            self._reconciler.wake()
+
+        self.machines = False  # whether those of instances that are launched from now on are real ones
+        files = Files(home)
+        files.folder.mkdir(parents=True)
+        own = account(files)
+        self.world, kept = Watched(), Unsaved(files.state)
+        self._reconciler = Reconciler(self.world, kept, kind, files.machines)
+        self._app = clouds.Cloud(self.world, kept, own, changed=changed)
+        self._server = server.serving(self._app, server.listening(0))
+        endpoint = f"http://127.0.0.1:{self._server.port}"
+        self.exports = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": own.operator.key_id,
+            "AWS_SECRET_ACCESS_KEY": own.operator.secret,
+            "GPU_BOX_CHECKIP_URL": f"{endpoint}/checkip",
+        }
+        self._reconciler.start()
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def answer(self, request: AWSPreparedRequest) -> AWSResponse:
+        """As `request` is answered over the wire."""
+        url, body = urlsplit(request.url), request.body or b""
+        sent = body if isinstance(body, bytes) else str(body).encode()
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        environ = {
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(url.path) or "/",
+            "REQUEST_URI": url.path + (f"?{url.query}" if url.query else ""),
+            "QUERY_STRING": url.query,
+            "SERVER_NAME": url.hostname,
+            "SERVER_PORT": str(url.port),
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": url.netloc,
+            "CONTENT_LENGTH": str(len(sent)),
+            "CONTENT_TYPE": headers.get("Content-Type", ""),
+            "wsgi.input": io.BytesIO(sent),
+            "wsgi.url_scheme": url.scheme,
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.version": (1, 0),
+            **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
+        }
+        told: list[Any] = []
+        content = b"".join(self._app(environ, lambda status, sent_back: told.extend((status, sent_back))))
+        return AWSResponse(request.url, int(told[0].split()[0]), dict(told[1]), Body(content))
+
+    def snapshot(self) -> bytes:
+        from local_aws.state import dumped
+
+        with self.world.lock:
+            return dumped()
+
+    def restore(self, snapshot: bytes) -> None:
+        """All that there was then, and nothing else."""
+        from moto.core.base_backend import BackendDict
+
+        from local_aws.state import NOT_KEPT, load
+
+        with self.world.lock:
+            for backends in BackendDict._instances:
+                if backends.service_name not in NOT_KEPT:
+                    for regions in backends.values():
+                        regions.clear()
+            load(snapshot)
+        self._reconciler.wake()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._reconciler.stop()
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

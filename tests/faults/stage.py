@@ -1,0 +1,202 @@
+"""A scenario: a command struck at one of its AWS calls, run again, and `down`; and what must hold throughout.
+
+A stage is one embedded cloud, and a laptop's folders. What a command begins with is made once, and put back
+for each of its scenarios.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from gpu_box.config.model import Config, Network, Ssh
+from gpu_box.errors import GpuBoxError
+from gpu_box.model.observed import Observed
+from local_aws.faults import weather
+
+from ..aws.conftest import Laptop
+from ..local_aws.cloud import QUICK
+from . import quick
+from .apart import impatient, process
+from .commands import COMMANDS, Command
+from .faults import FAULTS, Place, Saboteur
+from .inside import Inside
+from .watch import Seconds, Watch, there
+
+_ENDS_WITHIN_S = 300.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one scenario. No defects is what is wanted."""
+
+    defects: tuple[str, ...]
+    seconds: Seconds
+    reached: bool = True  # which calls run side by side, and how often is polled, differs from run to run
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    cloud: bytes
+    config: Config
+
+
+class Stage:
+    def __init__(self, folder: Path) -> None:
+        quick.warm()
+        self.folder, self._now, self.watch = folder, folder / "now", Watch()
+        self.inside = Inside(folder / "cloud", self.watch.look)
+        weather().change({"delays": {**QUICK, "pending": 0.03, "stopping": 0.03, "shutting-down": 0.03}})
+        self._empty = self.inside.snapshot()
+        self._prepared: dict[str, _Prepared] = {}
+        self._lent: dict[str, Any] = {}  # of the laptops that nothing strikes
+
+    def close(self) -> None:
+        self.inside.close()
+
+    def exports(self, home: Path) -> dict[str, str]:
+        """home: of a laptop; where it remembers prices, and money spent."""
+        folders = {name: str(home / name.lower()) for name in ("HOME", "XDG_CACHE_HOME", "GPU_BOX_HOME")}
+        return {**self.inside.exports, **folders}
+
+    def empty(self, *, machines: bool) -> Config:
+        """Nothing is there, and a laptop that knows nothing is to make a box of that config."""
+        self.inside.machines = machines
+        self.inside.restore(self._empty)
+        shutil.rmtree(self._now, ignore_errors=True)
+        os.environ.update(self.exports(self._now))
+        return self.new_config()
+
+    def new_config(self, **settings: Any) -> Config:
+        return Config(
+            name=f"box-{secrets.token_hex(4)}",
+            region="us-east-1",
+            network=Network(allow_ssh_from=(ip_network("127.0.0.1/32"),)),
+            ssh=Ssh(key=self.folder / "key"),
+            **settings,
+        )
+
+    def calls_of(self, name: str) -> list[Place]:
+        """The AWS calls of an undisturbed run, in order."""
+        command, config = COMMANDS[name], self.begin(name)
+        laptop, saboteur = Laptop(config), Saboteur(answer=self.inside.answer)
+        saboteur.follow(laptop.cloud)
+        with impatient():
+            command.run(laptop)
+            seen = self.undisturbed(config).observe()
+            assert command.right(seen), f"{name}: {shown(seen)}"
+            command.removes(self.undisturbed(config))
+        return saboteur.calls
+
+    def run(self, name: str, at: Place, fault: str) -> Outcome:
+        command, config = COMMANDS[name], self.begin(name)
+        self.watch_from_now()
+        self.watch.denied = fault == "access denied"
+        strike = self._kill if FAULTS[fault].kills else self._strike
+        struck, ended_well = strike(command, config, at, fault)
+        if not struck:
+            return Outcome((), Seconds(), reached=False)
+        self.watch.denied = False
+        self.mend(command, config, twice=ended_well)
+        return Outcome(tuple(self.watch.defects), self.watch.seconds)
+
+    def watch_from_now(self) -> None:
+        with self.inside.world.lock:
+            self.watch.begin()
+
+    def begin(self, name: str) -> Config:
+        """The cloud and the laptop as the command finds them, the same each time."""
+        command = COMMANDS[name]
+        self.inside.machines = command.enters
+        kept = self.folder / "prepared" / name.replace(" ", "-")
+        if name not in self._prepared or command.enters:  # no disk of a machine is put back
+            self.inside.restore(self._empty)
+            shutil.rmtree(kept, ignore_errors=True)
+            kept.mkdir(parents=True)
+            config = self.new_config(**command.settings)
+            os.environ.update(self.exports(kept))
+            with impatient():
+                command.prepare(self.undisturbed(config))
+            self._prepared[name] = _Prepared(self.inside.snapshot(), config)
+        if not command.enters:
+            self.inside.restore(self._prepared[name].cloud)
+        shutil.rmtree(self._now, ignore_errors=True)
+        shutil.copytree(kept, self._now)
+        os.environ.update(self.exports(self._now))
+        return self._prepared[name].config
+
+    def mend(self, command: Command, config: Config, *, twice: bool) -> None:
+        """The same command again, undisturbed, then `down`. twice: the first time was no failure."""
+        tell = self.watch.defects.append
+        right = (command.twice if twice else None) or command.right
+        with impatient():
+            try:
+                command.run(self.undisturbed(config))
+            except GpuBoxError as error:
+                tell(f"the second run is refused: {error}")
+            seen = self.undisturbed(config).observe()
+            if not right(seen):
+                tell(f"not right: {shown(seen)}")
+            self.nothing_after(lambda: command.removes(self.undisturbed(config)))
+
+    def nothing_after(self, down: Callable[[], object]) -> None:
+        try:
+            down()
+        except GpuBoxError as error:
+            self.watch.defects.append(f"down is refused: {error}")
+        with self.inside.world.lock:
+            if left := [f"{kind} {id_}" for kind, _, id_ in there()]:
+                self.watch.defects.append(f"leak after down: {', '.join(left)}")
+
+    def _strike(self, command: Command, config: Config, at: Place, fault: str) -> tuple[bool, bool]:
+        """Whether it came to that, and whether the command ended well all the same."""
+        laptop, saboteur = Laptop(config), Saboteur(at, FAULTS[fault], answer=self.inside.answer)
+        saboteur.follow(laptop.cloud)
+        try:
+            with impatient():
+                command.run(laptop)
+            return saboteur.struck, True
+        except GpuBoxError:
+            pass
+        except Exception as error:
+            self.watch.defects.append(f"no clear line: {type(error).__name__}: {error}")
+        return saboteur.struck, False
+
+    def _kill(self, command: Command, config: Config, at: Place, fault: str) -> tuple[bool, bool]:
+        """In a process of its own, which the kernel ends."""
+        dying = process(_die, config, command.name, at, fault)
+        dying.start()
+        dying.join(_ENDS_WITHIN_S)
+        if dying.exitcode not in (0, -signal.SIGKILL):
+            self.watch.defects.append(f"not killed, but ended with {dying.exitcode}")
+        return dying.exitcode != 0, False
+
+    def undisturbed(self, config: Config) -> Laptop:
+        """Nothing strikes it, so all of these may share their clients."""
+        laptop = Laptop(config)
+        if not self._lent:
+            Saboteur(answer=self.inside.answer).follow(laptop.cloud)
+            self._lent = {"_session": laptop.cloud._session, "region": laptop.cloud.region}
+            self._lent |= {"_clients": laptop.cloud._clients, "_lock": laptop.cloud._lock}
+        laptop.cloud.__dict__.update(self._lent)
+        return laptop
+
+
+def _die(config: Config, name: str, at: Place, fault: str) -> None:
+    laptop = Laptop(config)
+    Saboteur(at, FAULTS[fault], really=True).follow(laptop.cloud)
+    with impatient():
+        COMMANDS[name].run(laptop)
+
+
+def shown(seen: Observed) -> str:
+    states = [f"{i.id} {i.state}" for i in seen.live]
+    return json.dumps({"instances": states, "deadline": str(seen.deadline), "group": str(seen.group)})

@@ -1,0 +1,96 @@
+"""The instance metadata service: for a token, what an instance is and whether AWS takes it back."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from botocore.utils import InstanceMetadataRegionFetcher
+
+from local_aws.machines.metadata import Metadata
+
+from ..cloud import Cloud, KeyFile, wait_until
+from ..ssh import Ssh, reach
+
+TREE = {"instance-id": "i-1", "placement/region": "us-east-1", "placement/availability-zone": "us-east-1a"}
+TTL = "x-aws-ec2-metadata-token-ttl-seconds"
+
+
+@pytest.fixture
+def metadata() -> Metadata:
+    return Metadata(lambda: TREE)
+
+
+def token(metadata: Metadata) -> dict[str, str]:
+    status, text = metadata.answer("PUT", "/latest/api/token", {TTL: "60"})
+    assert status == 200
+    return {"x-aws-ec2-metadata-token": text}
+
+
+def test_without_a_token_nothing_is_told(metadata: Metadata) -> None:
+    for headers in ({}, {"x-aws-ec2-metadata-token": "guessed"}):
+        assert metadata.answer("GET", "/latest/meta-data/instance-id", headers)[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({}, 400), ({TTL: "0"}, 400), ({TTL: "21601"}, 400), ({TTL: "60", "x-forwarded-for": "1.2.3.4"}, 403)],
+)
+def test_a_token_is_refused_to_who_asks_wrongly(
+    metadata: Metadata, headers: dict[str, str], status: int
+) -> None:
+    assert metadata.answer("PUT", "/latest/api/token", headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("instance-id", "i-1"),
+        ("placement/availability-zone/", "us-east-1a"),
+        ("placement/", "availability-zone\nregion"),
+        ("", "instance-id\nplacement/"),
+    ],
+)
+def test_items_and_folders_are_told(metadata: Metadata, path: str, told: str) -> None:
+    assert metadata.answer("GET", f"/latest/meta-data/{path}", token(metadata)) == (200, told)
+
+
+@pytest.mark.parametrize("path", ["/latest/meta-data/spot/instance-action", "/latest/meta-data/iam/", "/"])
+def test_what_there_is_not_is_not_found(metadata: Metadata, path: str) -> None:
+    assert metadata.answer("GET", path, token(metadata))[0] == 404
+
+
+def ask(ssh: Ssh, path: str) -> str:
+    """By curl on the machine, as the EC2 User Guide has it; the status behind the answer."""
+    base = "$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest"
+    return ssh.says(
+        f'TOKEN=$(curl -s --noproxy "*" -X PUT {base}/api/token -H "{TTL}: 60") && curl -s --noproxy "*" '
+        f'-w " %{{http_code}}" -H "X-aws-ec2-metadata-token: $TOKEN" {base}/meta-data/{path}'
+    )
+
+
+def test_a_spot_machine_is_told_when_it_is_taken_back(
+    cloud: Cloud, key: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = cloud.run_with_machine(key, market="spot")
+    ssh = reach(cloud, instance, key)
+    assert ask(ssh, "instance-id") == f"{instance} 200"
+    assert ask(ssh, "instance-life-cycle") == "spot 200"
+    assert ask(ssh, "spot/instance-action").endswith("404")
+    # AWS's own client finds it, too, by the same variable.
+    monkeypatch.setenv("no_proxy", "*")
+    endpoint = ssh.says("echo $AWS_EC2_METADATA_SERVICE_ENDPOINT")
+    fetcher = InstanceMetadataRegionFetcher(base_url=f"{endpoint}/", env={})
+    assert fetcher.retrieve_region() == "us-east-1"
+
+    before = datetime.now(UTC)
+    cloud.weather(spot_capacity={"*": {"*": 0}}, spot_notice_s=100)
+    wait_until(lambda: ask(ssh, "spot/instance-action").endswith(" 200"))
+    told = json.loads(ask(ssh, "spot/instance-action").removesuffix(" 200"))
+    assert told["action"] == "stop"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["time"])
+    taken = datetime.fromisoformat(told["time"])
+    assert before + timedelta(seconds=99) < taken < datetime.now(UTC) + timedelta(seconds=101)
+    assert '"noticeTime"' in ask(ssh, "events/recommendations/rebalance")

@@ -1,0 +1,162 @@
+"""EventBridge Scheduler: schedules are checked, and fire."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from string import Template
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gpu_box.resources import infra
+
+from ..cloud import Cloud, wait_until
+from ..errors import refused
+
+STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+
+
+def make_role(cloud: Cloud, *, trust: Any = TRUST, action: str = "ec2:StopInstances") -> str:
+    iam = cloud.client("iam")
+    role = iam.create_role(RoleName="deadline", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
+    iam.put_role_policy(RoleName="deadline", PolicyName="stop", PolicyDocument=json.dumps(policy))
+    return str(role["Arn"])
+
+
+def at(moment: datetime) -> str:
+    return f"at({moment:%Y-%m-%dT%H:%M:%S})"
+
+
+def soon(seconds: float = 3.0) -> datetime:
+    """Not sooner: what is due in the past by when it arrives is refused."""
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def schedule(cloud: Cloud, instance: str, role: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "Name": "deadline",
+        "ScheduleExpression": at(soon(3600)),
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {"Arn": STOP, "RoleArn": role, "Input": json.dumps({"InstanceIds": [instance]})},
+        **changes,
+    }
+
+
+def test_a_schedule_stops_its_instance_and_deletes_itself(cloud: Cloud) -> None:
+    instance, scheduler = cloud.wait(cloud.run(), "running"), cloud.client("scheduler")
+    scheduler.create_schedule(
+        **schedule(
+            cloud, instance, make_role(cloud), ScheduleExpression=at(soon()), ActionAfterCompletion="DELETE"
+        )
+    )
+    assert scheduler.get_schedule(Name="deadline")["State"] == "ENABLED"
+    cloud.wait(instance, "stopped")
+    assert cloud.see(instance)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+    with refused("ResourceNotFoundException", status=404):
+        scheduler.get_schedule(Name="deadline")
+
+
+def test_a_schedule_that_is_kept_fires_once(cloud: Cloud) -> None:
+    instance, scheduler = cloud.wait(cloud.run(), "running"), cloud.client("scheduler")
+    scheduler.create_schedule(**schedule(cloud, instance, make_role(cloud), ScheduleExpression=at(soon())))
+    cloud.wait(instance, "stopped")
+    assert scheduler.get_schedule(Name="deadline")["Name"] == "deadline"
+    cloud.ec2.start_instances(InstanceIds=[instance])
+    cloud.wait(instance, "running")
+    assert cloud.state(instance) == "running"
+
+
+def test_a_moved_schedule_fires_at_its_new_time(cloud: Cloud) -> None:
+    instance, scheduler = cloud.wait(cloud.run(), "running"), cloud.client("scheduler")
+    wanted = schedule(cloud, instance, make_role(cloud))
+    scheduler.create_schedule(**wanted)
+    with refused("ConflictException"):
+        scheduler.create_schedule(**wanted)
+    wanted |= {"ScheduleExpression": at(soon()), "ActionAfterCompletion": "DELETE"}
+    scheduler.update_schedule(**wanted)
+    assert scheduler.get_schedule(Name="deadline")["ActionAfterCompletion"] == "DELETE"
+    cloud.wait(instance, "stopped")
+
+
+def test_the_time_is_in_the_zone_that_is_given(cloud: Cloud) -> None:
+    instance = cloud.wait(cloud.run(), "running")
+    there = soon().astimezone(ZoneInfo("Asia/Tokyo"))
+    cloud.client("scheduler").create_schedule(
+        **schedule(
+            cloud,
+            instance,
+            make_role(cloud),
+            ScheduleExpression=at(there),
+            ScheduleExpressionTimezone="Asia/Tokyo",
+        )
+    )
+    cloud.wait(instance, "stopped")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ScheduleExpression": "at(2020-01-01T00:00:00)"},
+        {"ScheduleExpression": "at(2030-13-01T00:00:00)"},
+        {"ScheduleExpression": "at(tomorrow)"},
+        {"ScheduleExpression": "2030-01-01T00:00:00"},
+        {"ScheduleExpressionTimezone": "Mars/Olympus"},
+        {"Target": {"Arn": STOP, "RoleArn": "arn:aws:iam::123456789012:role/deadline", "Input": "{}"}},
+        {"Target": {"Arn": STOP, "RoleArn": "arn:aws:iam::123456789012:role/nobody", "Input": "{}"}},
+    ],
+)
+def test_a_schedule_that_could_never_fire_is_refused(cloud: Cloud, wrong: dict[str, Any]) -> None:
+    role = make_role(cloud)
+    with refused("ValidationException"):
+        cloud.client("scheduler").create_schedule(**schedule(cloud, "i-1", role, **wrong))
+
+
+def test_a_role_that_is_missing_new_or_distrustful_is_refused(cloud: Cloud) -> None:
+    scheduler = cloud.client("scheduler")
+    missing = "arn:aws:iam::123456789012:role/deadline"
+    for change in ("missing", "new", "distrustful"):
+        if change == "new":
+            cloud.weather(delays={"iam": 60})
+            make_role(cloud)
+        if change == "distrustful":
+            cloud.weather(delays={"iam": 0})
+            other = json.dumps(TRUST).replace("scheduler.", "ec2.")
+            cloud.client("iam").update_assume_role_policy(RoleName="deadline", PolicyDocument=other)
+        with refused("ValidationException", saying="assume the role"):
+            scheduler.create_schedule(**schedule(cloud, "i-1", missing))
+
+
+@pytest.mark.parametrize(("name", "end"), [("box", "stopped"), ("other", "running")])
+def test_the_projects_own_role_stops_its_box_and_no_other(cloud: Cloud, name: str, end: str) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "gpu-box:name", "Value": name}]}]
+    instance = cloud.wait(cloud.run(TagSpecifications=tags), "running")
+    text = infra("deadline-role.json").read_text()
+    documents = json.loads(Template(text).substitute(box="box", region="us-east-1"))
+    iam = cloud.client("iam")
+    trust, permissions = json.dumps(documents["trust"]), json.dumps(documents["permissions"])
+    role = iam.create_role(RoleName="deadline", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.put_role_policy(RoleName="deadline", PolicyName="stop", PolicyDocument=permissions)
+    cloud.client("scheduler").create_schedule(
+        **schedule(cloud, instance, role, ScheduleExpression=at(soon()), ActionAfterCompletion="DELETE")
+    )
+    wait_until(lambda: not cloud.client("scheduler").list_schedules()["Schedules"])
+    cloud.wait(instance, end)
+
+
+def test_a_role_without_permission_stops_nothing(cloud: Cloud) -> None:
+    instance = cloud.wait(cloud.run(), "running")
+    role = make_role(cloud, action="ec2:StartInstances")
+    cloud.client("scheduler").create_schedule(
+        **schedule(cloud, instance, role, ScheduleExpression=at(soon()), ActionAfterCompletion="DELETE")
+    )
+    wait_until(lambda: not cloud.client("scheduler").list_schedules()["Schedules"])
+    assert cloud.state(instance) == "running"

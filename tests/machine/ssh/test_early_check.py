@@ -1,0 +1,107 @@
+"""A check sent ahead of AWS's answer, by the system's ssh, to a real sshd."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+
+from gpu_box.machine import setup
+from gpu_box.machine.setup import Desired
+from gpu_box.machine.ssh import early_check, ssh_config
+from gpu_box.machine.ssh.connection import connect
+from gpu_box.machine.ssh.early_check import Ahead
+from tests.paths import REMOTE
+
+from ...local_aws.cloud import wait_until
+from ..conftest import host_of
+from ..openssh import OpenSshMachine
+
+ASKED = Desired(remote=REMOTE, watch=("idle_after=7200",))
+
+
+def test_it_brings_what_a_check_brings(shared_machine: OpenSshMachine) -> None:
+    host = host_of(shared_machine)
+    ssh_config.private_config(host)
+    with connect(host) as connection:
+        expected = setup.check(connection, ASKED)
+    with Ahead(host.name, ASKED) as one:
+        found = one.answer(host, ASKED)
+    assert found and replace(found, disk_free_bytes=0) == replace(expected, disk_free_bytes=0)
+
+
+def test_a_box_never_reached_from_here_is_asked_nothing(shared_machine: OpenSshMachine) -> None:
+    host = host_of(shared_machine)
+    with Ahead(host.name, ASKED) as one:
+        assert not one.under_way
+        assert one.answer(host, ASKED) is None
+
+
+def test_where_a_stopped_box_was_nobody_is_asked(shared_machine: OpenSshMachine) -> None:
+    host = host_of(shared_machine)
+    ssh_config.private_config(host)
+    ssh_config.forget_address(host.name)
+    with Ahead(host.name, ASKED) as one:
+        assert not one.under_way
+    assert ssh_config.known() == [host.name]
+
+
+def test_what_comes_from_elsewhere_does_not_count(shared_machine: OpenSshMachine) -> None:
+    host = host_of(shared_machine)
+    ssh_config.private_config(host)
+    for now in (
+        replace(host, address="127.0.0.2"),
+        replace(host, port=host.port + 1),
+        replace(host, user="else"),
+        replace(host, host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA",)),
+    ):
+        with Ahead(host.name, ASKED) as one:
+            assert one.under_way
+            assert one.answer(now, ASKED) is None
+
+
+def test_an_answer_to_another_question_does_not_count(shared_machine: OpenSshMachine) -> None:
+    host = host_of(shared_machine)
+    ssh_config.private_config(host)
+    with Ahead(host.name, ASKED) as one:
+        assert one.answer(host, replace(ASKED, watch=("idle_after=60",))) is None
+
+
+def test_a_machine_with_another_host_key_is_not_shown_the_key(
+    machine: OpenSshMachine, shared_machine: OpenSshMachine
+) -> None:
+    host = host_of(machine, shared_machine.public_line)
+    ssh_config.private_config(host)
+    with Ahead(host.name, ASKED) as one:
+        assert one.answer(host, ASKED) is None
+    log = machine.folder / "sshd.log"
+    wait_until(lambda: "[preauth]" in log.read_text(), seconds=10)  # it was there, and left before the log-in
+    assert "Accepted" not in log.read_text() and "Failed" not in log.read_text()
+
+
+def test_a_silent_machine_is_given_up_and_nothing_is_left(
+    shared_machine: OpenSshMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_check, "_CONNECT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = replace(host_of(shared_machine), port=silent.getsockname()[1])
+        ssh_config.private_config(host)
+        with Ahead(host.name, ASKED) as one:
+            assert one.answer(host, ASKED) is None
+        began = time.monotonic()
+        with Ahead(host.name, ASKED) as one:
+            assert one._process and one._process.poll() is None
+        assert time.monotonic() - began < 1
+        assert one._process.poll() is not None
+
+
+def test_without_an_ssh_program_nothing_is_sent(
+    shared_machine: OpenSshMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = host_of(shared_machine)
+    ssh_config.private_config(host)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with Ahead(host.name, ASKED) as one:
+        assert not one.under_way

@@ -1,0 +1,75 @@
+"""The webhook reaches the box when the config names one, for its user's eyes alone, and leaves it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpu_box.config.model import Config, Notify
+from gpu_box.machine import setup
+from gpu_box.machine.files import upload_remote
+from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.machine import MachineState
+from tests.paths import REMOTE
+
+from .conftest import Recorder, host_of
+from .openssh import OpenSshMachine
+
+WEBHOOK = "https://hooks.slack.com/services/T0/B0/SECRET"
+ASKED = Config(name="ada", notify=Notify(webhook=WEBHOOK))
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """remote/ with the two steps that install nothing."""
+    copy = tmp_path / "remote"
+    shutil.copytree(REMOTE, copy, ignore=shutil.ignore_patterns("__pycache__", "vgg16", "notebooks"))
+    (copy / "setup" / "steps" / "__init__.py").write_text(
+        "from setup.steps import code, notify\nALL = (code.STEP, notify.STEP)\n"
+    )
+    check = copy / "setup" / "check.py"
+    jupyter = 'next(each for each in found if each["name"] == "jupyter")'
+    check.write_text(check.read_text().replace(jupyter, "found[0]"))
+    upload_remote.fingerprint.cache_clear()
+    return copy
+
+
+def set_up(machine: OpenSshMachine, remote: Path, config: Config, commands: list[str]) -> MachineState:
+    desired = replace(setup.desired(config, market="on-demand"), remote=remote)
+    with connect(host_of(machine)) as connection:
+        run = connection.run
+        connection.run = lambda *a, **k: commands.append(a[0]) or run(*a, **k)  # type: ignore[method-assign]
+        state = setup.check(connection, desired)
+        return setup.apply(connection, state, desired, Recorder()) if state.needs_work else state
+
+
+def test_it_comes_goes_and_is_nobody_else_s(machine: OpenSshMachine, remote: Path) -> None:
+    commands: list[str] = []
+    there = machine.home / ".gpu-box" / "notify.json"
+    state = set_up(machine, remote, ASKED, commands)
+    assert not state.needs_work
+    assert json.loads(there.read_text()) == {"box": "ada", "webhook": WEBHOOK}
+    assert stat.S_IMODE(there.stat().st_mode) == 0o600
+    assert not any("SECRET" in command for command in commands)
+
+    there.chmod(0o644)
+    set_up(machine, remote, ASKED, commands)
+    assert stat.S_IMODE(there.stat().st_mode) == 0o600
+
+    told = replace(ASKED, notify=replace(ASKED.notify, format="json"))
+    set_up(machine, remote, told, commands)
+    assert json.loads(there.read_text())["format"] == "json"
+
+    set_up(machine, remote, Config(name="ada"), commands)
+    assert not there.exists()
+    for log in (machine.home / ".gpu-box").rglob("*"):
+        assert not log.is_file() or b"SECRET" not in log.read_bytes()
+
+
+def test_the_webhook_is_in_no_repr() -> None:
+    assert "SECRET" not in repr(ASKED) and "SECRET" not in repr(setup.desired(ASKED, market="on-demand"))

@@ -1,0 +1,167 @@
+"""Why a box stopped: EC2 says of everybody who calls StopInstances that they are "the user"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gpu_box.model.observed import Deadline, Instance, InstanceState, StopAsked, Stopped
+from gpu_box.model.stop_reason import parse_record, stopped_at, why
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+END = NOON + timedelta(hours=2)
+BY_USER, BY_ITSELF = "Client.UserInitiatedShutdown", "Client.InstanceInitiatedShutdown"
+BOX = Instance(
+    id="i-1",
+    state=InstanceState.STOPPED,
+    type="g4dn.xlarge",
+    zone="us-east-1a",
+    launched=NOON,
+    reason_code=BY_USER,
+    transition="User initiated (2026-11-23 14:00:00 GMT)",
+)
+SHUT_DOWN = replace(BOX, reason_code=BY_ITSELF, transition="")
+RECORD = {
+    "layer": "watcher",
+    "reason": "idle 30 min",
+    "wall": END.timestamp(),
+    "signals": {"gpu": "0 %", "cpu": "none"},
+    "last_used": {"what": "kernel lesson1.ipynb", "wall": END.timestamp() - 1800},
+}
+LEFT = parse_record(RECORD)
+
+
+def deadline(at: datetime, instance_id: str = "i-1") -> Deadline:
+    return Deadline(instance_id=instance_id, at=at, role_arn="arn")
+
+
+def test_a_record_holds_the_figures_and_the_last_use() -> None:
+    assert (
+        Stopped(
+            layer="watcher",
+            reason="idle 30 min",
+            at=END,
+            signals=(("gpu", "0 %"), ("cpu", "none")),
+            last_use=("kernel lesson1.ipynb", END - timedelta(minutes=30)),
+        )
+        == LEFT
+    )
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"layer": "fuse"},
+        {**RECORD, "wall": "soon"},
+        {**RECORD, "signals": [1]},
+        {**RECORD, "wall": 1e40},
+        {**RECORD, "last_used": {"what": "x"}},
+    ],
+)
+def test_what_is_no_record_is_none(broken: dict[str, object]) -> None:
+    assert parse_record(broken) is None
+
+
+def test_a_box_that_runs_is_not_stopped() -> None:
+    assert why(replace(BOX, state=InstanceState.RUNNING), None, LEFT) is None
+
+
+def test_a_layer_on_the_box_tells_it_itself() -> None:
+    assert why(SHUT_DOWN, deadline(END), LEFT) == LEFT
+
+
+def test_a_record_of_an_earlier_session_is_disregarded() -> None:
+    assert LEFT is not None
+    old = replace(LEFT, at=NOON - timedelta(days=1))
+    told = why(SHUT_DOWN, None, old)
+    assert told is not None
+    assert (told.layer, told.at, told.signals) == ("box", None, ())
+    assert "somebody's shutdown" in told.reason
+
+
+def test_the_deadline_is_told_by_its_time_with_the_figures_of_that_moment() -> None:
+    assert LEFT is not None
+    outside = replace(LEFT, layer="outside", reason="shut down from outside")
+    told = why(BOX, deadline(END - timedelta(seconds=20)), outside)
+    assert told is not None
+    assert (told.layer, told.at) == ("deadline", END)
+    assert told.signals == LEFT.signals
+    assert told.last_use == LEFT.last_use
+
+
+@pytest.mark.parametrize(
+    "armed",
+    [None, deadline(END, "i-2"), deadline(END + timedelta(hours=3)), deadline(END - timedelta(hours=1))],
+)
+def test_another_deadline_did_not_do_it(armed: Deadline | None) -> None:
+    told = why(BOX, armed, None)
+    assert told is not None
+    assert told.layer == "AWS"
+    assert "not by gpu-box" in told.reason
+
+
+def test_our_own_stop_is_told_by_its_tag() -> None:
+    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), deadline(END), None)
+    assert told is not None
+    assert (told.layer, told.reason) == ("command", "`gpu-box stop`, by ada")
+
+
+def test_the_tag_of_an_earlier_stop_does_not_explain_this_one() -> None:
+    earlier = replace(BOX, stop_asked=StopAsked(at=NOON - timedelta(hours=1), by="ada"))
+    told = why(earlier, deadline(END), None)
+    assert told is not None
+    assert told.layer == "deadline"
+
+
+def test_a_stop_from_outside_wins_over_what_the_watcher_was_about_to_do() -> None:
+    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, LEFT)
+    assert told is not None
+    assert told.layer == "command"
+    assert told.signals
+
+
+INTERRUPTED = parse_record(
+    {**RECORD, "layer": "AWS", "reason": "interrupted by AWS: spot capacity was needed"}
+)
+
+
+def test_a_spot_box_that_stopped_before_aws_took_it_tells_who_wanted_it() -> None:
+    told = why(SHUT_DOWN, None, INTERRUPTED)
+    assert told is not None
+    assert (told.layer, told.at) == ("AWS", END)
+    assert told.reason == "interrupted by AWS: spot capacity was needed"
+
+
+@pytest.mark.parametrize("left", [None, INTERRUPTED])
+def test_a_box_that_aws_was_quicker_to_take_comes_back_by_itself_and_that_is_told(
+    left: Stopped | None,
+) -> None:
+    transition = "Server.SpotInstanceShutdown (2026-11-23 14:00:00 GMT)"
+    told = why(replace(BOX, reason_code="Server.SpotInstanceShutdown", transition=transition), None, left)
+    assert told is not None
+    assert (told.layer, told.at) == ("AWS", END)
+    assert told.reason == "interrupted by AWS: spot capacity was needed; EC2 starts it by itself"
+    assert bool(told.signals) == bool(left)
+
+
+def test_a_stop_by_command_within_the_notice_is_the_commands() -> None:
+    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, INTERRUPTED)
+    assert told is not None
+    assert told.layer == "command"
+
+
+def test_an_unknown_reason_of_ec2_is_told_in_its_words() -> None:
+    told = why(replace(BOX, reason_code="Server.New", reason="Server.New: the roof leaks"), None, None)
+    assert told is not None
+    assert told.reason == "Server.New: the roof leaks"
+
+
+@pytest.mark.parametrize(
+    ("transition", "expected"),
+    [("User initiated (2026-11-23 14:00:00 GMT)", END), ("User initiated", None), ("", None)],
+)
+def test_when_it_stopped_is_in_the_transition(transition: str, expected: datetime | None) -> None:
+    assert stopped_at(transition) == expected

@@ -1,0 +1,6 @@
+"""Folders of the checkout, for tests at any depth."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+REMOTE = ROOT / "remote"
