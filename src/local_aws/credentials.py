@@ -37,8 +37,6 @@ def account(files: Files) -> Account:
         known = json.loads(read_private(files.credentials))
     except FileNotFoundError:
         known = {}
-    if "key_id" in known:  # of a time when there was one key for all
-        known = {"owner": known}
     made = Account(**{who: _credentials(known.get(who)) for who in ("owner", "operator")})
     told = asdict(made)
     if known != told:

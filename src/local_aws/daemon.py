@@ -1,7 +1,7 @@
 """The embedded cloud's daemon, seen from the CLI: start, status, stop.
 
 Standard library alone, and nothing of moto or asyncssh is imported: `gpu-box --help` pays for this module.
-The daemon's own process is `server`, run as `python -m local_aws HOME`.
+The daemon's own process is `server`, run as `python -m local_aws HOME POLICY`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from gpu_box.errors import GpuBoxError, InputError
 from local_aws.api.signature import Request, sign
 from local_aws.credentials import OWN_SERVICE, Credentials, account
+from local_aws.failure import Failure
 from local_aws.files import Files, make_private, write_private
 
 REFUSED_EXIT_CODE = 3  # the daemon could not start, and its last line says why, worded for the user
@@ -48,12 +48,13 @@ class DaemonStatus:
     boxes: int
 
 
-def start(home: Path) -> dict[str, str]:
+def start(home: Path, policy: Path) -> dict[str, str]:
     """Start the daemon unless it is up, and return the environment that makes an AWS SDK talk to it, as the
     user who may what gpu-box needs, and nothing else.
 
-    Idempotent; two at once start one. Raises InputError where the optional packages are missing, and
-    GpuBoxError with the daemon's own words where it does not come up.
+    policy: a file with the IAM policy of that user; read when the daemon starts.
+    Idempotent; two at once start one. Raises Failure where the optional packages are missing, and
+    Failure with the daemon's own words where it does not come up.
     """
     files = Files(home)
     running = status(home)
@@ -62,13 +63,13 @@ def start(home: Path) -> dict[str, str]:
         make_private(files.folder)
         with _turn(files):
             account(files)
-            running = status(home) or _spawn(files)
+            running = status(home) or _spawn(files, policy)
     return _exports(running, account(files).operator)
 
 
-def start_as_owner(home: Path) -> dict[str, str]:
+def start_as_owner(home: Path, policy: Path) -> dict[str, str]:
     """As `start`, for somebody who may do anything there."""
-    return start(home) | _keys(account(Files(home)).owner)
+    return start(home, policy) | _keys(account(Files(home)).owner)
 
 
 def status(home: Path) -> DaemonStatus | None:
@@ -104,7 +105,7 @@ def stop(home: Path) -> bool:
         deadline = time.monotonic() + _STOP_TIMEOUT_S
         while _is_alive(files):
             if time.monotonic() > deadline:
-                raise GpuBoxError(
+                raise Failure(
                     f"the embedded cloud did not end within {_STOP_TIMEOUT_S:.0f} s",
                     where=str(files.log),
                 )
@@ -115,20 +116,21 @@ def stop(home: Path) -> bool:
 def _require_packages() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(
+        raise Failure(
             f"the embedded cloud needs packages that are not installed ({', '.join(missing)})",
             remedy="Install them with: pip install 'gpu-box[local]'",
+            bad_input=True,
         )
 
 
-def _spawn(files: Files) -> DaemonStatus:
+def _spawn(files: Files, policy: Path) -> DaemonStatus:
     env = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_PASSED_ON)}
     _disown_card(files)
     if files.log.exists() and files.log.stat().st_size > _LOG_BYTES:
         files.log.replace(files.log.with_suffix(".log.old"))
     with files.log.open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "local_aws", str(files.home)],
+            [sys.executable, "-m", "local_aws", str(files.home), str(policy.resolve())],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             cwd=files.folder, env=env, start_new_session=True,
         )  # fmt: skip
@@ -141,11 +143,11 @@ def _spawn(files: Files) -> DaemonStatus:
             return running
         if (code := child.poll()) is not None:
             what = _last_line(files.log) if code == REFUSED_EXIT_CODE else f"it ended with status {code}"
-            raise GpuBoxError(f"the embedded cloud did not start: {what}", where=str(files.log))
+            raise Failure(f"the embedded cloud did not start: {what}", where=str(files.log))
         time.sleep(_POLL_S)
     child.kill()
     child.wait()
-    raise GpuBoxError(f"the embedded cloud did not start within {timeout:.0f} s", where=str(files.log))
+    raise Failure(f"the embedded cloud did not start within {timeout:.0f} s", where=str(files.log))
 
 
 def _disown_card(files: Files) -> None:

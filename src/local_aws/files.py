@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_box.errors import InputError
+from local_aws.failure import Failure
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Files:
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder if there is none, and let its user alone in. Raises InputError for another user's."""
+    """Make the folder if there is none, and let its user alone in. Raises Failure for another user's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_own(folder)
     folder.chmod(0o700)
 
 
 def read_private(path: Path) -> bytes:
-    """Raises FileNotFoundError, and InputError for another user's file: it may have been put there."""
+    """Raises FileNotFoundError, and Failure for another user's file: it may have been put there."""
     _require_own(path)
     return path.read_bytes()
 
@@ -75,6 +75,8 @@ def write_private(path: Path, content: bytes) -> None:
 
 def _require_own(path: Path) -> None:
     if {path.lstat().st_uid, path.stat().st_uid} != {os.getuid()}:
-        raise InputError(
-            f"{path} belongs to another user", remedy="Remove it, or set GPU_BOX_HOME elsewhere."
+        raise Failure(
+            f"{path} belongs to another user",
+            remedy="Remove it, or set GPU_BOX_HOME elsewhere.",
+            bad_input=True,
         )

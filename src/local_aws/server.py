@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, ClassVar, NoReturn
 
-from gpu_box.errors import GpuBoxError, InputError
 from local_aws.credentials import account
 from local_aws.daemon import REFUSED_EXIT_CODE
+from local_aws.failure import Failure
 from local_aws.files import Files, make_private, write_private
 
 _LINGER_S = 600.0  # without a box and without a call
@@ -30,18 +30,19 @@ _CONNECTIONS = 128  # at once; a process may have 1024 files open
 _LOOPBACK = "127.0.0.1"  # and nothing else, ever
 
 
-def main(home: Path) -> None:
+def main(home: Path, *, policy: Path) -> None:
+    """policy: a file with the IAM policy of the operator, the user that gpu-box is."""
     files = Files(home)
     try:
         make_private(files.folder)
-    except InputError as error:
+    except Failure as error:
         _refuse(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     _read_once()
     with files.life.open("ab") as life:
         _live_alone(life)
-        _serve(files, _listen(files), _machines(files))
+        _serve(files, _listen(files), _machines(files), policy)
 
 
 def _read_once() -> None:
@@ -162,13 +163,14 @@ def _machines(files: Files) -> str:
     return asked or "process"
 
 
-def _serve(files: Files, listener: socket.socket, machines: str) -> None:
+def _serve(files: Files, listener: socket.socket, machines: str, policy: Path) -> None:
     # Imported here: two seconds that a refusal above need not wait for.
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # no web page has any business here
     os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).with_name("no_amis.json")))
     from local_aws import install
     from local_aws.api.app import Cloud
     from local_aws.ec2.consoles import read_consoles_with
+    from local_aws.iam.authorization import operator_policy
     from local_aws.machines.kinds import kind_of
     from local_aws.reconciler import Reconciler
     from local_aws.state import State
@@ -179,7 +181,7 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
     try:
         kind = kind_of(machines)  # builds the root image where nspawn machines have none yet
         state.restore()
-    except GpuBoxError as error:
+    except Failure as error:
         _refuse(str(error))
     except ValueError as error:
         _refuse(
@@ -187,7 +189,7 @@ def _serve(files: Files, listener: socket.socket, machines: str) -> None:
         )
     reconciler = Reconciler(world, state, kind, files.machines)
     read_consoles_with(reconciler.console)
-    cloud = Cloud(world, state, account(files), changed=reconciler.wake)
+    cloud = Cloud(world, state, account(files), operator_policy(policy), changed=reconciler.wake)
     server = serving(cloud, listener)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

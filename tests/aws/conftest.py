@@ -19,6 +19,7 @@ from gpu_box.config.model import Config, Network, Ssh
 from gpu_box.machine.ssh import keys
 from gpu_box.model.observed import Observed
 from local_aws import daemon
+from tests.paths import POLICY
 
 from ..faults.apart import impatient
 from ..faults.quick import warm
@@ -38,7 +39,7 @@ def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
     """Of the user whom infra/operator-policy.json makes, held to it by the cloud."""
-    yield daemon.start(cloud_home)
+    yield daemon.start(cloud_home, POLICY)
     daemon.stop(cloud_home)
 
 
@@ -55,7 +56,7 @@ def owner(aws: dict[str, str], cloud_home: Path) -> Owner:
 
     gpu-box itself is here, as everywhere, the user of infra/operator-policy.json.
     """
-    exports = daemon.start_as_owner(cloud_home)
+    exports = daemon.start_as_owner(cloud_home, POLICY)
     keys = exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]
     session = boto3.Session(*keys)
     return lambda service, region="us-east-1": session.client(service, region_name=region)

@@ -20,9 +20,11 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from local_aws import install
 from local_aws.credentials import account
 from local_aws.files import Files
+from local_aws.iam.authorization import operator_policy
 from local_aws.machines.machine import Boot, Machine
 from local_aws.reconciler import Reconciler
 from local_aws.world import World
+from tests.paths import POLICY
 
 from .faults import Body
 
@@ -90,7 +92,7 @@ class Inside:
         own = account(files)
         self.world, kept = Watched(), Unsaved(files.state)
         self._reconciler = Reconciler(self.world, kept, kind, files.machines)
-        self._app = clouds.Cloud(self.world, kept, own, changed=changed)
+        self._app = clouds.Cloud(self.world, kept, own, operator_policy(POLICY), changed=changed)
         self._server = server.serving(self._app, server.listening(0))
         endpoint = f"http://127.0.0.1:{self._server.port}"
         self.exports = {

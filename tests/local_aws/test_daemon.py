@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box.errors import GpuBoxError, InputError
 from local_aws import daemon
+from local_aws.failure import Failure
 from local_aws.machines.process import census
+from tests.paths import POLICY
 
 from .cloud import Cloud, KeyFile, wait_until
 from .ssh import reach
@@ -50,8 +51,8 @@ def test_without_the_packages_it_says_what_to_install(home: Path, monkeypatch: p
     monkeypatch.setattr(
         daemon.importlib.util, "find_spec", lambda name: None if name == "moto" else find(name)
     )
-    with pytest.raises(InputError, match=r"moto.*pip install 'gpu-box\[local\]'"):
-        daemon.start(home)
+    with pytest.raises(Failure, match=r"moto.*pip install 'gpu-box\[local\]'"):
+        daemon.start(home, POLICY)
 
 
 def test_nothing_is_up_before_it_is_started(home: Path) -> None:
@@ -61,7 +62,7 @@ def test_nothing_is_up_before_it_is_started(home: Path) -> None:
 
 def test_it_is_started_once_by_many_and_stopped(home: Path) -> None:
     told: list[dict[str, str]] = []
-    starters = [threading.Thread(target=lambda: told.append(daemon.start(home))) for _ in range(4)]
+    starters = [threading.Thread(target=lambda: told.append(daemon.start(home, POLICY))) for _ in range(4)]
     for starter in starters:
         starter.start()
     for starter in starters:
@@ -77,7 +78,7 @@ def test_it_is_started_once_by_many_and_stopped(home: Path) -> None:
     assert daemon.stop(home) is True
     assert daemon.status(home) is None
     wait_until(lambda: is_gone(first.pid))
-    assert daemon.start(home) == told[0], "its port is for life"
+    assert daemon.start(home, POLICY) == told[0], "its port is for life"
 
 
 def test_a_killed_daemon_comes_back_with_all_that_was_and_no_orphans(home: Path, key: KeyFile) -> None:
@@ -98,7 +99,7 @@ def test_a_killed_daemon_comes_back_with_all_that_was_and_no_orphans(home: Path,
     wait_until(lambda: is_gone(killed.pid))
     assert len(census.members(instance)) == 1, "an orphan"
     assert daemon.status(home) is None
-    assert daemon.start_as_owner(home) == cloud.exports
+    assert daemon.start_as_owner(home, POLICY) == cloud.exports
     assert census.members(instance) == set()
 
     seen = cloud.see(instance)
@@ -119,7 +120,7 @@ def test_a_change_is_on_disk_before_it_is_answered(home: Path) -> None:
     instance = cloud.run()
     os.kill(running.pid, signal.SIGKILL)
     wait_until(lambda: daemon.status(home) is None)
-    daemon.start(home)
+    daemon.start(home, POLICY)
     assert cloud.state(instance) in ("pending", "running")
 
 
@@ -128,7 +129,7 @@ def test_what_was_due_while_it_was_down_is_done_when_it_is_up(home: Path) -> Non
     cloud.weather(delays={"pending": 1.0})
     instance = cloud.run()
     daemon.stop(home)
-    daemon.start(home)
+    daemon.start(home, POLICY)
     cloud.wait(instance, "running")
 
 
@@ -151,23 +152,23 @@ def test_a_folder_left_by_an_unknown_machine_is_removed(home: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(home: Path) -> None:
-    port = int(daemon.start(home)["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    port = int(daemon.start(home, POLICY)["AWS_ENDPOINT_URL"].rpartition(":")[2])
     daemon.stop(home)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", port))
         other.listen()
-        with pytest.raises(GpuBoxError, match=f"port {port} of 127.0.0.1 is taken") as caught:
-            daemon.start(home)
+        with pytest.raises(Failure, match=f"port {port} of 127.0.0.1 is taken") as caught:
+            daemon.start(home, POLICY)
     assert "\n" not in str(caught.value)
-    daemon.start(home)
+    daemon.start(home, POLICY)
 
 
 def test_a_state_that_cannot_be_read_is_said_and_not_thrown_away(home: Path) -> None:
     (home / "embedded").mkdir(parents=True)
     (home / "embedded/state").write_bytes(b"something else")
-    with pytest.raises(GpuBoxError, match="saved state cannot be read"):
-        daemon.start(home)
+    with pytest.raises(Failure, match="saved state cannot be read"):
+        daemon.start(home, POLICY)
     assert (home / "embedded/state").read_bytes() == b"something else"
 
 

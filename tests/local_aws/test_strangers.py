@@ -19,10 +19,11 @@ import botocore.auth
 import pytest
 from botocore.config import Config
 
-from gpu_box.errors import GpuBoxError, InputError
 from local_aws import daemon
 from local_aws.credentials import Credentials, account
+from local_aws.failure import Failure
 from local_aws.files import Files, make_private, read_private
+from tests.paths import POLICY
 
 from . import control
 from .cloud import Cloud, KeyFile
@@ -325,20 +326,20 @@ def test_what_another_user_put_there_is_not_used(tmp_path: Path) -> None:
     theirs = tmp_path / "embedded"
     theirs.mkdir()
     os.chown(theirs, 65534, 65534)
-    with pytest.raises(InputError, match="belongs to another user"):
-        daemon.start(tmp_path)
+    with pytest.raises(Failure, match="belongs to another user"):
+        daemon.start(tmp_path, POLICY)
     link = tmp_path / "link"
     link.symlink_to(theirs)
-    with pytest.raises(InputError, match="belongs to another user"):
+    with pytest.raises(Failure, match="belongs to another user"):
         make_private(link)
     os.chown(theirs, 0, 0)
     planted = theirs / "credentials.json"
     planted.write_text("{}")
     os.chown(planted, 65534, 65534)
-    with pytest.raises(InputError, match=r"credentials\.json belongs to another user"):
+    with pytest.raises(Failure, match=r"credentials\.json belongs to another user"):
         read_private(planted)
-    with pytest.raises(GpuBoxError, match="belongs to another user"):
-        daemon.start(tmp_path)
+    with pytest.raises(Failure, match="belongs to another user"):
+        daemon.start(tmp_path, POLICY)
 
 
 # In the place of the daemon: it has taken the lock, and does not listen yet.
@@ -354,7 +355,7 @@ def test_a_program_at_the_port_of_before_gets_no_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another user's program that took the port would be given what we send."""
-    port = int(daemon.start(tmp_path)["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    port = int(daemon.start(tmp_path, POLICY)["AWS_ENDPOINT_URL"].rpartition(":")[2])
     daemon.stop(tmp_path)
     starting = tmp_path / "starting"
     starting.write_text(STARTING.format(python=sys.executable))
@@ -365,9 +366,9 @@ def test_a_program_at_the_port_of_before_gets_no_request(
         other.listen()
         other.setblocking(False)
         patch.setattr(daemon.sys, "executable", str(starting))
-        with pytest.raises(GpuBoxError, match="ended with status 0"):
-            daemon.start(tmp_path)
+        with pytest.raises(Failure, match="ended with status 0"):
+            daemon.start(tmp_path, POLICY)
         with pytest.raises(BlockingIOError):
             other.accept()
-    assert daemon.start(tmp_path)["AWS_ENDPOINT_URL"].endswith(f":{port}")
+    assert daemon.start(tmp_path, POLICY)["AWS_ENDPOINT_URL"].endswith(f":{port}")
     daemon.stop(tmp_path)

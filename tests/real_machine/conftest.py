@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box.errors import GpuBoxError, InputError
+from local_aws.failure import Failure
 from local_aws.machines.nspawn.root_image import require_nspawn, root_image
 
 from ..local_aws.cloud import Cloud, KeyFile, make_key
@@ -22,7 +22,7 @@ def nspawn() -> Iterator[None]:
     """The environment in which a daemon started by a test has nspawn machines; others have theirs."""
     try:
         require_nspawn()
-    except InputError as error:
+    except Failure as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GPU_BOX_MACHINES", "nspawn")
@@ -31,7 +31,7 @@ def nspawn() -> Iterator[None]:
         patch.setenv("GPU_BOX_CACHE", str(real_home / ".cache" / "gpu-box"))
         try:
             root_image()
-        except GpuBoxError as error:
+        except Failure as error:
             pytest.skip(f"no root image: {error}")
         yield
 

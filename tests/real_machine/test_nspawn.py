@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from local_aws import daemon
-from tests.paths import ROOT
+from tests.paths import POLICY, ROOT
 
 from ..local_aws.cloud import Cloud, KeyFile, wait_until
 from .box import Box, start_box
@@ -258,7 +258,7 @@ def test_a_killed_daemon_is_cleaned_up_after_and_the_box_comes_back(nspawn: None
         os.kill(killed.pid, signal.SIGKILL)
         wait_until(lambda: daemon.status(home) is None)
         assert left_of(box.instance), "the machine runs on, an orphan"
-        daemon.start(home)
+        daemon.start(home, POLICY)
         assert box.ssh().says("cat file") == "kept"
         daemon.stop(home)
         assert left_of(box.instance) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_box.errors import InputError
+from local_aws.failure import Failure
 from local_aws.machines.nspawn.root_image import require_nspawn
 
 from ..local_aws.cloud import wait_until
@@ -76,7 +76,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     try:
         require_nspawn()
-    except InputError as error:
+    except Failure as error:
         pytest.skip(str(error))
     place = Place(tmp_path)
     yield place

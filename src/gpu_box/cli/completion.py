@@ -27,11 +27,11 @@ def _in_aws(context: typer.Context) -> list[str]:
 
     config = load(context.params.get("config"), name=None)
     if context.params.get("local"):
-        from local_aws import daemon
+        from gpu_box.cli import local_cloud
 
-        if daemon.status(data_home()) is None:
+        if local_cloud.status() is None:
             return []
-        os.environ.update(daemon.start(data_home()))
+        os.environ.update(local_cloud.start())
         config = replace(config, profile=None)
     return names.in_aws(config, data_home() / "boxes.json")
 

@@ -135,9 +135,9 @@ def options(context: typer.Context) -> Options:
 
 def enter_embedded_cloud() -> None:
     """From here on every AWS client of this process, ours or not, talks to the embedded cloud."""
-    from local_aws import daemon
+    from gpu_box.cli import local_cloud
 
-    os.environ.update(daemon.start(data_home()))
+    os.environ.update(local_cloud.start())
     # A profile or a session token of a real account would win over, or spoil, the keys just set.
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
         os.environ.pop(name, None)

@@ -11,7 +11,6 @@ import typer
 
 from gpu_box.cli.context import options
 from gpu_box.cli.help import show_help_without_command
-from gpu_box.store.files import data_home
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def env(context: typer.Context) -> None:
     """Print exports with which any AWS client talks to it, as its owner: `eval "$(gpu-box local env)"`."""
-    from local_aws import daemon
+    from gpu_box.cli import local_cloud
 
-    exports = daemon.start_as_owner(data_home())
+    exports = local_cloud.start_as_owner()
 
     def draw() -> str:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
@@ -44,10 +43,10 @@ def env(context: typer.Context) -> None:
 
 def status(context: typer.Context) -> None:
     """Whether its daemon runs, where, and how many boxes it has."""
+    from gpu_box.cli import local_cloud
     from gpu_box.cli.results import LocalCloud
-    from local_aws import daemon
 
-    found = daemon.status(data_home())
+    found = local_cloud.status()
     if found is None:
         _show(context, LocalCloud(running=False), lambda: "The embedded cloud does not run.")
         return
@@ -63,10 +62,10 @@ def status(context: typer.Context) -> None:
 
 def stop(context: typer.Context) -> None:
     """End the daemon and its machines. Their disks stay until their boxes are taken down."""
+    from gpu_box.cli import local_cloud
     from gpu_box.cli.results import LocalStopped
-    from local_aws import daemon
 
-    stopped = daemon.stop(data_home())
+    stopped = local_cloud.stop()
     _show(
         context,
         LocalStopped(stopped=stopped),

@@ -45,13 +45,21 @@ Answer = tuple[str, list[tuple[str, str]], bytes]
 
 
 class Cloud:
-    """world: what there is; state: where it is kept; account: whose it is; changed: called after anything
-    may have changed.
+    """world: what there is; state: where it is kept; account: whose it is; policy: the operator's IAM policy;
+    changed: called after anything may have changed.
     """
 
-    def __init__(self, world: World, state: State, account: Account, *, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        state: State,
+        account: Account,
+        policy: dict[str, Any],
+        *,
+        changed: Callable[[], None],
+    ) -> None:
         self._account = account
-        self._operator = Operator(account.operator.key_id)
+        self._operator = Operator(account.operator.key_id, policy)
         self.last_call = time.monotonic()
         self._started = time.monotonic()
         self._world = world

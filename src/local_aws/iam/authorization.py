@@ -7,14 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import IAMBackend, iam_backends
 from moto.sts.models import sts_backends
 
-from gpu_box.resources import infra
 from local_aws.api.calls import Call
 from local_aws.ec2 import spot
 from local_aws.iam.needs import needs
@@ -27,14 +26,15 @@ _FREE = {("sts", "GetCallerIdentity")}
 
 @dataclass(frozen=True)
 class Operator:
-    """The user whom `--local` is: no IAM user of this cloud, so that nobody can change what it may."""
+    """The user that gpu-box is here: no IAM user of this cloud, so that no call can change what it may do."""
 
     key_id: str
+    policy: dict[str, Any]
 
-    @cached_property
-    def policy(self) -> dict[str, Any]:
-        policy: dict[str, Any] = json.loads(infra("operator-policy.json").read_text(encoding="utf-8"))
-        return policy
+
+def operator_policy(file: Path) -> dict[str, Any]:
+    policy: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return policy
 
 
 def refusal(call: Call, operator: Operator) -> tuple[str, str] | None:

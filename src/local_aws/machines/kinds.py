@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from gpu_box.errors import InputError
+from local_aws.failure import Failure
 from local_aws.machines.machine import MachineKind
 
 
 def kind_of(name: str) -> MachineKind:
-    """Raises InputError for another word than process and nspawn, and where nspawn machines cannot be."""
+    """Raises Failure for another word than process and nspawn, and where nspawn machines cannot be."""
     if name == "process":
         from local_aws.machines.process.process import ProcessMachine
 
@@ -19,6 +19,9 @@ def kind_of(name: str) -> MachineKind:
         from local_aws.machines.nspawn.root_image import root_image
 
         return partial(NspawnMachine, root_image())
-    raise InputError(
-        f"no kind of machine {name!r}", where="GPU_BOX_MACHINES", remedy="Use process or nspawn."
+    raise Failure(
+        f"no kind of machine {name!r}",
+        where="GPU_BOX_MACHINES",
+        remedy="Use process or nspawn.",
+        bad_input=True,
     )

@@ -27,6 +27,7 @@ from gpu_box.errors import CloudError
 from gpu_box.model.leftovers import Leftover, Sweep
 from gpu_box.view.sweep import forgotten_lines
 from local_aws import daemon
+from tests.paths import POLICY
 
 from ..conftest import Laptop, Owner, Recorder, Weather
 from ..proxy import Seen, proxied
@@ -45,7 +46,7 @@ def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
-    yield daemon.start(cloud_home)
+    yield daemon.start(cloud_home, POLICY)
     daemon.stop(cloud_home)
 
 
@@ -63,7 +64,7 @@ def _few_regions(weather: Weather) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_stays(account: Owner, _few_regions: None, cloud_home: Path) -> Iterator[None]:
     yield
-    os.environ.update(daemon.start_as_owner(cloud_home))  # what is others' is not ours to remove
+    os.environ.update(daemon.start_as_owner(cloud_home, POLICY))  # what is others' is not ours to remove
     if found := looked(everything=True).found:
         remove(Cloud(Config()), found, report=Recorder())
         assert looked(everything=True).found == ()

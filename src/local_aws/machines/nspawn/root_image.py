@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO
 
-from gpu_box.errors import GpuBoxError, InputError
+from local_aws.failure import Failure
 
 _SUITE = "bookworm"
 _VERSION = 2  # of what `_finish` does
@@ -41,23 +41,27 @@ _held: dict[Path, int] = {}  # image -> descriptor of its folder
 
 
 def require_nspawn() -> None:
-    """Raise InputError, with what to do about it, where nspawn machines cannot be."""
+    """Raise Failure, with what to do about it, where nspawn machines cannot be."""
     where = "GPU_BOX_MACHINES=nspawn"
     if platform.system() != "Linux" or os.geteuid() != 0:
-        raise InputError(
-            "nspawn machines need root on Linux", where=where, remedy="Use GPU_BOX_MACHINES=process."
+        raise Failure(
+            "nspawn machines need root on Linux",
+            where=where,
+            remedy="Use GPU_BOX_MACHINES=process.",
+            bad_input=True,
         )
     missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
     if missing:
-        raise InputError(
+        raise Failure(
             f"nspawn machines need {', '.join(missing)}",
             where=where,
             remedy=f"Install with: apt-get install {' '.join(missing)}",
+            bad_input=True,
         )
 
 
 def root_image() -> Path:
-    """The image's folder, built if it is not there. Raises InputError or GpuBoxError."""
+    """The image's folder, built if it is not there. Raises Failure."""
     require_nspawn()
     cache = _cache()
     image = cache / f"root-{_SUITE}-{_fingerprint()}"
@@ -115,7 +119,7 @@ def _build(image: Path, lock: IO[bytes]) -> None:
     )  # fmt: skip
     if done.returncode != 0:
         lines = done.stdout.strip().splitlines()
-        raise GpuBoxError(
+        raise Failure(
             f"debootstrap failed: {lines[-1] if lines else done.returncode}",
             where=str(unfinished / "debootstrap" / "debootstrap.log"),
         )

@@ -1,0 +1,48 @@
+"""The embedded cloud's daemon, started and stopped for the person who types; its failures as our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gpu_box import resources
+from gpu_box.errors import GpuBoxError, InputError
+from gpu_box.store.files import data_home
+from local_aws import daemon
+from local_aws.daemon import DaemonStatus
+from local_aws.failure import Failure
+
+_POLICY = "operator-policy.json"
+
+
+def start() -> dict[str, str]:
+    """Variables with which an AWS SDK talks to it, as the user of infra/operator-policy.json."""
+    with _failures():
+        return daemon.start(data_home(), resources.infra(_POLICY))
+
+
+def start_as_owner() -> dict[str, str]:
+    """As `start`, as the account's owner."""
+    with _failures():
+        return daemon.start_as_owner(data_home(), resources.infra(_POLICY))
+
+
+def status() -> DaemonStatus | None:
+    with _failures():
+        return daemon.status(data_home())
+
+
+def stop() -> bool:
+    """Whether it ran."""
+    with _failures():
+        return daemon.stop(data_home())
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Failure as InputError or GpuBoxError."""
+    try:
+        yield
+    except Failure as failure:
+        kind = InputError if failure.bad_input else GpuBoxError
+        raise kind(failure.what, where=failure.where or None, remedy=failure.remedy or None) from None
