@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpu_box.aws import tags
 from gpu_box.aws.deadline import parse_schedule
 from gpu_box.aws.instance import parse_instance
-from gpu_box.box.find import host_of
+from gpu_box.box.find import host_at
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
 from gpu_box.machine.ssh.keys import ensure_key_pair
@@ -137,7 +137,7 @@ def test_a_box_in_an_unknown_state_is_counted_stopped_and_removed_but_not_entere
 def test_a_box_whose_address_is_not_readable_is_refused_in_one_line(tag: tuple[str, str]) -> None:
     instance = parse_instance(tagged((tags.HOST_KEY, KEY), tag))
     with pytest.raises(CloudError) as refused:
-        host_of(Config(name="box"), instance, "")
+        host_at(Config(name="box"), instance, "")
     assert str(refused.value).startswith(f"{ID}: box 'box': its tag {tag[0]} is {tag[1]!r}: not a ")
     with pytest.raises(CloudError):
         plan.up(

@@ -38,6 +38,7 @@ from .conftest import Laptop, Owner, Weather
 
 POLICY: dict[str, Any] = json.loads(infra("operator-policy.json").read_text())
 STATEMENTS: list[dict[str, Any]] = POLICY["Statement"]
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 SOURCE = Path(quotas.__file__).parent
 USER = "operator"
 # Services that gpu-box calls, by the SDK's name and by IAM's.
@@ -99,7 +100,7 @@ def life(mine: Laptop) -> None:
     """All that gpu-box does to AWS for a box, from nothing to nothing."""
     found = mine.up().instance
     assert found is not None
-    tag_host_key(mine.cloud, found.id, "ssh-ed25519 AAAA")
+    tag_host_key(mine.cloud, found.id, HOST_KEY)
     read_console_record(mine.cloud, found.id)
     elsewhere = Network(allow_ssh_from=(ip_network("127.0.0.2/32"),))
     Laptop(replace(mine.config, network=elsewhere)).up()
@@ -176,7 +177,7 @@ def asks_for_spot(mine: Laptop) -> None:
 def publishes_the_host_key(mine: Laptop) -> None:
     found = mine.observe().instance
     assert found is not None
-    tag_host_key(mine.cloud, found.id, "ssh-ed25519 AAAA")
+    tag_host_key(mine.cloud, found.id, HOST_KEY)
 
 
 def bakes(mine: Laptop) -> None:

@@ -102,7 +102,7 @@ def test_plan_compares_and_changes_nothing(tight: Laptop, laptop: Callable[..., 
 def test_the_command_keeps_them_without_a_terminal_and_ends_with_0(
     tight: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gpu_box.box.cluster.box.up", _aws_side_only)
+    monkeypatch.setattr("gpu_box.box.up.up", _aws_side_only)
     config = tmp_path / "config.yaml"
     config.write_text(
         f"name: {tight.config.name}\nregion: us-east-1\nssh: {{key: {tight.config.ssh.key}, config: false}}\n"

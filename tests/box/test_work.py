@@ -86,7 +86,7 @@ def test_without_its_pictures_no_training_begins(machine: Path) -> None:
 
 def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = {"a": Decimal("0.531"), "b": Decimal("0.2"), "c": None}
-    monkeypatch.setattr(work.look, "hourly", lambda config, instance: prices[config])
+    monkeypatch.setattr(work.spent, "hourly", lambda config, instance: prices[config])
 
     def words(*boxes: str) -> str:
         found = [SimpleNamespace(instance=name) for name in boxes]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from gpu_box.box import enter, running_jobs, status
+from gpu_box.box import enter, find, running_jobs
 from gpu_box.cli.main import main
 from gpu_box.config.model import Config
 from gpu_box.machine import jobs
@@ -187,7 +187,7 @@ def test_down_says_that_the_jobs_of_a_silent_box_are_unknown(mine: Laptop, termi
 
 def test_a_box_or_an_aws_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(status, "where", lambda config: over.wait())
+    monkeypatch.setattr(find, "where", lambda config: over.wait())
     members = [Config(name="a"), Config(name="b")]
     found = running_jobs.find([(member, None) for member in members], patience_s=0.1)
     assert [(one.box, one.names) for one in found] == [("a", None), ("b", None)]

@@ -10,9 +10,9 @@ from .test_progress import lines_of
 
 SOURCE = """
 import time
-from gpu_box.view import waiting
+from gpu_box.view import progress
 from gpu_box.cli.context import show
-waiting.begin("asking AWS")
+progress.begin("asking AWS")
 time.sleep({pause})
 show("There is no box.")
 """

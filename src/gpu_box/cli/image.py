@@ -28,6 +28,7 @@ def bake(
     from gpu_box.box import image as baking
     from gpu_box.cli.results import Baked, Unbaked
     from gpu_box.cli.running import ending_of
+    from gpu_box.plan.readable import require_readable
 
     opts = options(context)
     config = members.one(opts.load(), "bake")
@@ -39,6 +40,7 @@ def bake(
     if not opts.yes:
         observed = find.where(config, entering=False)
         if observed.instance and observed.instance.state.bills:
+            require_readable(config.name, observed.instance)
             ending = ending_of(opts, [(config, observed)])
             opts.confirm(f"{ending}Bake {config.name}, which stops and starts again?")
     with opts.timed("bake") as report:

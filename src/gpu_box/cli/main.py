@@ -64,11 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _give_terminal_back() -> None:
-    waiting = sys.modules.get("gpu_box.view.progress")  # imported only by a command that asks AWS,
-    if waiting is not None:
-        waiting.over()
-    progress = sys.modules.get("gpu_box.view.progress")  # and this only by one that shows progress
+    progress = sys.modules.get("gpu_box.view.progress")  # imported only by a command that shows some
     if progress is not None:
+        progress.over()
         progress.end()
 
 
