@@ -89,7 +89,7 @@ def test_files_go_up_and_come_down(host: Host, tmp_path: Path, report: Recorder,
         assert sync.push(connection, project, dest, report=report, transport=transport).files == 52
         assert sync.push(connection, project, dest, report=report, transport=transport).files == 0
         down = tmp_path / "down"
-        assert sync.pull(connection, dest, down, report=report, transport=transport).files == 52
+        assert sync.pull(connection, dest, down, report=report).files == 52
     assert (down / "big.bin").read_bytes() == (project / "big.bin").read_bytes()
     assert (down / "link").is_symlink()
 

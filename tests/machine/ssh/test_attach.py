@@ -21,7 +21,7 @@ from ..openssh import OpenSshMachine
 
 SCRIPT = """
 import pickle, sys
-from gpu_box.machine import attach
+from gpu_box.machine.ssh import attach
 sys.exit(attach.run(pickle.loads(bytes.fromhex(sys.argv[1])), sys.argv[2:]))
 """
 Started = Callable[..., subprocess.Popen[bytes]]
