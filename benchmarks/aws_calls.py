@@ -37,7 +37,7 @@ sync:
 COUNTED = """
 import sys
 from gpu_box.cli.main import main
-from gpu_box.machine import connection
+from gpu_box.machine.ssh import connection
 count, run = 0, connection.Connection.run
 def counted(*args, **more):
     global count

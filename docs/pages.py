@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from mkdocs.structure.files import File, Files
 
 from gpu_box.cli.app import app
 from gpu_box.cli.results import shapes
-from gpu_box.view.schema import document
 
 ROOT = Path(__file__).parents[1]
+
+sys.path.insert(0, str(Path(__file__).parent))
+from schema import document  # noqa: E402
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
