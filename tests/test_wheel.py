@@ -107,6 +107,13 @@ def test_it_holds_the_example_the_licence_and_the_types(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 
 
+def test_it_holds_the_embedded_cloud_without_the_machines_of_the_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "local_aws/machines/process/process.py" in names
+    assert not [name for name in names if "nspawn" in name]
+
+
 def test_without_extras_it_brings_neither_torch_nor_the_embedded_cloud(
     bare: Environment, empty: Path
 ) -> None:

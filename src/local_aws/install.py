@@ -1,9 +1,9 @@
 """What AWS does and moto does not: put in moto's place by `install`, one idea a module.
 
-`models` is the EC2 backend, moto's with overrides that delegate to `launch`, `lifecycle`, `disks`,
+`ec2.models` is the EC2 backend, moto's with overrides that delegate to `launch`, `lifecycle`, `disks`,
 `capacity`, `spot`, `images` and `groups`; `responses` corrects how its calls are read and answered.
-`scheduler`, `quotas`, `pricing` and `parameters` are the other services; `needs` and `policies` say what a
-user is permitted. `weather` is what a test can set: capacity, quotas, delays, faults.
+`scheduler` and `services` are the other services; `iam.needs` and `iam.policies` say what a
+user may do. `faults` is what a test can set: capacity, quotas, delays, failures.
 
 Every class here derives from moto's, which carry no types: hence `type: ignore[misc]` on their first lines.
 """

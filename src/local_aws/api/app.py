@@ -3,7 +3,7 @@
 GET    /checkip            the caller's address, as checkip.amazonaws.com gives it; needs no signature
 GET    /embedded/status    boxes, machines, uptime
 DELETE /embedded/world     everything in the cloud, and its weather
-GET, POST, DELETE /embedded/weather     see `semantics.weather`
+GET, POST, DELETE /embedded/weather     see local_aws.faults
 POST   /embedded/interrupt {"instance": "i-..."}: AWS tells a spot instance that it takes it back
 POST   /embedded/network   {"instance": "i-...", "cut": true}: its network is gone, or back
 anything else              AWS's API

@@ -15,8 +15,16 @@ def kind_of(name: str) -> MachineKind:
 
         return ProcessMachine
     if name == "nspawn":
-        from local_aws.machines.nspawn.nspawn import NspawnMachine
-        from local_aws.machines.nspawn.root_image import root_image
+        try:
+            from local_aws.machines.nspawn.nspawn import NspawnMachine
+            from local_aws.machines.nspawn.root_image import root_image
+        except ModuleNotFoundError:
+            raise Failure(
+                "nspawn machines are not in the installed package",
+                where="GPU_BOX_MACHINES=nspawn",
+                remedy="Run gpu-box from a checkout, or use GPU_BOX_MACHINES=process.",
+                bad_input=True,
+            ) from None
 
         return partial(NspawnMachine, root_image())
     raise Failure(
