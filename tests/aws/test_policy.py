@@ -24,10 +24,10 @@ from botocore.exceptions import ClientError
 
 from gpu_box.aws import quotas
 from gpu_box.aws import tags as naming
-from gpu_box.aws.act import tag_host_key
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.prices.prices import read_price
 from gpu_box.aws.sweep.sweep import remove, sweep
+from gpu_box.aws.tags import tag_host_key
 from gpu_box.box import doctor, image
 from gpu_box.config.model import Network
 from gpu_box.errors import PermissionDenied

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.theme import Theme
 
 from gpu_box.aws import tags
-from gpu_box.aws.act import tag_instance
 from gpu_box.aws.prices.prices import read_price_of
+from gpu_box.aws.tags import tag_instance
 from gpu_box.box import cost, find, image, status, stop, up
 from gpu_box.box import spent as spent_module
 from gpu_box.config.model import Disk, Limits

@@ -10,7 +10,8 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from unittest import mock
 
-from gpu_box.aws import act, launch
+from gpu_box.aws import launch
+from gpu_box.aws.steps import network
 
 # Not forked from a test's process, which has threads; and not started anew, which takes seconds each.
 CONTEXT = get_context("forkserver")
@@ -35,8 +36,7 @@ def impatient() -> Iterator[None]:
     sleep = time.sleep
     with (
         mock.patch("time.sleep", lambda seconds: sleep(min(seconds, _LONGEST_SLEEP_S))),
-        mock.patch.object(act, "_POLL_FIRST_S", 0.05),
-        mock.patch.object(act, "_GROUP_IN_USE_S", 2.0),
+        mock.patch.object(network, "_GROUP_IN_USE_S", 2.0),
         mock.patch.object(launch, "_NOT_YET_S", 2.0),
     ):
         yield

@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 from gpu_box import __version__
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import translated
 from gpu_box.config.model import Config
 
 NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
@@ -88,3 +90,19 @@ def of_box(config: Config) -> list[dict[str, Any]]:
 
 def tag_map(resource: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag.get("Value", "") for tag in resource.get("Tags", [])}
+
+
+def tag_host_key(cloud: Cloud, instance_id: str, value: str) -> None:
+    """Publish the machine's host key where every laptop with the account's credentials can read it."""
+    tag_instance(cloud, instance_id, {HOST_KEY: value}, "noting the machine's host key")
+
+
+def tag_instance(cloud: Cloud, instance_id: str, values: dict[str, str], doing: str) -> None:
+    """Write tags on an instance. doing: for the error message. Raises CloudError."""
+    with translated(doing):
+        cloud.ec2.create_tags(Resources=[instance_id], Tags=as_list(values))
+
+
+def as_list(values: dict[str, str]) -> list[dict[str, str]]:
+    """AWS's list form of tags."""
+    return [{"Key": key, "Value": value} for key, value in values.items()]

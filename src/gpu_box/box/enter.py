@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from gpu_box.aws.act import tag_host_key
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import read_instance
+from gpu_box.aws.tags import tag_host_key
 from gpu_box.box import find
 from gpu_box.errors import CloudError, HostKeyChanged, MachineUnreachable
 from gpu_box.machine.ssh import host_key

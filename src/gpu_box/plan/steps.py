@@ -1,4 +1,4 @@
-"""The changes that a plan can ask for. A step says what, and why in words; `aws.act` knows how.
+"""The changes that a plan can ask for. A step says what, and why in words; `aws.steps` knows how.
 
 Steps of one `stage` are independent and run side by side; stages follow one another. Stages that make
 something billable come after the ones that arm what stops it.

@@ -1,0 +1,1 @@
+"""What each step of a plan does in AWS: one function a step."""

@@ -1,0 +1,61 @@
+"""Carry out the steps about the AWS-side deadline: its role and its schedule."""
+
+from __future__ import annotations
+
+from gpu_box.aws import deadline
+from gpu_box.aws.steps.work import Raced, Work
+from gpu_box.errors import CloudError, PermissionDenied
+from gpu_box.model.observed import Deadline
+from gpu_box.plan.steps import ArmDeadline, CreateDeadlineRole, DeleteDeadline, DeleteDeadlineRole
+
+
+def create_deadline_role(step: CreateDeadlineRole, work: Work) -> str | None:
+    try:
+        work.know(deadline_role_arn=deadline.create_role(work.cloud), deadline_role_ready=True)
+    except PermissionDenied as error:
+        work.know(deadline_unavailable="your AWS user may not make roles")
+        work.report.note(
+            f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself; "
+            "to arm the deadline too, ask for the role permissions in infra/operator-policy.json."
+        )
+        return "deadline role: not permitted; the other layers stop the box"
+    return None
+
+
+def arm_deadline(step: ArmDeadline, work: Work) -> str | None:
+    role_arn = work.observed.deadline_role_arn
+    if role_arn is None:
+        return "deadline: not armed (no role)"
+    try:
+        deadline.arm(
+            work.cloud,
+            instance_id=step.instance_id,
+            at=step.at,
+            role_arn=role_arn,
+            exists=step.exists,
+            ready=work.observed.deadline_role_ready,
+        )
+    except PermissionDenied as error:
+        work.know(deadline_unavailable="your AWS user may not make schedules")
+        work.report.note(f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself.")
+        return "deadline: not permitted; the other layers stop the box"
+    except CloudError as error:
+        # Of a schedule that is only moved, AWS checks its role again.
+        if error.code == "NoSuchEntity" or (step.exists and error.code == "ValidationException"):
+            raise Raced("the deadline's role is gone") from error
+        raise
+    work.know(deadline=Deadline(instance_id=step.instance_id, at=step.at, role_arn=role_arn))
+    return None
+
+
+def delete_deadline(step: DeleteDeadline, work: Work) -> None:
+    deadline.disarm(work.cloud)
+
+
+def delete_deadline_role(step: DeleteDeadlineRole, work: Work) -> None:
+    try:
+        deadline.delete_role(work.cloud)
+    except CloudError as error:
+        if error.code == "DeleteConflict":
+            raise Raced("an `up` uses the deadline's role again") from error
+        raise

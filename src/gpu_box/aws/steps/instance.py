@@ -1,0 +1,147 @@
+"""Carry out the steps that launch, start, stop, change, await and terminate an instance."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from botocore.exceptions import ClientError
+
+from gpu_box.aws import launch, tags
+from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.observe import read_instance
+from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete
+from gpu_box.errors import CapacityError, CloudError
+from gpu_box.model.observed import InstanceState
+from gpu_box.plan.steps import (
+    CancelSpotRequest,
+    ChangeType,
+    RunInstance,
+    StartInstance,
+    StopInstance,
+    Terminate,
+    WaitForInstance,
+)
+
+# Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
+_WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
+_POLL_MAX_S = 3.0
+_INTERRUPTED = "IncorrectSpotRequestState"
+
+
+def run_instance(step: RunInstance, work: Work) -> str:
+    group = work.observed.group
+    if group is None:
+        raise Raced("the security group is not there yet")
+    launched = launch.run_instance(work.cloud, step, group_id=group.id, report=work.report)
+    if launched is None:
+        raise Raced("another `up` launched, or this launch was answered before")
+    work.see(launched)
+    if launched.market == "spot":
+        work.whole = False  # a request was made, too
+    return f"instance {launched.id}: {launched.type} in {launched.zone}"
+
+
+def start_instance(step: StartInstance, work: Work) -> None:
+    try:
+        with translated(f"starting {step.instance_id}"):
+            work.cloud.ec2.start_instances(InstanceIds=[step.instance_id])
+    except CloudError as error:
+        if error.code == _INTERRUPTED:
+            # "Only Amazon EC2 can restart an interrupted stopped Spot Instance" (EC2 User Guide).
+            raise CapacityError(
+                "AWS took this spot instance back, and starts it by itself once it has capacity; "
+                "nothing was lost",
+                code=error.code,
+                remedy="`gpu-box up --wait 1h` waits for it.",
+            ) from error
+        if error.code == "IncorrectInstanceState":
+            raise Raced(f"{step.instance_id} is no longer stopped") from error
+        if not isinstance(error, CapacityError):
+            raise
+        # Its disk is in this zone: another instance elsewhere would come up without the work on it.
+        raise CapacityError(
+            f"AWS has no {step.type} left in {step.zone}, where the box's disk is ({error.code}); "
+            "nothing was lost",
+            code=error.code,
+            remedy="`gpu-box up --wait 1h` goes on asking until there is one, `gpu-box resize TYPE` takes "
+            "another type, `gpu-box move` takes the box to another zone with its disk.",
+        ) from error
+    work.know_instance(step.instance_id, state=InstanceState.PENDING)
+
+
+def stop_instance(step: StopInstance, work: Work) -> None:
+    with translated(f"stopping {step.instance_id}"):
+        try:
+            work.cloud.ec2.stop_instances(InstanceIds=[step.instance_id])
+        except ClientError as error:
+            # It is on its way down by another hand: what remains is to wait for it.
+            if code_of(error) != "IncorrectInstanceState":
+                raise
+    # Only so that `why` can tell it from other hands: a meter that is off matters more than who stopped it.
+    asked = f"{datetime.now(UTC).isoformat(timespec='seconds')} {tags.owner(work.cloud.config)}"
+    with suppress(CloudError):
+        tags.tag_instance(
+            work.cloud, step.instance_id, {tags.STOP: tags.tag_value(asked)}, "noting who stopped it"
+        )
+    work.know_instance(step.instance_id, state=InstanceState.STOPPING)
+
+
+def change_type(step: ChangeType, work: Work) -> None:
+    with translated(f"changing the type of {step.instance_id}"):
+        work.cloud.ec2.modify_instance_attribute(
+            InstanceId=step.instance_id, InstanceType={"Value": step.type}
+        )
+
+
+def wait_for_instance(step: WaitForInstance, work: Work) -> str:
+    started, poll = time.monotonic(), POLL_FIRST_S
+    while True:
+        instance = read_instance(work.cloud, step.instance_id)
+        state = instance.state if instance else InstanceState.TERMINATED
+        if state is step.state and (
+            instance is None or instance.address or state is not InstanceState.RUNNING
+        ):
+            at = f" at {instance.address}" if instance and state is InstanceState.RUNNING else ""
+            if instance is None or not instance.exists:
+                work.whole = False
+            else:
+                work.see(instance)
+            return f"instance {step.instance_id}: {state}{at}"
+        if _cannot_become(state, step.state):
+            reason = f" ({instance.reason})" if instance and instance.reason else ""
+            raise CloudError(
+                f"instance {step.instance_id} is {state} instead of {step.state}{reason}",
+                remedy="Run the command again; `gpu-box status` shows what AWS says.",
+            )
+        waited = time.monotonic() - started
+        if waited > _WAIT_S[step.state]:
+            raise CloudError(
+                f"instance {step.instance_id} is still {state} after {waited / 60:.0f} minutes",
+                remedy="AWS is slow today: run the command again, it goes on waiting."
+                + (" It may still bill." if state.bills else ""),
+            )
+        work.report.update(step.title, f"instance {step.instance_id}: {state}")
+        time.sleep(poll)
+        poll = min(poll * 1.5, _POLL_MAX_S)
+
+
+def terminate(step: Terminate, work: Work) -> None:
+    delete(work, f"terminating {step.instance_id}", "terminate_instances", InstanceIds=[step.instance_id])
+
+
+def cancel_spot_request(step: CancelSpotRequest, work: Work) -> None:
+    delete(
+        work,
+        f"cancelling {step.request_id}",
+        "cancel_spot_instance_requests",
+        SpotInstanceRequestIds=[step.request_id],
+    )
+
+
+def _cannot_become(state: InstanceState, wanted: InstanceState) -> bool:
+    dead = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
+    if wanted is InstanceState.RUNNING:
+        return state in (InstanceState.STOPPING, *dead)
+    return wanted is InstanceState.STOPPED and state in dead

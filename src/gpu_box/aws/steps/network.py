@@ -1,0 +1,121 @@
+"""Carry out the steps about the key pair and the security group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from botocore.exceptions import ClientError
+
+from gpu_box.aws import requests, tags
+from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.security_group import foreign_rules, ssh_permission
+from gpu_box.aws.steps.work import Raced, Work, delete, race_if
+from gpu_box.errors import CloudError
+from gpu_box.model.observed import Cidr, KeyPair, SecurityGroup
+from gpu_box.plan.steps import (
+    AllowSsh,
+    CreateSecurityGroup,
+    DeleteKeyPair,
+    DeleteSecurityGroup,
+    ImportKeyPair,
+    RemoveForeignRules,
+    ReplaceKeyPair,
+)
+
+_GROUP_IN_USE_S = 15.0  # a round; a few rounds are two minutes
+
+
+def import_key_pair(step: ImportKeyPair, work: Work) -> None:
+    config = work.cloud.config
+    with translated("importing the key pair"):
+        try:
+            made = work.cloud.ec2.import_key_pair(**requests.key_pair(config, step.public_key))
+        except ClientError as error:
+            race_if(error, "InvalidKeyPair.Duplicate", "the key pair is there already")
+    pair = KeyPair(id=made["KeyPairId"], name=made["KeyName"], public_key=step.public_key)
+    work.know(key_pair=pair)
+
+
+def replace_key_pair(step: ReplaceKeyPair, work: Work) -> None:
+    delete(work, "replacing the key pair", "delete_key_pair", KeyName=step.key_name)
+    import_key_pair(ImportKeyPair(public_key=step.public_key), work)
+
+
+def delete_key_pair(step: DeleteKeyPair, work: Work) -> None:
+    delete(work, "removing the key pair", "delete_key_pair", KeyName=step.key_name)
+
+
+def create_security_group(step: CreateSecurityGroup, work: Work) -> None:
+    config, ec2 = work.cloud.config, work.cloud.ec2
+    request = requests.security_group(config, vpc_id=step.vpc_id, generation=step.generation)
+    with translated("making the security group"):
+        try:
+            group_id = ec2.create_security_group(**request)["GroupId"]
+        except ClientError as error:
+            race_if(error, "InvalidGroup.Duplicate", "the security group is there already")
+    _allow(work, group_id, step.ssh_from)
+    group = SecurityGroup(id=group_id, generation=step.generation, ssh_from=frozenset(step.ssh_from))
+    work.know(group=group)
+
+
+def allow_ssh(step: AllowSsh, work: Work) -> None:
+    # Allowed before revoked: at no moment is the one who is working locked out.
+    _allow(work, step.group_id, step.allow)
+    if step.revoke:
+        with translated("closing port 22 to an old address"):
+            try:
+                work.cloud.ec2.revoke_security_group_ingress(
+                    GroupId=step.group_id, IpPermissions=ssh_permission(step.revoke)
+                )
+            except ClientError as error:
+                if code_of(error) != "InvalidPermission.NotFound":
+                    raise
+    group = work.observed.group
+    if group:
+        admitted = (group.ssh_from | set(step.allow)) - set(step.revoke)
+        work.know(group=replace(group, ssh_from=admitted))
+
+
+def remove_foreign_rules(step: RemoveForeignRules, work: Work) -> None:
+    ec2 = work.cloud.ec2
+    with translated("removing rules of the security group"):
+        found = ec2.describe_security_groups(Filters=tags.of_box(work.cloud.config))["SecurityGroups"]
+        for raw in found:
+            # What was added since was not consented to.
+            shown = [
+                permission
+                for permission, line in foreign_rules(raw)
+                if line in step.rules and raw["GroupId"] == step.group_id
+            ]
+            if shown:
+                ec2.revoke_security_group_ingress(GroupId=step.group_id, IpPermissions=shown)
+
+
+def delete_security_group(step: DeleteSecurityGroup, work: Work) -> None:
+    # The network interface of a terminated instance lets go of its group a little later; or another `up`
+    # launched into it meanwhile, which is seen by looking again.
+    give_up = time.monotonic() + _GROUP_IN_USE_S
+    while True:
+        try:
+            return delete(work, "removing the security group", "delete_security_group", GroupId=step.group_id)
+        except CloudError as error:
+            if error.code != "DependencyViolation":
+                raise
+            if time.monotonic() > give_up:
+                raise Raced("the security group is still in use") from error
+        time.sleep(1.0)
+
+
+def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:
+    if not cidrs:
+        return
+    with translated("opening port 22 to your address"):
+        try:
+            work.cloud.ec2.authorize_security_group_ingress(
+                GroupId=group_id, IpPermissions=ssh_permission(cidrs)
+            )
+        except ClientError as error:
+            if code_of(error) != "InvalidPermission.Duplicate":
+                race_if(error, "InvalidGroup.NotFound", "a `down` removed the security group")
