@@ -62,7 +62,7 @@ class Account:
         return {**_CREDENTIALS, "HOME": str(home)}
 
 
-def account(config: pytest.Config) -> Account:
+def account_of(config: pytest.Config) -> Account:
     """Without this module as a plugin (`-p tests.account`) there are no options: an embedded cloud."""
     real = config.getoption("--endpoint", default="embedded") == "aws"
     chosen = config.getoption("--type", default="") or ("t3.large" if real else "g4dn.xlarge")

@@ -57,8 +57,8 @@ def owner(aws: dict[str, str], cloud_home: Path) -> Owner:
     gpu-box itself is here, as everywhere, the user of infra/operator-policy.json.
     """
     exports = daemon.start_as_owner(cloud_home, POLICY)
-    keys = exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]
-    session = boto3.Session(*keys)
+    own = exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]
+    session = boto3.Session(*own)
     return lambda service, region="us-east-1": session.client(service, region_name=region)
 
 

@@ -22,8 +22,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import quotas
-from gpu_box.aws import tags as naming
+from gpu_box.aws import quotas, tags
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.prices.prices import read_price
 from gpu_box.aws.sweep.sweep import remove, sweep
@@ -128,25 +127,25 @@ def test_a_sweep_under_the_policy_sees_and_removes_all_that_is_tagged(
     mine.up()
     ec2 = owner("ec2", "ca-central-1")
 
-    def tags(kind: str) -> list[dict[str, Any]]:
-        own = {"gpu-box:name": mine.config.name, "gpu-box:owner": naming.owner(mine.config)}
+    def tagged(kind: str) -> list[dict[str, Any]]:
+        own = {"gpu-box:name": mine.config.name, "gpu-box:owner": tags.owner(mine.config)}
         return [{"ResourceType": kind, "Tags": [{"Key": k, "Value": v} for k, v in own.items()]}]
 
-    volume = ec2.create_volume(AvailabilityZone="ca-central-1a", Size=1, TagSpecifications=tags("volume"))
-    ec2.create_snapshot(VolumeId=volume["VolumeId"], TagSpecifications=tags("snapshot"))
-    ec2.allocate_address(TagSpecifications=tags("elastic-ip"))
+    volume = ec2.create_volume(AvailabilityZone="ca-central-1a", Size=1, TagSpecifications=tagged("volume"))
+    ec2.create_snapshot(VolumeId=volume["VolumeId"], TagSpecifications=tagged("snapshot"))
+    ec2.allocate_address(TagSpecifications=tagged("elastic-ip"))
     found = mine.observe().instance
     assert found is not None
-    ec2.create_image(InstanceId=found.id, Name="baked", TagSpecifications=tags("image"))
+    ec2.create_image(InstanceId=found.id, Name="baked", TagSpecifications=tagged("image"))
     swept = sweep(mine.cloud, everything=True, report=mine.report)
-    mine_alone = swept.mine(naming.owner(mine.config), mine.config.name)
+    mine_alone = swept.mine(tags.owner(mine.config), mine.config.name)
     made = {"volume", "snapshot", "image", "address"}
     kinds = made | {"instance", "security group", "key pair", "schedule", "role"}
     assert {one.kind for one in mine_alone} == kinds
     assert remove(mine.cloud, mine_alone, report=mine.report) == []
     assert (
         sweep(mine.cloud, everything=False, report=mine.report).mine(
-            naming.owner(mine.config), mine.config.name
+            tags.owner(mine.config), mine.config.name
         )
         == ()
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpu_box.aws.errors import CAPACITY_CODES
-from gpu_box.box import up as box
+from gpu_box.box import up
 from gpu_box.config.model import Disk, Image
 from gpu_box.errors import (
     CapacityError,
@@ -197,7 +197,7 @@ def test_a_stopped_box_whose_zone_is_full_is_kept_as_it_is_and_never_replaced(
 def test_waiting_for_capacity_ends_when_there_is_some(
     laptop: Callable[..., Laptop], weather: Weather, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(box, "_ASK_AGAIN_S", 0.2)
+    monkeypatch.setattr(up, "_ASK_AGAIN_S", 0.2)
     mine = laptop()
     weather(capacity={"g4dn.xlarge": {"*": 0}})
     told: list[str] = []
@@ -208,18 +208,18 @@ def test_waiting_for_capacity_ends_when_there_is_some(
             weather(capacity={})  # somebody else's instance went
 
     monkeypatch.setattr(mine.report, "note", note)
-    _, up, acted = box.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(minutes=2))
+    _, observed, acted = up.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(minutes=2))
     assert acted
-    assert up.instance is not None
-    assert up.instance.state is InstanceState.RUNNING
+    assert observed.instance is not None
+    assert observed.instance.state is InstanceState.RUNNING
     assert any("asking again for" in line for line in told)
 
 
 def test_waiting_for_capacity_gives_up_in_time(
     laptop: Callable[..., Laptop], weather: Weather, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(box, "_ASK_AGAIN_S", 0.2)
+    monkeypatch.setattr(up, "_ASK_AGAIN_S", 0.2)
     mine = laptop()
     weather(capacity={"g4dn.xlarge": {"*": 0}})
     with pytest.raises(CapacityError):
-        box.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(seconds=1))
+        up.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(seconds=1))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_box.aws import tags as naming
+from gpu_box.aws import tags
 from gpu_box.aws.doctor import check_account
-from gpu_box.box import image as bake
+from gpu_box.box import image
 from gpu_box.config.model import Config
 from gpu_box.model.observed import BAKED
 
@@ -43,7 +43,7 @@ def settled(request: dict[str, Any]) -> dict[str, Any]:
         interface.pop("Groups", None)
     for specification in rest["TagSpecifications"]:
         specification["Tags"] = [
-            tag for tag in specification["Tags"] if tag["Key"] not in (naming.GENERATION, naming.KEY)
+            tag for tag in specification["Tags"] if tag["Key"] not in (tags.GENERATION, tags.KEY)
         ]
     return rest
 
@@ -72,23 +72,21 @@ def test_whatever_the_users_name_is_aws_takes_it(
     up = mine.up()
     assert up.deadline is not None, "the role and the schedule are made, too"
     assert up.instance is not None and user.startswith(up.instance.owner)
-    role = naming.role_name(mine.config, mine.cloud.region)
-    tags = {tag["Key"]: tag["Value"] for tag in owner("iam").list_role_tags(RoleName=role)["Tags"]}
-    assert tags[naming.OWNER] == naming.iam_tag_value(user)
+    role = tags.role_name(mine.config, mine.cloud.region)
+    values = {tag["Key"]: tag["Value"] for tag in owner("iam").list_role_tags(RoleName=role)["Tags"]}
+    assert values[tags.OWNER] == tags.iam_tag_value(user)
     stopped = mine.stop().instance
     assert stopped is not None and stopped.stop_asked is not None, "the stop is noted with its user"
-    image = bake.begin(mine.cloud, BAKED, mine.report)
-    bake.end(mine.cloud, image, mine.report)
+    made = image.begin(mine.cloud, BAKED, mine.report)
+    image.end(mine.cloud, made, mine.report)
     mine.down()
 
 
 @given(st.text(max_size=300))
 def test_any_text_becomes_a_tag_that_aws_takes(text: str) -> None:
-    plain, strict = naming.tag_value(text), naming.iam_tag_value(text)
+    plain, strict = tags.tag_value(text), tags.iam_tag_value(text)
     assert len(plain) <= 256 and len(strict) <= 256
     assert all(sign.isalnum() or sign in IAM_SIGNS for sign in strict)
     if text.isascii() and text.isprintable() and len(text) <= 256:
         assert plain == text
-    assert all(
-        tag["Value"] == naming.iam_tag_value(tag["Value"]) for tag in naming.iam_tags(Config(owner=text))
-    )
+    assert all(tag["Value"] == tags.iam_tag_value(tag["Value"]) for tag in tags.iam_tags(Config(owner=text)))

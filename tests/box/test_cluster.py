@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from gpu_box.aws import cluster as shared
+from gpu_box.aws.cluster import make_cluster, read_cluster, remove_cluster
 from gpu_box.aws.sweep.sweep import sweep
-from gpu_box.box import cluster, find
-from gpu_box.box import members as boxes
+from gpu_box.box import cluster, find, members
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 from gpu_box.plan import box as plan
@@ -24,15 +23,15 @@ Make = Callable[..., Laptop]
 def pair(laptop: Make) -> tuple[Laptop, Laptop]:
     """Two members, with what they share made."""
     whole = laptop(boxes=2)
-    first, second = (Laptop(member) for member in boxes.of(whole.config))
-    shared.make(first.cloud, whole.report)
+    first, second = (Laptop(member) for member in members.of(whole.config))
+    make_cluster(first.cloud, whole.report)
     return first, second
 
 
 def take_down(pair: tuple[Laptop, Laptop]) -> None:
     for member in pair:
         member.down()
-    assert shared.remove(pair[0].cloud, pair[0].report)
+    assert remove_cluster(pair[0].cloud, pair[0].report)
 
 
 def test_members_are_close_and_reach_each_other_alone(pair: tuple[Laptop, Laptop]) -> None:
@@ -58,13 +57,13 @@ def test_members_are_close_and_reach_each_other_alone(pair: tuple[Laptop, Laptop
 
 def test_what_they_share_is_made_once_however_often_it_is_asked_for(pair: tuple[Laptop, Laptop]) -> None:
     first, second = pair
-    before = shared.read(first.cloud)
+    before = read_cluster(first.cloud)
     for member in pair:
-        shared.make(member.cloud, member.report)
-    assert shared.read(second.cloud) == before and before[1]
-    assert shared.remove(first.cloud, first.report)
-    assert shared.read(first.cloud) == (None, False)
-    assert shared.remove(first.cloud, first.report)  # again: nothing to do
+        make_cluster(member.cloud, member.report)
+    assert read_cluster(second.cloud) == before and before[1]
+    assert remove_cluster(first.cloud, first.report)
+    assert read_cluster(first.cloud) == (None, False)
+    assert remove_cluster(first.cloud, first.report)  # again: nothing to do
 
 
 def test_one_member_taken_down_leaves_the_other_and_what_they_share(pair: tuple[Laptop, Laptop]) -> None:
@@ -73,7 +72,7 @@ def test_one_member_taken_down_leaves_the_other_and_what_they_share(pair: tuple[
     second.up()
     second.down()
     assert first.observe().instance is not None
-    assert shared.read(first.cloud)[1]
+    assert read_cluster(first.cloud)[1]
     take_down(pair)
 
 
@@ -95,13 +94,13 @@ def test_a_sweep_finds_what_a_cluster_left(pair: tuple[Laptop, Laptop]) -> None:
 
 def test_down_of_the_whole_cluster_leaves_nothing(laptop: Make) -> None:
     whole = laptop(boxes=2)
-    members = boxes.of(whole.config)
-    shared.make(Laptop(members[0]).cloud, whole.report)
-    for member in members:
+    configs = members.of(whole.config)
+    make_cluster(Laptop(configs[0]).cloud, whole.report)
+    for member in configs:
         Laptop(member).up()
     cluster.down(whole.config, whole.report)
-    assert all(find.at(member).nothing_left for member in members)
-    assert shared.read(Laptop(members[0]).cloud) == (None, False)
+    assert all(find.at(member).nothing_left for member in configs)
+    assert read_cluster(Laptop(configs[0]).cloud) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +114,13 @@ def test_what_no_cluster_can_be_is_refused_before_anything_is_asked(
     changed: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        boxes.of(replace(Config(name="ada", boxes=2), **changed))  # type: ignore[arg-type]
+        members.of(replace(Config(name="ada", boxes=2), **changed))  # type: ignore[arg-type]
 
 
 def test_members_are_named_for_the_box_and_one_box_is_itself() -> None:
     alone = Config(name="ada")
-    assert boxes.of(alone) == (alone,)
-    named = boxes.of(Config(name="ada", boxes=3))
+    assert members.of(alone) == (alone,)
+    named = members.of(Config(name="ada", boxes=3))
     assert [(member.name, member.cluster, member.boxes) for member in named] == [
         ("ada", "ada", 1),
         ("ada-2", "ada", 1),
@@ -131,4 +130,4 @@ def test_members_are_named_for_the_box_and_one_box_is_itself() -> None:
 
 def test_what_is_of_one_box_asks_which() -> None:
     with pytest.raises(InputError, match="one box at a time"):
-        boxes.one(Config(name="ada", boxes=2), "--watch")
+        members.one(Config(name="ada", boxes=2), "--watch")

@@ -38,14 +38,14 @@ def record_calls(laptop: Laptop) -> list[str]:
 def test_from_nothing_to_running_to_nothing(laptop: Callable[..., Laptop]) -> None:
     mine = laptop()
     calls = record_calls(mine)
-    up = mine.up()
-    assert up.instance is not None
-    assert up.instance.state is InstanceState.RUNNING
-    assert up.instance.address
-    assert up.deadline is not None
-    assert up.deadline.instance_id == up.instance.id
-    assert up.group is not None
-    assert up.group.ssh_from == {ip_network("127.0.0.1/32")}
+    seen = mine.up()
+    assert seen.instance is not None
+    assert seen.instance.state is InstanceState.RUNNING
+    assert seen.instance.address
+    assert seen.deadline is not None
+    assert seen.deadline.instance_id == seen.instance.id
+    assert seen.group is not None
+    assert seen.group.ssh_from == {ip_network("127.0.0.1/32")}
     assert calls.index("CreateRole") < calls.index("RunInstances")
 
     down = mine.down()
@@ -113,11 +113,11 @@ def test_the_deadline_stops_the_box_from_outside_and_is_named_as_the_reason(
     laptop: Callable[..., Laptop],
 ) -> None:
     mine = laptop()
-    up = mine.up()
-    assert up.instance is not None
-    assert up.deadline is not None
+    seen = mine.up()
+    assert seen.instance is not None
+    assert seen.deadline is not None
     at = datetime.now(UTC) + timedelta(seconds=2)
-    deadline.arm(mine.cloud, instance_id=up.instance.id, at=at, role_arn=up.deadline.role_arn)
+    deadline.arm(mine.cloud, instance_id=seen.instance.id, at=at, role_arn=seen.deadline.role_arn)
     give_up = time.monotonic() + 60
     while (seen := mine.observe()).instance is None or seen.instance.state is not InstanceState.STOPPED:
         assert time.monotonic() < give_up

@@ -16,7 +16,7 @@ from gpu_box.aws import tags
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.aws.tags import tag_instance
 from gpu_box.box import cost, find, image, status, stop, up
-from gpu_box.box import spent as spent_module
+from gpu_box.box.spent import rates_of, remember
 from gpu_box.config.model import Disk, Limits
 from gpu_box.errors import InputError
 from gpu_box.model.observed import BAKED
@@ -35,7 +35,7 @@ def test_a_running_box_costs_what_status_says_by_kind(laptop: Callable[..., Lapt
     found = cost.total(mine.config, now=later)
     price = read_price_of(mine.cloud, mine.observe().instance)  # type: ignore[arg-type]
     assert price.instance_hour and found.state == "running"
-    spent = budget.spent(find.observe_box(mine.cloud), spent_module.rates_of(price), now=later)  # type: ignore[arg-type]
+    spent = budget.spent(find.observe_box(mine.cloud), rates_of(price), now=later)  # type: ignore[arg-type]
     assert found.usd_month == spent.month and found.usd_session == spent.session
     total = sum((day.total for day in found.days.values()), Decimal(0))
     assert abs(total - sum((month.total for month in found.months.values()), Decimal(0))) < Decimal("1e-9")
@@ -50,9 +50,9 @@ def test_what_a_box_cost_is_not_forgotten_with_it(laptop: Callable[..., Laptop])
     mine = laptop()
     mine.up()
     observed = find.observe_box(mine.cloud)
-    rates = spent_module.rates_of(read_price_of(mine.cloud, observed.instance))  # type: ignore[arg-type]
+    rates = rates_of(read_price_of(mine.cloud, observed.instance))  # type: ignore[arg-type]
     assert rates
-    spent_module.remember(mine.cloud, observed)
+    remember(mine.cloud, observed)
     before = cost.total(mine.config)
     assert not any(day.gone for day in before.days.values())
     mine.down()

@@ -9,8 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from gpu_box.box import converge, up
-from gpu_box.box import image as bake
+from gpu_box.box import converge, image, up
 from gpu_box.config.model import Disk
 from gpu_box.errors import CapacityError, CloudError, InputError
 from gpu_box.model.observed import BAKED, InstanceState, Observed
@@ -24,8 +23,8 @@ Laptops = Callable[..., Laptop]
 
 
 def baked(mine: Laptop) -> Observed:
-    image = bake.begin(mine.cloud, BAKED, mine.report)
-    return bake.end(mine.cloud, image, mine.report)
+    made = image.begin(mine.cloud, BAKED, mine.report)
+    return image.end(mine.cloud, made, mine.report)
 
 
 def calls(mine: Laptop, operation: str) -> list[str]:
@@ -51,19 +50,19 @@ def test_a_stopped_box_is_baked_once_and_stays_stopped(laptop: Laptops) -> None:
     first = baked(mine)
     assert baked(mine).images == first.images, "nothing ran in between: it is the disk as it is"
     assert made == ["CreateImage"]
-    [image], [snapshot] = first.images, first.snapshots
-    assert (image.state, image.kind, image.snapshot_ids) == ("available", "baked", (snapshot.id,))
+    [made], [snapshot] = first.images, first.snapshots
+    assert (made.state, made.kind, made.snapshot_ids) == ("available", "baked", (snapshot.id,))
     assert first.instance and first.instance.state is InstanceState.STOPPED and not first.instance.baking
 
 
 def test_a_running_box_is_stopped_for_it_and_whoever_finishes_it_starts_it_again(laptop: Laptops) -> None:
     mine = laptop()
     mine.up()
-    image = bake.begin(mine.cloud, BAKED, mine.report)
+    made = image.begin(mine.cloud, BAKED, mine.report)
     cut = mine.observe().instance
     assert cut and cut.state is InstanceState.STOPPED and cut.baking
     mine.up()
-    seen = bake.end(mine.cloud, image, mine.report)
+    seen = image.end(mine.cloud, made, mine.report)
     assert seen.instance and seen.instance.state is InstanceState.RUNNING and not seen.instance.baking
 
 
@@ -86,7 +85,7 @@ def test_up_launches_from_the_image_that_down_kept_and_plan_says_so(laptop: Lapt
     kept = baked(mine).images[0].id
     left, _ = converge.converge(mine.cloud, mine.report, lambda seen: plan.down(seen, keep_images=True))
     assert not left.live and not left.volumes and left.group is None
-    assert [image.id for image in left.images] == [kept]
+    assert [left_over.id for left_over in left.images] == [kept]
     planned = up.plan_up(mine.config)
     assert any("from its own disk as of" in str(step) for step in planned.steps)
     mine.up()
@@ -103,10 +102,10 @@ def test_an_image_that_is_still_being_made_is_waited_for_and_no_fresh_disk_launc
     mine = laptop()
     mine.up()
     mine.stop()
-    image = bake.begin(mine.cloud, BAKED, mine.report)
+    made = image.begin(mine.cloud, BAKED, mine.report)
     converge.converge(mine.cloud, mine.report, lambda seen: plan.down(seen, keep_images=True))
     mine.up()
-    assert image_id(mine) == image.id
+    assert image_id(mine) == made.id
     assert any("wait until it is available" in line or "%" in line for line in mine.report.lines)
 
 
@@ -134,7 +133,7 @@ def test_a_box_whose_zone_is_full_moves_with_its_disk_and_leaves_no_image(
     weather(capacity={before.type: {before.zone: 0, "*": 4}})
     with pytest.raises(CapacityError, match="gpu-box move"):
         mine.up()
-    carried = bake.carry(mine.cloud, mine.report)
+    carried = image.carry(mine.cloud, mine.report)
     assert not carried.live and len(carried.images) == 1
     there = mine.up().instance
     assert there is not None and there.zone != before.zone
@@ -150,7 +149,7 @@ def test_a_move_leaves_the_baked_image_alone_and_needs_no_other(laptop: Laptops)
     mine.stop()
     kept = baked(mine).images
     made = calls(mine, "CreateImage")
-    bake.carry(mine.cloud, mine.report)
+    image.carry(mine.cloud, mine.report)
     mine.up()
     seen, _ = converge.converge(mine.cloud, mine.report, images.moved)
     assert seen.images == kept and made == []
@@ -161,12 +160,12 @@ def test_a_move_is_refused_where_it_could_go_nowhere_or_would_lose(laptop: Lapto
     there = mine.up().instance
     assert there is not None
     with pytest.raises(CloudError, match="stop"):
-        bake.move(mine.config, mine.report)
+        image.move(mine.config, mine.report)
     mine.stop()
     with pytest.raises(InputError, match="nowhere else"):
-        bake.move(replace(mine.config, zones=(there.zone,)), mine.report)
+        image.move(replace(mine.config, zones=(there.zone,)), mine.report)
     with pytest.raises(InputError, match="cannot shrink"):
-        bake.move(replace(mine.config, disk=Disk(size_gib=mine.config.disk.size_gib - 1)), mine.report)
+        image.move(replace(mine.config, disk=Disk(size_gib=mine.config.disk.size_gib - 1)), mine.report)
     assert not mine.observe().images
 
 
@@ -174,9 +173,9 @@ def test_the_only_disk_of_a_box_on_its_way_is_not_removed_as_an_image(laptop: La
     mine = laptop()
     mine.up()
     mine.stop()
-    bake.carry(mine.cloud, mine.report)
+    image.carry(mine.cloud, mine.report)
     with pytest.raises(CloudError, match="only disk"):
-        bake.remove(mine.config, mine.report)
+        image.remove(mine.config, mine.report)
     assert len(mine.observe().images) == 1
 
 

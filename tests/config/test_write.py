@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_box.config import write as initialize
 from gpu_box.config.read import load, parse
-from gpu_box.config.write import DEFAULTS, Answers, render, write
+from gpu_box.config.write import DEFAULTS, Answers, default_region, refuse_existing, render, write
 from gpu_box.errors import ConfigError, InputError
 from gpu_box.resources import example_config
 from gpu_box.units import parse_duration, parse_money
@@ -95,9 +94,9 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("mine")
     with pytest.raises(InputError) as caught:
-        initialize.refuse_existing(path, force=False)
+        refuse_existing(path, force=False)
     assert str(caught.value) == f"{path}: is there already. Edit it, or replace it with --force."
-    initialize.refuse_existing(path, force=True)
+    refuse_existing(path, force=True)
     assert path.read_text() == "mine"
 
 
@@ -141,8 +140,8 @@ def test_where_nothing_can_be_written_it_is_one_line(tmp_path: Path) -> None:
 def test_the_region_offered_first_is_the_one_that_aws_s_own_tools_would_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert initialize.default_region() == "us-east-1"
+    assert default_region() == "us-east-1"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    assert initialize.default_region() == "eu-west-1"
+    assert default_region() == "eu-west-1"
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
-    assert initialize.default_region() == "eu-north-1"
+    assert default_region() == "eu-north-1"

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gpu_box.aws import cluster
 from gpu_box.aws.act import act
+from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.aws.instance_types import refuse_unfit
-from gpu_box.box import converge, enter, keep, stop
-from gpu_box.box import image as bake
-from gpu_box.box import up as up_module
+from gpu_box.box import converge, enter, image, keep, stop
 from gpu_box.box.resize import change_type, takes_an_image
+from gpu_box.box.up import bring_up
 from gpu_box.config.model import Disk
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import BAKED, InstanceState, Observed
@@ -102,13 +101,13 @@ def up_into_the_machine(laptop: Laptop) -> Observed:
 
 
 def _up_in_a_cluster(laptop: Laptop) -> Observed:
-    cluster.make(laptop.cloud, laptop.report)
+    make_cluster(laptop.cloud, laptop.report)
     return laptop.up()
 
 
 def down_of_a_cluster(laptop: Laptop) -> Observed:
     seen = laptop.down()
-    cluster.remove(laptop.cloud, laptop.report)
+    remove_cluster(laptop.cloud, laptop.report)
     return seen
 
 
@@ -121,9 +120,9 @@ def resize(laptop: Laptop) -> Observed:
     ran = found is None or found.state.bills or bool(found.resizing) or found.baking
     if takes_an_image(seen, BIGGER):
         if found:
-            bake.carry(laptop.cloud, laptop.report)
+            image.carry(laptop.cloud, laptop.report)
         bigger = laptop.cloud.sharing(replace(laptop.config, instance_types=(BIGGER,)))
-        up_module.bring_up(bigger, laptop.public_key, laptop.report)
+        bring_up(bigger, laptop.public_key, laptop.report)
         converge.converge(laptop.cloud, laptop.report, images.moved)
         return laptop.observe() if ran else laptop.stop()
     change_type(laptop.cloud, BIGGER, laptop.report)
@@ -135,20 +134,20 @@ def resize(laptop: Laptop) -> Observed:
 
 
 def _bake(laptop: Laptop) -> Observed:
-    """As `bake.bake`, but for what happens on the machine."""
+    """As `image.bake`, but for what happens on the machine."""
     found = laptop.observe().instance
     ran = found is not None and (found.state.bills or found.baking)
-    image = bake.begin(laptop.cloud, BAKED, laptop.report)
+    made = image.begin(laptop.cloud, BAKED, laptop.report)
     if ran:
         laptop.up()
-    return bake.end(laptop.cloud, image, laptop.report)
+    return image.end(laptop.cloud, made, laptop.report)
 
 
 def _move(laptop: Laptop) -> Observed:
-    """As `bake.move`, but for what happens on the machine."""
+    """As `image.move`, but for what happens on the machine."""
     found = laptop.observe()
     if found.instance and not found.instance.moved_from:
-        bake.carry(laptop.cloud, laptop.report)
+        image.carry(laptop.cloud, laptop.report)
     laptop.up()
     return converge.converge(laptop.cloud, laptop.report, images.moved)[0]
 

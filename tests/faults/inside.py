@@ -62,7 +62,7 @@ class Inside:
         os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
         install.install()
         from local_aws import server, state
-        from local_aws.api import app as clouds
+        from local_aws.api.app import Cloud
         from local_aws.machines.process.process import ProcessMachine
 
         os.environ["MOTO_AMIS_PATH"] = str(Path(install.__file__).with_name("no_amis.json"))
@@ -92,7 +92,7 @@ class Inside:
         own = account(files)
         self.world, kept = Watched(), Unsaved(files.state)
         self._reconciler = Reconciler(self.world, kept, kind, files.machines)
-        self._app = clouds.Cloud(self.world, kept, own, operator_policy(POLICY), changed=changed)
+        self._app = Cloud(self.world, kept, own, operator_policy(POLICY), changed=changed)
         self._server = server.serving(self._app, server.listening(0))
         endpoint = f"http://127.0.0.1:{self._server.port}"
         self.exports = {

@@ -8,14 +8,13 @@ import socket
 import stat
 import subprocess
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import time as clock
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
@@ -127,9 +126,9 @@ def test_the_second_time_is_a_no_op_in_one_round_trip(
         run = connection.run
         monkeypatch.setattr(connection, "run", lambda *a, **k: commands.append(a[0]) or run(*a, **k))
         before = snapshot(ready[0].home)
-        began = time.perf_counter()
+        began = perf_counter()
         state = setup.check(connection, desired)
-        took_s = time.perf_counter() - began
+        took_s = perf_counter() - began
     assert len(commands) == 1
     assert not state.needs_work
     assert snapshot(ready[0].home) == before
@@ -452,7 +451,7 @@ def test_a_package_that_cannot_be_had_is_named_and_the_environment_stays(
 
 
 def test_the_policy_of_the_watcher_is_the_configs() -> None:
-    config = Config(limits=Limits(max_hours=timedelta(hours=1.5), stop_at=clock(23, 0)))
+    config = Config(limits=Limits(max_hours=timedelta(hours=1.5), stop_at=time(23, 0)))
     words = dict(word.split("=") for word in setup.desired(config, market="on-demand").watch)
     assert (words["idle_after"], words["stuck_after"], words["max_hours"]) == ("1800", "7200", "1.5")
     assert words["stop_at"] == "23:00"

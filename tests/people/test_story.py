@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 
-from .. import account as accounts
-from ..account import Account
+from ..account import Account, account_of
 from ..user import COMMAND, CONFIG, User
 
 
 @pytest.fixture(scope="module")
 def account(request: pytest.FixtureRequest) -> Account:
-    return accounts.account(request.config)
+    return account_of(request.config)
 
 
 @pytest.fixture

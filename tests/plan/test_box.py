@@ -246,16 +246,16 @@ def test_the_deadline_is_after_the_start_and_never_later_than_max_hours(
 def test_stop_at_is_what_the_clock_on_the_wall_says(
     started: datetime, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import time as clock
+    from time import tzset
 
     monkeypatch.setenv("TZ", "Europe/Berlin")
-    clock.tzset()
+    tzset()
     try:
         config = Config(limits=Limits(max_hours=timedelta(hours=48), stop_at=time(23, 0)))
         assert plan.deadline_at(config, started) == at
     finally:
         monkeypatch.undo()
-        clock.tzset()
+        tzset()
 
 
 def test_every_step_reads_as_a_line_of_a_plan() -> None:

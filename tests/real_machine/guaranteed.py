@@ -17,7 +17,7 @@ from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud as Aws
 from gpu_box.aws.deadline import read_deadline
 from gpu_box.aws.launch import render_user_data
-from gpu_box.box import up as product
+from gpu_box.box.up import bring_up
 from gpu_box.config.model import Config, Limits, Ssh
 from gpu_box.machine.ssh import keys
 from gpu_box.model.observed import Stopped
@@ -182,7 +182,7 @@ def _run(fleet: Fleet, config: Config, fuse: str) -> Box:
 
 def _bring_up(fleet: Fleet, config: Config) -> Box:
     key = keys.ensure_key_pair(config.ssh.key)
-    _, observed, _ = product.bring_up(Aws(config), key.line, Silent())
+    _, observed, _ = bring_up(Aws(config), key.line, Silent())
     assert observed.instance is not None and observed.group is not None and observed.deadline is not None
     host = keys.first_host_key(config.ssh.key, config.name, observed.group.generation)
     return Box(fleet, config, observed.instance.id, host.public_line)

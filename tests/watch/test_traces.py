@@ -10,9 +10,8 @@ from traces import at_work, forgotten  # noqa: F401 - they enter their stories
 from traces.builder import START
 from traces.story import STORIES, Story
 
-from watch import policy as policies
 from watch.judge import State, Verdict, step, verdict
-from watch.policy import Policy
+from watch.policy import Policy, parse
 
 EARLY, LATE = 0.5, 3.0  # minutes: the means look back up to 3 minutes
 
@@ -60,7 +59,7 @@ def test_the_reason_names_the_last_activity_and_its_hour():
 
 def _verdicts(story: Story) -> list[tuple[float, Verdict]]:
     """(minute, verdict) after each sample, up to the first that stops the box."""
-    policy, wrong = policies.parse(story.policy)
+    policy, wrong = parse(story.policy)
     assert not wrong
     box, state, verdicts = story.box(), State(), []
     for minute, sample in zip(box.minutes, box.samples, strict=True):

@@ -25,10 +25,10 @@ _IN_USE_S, _POLL_S = 120.0, 1.0
 _IN_USE = frozenset({"DependencyViolation", "InvalidPlacementGroup.InUse"})
 
 
-def make(cloud: Cloud, report: Reporter) -> None:
+def make_cluster(cloud: Cloud, report: Reporter) -> None:
     """Until both are there. cloud: of any member. May be run again, and by two at once. Raises CloudError."""
     report.start(_STEP, "cluster: looking for its placement group")
-    group_id, placed = read(cloud)
+    group_id, placed = read_cluster(cloud)
     if group_id is None:
         report.update(_STEP, "cluster: making its security group")
         group_id = _make_group(cloud, read_launchable(cloud).vpc_id)
@@ -39,7 +39,7 @@ def make(cloud: Cloud, report: Reporter) -> None:
     report.done(_STEP, "cluster: members are placed close to each other, and reach each other alone")
 
 
-def read(cloud: Cloud) -> tuple[str | None, bool]:
+def read_cluster(cloud: Cloud) -> tuple[str | None, bool]:
     """The security group's id, and whether there is a placement group."""
     tagged = [{"Name": f"tag:{tags.NAME}", "Values": [tags.of_cluster(cloud.config)]}]
 
@@ -59,9 +59,9 @@ def read(cloud: Cloud) -> tuple[str | None, bool]:
     return (found[0]["GroupId"] if found else None), bool(placed)
 
 
-def remove(cloud: Cloud, report: Reporter) -> bool:
+def remove_cluster(cloud: Cloud, report: Reporter) -> bool:
     """Both gone, unless a member still uses them: then False, and they stay. Raises CloudError."""
-    group_id, placed = read(cloud)
+    group_id, placed = read_cluster(cloud)
     give_up = time.monotonic() + _IN_USE_S
     if placed and not _deleted(
         cloud, give_up, "delete_placement_group", GroupName=tags.cluster_name(cloud.config)
@@ -88,7 +88,7 @@ def _make_group(cloud: Cloud, vpc_id: str) -> str:
         except ClientError as error:
             if code_of(error) != "InvalidGroup.Duplicate":
                 raise
-    group_id, _ = read(cloud)  # another `up` was first
+    group_id, _ = read_cluster(cloud)  # another `up` was first
     if group_id is None:
         raise CloudError(
             f"there is a security group {tags.cluster_name(config)!r} that gpu-box did not make",

@@ -15,11 +15,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import launch as launching
 from gpu_box.aws import requests
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import CREDENTIAL_CODES, translated
+from gpu_box.aws.launch import launch_request
 from gpu_box.aws.launch_options import read_launchable
 from gpu_box.aws.observe import observe
 from gpu_box.aws.prices.prices import read_price
@@ -203,7 +203,7 @@ def _launch(cloud: Cloud, observed: Observed, launchable: Launchable, generation
         previous=(),
     )
     group_id = observed.group.id if observed.group else ""
-    request = launching.request(cloud, step, launchable.placements[0], group_id)
+    request = launch_request(cloud, step, launchable.placements[0], group_id)
     if not observed.group:
         del request["NetworkInterfaces"][0]["Groups"]
     if not observed.key_pair:

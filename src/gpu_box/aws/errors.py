@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore import exceptions as boto
+from botocore import exceptions
 
 from gpu_box.errors import (
     CapacityError,
@@ -52,7 +52,7 @@ CREDENTIAL_CODES = frozenset(
 _NETWORK = "Check your network (and proxy) and run this again: it goes on where it was."
 
 
-def code_of(error: boto.ClientError) -> str:
+def code_of(error: exceptions.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -61,44 +61,52 @@ def translated(doing: str) -> Iterator[None]:
     """doing: what was being done, for the line that the user reads ("launching the instance")."""
     try:
         yield
-    except boto.ClientError as error:
+    except exceptions.ClientError as error:
         raise _from_client_error(error, doing) from error
-    except boto.TokenRetrievalError as error:
+    except exceptions.TokenRetrievalError as error:
         raise CredentialsError(
             "your AWS sign-in has expired", where=doing, remedy="Run `aws sso login`, then this again."
         ) from error
-    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
+    except (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.CredentialRetrievalError,
+    ) as error:
         raise CredentialsError(
             "no AWS credentials found",
             remedy="Run `aws configure` (or `aws sso login`); without an account, try `gpu-box --local up`.",
         ) from error
-    except boto.ProfileNotFound as error:
+    except exceptions.ProfileNotFound as error:
         raise InputError(
             str(error).rstrip("."),
             where="profile",
             remedy="`aws configure list-profiles` shows those you have.",
         ) from error
-    except boto.NoRegionError as error:
+    except exceptions.NoRegionError as error:
         raise InputError(
             "no AWS region is set",
             where="region",
             remedy="Set `region:` in config.yaml (`gpu-box init` does), or AWS_DEFAULT_REGION.",
         ) from error
-    except boto.ProxyConnectionError as error:
+    except exceptions.ProxyConnectionError as error:
         raise _from_proxy(error, doing) from error
-    except boto.SSLError as error:
+    except exceptions.SSLError as error:
         raise _from_tls(error, doing) from error
-    except (boto.EndpointConnectionError, boto.ConnectionError, boto.HTTPClientError) as error:
+    except (
+        exceptions.EndpointConnectionError,
+        exceptions.ConnectionError,
+        exceptions.HTTPClientError,
+    ) as error:
         raise CloudUnreachable(
             "AWS does not answer",
             where=doing,
             remedy=_NETWORK,
         ) from error
-    except boto.BotoCoreError as error:
+    except exceptions.BotoCoreError as error:
         raise CloudError(f"AWS's SDK failed: {error}", where=doing) from error
 
 
-def _from_proxy(error: boto.ProxyConnectionError, doing: str) -> CloudError:
+def _from_proxy(error: exceptions.ProxyConnectionError, doing: str) -> CloudError:
     reason = str(error.kwargs.get("error") or error)
     remedy = "HTTPS_PROXY sets it: correct it, or unset it where AWS is reached without one."
     if "407" in reason:
@@ -108,7 +116,7 @@ def _from_proxy(error: boto.ProxyConnectionError, doing: str) -> CloudError:
     return CloudUnreachable(f"the proxy {error.kwargs['proxy_url']} {what}", where=doing, remedy=remedy)
 
 
-def _from_tls(error: boto.SSLError, doing: str) -> CloudError:
+def _from_tls(error: exceptions.SSLError, doing: str) -> CloudError:
     reason = str(error.kwargs.get("error") or error)
     if "not yet valid" in reason or "has expired" in reason:
         return CloudUnreachable(
@@ -140,7 +148,7 @@ def _missing_action(message: str) -> str | None:
     return found[1] if found else None
 
 
-def _from_client_error(error: boto.ClientError, doing: str) -> CloudError:
+def _from_client_error(error: exceptions.ClientError, doing: str) -> CloudError:
     code = code_of(error)
     message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
     if code in EXPIRED_CODES:

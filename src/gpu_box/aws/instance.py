@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from gpu_box.aws import tags as naming
+from gpu_box.aws import tags
 from gpu_box.model.observed import PENDING_KEY, Instance, InstanceState, StopAsked, Unreadable
 from gpu_box.model.public_key import is_public_key
 from gpu_box.model.spending import from_tag
@@ -31,7 +31,7 @@ _HOST_KEY_REMEDY = (
 def parse_instance(raw: dict[str, Any]) -> Instance:
     """raw: of DescribeInstances or RunInstances. Needs the InstanceId alone; `unreadable` names the rest."""
     reading = _Reading(raw)
-    tag, tags = reading.tag, reading.tags
+    tag, values = reading.tag, reading.tags
     state, launched, zone = reading.state(), reading.launched(), reading.zone()
     reason = raw.get("StateReason") or {}
     return Instance(
@@ -43,22 +43,22 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         address=raw.get("PublicIpAddress") or raw.get("Ipv6Address"),
         private_address=raw.get("PrivateIpAddress"),
         market=raw.get("InstanceLifecycle", "on-demand"),
-        key=tag(naming.KEY, _fingerprint, ""),
-        host_key=tag(naming.HOST_KEY, _host_key, tags.get(naming.HOST_KEY), entering=True),
-        ssh_port=tag(naming.SSH_PORT, _port, 22, entering=True),
+        key=tag(tags.KEY, _fingerprint, ""),
+        host_key=tag(tags.HOST_KEY, _host_key, values.get(tags.HOST_KEY), entering=True),
+        ssh_port=tag(tags.SSH_PORT, _port, 22, entering=True),
         reason_code=reason.get("Code", ""),
         reason=reason.get("Message", ""),
         transition=raw.get("StateTransitionReason", ""),
-        stop_asked=tag(naming.STOP, _stop_asked, None),
+        stop_asked=tag(tags.STOP, _stop_asked, None),
         spent=tuple(sorted(reading.spent().items())),
-        spent_until=tag(naming.COUNTED, _time, None),
-        resizing=tags.get(naming.RESIZING, ""),
-        extending=tag(naming.EXTENDING, _extending, None),
-        baking=bool(tags.get(naming.BAKING, "")),
-        limits=tags.get(naming.LIMITS, ""),
-        moved_from=tags.get(naming.MOVED_FROM, ""),
-        disk_gib=tag(naming.DISK, _gib, None),
-        owner=tags.get(naming.OWNER, ""),
+        spent_until=tag(tags.COUNTED, _time, None),
+        resizing=values.get(tags.RESIZING, ""),
+        extending=tag(tags.EXTENDING, _extending, None),
+        baking=bool(values.get(tags.BAKING, "")),
+        limits=values.get(tags.LIMITS, ""),
+        moved_from=values.get(tags.MOVED_FROM, ""),
+        disk_gib=tag(tags.DISK, _gib, None),
+        owner=values.get(tags.OWNER, ""),
         unreadable=tuple(reading.unreadable),
     )
 
@@ -69,7 +69,7 @@ class _Reading:
     def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
         self.id: str = raw["InstanceId"]
-        self.tags = naming.tag_map(raw)
+        self.tags = tags.tag_map(raw)
         self.unreadable: list[Unreadable] = []
 
     def tag(self, name: str, parse: Callable[[str], T], default: T, *, entering: bool = False) -> T:
@@ -87,7 +87,7 @@ class _Reading:
             remedy = f"Correct it, or remove it: `{remove}`."
             if not name.isprintable():  # no line of a terminal, and none to type
                 name, remedy = repr(name), "Remove it in the AWS console."
-            if name == naming.HOST_KEY:
+            if name == tags.HOST_KEY:
                 remedy = _HOST_KEY_REMEDY
             self._note(f"its tag {name} is {shown}: {error}", remedy, entering=entering)
             return default
@@ -120,9 +120,9 @@ class _Reading:
     def spent(self) -> dict[date, Decimal]:
         days: dict[date, Decimal] = {}
         for name in self.tags:
-            if name.startswith(naming.USD_MONTH):
+            if name.startswith(tags.USD_MONTH):
                 none: dict[date, Decimal] = {}
-                days |= self.tag(name, partial(from_tag, name.removeprefix(naming.USD_MONTH)), none)
+                days |= self.tag(name, partial(from_tag, name.removeprefix(tags.USD_MONTH)), none)
         return days
 
     def _note(self, what: str, remedy: str, *, entering: bool = False) -> None:

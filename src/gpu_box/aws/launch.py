@@ -63,7 +63,7 @@ def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Repo
 
 
 def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> Instance | None:
-    asked = request(cloud, step, place, group_id)
+    asked = launch_request(cloud, step, place, group_id)
     give_up = time.monotonic() + _NOT_YET_S
     with translated(f"launching {place}"):
         while True:
@@ -84,7 +84,7 @@ def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> In
     return instance if instance.exists else None
 
 
-def request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> dict[str, Any]:
+def launch_request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> dict[str, Any]:
     """Of RunInstances."""
     config = cloud.config
     disk = {

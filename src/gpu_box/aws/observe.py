@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from gpu_box.aws import security_group
-from gpu_box.aws import tags as naming
+from gpu_box.aws import security_group, tags
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
@@ -139,13 +138,13 @@ _MOST_A_PAGE = 1000  # "This value can be between 5 and 1000" (DescribeInstances
 
 def observe_all(cloud: Cloud) -> list[Listed]:
     """Every box of the region, by tag alone: also those of a config that this laptop never saw."""
-    filters = [{"Name": "tag-key", "Values": [naming.NAME]}]
+    filters = [{"Name": "tag-key", "Values": [tags.NAME]}]
     with translated("listing boxes"):
         pages = cloud.ec2.get_paginator("describe_instances").paginate(
             Filters=filters, PaginationConfig={"PageSize": _MOST_A_PAGE}
         )
         raw = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
-    listed = [Listed(box=naming.tag_map(i).get(naming.NAME, ""), instance=parse_instance(i)) for i in raw]
+    listed = [Listed(box=tags.tag_map(i).get(tags.NAME, ""), instance=parse_instance(i)) for i in raw]
     return sorted(listed, key=lambda row: (row.box, row.instance.launched))
 
 
@@ -163,7 +162,7 @@ def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
 def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
     with translated("reading security groups"):
         groups = ec2.describe_security_groups(
-            Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}],
+            Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}],
         )["SecurityGroups"]
     if not groups:
         return None
@@ -173,7 +172,7 @@ def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
 def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
     with translated("reading key pairs"):
         pairs = ec2.describe_key_pairs(
-            Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}], IncludePublicKey=True
+            Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}], IncludePublicKey=True
         )["KeyPairs"]
     if not pairs:
         return None
@@ -183,7 +182,7 @@ def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
 
 def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
     with translated("reading spot requests"):
-        raw = ec2.describe_spot_instance_requests(Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}])
+        raw = ec2.describe_spot_instance_requests(Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}])
     found = [
         SpotRequest(id=r["SpotInstanceRequestId"], state=r["State"], instance_id=r.get("InstanceId"))
         for r in raw["SpotInstanceRequests"]
@@ -195,7 +194,7 @@ def read_images(cloud: Cloud) -> list[dict[str, Any]]:
     """Of the box's disk, the newest first."""
     with translated("reading images"):
         found: list[dict[str, Any]] = cloud.ec2.describe_images(
-            Owners=["self"], Filters=naming.of_box(cloud.config)
+            Owners=["self"], Filters=tags.of_box(cloud.config)
         )["Images"]
     return sorted(found, key=lambda raw: str(raw.get("CreationDate", "")), reverse=True)
 
@@ -207,13 +206,13 @@ def image_created(raw: dict[str, Any]) -> datetime:
 
 
 def parse_image(raw: dict[str, Any]) -> Image:
-    tags = naming.tag_map(raw)
+    values = tags.tag_map(raw)
     disks = (mapping.get("Ebs", {}) for mapping in raw.get("BlockDeviceMappings", []))
     return Image(
         id=raw["ImageId"],
         state=raw["State"],
-        kind=tags.get(naming.IMAGE, ""),
-        of=tags.get(naming.IMAGE_OF, ""),
+        kind=values.get(tags.IMAGE, ""),
+        of=values.get(tags.IMAGE_OF, ""),
         created=image_created(raw),
         snapshot_ids=tuple(disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")),
     )
@@ -222,7 +221,7 @@ def parse_image(raw: dict[str, Any]) -> Image:
 def read_snapshots(cloud: Cloud) -> list[Snapshot]:
     with translated("reading snapshots"):
         pages = cloud.ec2.get_paginator("describe_snapshots").paginate(
-            OwnerIds=["self"], Filters=naming.of_box(cloud.config)
+            OwnerIds=["self"], Filters=tags.of_box(cloud.config)
         )
         found = [raw for page in pages for raw in page["Snapshots"]]
     usd = snapshot_gib_month(cloud) if found else Decimal(0)
@@ -241,7 +240,7 @@ def read_snapshots(cloud: Cloud) -> list[Snapshot]:
 def _read_volumes(ec2: Any, box: str) -> list[Volume]:
     with translated("reading disks"):
         pages = ec2.get_paginator("describe_volumes").paginate(
-            Filters=[{"Name": f"tag:{naming.NAME}", "Values": [box]}]
+            Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}]
         )
         raw = [v for page in pages for v in page["Volumes"]]
     return [

@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
-from gpu_box.aws import cluster as shared
+import gpu_box.box.up
 from gpu_box.aws.client import Cloud
+from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.box import find, members, stop, work
-from gpu_box.box import up as up_module
 from gpu_box.box.project import WORK
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
@@ -33,25 +33,25 @@ _PORT = 29500  # torchrun's own default for its rendezvous
 
 def up(
     config: Config, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
-) -> list[up_module.Up]:
+) -> list[gpu_box.box.up.Up]:
     """Every member, the first one's zone for all. Run again, it goes on where it was. Raises GpuBoxError.
 
     wait, loosen: as of `box.up`.
     """
     first, *others = configs = members.of(config)
     if not others:
-        return [up_module.up(first, report, wait=wait, loosen=loosen)]
+        return [gpu_box.box.up.up(first, report, wait=wait, loosen=loosen)]
     cloud = Cloud(first)
     key = keys.ensure_key_pair(first.ssh.key)
-    shared.make(cloud, report)
+    make_cluster(cloud, report)
     its = members.Named(first.name, report)
-    observed = up_module.bring_up(cloud, key.line, its, wait=wait, loosen=loosen)[1]
+    observed = gpu_box.box.up.bring_up(cloud, key.line, its, wait=wait, loosen=loosen)[1]
     assert observed.instance is not None
     zone = observed.instance.zone
     placed = [first, *(replace(other, zones=(zone,)) for other in others)]
     try:
         return members.each(
-            placed, lambda member, its: up_module.up(member, its, wait=wait, loosen=loosen), report
+            placed, lambda member, its: gpu_box.box.up.up(member, its, wait=wait, loosen=loosen), report
         )
     except CloudError as error:
         raise type(error)(
@@ -68,7 +68,7 @@ def down(config: Config, report: Reporter, *, keep_images: bool = False) -> None
     configs = members.of(config)
     members.each(configs, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
     if configs[0].cluster and len(configs) > 1:
-        shared.remove(Cloud(configs[0]), report)
+        remove_cluster(Cloud(configs[0]), report)
 
 
 def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box import find
-from gpu_box.box import spent as spent_module
+from gpu_box.box.spent import first_price, rates_of
 from gpu_box.config.model import Config
 from gpu_box.model import spending
 from gpu_box.model.price import Price
@@ -70,8 +70,8 @@ def total(config: Config, *, now: datetime | None = None) -> CostReport:
     cloud = Cloud(config)
     observed, now = find.observe_box(cloud), now or datetime.now(UTC)
     instance = observed.instance
-    price = read_price_of(cloud, instance) if instance else spent_module.first_price(cloud)
-    rates = spent_module.rates_of(price) or spending.Rates(hour=_ZERO, disk_month=price.disk_month)
+    price = read_price_of(cloud, instance) if instance else first_price(cloud)
+    rates = rates_of(price) or spending.Rates(hour=_ZERO, disk_month=price.disk_month)
     found, spent = budget.days(observed, rates, now=now), budget.spent(observed, rates, now=now)
     days = _by_kind(found, price)
     disk = rates.disk_month if observed.volumes else _ZERO

@@ -56,7 +56,7 @@ def where(config: Config, *, entering: bool = True) -> Observed:
     return observed  # type: ignore[no-any-return]
 
 
-def host(config: Config, *, entering: bool = True) -> Host:
+def find_host(config: Config, *, entering: bool = True) -> Host:
     """Where the running box is reached. Starts nothing: only `up` does. CloudError if it does not run."""
     return host_of(config, where(config, entering=entering))
 

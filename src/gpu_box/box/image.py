@@ -12,7 +12,7 @@ from decimal import Decimal
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.box import converge, find
-from gpu_box.box import up as up_module
+from gpu_box.box.up import Up, up
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.model.observed import BAKED, MOVING, Image, Instance, Observed
@@ -28,13 +28,13 @@ class Baked:
     image: Image
     size_gib: int
     usd_month: Decimal  # at most: AWS bills what is written
-    up: up_module.Up | None  # None: it was stopped, and is left so
+    up: Up | None  # None: it was stopped, and is left so
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
     before: str  # zone
-    up: up_module.Up
+    up: Up
 
 
 def bake(config: Config, report: Reporter) -> Baked:
@@ -47,7 +47,7 @@ def bake(config: Config, report: Reporter) -> Baked:
     if kept:
         report.note(f"the box keeps its limits: {'; '.join(kept)}")
     image = begin(cloud, BAKED, report)
-    started = up_module.up(config, report) if instance.state.bills or instance.baking else None
+    started = up(config, report) if instance.state.bills or instance.baking else None
     observed = end(cloud, image, report)
     made = next(i for i in observed.images if i.id == image.id)
     snapshots = [s for s in observed.snapshots if s.id in made.snapshot_ids]
@@ -100,7 +100,7 @@ def move(config: Config, report: Reporter) -> Moved:
     cloud = Cloud(config)
     observed = find.observe_box(cloud)
     if observed.instance is None and observed.images:
-        return Moved(before="", up=up_module.up(config, report))  # cut after its instance went
+        return Moved(before="", up=up(config, report))  # cut after its instance went
     instance = _instance(cloud)
     if instance.state.bills:
         raise CloudError(
@@ -115,7 +115,7 @@ def move(config: Config, report: Reporter) -> Moved:
         )
     plan.refuse_smaller_disk(config, instance)
     carry(cloud, report)
-    return Moved(before=instance.zone, up=up_module.up(config, report))
+    return Moved(before=instance.zone, up=up(config, report))
 
 
 def carry(cloud: Cloud, report: Reporter) -> Observed:

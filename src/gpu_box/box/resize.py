@@ -104,7 +104,7 @@ def takes_an_image(observed: Observed, instance_type: str) -> bool:
     """
     instance = observed.instance
     if instance is None:  # cut in the middle
-        return any(image.kind == MOVING for image in observed.images)
+        return any(made.kind == MOVING for made in observed.images)
     return instance.market == "spot" and instance.type != instance_type
 
 

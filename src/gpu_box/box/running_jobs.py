@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpu_box.box import find as find_module
+from gpu_box.box.find import host_of, where
 from gpu_box.config.model import Config
 from gpu_box.machine import jobs
 from gpu_box.machine.ssh.connection import connect
@@ -56,10 +56,10 @@ def find(boxes: Sequence[tuple[Config, Observed | None]], *, patience_s: float) 
 
 
 def _ask(config: Config, observed: Observed | None, patience_s: float) -> Running | None:
-    observed = observed or find_module.where(config)
+    observed = observed or where(config)
     if observed.instance is None or not observed.instance.state.bills:
         return None
-    with connect(find_module.host_of(config, observed), timeout_s=patience_s) as connection:
+    with connect(host_of(config, observed), timeout_s=patience_s) as connection:
         names = [job.name for job in jobs.list_jobs(connection) if job.running]
     shown = tuple(name if name.isprintable() else ascii(name) for name in names)
     return Running(box=config.name, names=tuple(name[:_LONGEST_NAME] for name in shown)) if shown else None

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from gpu_box.box import find as find_module
 from gpu_box.box import project, spent, stop
+from gpu_box.box.find import find_host, host_of, where, whereabouts
 from gpu_box.box.project import WORK
 from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError, InputError, MachineError
@@ -47,19 +47,22 @@ class Job:
 
 def ssh_command(config: Config, command: Sequence[str], *, tty: bool) -> list[str]:
     """The system's own ssh, verified and ready to be executed in our place."""
-    return attach.ssh_command(find_module.host(config, entering=False), command, tty=tty)
+    return attach.ssh_command(find_host(config, entering=False), command, tty=tty)
 
 
 def ssh(config: Config, command: Sequence[str]) -> int:
     """A command there on our own streams, signals passed on; its exit status."""
-    return attach.run(find_module.host(config, entering=False), command)
+    return attach.run(find_host(config, entering=False), command)
 
 
 @contextmanager
 def tunnel(config: Config, port: int, local_port: int, report: Reporter) -> Iterator[Tunnel]:
-    find = partial(find_module.whereabouts, config)
     with Tunnel(
-        find_module.host(config), remote_port=port, local_port=local_port, report=report, find=find
+        find_host(config),
+        remote_port=port,
+        local_port=local_port,
+        report=report,
+        find=partial(whereabouts, config),
     ) as link:
         yield link
 
@@ -67,7 +70,7 @@ def tunnel(config: Config, port: int, local_port: int, report: Reporter) -> Iter
 @contextmanager
 def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str]]:
     """A tunnel to JupyterLab, the page to begin with (the lesson's, if it is there), and its token."""
-    host = find_module.host(config)
+    host = find_host(config)
     with connect(host) as connection:
         port, token, page = _jupyter_access(connection)
         with Tunnel(
@@ -75,7 +78,7 @@ def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str
             remote_port=port,
             local_port=config.jupyter.port,
             report=report,
-            find=partial(find_module.whereabouts, config),
+            find=partial(whereabouts, config),
             port_of=lambda connection: _jupyter_access(connection)[0],  # a start may give it another
             connection=connection,
         ) as link:
@@ -89,7 +92,7 @@ def door(link: Tunnel, page: str, token: str) -> Door:
 
 def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:
     source = project.required_folder(config)
-    host = find_module.host(config)
+    host = find_host(config)
     with sync.early_rsync(host, source, WORK) as early, connect(host) as connection:
         return project.push(connection, config, delete=delete, report=report, early=early)
 
@@ -98,7 +101,7 @@ def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:
     """Push, and again after every change, until interrupted."""
     source = project.required_folder(config)
     sync.watch(
-        find_module.host(config),
+        find_host(config),
         source,
         WORK,
         exclude=project.excluded(config),
@@ -113,12 +116,12 @@ def pull(config: Config, path: str, to: Path | None, report: Reporter) -> tuple[
         raise InputError("`pull` takes a path below ~/work, without `..`", where=path)
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
-    with connect(find_module.host(config)) as connection:
+    with connect(find_host(config)) as connection:
         return sync.pull(connection, f"{WORK}/{path}", target, exclude=(), report=report), target
 
 
 def start(config: Config, command: Sequence[str], *, name: str | None = None) -> Job:
-    host = find_module.host(config)
+    host = find_host(config)
     line = command[0] if len(command) == 1 else shlex.join(command)
     job = name or job_name(command)
     with connect(host) as connection:
@@ -136,7 +139,7 @@ def job_name(command: Sequence[str]) -> str:
 
 
 def find(config: Config, name: str | None) -> Job:
-    host = find_module.host(config)
+    host = find_host(config)
     with connect(host) as connection:
         known = jobs.list_jobs(connection)
     if not known:
@@ -157,8 +160,8 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
     """
-    observed = find_module.where(config)
-    host = find_module.host_of(config, observed)
+    observed = where(config)
+    host = host_of(config, observed)
     priced = with_price([config], [observed], settings)
     with connect(host) as connection:
         line = f"{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced)}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gpu_box.errors import CloudError, HostKeyChanged, MachineUnreachable
-from gpu_box.machine.ssh import tunnel as tunnels
+from gpu_box.machine.ssh import tunnel
 from gpu_box.machine.ssh.tunnel import Tunnel
 from gpu_box.model.machine import Host
 from gpu_box.model.observed import InstanceState
@@ -55,8 +55,8 @@ def ask(port: int, content: bytes) -> bytes:
 
 def test_a_local_port_leads_to_the_boxs(shared_machine: OpenSshMachine, report: Recorder) -> None:
     host, wanted = host_of(shared_machine), free_port()
-    with echo_server() as port, Tunnel(host, remote_port=port, local_port=wanted, report=report) as tunnel:
-        assert tunnel.local_port == wanted
+    with echo_server() as port, Tunnel(host, remote_port=port, local_port=wanted, report=report) as link:
+        assert link.local_port == wanted
         content = b"x" * 3_000_000
         assert ask(wanted, content) == content
         answers: list[bytes] = []
@@ -73,9 +73,9 @@ def test_a_local_port_leads_to_the_boxs(shared_machine: OpenSshMachine, report: 
 def test_a_taken_local_port_gives_the_next_free_one(shared_machine: OpenSshMachine, report: Recorder) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, echo_server() as port:
         wanted = taken.getsockname()[1]
-        with Tunnel(host_of(shared_machine), remote_port=port, local_port=wanted, report=report) as tunnel:
-            assert tunnel.local_port > wanted
-            assert ask(tunnel.local_port, b"hi") == b"hi"
+        with Tunnel(host_of(shared_machine), remote_port=port, local_port=wanted, report=report) as link:
+            assert link.local_port > wanted
+            assert ask(link.local_port, b"hi") == b"hi"
 
 
 def test_a_closed_port_of_the_box_ends_the_client_and_not_the_tunnel(
@@ -83,22 +83,22 @@ def test_a_closed_port_of_the_box_ends_the_client_and_not_the_tunnel(
 ) -> None:
     with Tunnel(
         host_of(shared_machine), remote_port=free_port(), local_port=free_port(), report=report
-    ) as tunnel:
+    ) as link:
         for _ in range(2):
             with contextlib.suppress(ConnectionResetError):
-                assert ask(tunnel.local_port, b"hi") == b""
+                assert ask(link.local_port, b"hi") == b""
 
 
 def test_a_broken_link_comes_back(machine: OpenSshMachine, report: Recorder) -> None:
     host = host_of(machine)
     with (
         echo_server() as port,
-        Tunnel(host, remote_port=port, local_port=free_port(), report=report) as tunnel,
+        Tunnel(host, remote_port=port, local_port=free_port(), report=report) as link,
     ):
-        assert ask(tunnel.local_port, b"before") == b"before"
+        assert ask(link.local_port, b"before") == b"before"
         machine.cut_connections()
         until_told(report, "is back")
-        assert ask(tunnel.local_port, b"after") == b"after"
+        assert ask(link.local_port, b"after") == b"after"
 
 
 def until_told(report: Recorder, words: str) -> None:
@@ -111,17 +111,17 @@ def until_told(report: Recorder, words: str) -> None:
 def test_a_link_that_went_silent_is_asked_whether_it_lives(
     shared_machine: OpenSshMachine, report: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tunnels, "_SILENT_S", 0.7)
-    monkeypatch.setattr(tunnels, "_ANSWERS_WITHIN_S", 2.0)
+    monkeypatch.setattr(tunnel, "_SILENT_S", 0.7)
+    monkeypatch.setattr(tunnel, "_ANSWERS_WITHIN_S", 2.0)
     host = host_of(shared_machine)
     with echo_server() as port, relay(host.port) as network:
         through = replace(host, port=network.port)
-        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as tunnel:
+        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as link:
             time.sleep(1.5)  # asked, and answered
             assert report.events == []
             network.silence()
             until_told(report, "is back")
-            assert ask(tunnel.local_port, b"after") == b"after"
+            assert ask(link.local_port, b"after") == b"after"
 
 
 def test_after_a_sleep_the_link_is_asked_at_once(
@@ -129,18 +129,18 @@ def test_after_a_sleep_the_link_is_asked_at_once(
 ) -> None:
     """As when a lid is opened: the wall clock is hours ahead, and the link died meanwhile without a word."""
     off, clock = 0.0, time.time
-    monkeypatch.setattr(tunnels.time, "time", lambda: clock() + off)
+    monkeypatch.setattr(tunnel.time, "time", lambda: clock() + off)
     host = host_of(shared_machine)
     with echo_server() as port, relay(host.port) as network:
         through = replace(host, port=network.port)
-        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as tunnel:
+        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as link:
             off = 7200.0  # a clock that is set, and a link that lives
             time.sleep(1.2)
             assert report.events == []
             network.silence()
             off = 4 * 7200.0
             until_told(report, "is back")
-            assert ask(tunnel.local_port, b"after") == b"after"
+            assert ask(link.local_port, b"after") == b"after"
 
 
 def test_a_box_that_is_up_again_elsewhere_is_found(machine: OpenSshMachine, report: Recorder) -> None:
@@ -155,7 +155,7 @@ def test_a_box_that_is_up_again_elsewhere_is_found(machine: OpenSshMachine, repo
 
     with (
         echo_server() as port,
-        Tunnel(host, remote_port=port, local_port=free_port(), report=report, find=find) as tunnel,
+        Tunnel(host, remote_port=port, local_port=free_port(), report=report, find=find) as link,
     ):
         machine.stop()
         until_told(report, "no network")
@@ -163,7 +163,7 @@ def test_a_box_that_is_up_again_elsewhere_is_found(machine: OpenSshMachine, repo
         machine.move(elsewhere)
         found[:] = [replace(host, port=elsewhere)]
         until_told(report, "is back")
-        assert ask(tunnel.local_port, b"after") == b"after"
+        assert ask(link.local_port, b"after") == b"after"
 
 
 def test_a_box_that_was_removed_ends_it(machine: OpenSshMachine, report: Recorder) -> None:
@@ -173,10 +173,10 @@ def test_a_box_that_was_removed_ends_it(machine: OpenSshMachine, report: Recorde
         local_port=free_port(),
         report=report,
         find=lambda: InstanceState.TERMINATED,
-    ) as tunnel:
+    ) as link:
         machine.stop()
         with pytest.raises(CloudError, match="no box 'box' any more"):
-            tunnel.wait(20)
+            link.wait(20)
 
 
 def test_a_server_that_started_on_another_port_is_found(
@@ -190,19 +190,19 @@ def test_a_server_that_started_on_another_port_is_found(
             local_port=free_port(),
             report=report,
             port_of=lambda connection: port,
-        ) as tunnel,
+        ) as link,
     ):
-        assert ask(tunnel.local_port, b"hi") == b"hi"
+        assert ask(link.local_port, b"hi") == b"hi"
 
 
 def test_it_does_not_come_back_to_another_machine(machine: OpenSshMachine, report: Recorder) -> None:
-    with Tunnel(host_of(machine), remote_port=free_port(), local_port=free_port(), report=report) as tunnel:
+    with Tunnel(host_of(machine), remote_port=free_port(), local_port=free_port(), report=report) as link:
         key = machine.sshd_dir / "ssh_host_ed25519_key"
         key.write_bytes(machine.user_key.read_bytes())
         machine.reload_host_keys()
         machine.cut_connections()
         with pytest.raises(HostKeyChanged):
-            tunnel.wait(10)
+            link.wait(10)
 
 
 def test_no_tunnel_to_a_box_that_is_not_there(shared_machine: OpenSshMachine, report: Recorder) -> None:

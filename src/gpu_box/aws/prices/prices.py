@@ -146,18 +146,18 @@ def snapshot_gib_month(cloud: Cloud) -> Decimal:
 def _live(cloud: Cloud, key: str, ask: Callable[[], Rates], *, kept: timedelta = _KEPT) -> Live:
     """From the cache, or else from AWS; empty where it does not answer or may not be asked."""
     now = datetime.now(UTC)
-    cache = PriceCache(cloud.host, cloud.region)
-    if known := cache.read(key, now=now, longest=kept):
+    kept_prices = PriceCache(cloud.host, cloud.region)
+    if known := kept_prices.read(key, now=now, longest=kept):
         return Live(*known)
     silent = f"silent-{key.partition('-')[0]}"
-    if cache.read(silent, now=now, longest=_SILENT):
+    if kept_prices.read(silent, now=now, longest=_SILENT):
         return Live()
     try:
         rates = ask()
     except CloudError as error:
-        cache.write(silent, str(error), now=now)
+        kept_prices.write(silent, str(error), now=now)
         return Live()
-    cache.write(key, rates, now=now)
+    kept_prices.write(key, rates, now=now)
     return Live(rates, now)
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from gpu_box.aws import tags as naming
+from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
@@ -77,19 +77,19 @@ def _read(cloud: Cloud, operation: str, key: str, **arguments: Any) -> list[dict
 
 
 def _named(cloud: Cloud, kind: str, id_: str, raw: dict[str, Any]) -> Callable[..., Leftover]:
-    tags = naming.tag_map(raw)
+    values = tags.tag_map(raw)
     return partial(
         Leftover,
         kind=kind,
         id=id_,
         region=cloud.region,
-        box=tags.get(naming.NAME, ""),
-        owner=tags.get(naming.OWNER, ""),
+        box=values.get(tags.NAME, ""),
+        owner=values.get(tags.OWNER, ""),
     )
 
 
 def _is_ours(raw: dict[str, Any]) -> bool:
-    return naming.NAME in naming.tag_map(raw)
+    return tags.NAME in tags.tag_map(raw)
 
 
 def _instances(

@@ -20,8 +20,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import MachineUnreachable
-from gpu_box.machine.ssh import errors as failures
-from gpu_box.machine.ssh.errors import LoginRefused
+from gpu_box.machine.ssh.errors import (
+    LoginRefused,
+    command_failed,
+    connection_lost,
+    host_key_changed,
+    login_refused,
+    no_answer,
+    timed_out,
+)
 from gpu_box.machine.ssh.shell import LineSplitter
 from gpu_box.model.machine import Host
 from gpu_box.model.progress import Reporter
@@ -176,7 +183,7 @@ class Connection:
                         helper.join(left_s())
                     status = self._exit_status(channel, left_s())
                 except TimeoutError:
-                    raise failures.timed_out(self.host, command, timeout_s or 0) from None
+                    raise timed_out(self.host, command, timeout_s or 0) from None
         if on_line and (rest := splitter.rest()):
             on_line(rest)
         result = Result(
@@ -185,7 +192,7 @@ class Connection:
             stderr=errors.decode(errors="replace"),
         )
         if check and status != 0:
-            raise failures.command_failed(
+            raise command_failed(
                 self.host, command, result.exit_status, result.stderr.strip() or result.stdout
             )
         return result
@@ -236,11 +243,11 @@ class Connection:
         except (paramiko.SSHException, EOFError, ConnectionError) as error:
             if isinstance(error, ConnectionRefusedError):
                 raise
-            raise failures.connection_lost(self.host) from error
+            raise connection_lost(self.host) from error
         except OSError as error:
             # paramiko says "Socket is closed" by a plain OSError; files have an errno or an open connection.
             if error.errno is None and not self.alive:
-                raise failures.connection_lost(self.host) from error
+                raise connection_lost(self.host) from error
             raise
 
     def _exit_status(self, channel: Channel, timeout_s: float | None) -> int:
@@ -296,13 +303,13 @@ def _open(host: Host, timeout_s: float) -> fabric.Connection:
         return connection
     except paramiko.ssh_exception.IncompatiblePeer:
         connection.client.close()
-        raise failures.host_key_changed(host, "of another kind") from None
+        raise host_key_changed(host, "of another kind") from None
     except paramiko.AuthenticationException:
         connection.client.close()
-        raise failures.login_refused(host) from None
+        raise login_refused(host) from None
     except (paramiko.SSHException, EOFError, OSError) as error:
         connection.client.close()
-        raise failures.no_answer(host, error) from None
+        raise no_answer(host, error) from None
     except BaseException:
         connection.client.close()
         raise
@@ -312,7 +319,7 @@ def _open_socket(host: Host, timeout_s: float) -> socket.socket:
     try:
         link = socket.create_connection((host.address, host.port), timeout=timeout_s)
     except OSError as error:
-        raise failures.no_answer(host, error) from None
+        raise no_answer(host, error) from None
     # Without this, a command on an open connection takes 48 ms instead of 5.
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -333,7 +340,7 @@ def _ask_for_pinned_kinds(transport: paramiko.Transport, host: Host) -> None:
 def _verify(host: Host, presented: paramiko.PKey) -> None:
     if any(base64.b64decode(line.split()[1]) == presented.asbytes() for line in host.host_keys):
         return
-    raise failures.host_key_changed(host, fingerprint(f"{presented.get_name()} {presented.get_base64()}"))
+    raise host_key_changed(host, fingerprint(f"{presented.get_name()} {presented.get_base64()}"))
 
 
 def _countdown(timeout_s: float | None) -> Callable[[], float | None]:
