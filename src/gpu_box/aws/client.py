@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore.exceptions import ClientError
+
 from gpu_box.aws import slim_sdk
 from gpu_box.aws.errors import CAPACITY_CODES, translated
 from gpu_box.config.model import Config
@@ -22,19 +24,16 @@ _PATIENT, _BRISK = (6, 5, 30), (1, 2, 4)
 _MAX_PARALLEL = 12
 
 
-class Cloud:
-    """AWS as one config sees it: its profile, its region. Safe to use from several threads.
-
-    Where it answers is the SDK's own business (AWS_ENDPOINT_URL): this code does not know an embedded cloud.
-    """
+class _Clients:
+    """The SDK's session of one profile, and the clients made from it. Safe to use from several threads."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self._config = config
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, str, bool], Any] = {}
+        self._made: dict[tuple[str, str, bool], Any] = {}
 
     @cached_property
-    def _session(self) -> Any:
+    def session(self) -> Any:
         import boto3
         import botocore.session
 
@@ -42,23 +41,63 @@ class Cloud:
             core = botocore.session.get_session()
             slim_sdk.use_small_model(core)
             return boto3.Session(
-                botocore_session=core, profile_name=self.config.profile, region_name=self.config.region
+                botocore_session=core, profile_name=self._config.profile, region_name=self._config.region
             )
+
+    def get(self, service: str, region: str, *, brisk: bool) -> Any:
+        key = (service, region, brisk)
+        # boto3's session is not thread-safe while it makes a client; a made client is.
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = self._make(service, region, brisk=brisk)
+            return self._made[key]
+
+    def _make(self, service: str, region: str, *, brisk: bool) -> Any:
+        import botocore.config
+
+        attempts, connect_s, read_s = _BRISK if brisk else _PATIENT
+        settings = botocore.config.Config(
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=connect_s,
+            read_timeout=read_s,
+            user_agent_extra="gpu-box",
+            max_pool_connections=_MAX_PARALLEL,
+        )
+        with translated("reaching AWS"):
+            client = self.session.client(service, region_name=region, config=settings)
+        client.meta.events.register_first("needs-retry.ec2", _raise_if_no_capacity)
+        return client
+
+
+class Cloud:
+    """AWS as one config sees it: its profile, its region. Safe to use from several threads.
+
+    The SDK alone knows the endpoint (AWS_ENDPOINT_URL): this code does not know an embedded cloud.
+    """
+
+    def __init__(self, config: Config, *, region: str = "", clients: _Clients | None = None) -> None:
+        """region: one that AWS is known to have. clients: those of another Cloud of the same account."""
+        self.config = config
+        self._valid_region = region
+        self._clients = clients or _Clients(config)
 
     @cached_property
     def region(self) -> str:
-        region = self._session.region_name
+        if self._valid_region:
+            return self._valid_region
+        session = self._clients.session
+        region = session.region_name
         if not region:
             raise InputError(
                 "no AWS region is set",
                 where="region",
                 remedy="Set `region:` in config.yaml (`gpu-box init` does), or AWS_DEFAULT_REGION.",
             )
-        # From the SDK's own data: no call is made for a name that AWS does not have.
+        # From the SDK's own data: a name that AWS does not have makes no call.
         known = [
             name
-            for partition in self._session.get_available_partitions()
-            for name in self._session.get_available_regions("ec2", partition_name=partition)
+            for partition in session.get_available_partitions()
+            for name in session.get_available_regions("ec2", partition_name=partition)
         ]
         if region not in known:
             near = get_close_matches(region, known, n=1)
@@ -72,7 +111,7 @@ class Cloud:
 
     @property
     def host(self) -> str:
-        """The host and port that EC2 answers on: what tells one cloud from another."""
+        """The host and port that EC2 answers on, which differ from cloud to cloud."""
         return str(urlsplit(self.ec2.meta.endpoint_url).netloc)
 
     def elsewhere(self, region: str, *, box: str = "") -> Cloud:
@@ -80,35 +119,14 @@ class Cloud:
         return self.sharing(replace(self.config, region=region, name=box or self.config.name), region=region)
 
     def sharing(self, config: Config, *, region: str = "") -> Cloud:
-        """For another config of the same account; a session of its own would read the SDK's megabytes of
-        service models once more.
+        """For another config of the same account. A new session would read the SDK's megabytes of service
+        models once more.
         """
-        other = Cloud(config)
-        other.__dict__.update(_session=self._session, region=region or self.region)
-        other._lock, other._clients = self._lock, self._clients
-        return other
+        return Cloud(config, region=region or self.region, clients=self._clients)
 
     def client(self, service: str, *, region: str = "", brisk: bool = False) -> Any:
         """region: another than the config's. brisk: one attempt, a few seconds, for what may stay unknown."""
-        key = (service, region or self.region, brisk)
-        # boto3's session is not thread-safe while it makes a client; a made client is.
-        with self._lock:
-            if key not in self._clients:
-                from botocore.config import Config as BotoConfig
-
-                attempts, connect_s, read_s = _BRISK if brisk else _PATIENT
-                settings = BotoConfig(
-                    retries={"mode": "standard", "total_max_attempts": attempts},
-                    connect_timeout=connect_s,
-                    read_timeout=read_s,
-                    user_agent_extra="gpu-box",
-                    max_pool_connections=_MAX_PARALLEL,
-                )
-                with translated("reaching AWS"):
-                    made = self._session.client(service, region_name=key[1], config=settings)
-                made.meta.events.register_first("needs-retry.ec2", _no_retry_for_capacity)
-                self._clients[key] = made
-            return self._clients[key]
+        return self._clients.get(service, region or self.region, brisk=brisk)
 
     def make_clients(self, *services: str) -> list[Any]:
         return [self.client(service) for service in services]
@@ -118,16 +136,16 @@ class Cloud:
         return self.client("ec2")
 
 
-def _no_retry_for_capacity(response: Any, **_: Any) -> None:
-    """EC2 answers a lack of capacity with HTTP 500, which the SDK would ask for again, half a minute long.
+def _raise_if_no_capacity(response: Any, operation: Any, **_: Any) -> None:
+    """Raise EC2's lack of capacity at once: it is an HTTP 500, which the SDK retries for half a minute.
 
-    Another zone, type or time may have some; the same request at once has not.
+    Another zone, type or time may have capacity; the same request at once has not. A handler of botocore's
+    `needs-retry` event can only ask for a retry, not forbid one, but its exception ends the call.
+    response: (HTTP response, parsed), or None if the connection broke. operation: botocore's model of it.
     """
-    if response is None:
-        return  # a connection that broke: that is to be tried again
-    http_response, parsed = response
+    parsed = response[1] if response else {}
     if parsed.get("Error", {}).get("Code") in CAPACITY_CODES:
-        http_response.status_code = 400
+        raise ClientError(parsed, operation.name)
 
 
 def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
