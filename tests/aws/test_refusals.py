@@ -10,7 +10,7 @@ import pytest
 
 from gpu_box.aws.errors import CAPACITY_CODES
 from gpu_box.box import up
-from gpu_box.config.model import Disk, Image
+from gpu_box.config.model import Disk, ImageChoice
 from gpu_box.errors import (
     CapacityError,
     CloudError,
@@ -81,7 +81,7 @@ def test_a_quota_of_zero_says_that_it_is_the_quota(laptop: Callable[..., Laptop]
         ({"instance_types": ("g4dn.xlage",)}, "instance_types", "Did you mean g4dn.xlarge"),
         ({"instance_types": ("p9.huge",)}, "instance_types", "no instance type 'p9.huge'"),
         ({"zones": ("us-east-1z",)}, "zones", "Zones here: us-east-1a"),
-        ({"image": Image(id="ami-00000000000000000")}, "image", "AMI ids differ by region"),
+        ({"image": ImageChoice(id="ami-00000000000000000")}, "image", "AMI ids differ by region"),
         ({"disk": Disk(size_gib=8)}, "disk.size_gib", "disk.size_gib to"),
         ({"region": "eu-wset-1"}, "region", "Did you mean eu-west-1"),
         ({"profile": "nobody"}, "profile", "nobody"),

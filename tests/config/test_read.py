@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_box.config.model import Config, Disk, Image, Limits, Network, Sync
+from gpu_box.config.model import Config, Disk, ImageChoice, Limits, Network, Sync
 from gpu_box.config.read import SCHEMA, load, parse
 from gpu_box.errors import ConfigError, InputError
 from gpu_box.resources import example_config
@@ -192,7 +192,7 @@ def test_a_bad_value_is_not_told_again_as_one_that_another_lacks() -> None:
         ("limits: {stop_at: 23:00}", Config(limits=Limits(stop_at=time(23, 0)))),
         ("limits: {stop_at: 7:05}", Config(limits=Limits(stop_at=time(7, 5)))),
         ("limits: {max_hours: 1d 2h}", Config(limits=Limits(max_hours=timedelta(hours=26)))),
-        ("image: {release: 22.04}", Config(image=Image(release="22.04"))),
+        ("image: {release: 22.04}", Config(image=ImageChoice(release="22.04"))),
         ("disk: {type: io2, iops: 500}", Config(disk=Disk(type="io2", iops=500))),
         ("disk: {throughput_mib: 750}", Config(disk=Disk(throughput_mib=750))),
         (

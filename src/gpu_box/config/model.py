@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class ImageChoice:
     """Which AMI: a family found by its public SSM parameter, or an id."""
 
     family: str = "deep-learning"  # deep-learning | ubuntu
@@ -86,7 +86,7 @@ class Config:
     instance_types: tuple[str, ...] = ("g4dn.xlarge",)  # tried in this order
     market: str = "on-demand"  # on-demand | spot | spot-then-on-demand
     zones: tuple[str, ...] = ()  # tried in this order; empty: every zone that offers the type
-    image: Image = field(default_factory=Image)
+    image: ImageChoice = field(default_factory=ImageChoice)
     disk: Disk = field(default_factory=Disk)
     network: Network = field(default_factory=Network)
     ssh: Ssh = field(default_factory=Ssh)

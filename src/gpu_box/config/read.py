@@ -14,7 +14,7 @@ from typing import Any
 
 from gpu_box.config import place, values
 from gpu_box.config.document import MOST_BYTES, NULL_TAG, compose, shown
-from gpu_box.config.model import Config, Disk, Idle, Image, Jupyter, Limits, Network, Notify, Ssh, Sync
+from gpu_box.config.model import Config, Disk, Idle, ImageChoice, Jupyter, Limits, Network, Notify, Ssh, Sync
 from gpu_box.errors import ConfigError, InputError
 
 Parse = Callable[[str], Any]
@@ -84,7 +84,7 @@ SCHEMA: Schema = {
     },
 }
 _SECTIONS = {
-    "image": Image,
+    "image": ImageChoice,
     "disk": Disk,
     "network": Network,
     "ssh": Ssh,

@@ -16,13 +16,13 @@ from typing import Any
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 
-Rates = dict[str, str]
+UsagePrices = dict[str, str]
 """US dollars by usage type (by zone, of spot prices), as text: what JSON keeps to the last digit."""
 
 _REGION_PREFIX = re.compile(r"^[A-Z]{2,4}\d?-")
 
 
-def instance_rates(cloud: Cloud, instance_type: str) -> Rates:
+def instance_rates(cloud: Cloud, instance_type: str) -> UsagePrices:
     """An hour of it on demand, with Linux; empty where AWS does not sell it there."""
     return _rates(
         cloud,
@@ -34,16 +34,16 @@ def instance_rates(cloud: Cloud, instance_type: str) -> Rates:
     )
 
 
-def disk_rates(cloud: Cloud, volume_type: str) -> Rates:
+def disk_rates(cloud: Cloud, volume_type: str) -> UsagePrices:
     """Of its GiB (a month), its operations a second and its throughput, as far as each is sold."""
     return _rates(cloud, volumeApiName=volume_type)
 
 
-def snapshot_rates(cloud: Cloud) -> Rates:
+def snapshot_rates(cloud: Cloud) -> UsagePrices:
     return _rates(cloud, productFamily="Storage Snapshot")
 
 
-def spot_rates(cloud: Cloud, instance_type: str) -> Rates:
+def spot_rates(cloud: Cloud, instance_type: str) -> UsagePrices:
     """What an hour of it costs now, by zone."""
     now = datetime.now(UTC)
     with translated("reading spot prices"):
@@ -58,7 +58,7 @@ def spot_rates(cloud: Cloud, instance_type: str) -> Rates:
     return {entry["AvailabilityZone"]: entry["SpotPrice"] for entry in newest}
 
 
-def _rates(cloud: Cloud, **attributes: str) -> Rates:
+def _rates(cloud: Cloud, **attributes: str) -> UsagePrices:
     wanted = {**attributes, "regionCode": cloud.region}
     filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in wanted.items()]
     with translated("asking for prices"):

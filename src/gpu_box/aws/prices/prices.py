@@ -14,7 +14,7 @@ from functools import cache, partial
 
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.prices.catalogue import Tiers, catalogue
-from gpu_box.aws.prices.price_list import Rates, disk_rates, instance_rates, snapshot_rates, spot_rates
+from gpu_box.aws.prices.price_list import UsagePrices, disk_rates, instance_rates, snapshot_rates, spot_rates
 from gpu_box.config.model import Disk
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import Instance
@@ -143,7 +143,7 @@ def snapshot_gib_month(cloud: Cloud) -> Decimal:
     return live.usd("EBS:SnapshotUsage") or catalogue().snapshot_gib_month
 
 
-def _live(cloud: Cloud, key: str, ask: Callable[[], Rates], *, kept: timedelta = _KEPT) -> Live:
+def _live(cloud: Cloud, key: str, ask: Callable[[], UsagePrices], *, kept: timedelta = _KEPT) -> Live:
     """From the cache, or else from AWS; empty where it does not answer or may not be asked."""
     now = datetime.now(UTC)
     kept_prices = PriceCache(cloud.host, cloud.region)
