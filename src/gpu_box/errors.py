@@ -19,7 +19,16 @@ Raised where the cause is known and worded for the one who types; caught once, i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+# C0 and C1 controls but newline and tab; line separators; what turns the direction of text (CVE-2021-42574).
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""Text from elsewhere that a terminal shows and does not obey: ESC becomes \x1b."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class GpuBoxError(Exception):
@@ -28,15 +37,17 @@ class GpuBoxError(Exception):
     what:   what is wrong, one line, no full stop
     where:  file and key, instance id, command: whatever locates it
     remedy: what the user can do now, a full sentence
+
+    All three are made printable: they may quote what a box, a file or AWS said.
     """
 
     exit_code = 1
 
     def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.remedy = remedy
+        self.what = printable(what)
+        self.where = None if where is None else printable(where)
+        self.remedy = None if remedy is None else printable(remedy)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         located = f"{self.where}: {self.what}" if self.where else self.what
@@ -52,7 +63,7 @@ class ConfigError(InputError):
 
     def __init__(self, problems: Sequence[str], *, where: str) -> None:
         super().__init__(problems[0] if len(problems) == 1 else f"{len(problems)} problems", where=where)
-        self.problems = tuple(problems)
+        self.problems = tuple(printable(problem) for problem in problems)
 
     def __str__(self) -> str:
         return "\n".join(f"{self.where}: {problem}" for problem in self.problems)

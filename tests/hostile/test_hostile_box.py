@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable
@@ -18,10 +19,10 @@ import pytest
 
 from gpu_box.errors import GpuBoxError, InputError, MachineError
 from gpu_box.machine.files import sync, upload_remote
-from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.connection import Connection, connect
 from tests.paths import REMOTE
 
-from ..machine.conftest import Recorder
+from ..machine.conftest import Recorder, host_of
 from ..machine.openssh import OpenSshMachine
 
 BEGIN = 1_700_000_000
@@ -326,3 +327,49 @@ def test_a_name_that_is_no_utf_8_can_be_shown(box: HostileBox) -> None:
     box.pull()
     box.notes.encode()
     assert "kept, as newer here: latin ?" in box.notes
+
+
+def make_send(box: HostileBox, code: str) -> None:
+    (box.code / "send.py").write_text(f"import sys, time\ndef send_files(name, wanted):\n    {code}\n")
+    box.offer(("a", "x"))
+
+
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+def test_a_box_that_sends_without_end_does_not_fill_the_memory(box: HostileBox, stream: str) -> None:
+    code = f'for _ in range(200): sys.{stream}.write("A" * 10**5)'
+    make_send(box, f"{code}; sys.{stream}.flush()\n    time.sleep(30)")
+    match = {"stderr": "sent more than 8 MB of text", "stdout": "sends other files than it listed"}
+    with pytest.raises(MachineError, match=match[stream]) as refused:
+        box.pull()
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("where", ["", "sys.stdout.flush(); import os; os.close(1); "])
+def test_a_box_that_sends_nothing_does_not_hold_a_pull_for_ever(
+    box: HostileBox, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_box.machine.files.stream.STALLED_S", 0.5)
+    make_send(box, f"{where}time.sleep(30)")
+    with pytest.raises(MachineError, match=r"made no progress for 0\.5 s.*continues"):
+        box.pull()
+
+
+def test_an_sftp_server_that_sends_nothing_does_not_hold_a_pull_for_ever(
+    machine: OpenSshMachine, box: HostileBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_box.machine.ssh.connection.STALLED_S", 0.5)
+    config = machine.folder / "sshd_config"
+    config.write_text(re.sub(r"Subsystem sftp .*", "Subsystem sftp /bin/sleep 30", config.read_text()))
+    machine.reload_host_keys()
+    box.offer(("large", "x" * 2_000_000))
+    with connect(host_of(machine)) as box.connection, pytest.raises(MachineError) as refused:
+        box.pull()
+    assert str(refused.value).startswith("box: SFTP made no progress for 0.5 s")
+
+
+def test_what_the_box_says_in_an_error_is_shown_and_not_obeyed(box: HostileBox) -> None:
+    make_send(box, r'sys.stderr.write("x\x1b]0;pwn\x07\x9b2J\u202e" + 5000 * "A" + "\n"); sys.exit(1)')
+    with pytest.raises(MachineError) as refused:
+        box.pull()
+    assert r"copied: x\x1b]0;pwn\x07\x9b2J\u202eAAA" in str(refused.value)
+    assert len(str(refused.value)) < 500

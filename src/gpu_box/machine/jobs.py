@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
-from gpu_box.machine.ssh.connection import Connection, Result, connect
+from gpu_box.machine.ssh.connection import TIMEOUT_S, Connection, Result, connect
 from gpu_box.machine.ssh.shell import PYTHON, LineSplitter, quote
 from gpu_box.model.machine import Host
 
@@ -42,12 +42,12 @@ def start(connection: Connection, name: str, command: str, *, cwd: str = "~/work
     Raises InputError while a job of that name runs, for a name that cannot be one, and for a missing folder.
     """
     asked = {"name": name, "command": command, "cwd": cwd, **({"again": again} if again else {})}
-    _call(connection, "start", stdin=json.dumps(asked).encode(), timeout_s=60)
+    _call(connection, "start", stdin=json.dumps(asked).encode())
 
 
 def list_jobs(connection: Connection) -> list[JobState]:
     """Every job that was started on this box and its disk, the oldest first."""
-    listed = json.loads(_call(connection, "list", timeout_s=60).stdout.splitlines()[-1])
+    listed = json.loads(_call(connection, "list").stdout.splitlines()[-1])
     states = [
         JobState(
             name=each["name"],
@@ -64,7 +64,7 @@ def list_jobs(connection: Connection) -> list[JobState]:
 
 def stop(connection: Connection, name: str) -> int:
     """End the job (SIGTERM, SIGKILL after 10 s); returns the exit status it ended with. Ended is fine."""
-    return int(_call(connection, "stop", name, timeout_s=60).stdout.split()[-1])
+    return int(_call(connection, "stop", name).stdout.split()[-1])
 
 
 def resume(connection: Connection, *, launched: datetime) -> dict[str, str]:
@@ -72,7 +72,7 @@ def resume(connection: Connection, *, launched: datetime) -> dict[str, str]:
 
     By name: "", or why it cannot be started again.
     """
-    said = _call(connection, "resume", f"{launched.timestamp():.0f}", timeout_s=60).stdout
+    said = _call(connection, "resume", f"{launched.timestamp():.0f}").stdout
     return {each["name"]: each["problem"] for each in json.loads(said.splitlines()[-1])}
 
 
@@ -104,7 +104,7 @@ def follow(
     while True:
         try:
             with connect(host) as connection:
-                result = _call(connection, "follow", name, str(seen_bytes), on_data=take)
+                result = _call(connection, "follow", name, str(seen_bytes), on_data=take, timeout_s=None)
         except MachineUnreachable as lost:
             lost_at = lost_at or time.monotonic()
             if time.monotonic() - lost_at > patience_s:
@@ -119,8 +119,7 @@ def follow(
         try:
             return int(json.loads(result.stderr.splitlines()[-1])["exit"])
         except (ValueError, LookupError, TypeError):
-            said = result.stderr.strip() or "nothing was said"
-            raise MachineError(f"the log of job {name} ended: {said}", where=host.name) from None
+            raise MachineError(f"the log of job {name} ended: {result.said}", where=host.name) from None
 
 
 def _call(
@@ -128,7 +127,7 @@ def _call(
     *words: str,
     stdin: bytes | None = None,
     on_data: Callable[[bytes], None] | None = None,
-    timeout_s: float | None = None,
+    timeout_s: float | None = TIMEOUT_S,
 ) -> Result:
     command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m jobs {quote(*words)}"
     result = connection.run(command, stdin=stdin, on_data=on_data, check=False, timeout_s=timeout_s)
@@ -137,8 +136,7 @@ def _call(
             "the box is not set up yet", where=connection.host.name, remedy="`gpu-box up` does it."
         )
     if result.exit_status == _REFUSED:
-        raise InputError(result.stderr.strip().splitlines()[-1])
+        raise InputError(result.said)
     if result.exit_status != 0:
-        said = (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1]
-        raise MachineError(f"jobs {words[0]} failed: {said}", where=connection.host.name)
+        raise MachineError(f"jobs {words[0]} failed: {result.said}", where=connection.host.name)
     return result

@@ -22,6 +22,7 @@ from gpu_box.model.progress import Reporter
 from gpu_box.resources import remote
 
 CHECK_TIMEOUT_S = 60.0
+_SILENT_S = 3600.0  # longer than any step says nothing
 # "We recommend that you check for these interruption notices every 5 seconds" (EC2 User Guide).
 _NOTICE_LOOKS_S = 5.0
 
@@ -117,9 +118,8 @@ def read_answer(asked: Question, result: Result, name: str) -> MachineState:
     try:
         found = json.loads(result.stdout.splitlines()[-1])  # a login may print before it
     except (ValueError, IndexError):
-        last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
         raise MachineError(
-            f"the box cannot be looked at: {last}",
+            f"the box cannot be looked at: {result.said}",
             where=name,
             remedy="Run `gpu-box up` again; `gpu-box ssh` lets you look yourself.",
         ) from None
@@ -148,12 +148,13 @@ def apply(connection: Connection, state: MachineState, desired: Desired, report:
         stdin=desired.to_json().encode(),
         on_line=events.take,
         check=False,
+        timeout_s=None,
+        stall_s=_SILENT_S,
     )
     if events.failed:
         raise events.failed[0]
     if result.exit_status != 0:
-        said = (result.stderr.strip() or "no output").splitlines()[-1]
-        raise StepFailed(f"set-up ended: {said}", where=connection.host.name, remedy=_REMEDY)
+        raise StepFailed(f"set-up ended: {result.said}", where=connection.host.name, remedy=_REMEDY)
     return check(connection, desired)
 
 

@@ -53,8 +53,14 @@ def look(connection: Connection, every: timedelta, on_look: Callable[[Look], Non
         on_look(found)
 
     command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m watch panel {every.total_seconds():g}"
-    ended = connection.run(command, on_data=_lines(take), check=False)
-    raise _failed(connection, (ended.stderr.strip() or "it ended").splitlines()[-1])
+    ended = connection.run(
+        command,
+        on_data=_lines(take),
+        check=False,
+        timeout_s=None,
+        stall_s=every.total_seconds() + _TIMEOUT_S,
+    )
+    raise _failed(connection, ended.said)
 
 
 def _lines(take: Callable[[str], None]) -> Callable[[bytes], None]:
@@ -111,8 +117,7 @@ def _ask(connection: Connection, *words: str) -> str:
         f"cd ~/.gpu-box/remote && exec {PYTHON} -m watch {line}", check=False, timeout_s=_TIMEOUT_S
     )
     if result.exit_status != 0:
-        said = result.stderr.strip() or result.stdout.strip() or f"exit status {result.exit_status}"
-        raise _failed(connection, said.splitlines()[-1])
+        raise _failed(connection, result.said)
     return result.stdout
 
 

@@ -17,7 +17,7 @@ from gpu_box.errors import HostKeyChanged, InputError, MachineError, MachineUnre
 from gpu_box.machine.ssh import host_key, keys
 from gpu_box.machine.ssh.connection import Connection, connect, wait_for_ssh
 from gpu_box.machine.ssh.errors import LoginRefused
-from gpu_box.machine.ssh.shell import quote
+from gpu_box.machine.ssh.shell import LineSplitter, quote
 from gpu_box.model.public_key import fingerprint
 
 from ..conftest import Recorder, host_of
@@ -249,3 +249,26 @@ def test_quoted_words_reach_the_command_as_they_are(shared_connection: Connectio
     printed = shared_connection.run("printf '%s\\n' " + quote(*words)).stdout.splitlines()
     home = shared_connection.run('printf %s "$HOME"').stdout
     assert printed == ["a b", "c'd", "$HOME", "`x`", f"{home}/it's here"]
+
+
+def test_more_output_than_any_answer_has_is_refused(shared_connection: Connection) -> None:
+    with pytest.raises(MachineError, match=r"`yes` sent more than 8 MB of text"):
+        shared_connection.run("yes")
+    with pytest.raises(MachineError, match=r"`yes >&2` sent more than 8 MB of text"):
+        shared_connection.run("yes >&2", on_data=lambda piece: None, timeout_s=None)
+    assert shared_connection.run("echo on").stdout == "on\n"
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
+    splitter = LineSplitter()
+    lines = [line for _ in range(60) for line in splitter.feed(b"x" * 50_000)]
+    assert sum(map(len, lines)) + len(splitter.rest()) == 3_000_000
+    assert max(map(len, lines)) <= 1 << 20
+    for percent in range(100):
+        splitter.feed(b"\r%d%%" % percent + b" " * 50_000)
+    assert splitter.feed(b"\rdone\r\n") == ["done"]
+
+
+def test_control_characters_of_the_box_are_shown_and_not_obeyed(shared_connection: Connection) -> None:
+    result = shared_connection.run(r"printf 'a\tb\n\033]0;x\007'; printf '\302\233' >&2")
+    assert (result.stdout, result.stderr) == ("a\tb\n\\x1b]0;x\\x07", "\\x9b")

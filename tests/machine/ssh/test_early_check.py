@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import early_check, ssh_config
+from gpu_box.machine.ssh.command import MOST_BYTES
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.early_check import Ahead
 from tests.paths import REMOTE
@@ -105,3 +107,12 @@ def test_without_an_ssh_program_nothing_is_sent(
     monkeypatch.setenv("PATH", "/nonexistent")
     with Ahead(host.name, ASKED) as one:
         assert not one.under_way
+
+
+@pytest.mark.parametrize("command", ["yes", "yes >&2"])
+def test_a_machine_that_sends_without_end_does_not_fill_the_memory(command: str) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["sh", "-c", f"exec {command}"], stdout=pipe, stderr=pipe) as process:
+        out, err = early_check._output(process, timeout_s=20)
+    assert process.returncode == -9
+    assert len(out + err) == MOST_BYTES + 1

@@ -46,10 +46,9 @@ def ask(
     if result.exit_status == _NO_SUCH_FOLDER:
         raise InputError(f"there is no {words[1]} on the box", remedy="`gpu-box ssh` lets you look.")
     if result.exit_status != 0:
-        said = (result.stderr.strip() or f"exit status {result.exit_status}").splitlines()[-1]
-        if "No space left" in said:
+        if "No space left" in result.said:
             raise disk_full(connection.host, free_bytes=0, needed_bytes=0)
-        raise MachineError(f"the box cannot sync: {said}", where=connection.host.name)
+        raise MachineError(f"the box cannot sync: {result.said}", where=connection.host.name)
     try:
         head, _, body = bytes(answer).partition(b"\n")
         about = json.loads(head)

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
+import threading
 import time
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from types import TracebackType
 from gpu_box.errors import MachineError
 from gpu_box.machine.files.transfer import Transfer, disk_full, free_bytes
 from gpu_box.machine.ssh import ssh_config
-from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.connection import STALLED_S, Connection
 from gpu_box.machine.ssh.errors import connection_lost
 from gpu_box.machine.ssh.shell import quote
 from gpu_box.model.machine import Host
@@ -28,7 +28,7 @@ from gpu_box.model.machine import Host
 _OLDEST = (3, 1)  # --info=progress2; macOS has 2.6.9 or another program of that name: SFTP serves there
 _LOST = (10, 12, 30, 35, 255)  # rsync(1): socket, protocol stream, two time-outs; ssh's own 255
 _VANISHED = 24  # a source file went away meanwhile: fine
-_STALLED_S = 60
+_MOST_ERRORS_BYTES = 65536
 
 
 @cache
@@ -52,7 +52,6 @@ class Rsync:
         """here, there: the two folders; there, a leading ~/ is the home folder."""
         self._host = host
         self._began = time.monotonic()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `__exit__` closes it
         self._told = False
         ours = f"{here}{os.sep}"
         # By the machine's shell and not as rsync's argument, in which rsync itself expands * and [ ].
@@ -61,17 +60,22 @@ class Rsync:
         command = [
             "rsync", "--links", "--perms", "--chmod=ug-s,o-t", "--times", "--protect-args", "--compress",
             "--update", "--partial-dir=.gpu-box-partial", "--info=progress2", "--no-inc-recursive",
-            f"--timeout={_STALLED_S}", "--from0", "--files-from=-", f"--rsync-path={begin}",
+            f"--timeout={STALLED_S:.0f}", "--from0", "--files-from=-", f"--rsync-path={begin}",
             "-e", f'ssh -F "{ssh_config.private_config(host)}" -o BatchMode=yes',
             ours, theirs,
         ]  # fmt: skip
+        errors, end_of_rsync = os.pipe()
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=end_of_rsync,
             env={**os.environ, "LC_ALL": "C"},
         )
+        os.close(end_of_rsync)
+        self._errors = b""
+        self._reader = threading.Thread(target=self._read_errors, args=(errors,), daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Rsync:
         return self
@@ -79,7 +83,7 @@ class Rsync:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._process as process, self._errors:
+        with self._process as process:
             if not self._told:
                 process.kill()  # nothing of it is worth its orderly end
             elif process.poll() is None:
@@ -88,7 +92,14 @@ class Rsync:
     @property
     def waiting(self) -> bool:
         """Whether it still is, and its link has not been silent for so long that either end gives up."""
-        return self._process.poll() is None and time.monotonic() - self._began < _STALLED_S / 2
+        return self._process.poll() is None and time.monotonic() - self._began < STALLED_S / 2
+
+    def _read_errors(self, pipe: int) -> None:
+        """Keep the first of them, drop the rest: the box may send them without end."""
+        with open(pipe, "rb") as stream:
+            self._errors = stream.read(_MOST_ERRORS_BYTES)
+            while stream.read(_MOST_ERRORS_BYTES):
+                pass
 
     def move(self, connection: Connection, transfer: Transfer) -> None:
         """As `move` below."""
@@ -102,8 +113,8 @@ class Rsync:
             process.stdin.close()
         _show_progress(process, transfer)
         process.wait()
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip()
+        self._reader.join(1)  # what rsync leaves behind may hold the stream open
+        said = self._errors.decode(errors="replace").strip()
         if process.returncode in (0, _VANISHED):
             return
         if "No space left" in said:
@@ -125,7 +136,7 @@ def _show_progress(process: subprocess.Popen[bytes], transfer: Transfer) -> None
     assert process.stdout
     line = b""
     while piece := os.read(process.stdout.fileno(), 4096):
-        *drawn, line = (line + piece).replace(b"\n", b"\r").split(b"\r")
+        *drawn, line = (line[-4096:] + piece).replace(b"\n", b"\r").split(b"\r")
         if drawn and (found := re.search(rb"(\d+)%\s+\S+\s+(\d+):(\d\d):(\d\d)", drawn[-1])):
             percent, hours, minutes, seconds = map(int, found.groups())
             transfer.tell(percent, 3600 * hours + 60 * minutes + seconds)

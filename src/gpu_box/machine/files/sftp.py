@@ -86,6 +86,9 @@ def _move(
                     copy(client, transfer, entry, progress.add)
                 except _GivenUp:
                     return  # the channel that failed says why
+                except TimeoutError:  # `sftp` says of it what there is to say
+                    progress.given_up = True
+                    raise
                 except OSError as error:
                     progress.given_up = True
                     if error.errno is None and not connection.alive:

@@ -13,11 +13,12 @@ from gpu_box.errors import MachineError
 from gpu_box.machine.files.local_folder import Folder
 from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.transfer import Transfer, disk_full, free_bytes
-from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.connection import STALLED_S, Connection
 from gpu_box.machine.ssh.shell import PYTHON, quote
 
 LARGEST_BYTES = 1024 * 1024  # of a file: a larger one is worth going on with where it was cut
 _AT_ONCE_BYTES = 16 * 1024 * 1024  # held in memory, here and there
+_AT_ONCE = 20_000  # files: a slow disk writes so many well within STALLED_S
 _LENGTH_BYTES = 16  # a file's length in its line, at most
 _FASTEST = 1  # zlib's level: text halves, and the link is not kept waiting
 
@@ -29,13 +30,12 @@ def move(
     command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync receive " + quote(transfer.there)
     for several in _portions(entries):
         stream = zlib.compress(b"".join(_record(transfer, entry) for entry in several), _FASTEST)
-        done = connection.run(command, stdin=stream, check=False)
+        done = connection.run(command, stdin=stream, check=False, timeout_s=None, stall_s=STALLED_S)
         if done.exit_status != 0:
-            said = (done.stderr.strip() or f"exit status {done.exit_status}").splitlines()[-1]
-            if "No space left" in said:
+            if "No space left" in done.said:
                 free = free_bytes(connection, transfer)
                 raise disk_full(connection.host, free_bytes=free, needed_bytes=0)
-            raise MachineError(f"a file cannot be copied: {said}", where=connection.host.name)
+            raise MachineError(f"a file cannot be copied: {done.said}", where=connection.host.name)
         moved(sum(entry.size for entry in several))
 
 
@@ -73,10 +73,9 @@ def _ask_for(connection: Connection, transfer: Transfer, entries: Sequence[Entry
 
     command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync send " + quote(transfer.there)
     wanted = b"".join(b"%d %s\0" % (entry.size, os.fsencode(entry.path)) for entry in entries)
-    done = connection.run(command, stdin=wanted, on_data=keep, check=False)
+    done = connection.run(command, stdin=wanted, on_data=keep, check=False, timeout_s=None, stall_s=STALLED_S)
     if done.exit_status != 0:
-        said = (done.stderr.strip() or f"exit status {done.exit_status}").splitlines()[-1]
-        raise MachineError(f"a file cannot be copied: {said}", where=connection.host.name)
+        raise MachineError(f"a file cannot be copied: {done.said}", where=connection.host.name)
     return unpacked
 
 
@@ -109,7 +108,7 @@ def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     for entry in entries:
         several.append(entry)
         size += entry.size
-        if size >= _AT_ONCE_BYTES:
+        if size >= _AT_ONCE_BYTES or len(several) >= _AT_ONCE:
             yield several
             several, size = [], 0
     if several:

@@ -15,11 +15,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import MachineUnreachable
+from gpu_box.machine.ssh.command import MOST_BYTES, Clock, TooMuch, exchange
+from gpu_box.machine.ssh.command import Result as Result
 from gpu_box.machine.ssh.errors import (
     LoginRefused,
     command_failed,
@@ -27,7 +28,9 @@ from gpu_box.machine.ssh.errors import (
     host_key_changed,
     login_refused,
     no_answer,
+    stalled,
     timed_out,
+    too_much,
 )
 from gpu_box.machine.ssh.shell import LineSplitter
 from gpu_box.model.machine import Host
@@ -47,17 +50,9 @@ if TYPE_CHECKING:
 _KEEPALIVE_S = 15
 _DEAD_PEER_MS = 45_000
 _WINDOW_BYTES = 4 * 1024 * 1024  # paramiko's 2 MiB holds a link of 100 ms to 20 MB/s
-_CHUNK_BYTES = 256 * 1024
+TIMEOUT_S = 60.0  # for a command of ours that only asks or writes a little
+STALLED_S = 60.0  # without a byte either way, while files are on their way
 _POLL_S = 0.25  # how often port 22 is tried while a machine boots
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """exit_status: -1 where a signal ended the command. The text is UTF-8, bad bytes replaced."""
-
-    exit_status: int
-    stdout: str
-    stderr: str
 
 
 def load_libraries() -> None:
@@ -137,7 +132,7 @@ class Connection:
             told.set()
 
         with contextlib.suppress(Exception):
-            _thread(ask)
+            threading.Thread(target=ask, daemon=True).start()
         return told.wait(timeout_s) and self.alive
 
     def run(
@@ -148,59 +143,56 @@ class Connection:
         on_line: Callable[[str], None] | None = None,
         on_data: Callable[[bytes], None] | None = None,
         check: bool = True,
-        timeout_s: float | None = None,
+        timeout_s: float | None = TIMEOUT_S,
+        stall_s: float | None = None,
     ) -> Result:
         """Run a shell command on the machine, without a terminal.
 
         on_line gets each line of its standard output as it comes, on_data each piece of it; with on_data
-        nothing of it is kept in the result. Raises MachineError for an exit status other than 0 if `check`,
-        and after timeout_s seconds; MachineUnreachable when the connection breaks.
-        """
-        output, errors, splitter = bytearray(), bytearray(), LineSplitter()
+        nothing of it is kept in the result. timeout_s: for all of it; stall_s: without a byte of its standard
+        input or output moving; None: no limit.
 
-        def keep(piece: bytes) -> None:
+        Raises MachineError for an exit status other than 0 if `check`, when its time is over, and for more
+        output than `command.MOST_BYTES`; MachineUnreachable when the connection breaks.
+        """
+        output, splitter = bytearray(), LineSplitter()
+
+        def take(piece: bytes) -> None:
             if on_data:
                 on_data(piece)
             else:
                 output.extend(piece)
+                if len(output) > MOST_BYTES:
+                    raise TooMuch
             if on_line:
                 for line in splitter.feed(piece):
                     on_line(line)
 
-        with self._translated_errors():
-            channel = self._transport.open_session(window_size=_WINDOW_BYTES)
-            with contextlib.closing(channel):
-                channel.exec_command(command)
-                left_s = _countdown(timeout_s)
-                helpers = [
-                    _thread(lambda: _read(channel.recv_stderr, errors.extend)),
-                    _thread(lambda: _write(channel, stdin or b"")),
-                ]
-                try:
-                    while piece := _receive(channel, left_s()):
-                        keep(piece)
-                    for helper in helpers:
-                        helper.join(left_s())
-                    status = self._exit_status(channel, left_s())
-                except TimeoutError:
-                    raise timed_out(self.host, command, timeout_s or 0) from None
+        clock = Clock(timeout_s, stall_s)
+        with self._translated_errors(), contextlib.closing(self._channel()) as channel:
+            try:
+                status, errors = exchange(channel, command, stdin=stdin or b"", take=take, clock=clock)
+            except TooMuch:
+                raise too_much(self.host, command, MOST_BYTES) from None
+            except TimeoutError:
+                raise timed_out(self.host, command, timeout_s, stall_s) from None
+            if status == -1:
+                # Either a signal ended the command, or the connection broke: then its thread is about to end.
+                self._transport.join(0.3)
+                if not self.alive:
+                    raise EOFError
         if on_line and (rest := splitter.rest()):
             on_line(rest)
-        result = Result(
-            exit_status=status,
-            stdout=output.decode(errors="replace"),
-            stderr=errors.decode(errors="replace"),
-        )
+        result = Result.of(status, bytes(output), errors)
         if check and status != 0:
-            raise command_failed(
-                self.host, command, result.exit_status, result.stderr.strip() or result.stdout
-            )
+            raise command_failed(self.host, command, result)
         return result
 
     def sftp(self) -> contextlib.AbstractContextManager[SFTPClient]:
         """An SFTP session, for a `with` block.
 
-        Errors of files are OSError; a broken connection is MachineUnreachable.
+        Errors of files are OSError; a broken connection is MachineUnreachable, one that stands still for
+        STALLED_S is MachineError.
         """
         return self._sftp()
 
@@ -228,11 +220,18 @@ class Connection:
         import paramiko
 
         with self._translated_errors():
-            client = paramiko.SFTPClient.from_transport(self._transport, window_size=_WINDOW_BYTES)
-            if client is None:
-                raise EOFError
-            with contextlib.closing(client):
-                yield client
+            channel = self._channel()
+            channel.settimeout(STALLED_S)
+            try:
+                channel.invoke_subsystem("sftp")
+                with contextlib.closing(paramiko.SFTPClient(channel)) as client:
+                    yield client
+            except TimeoutError:
+                channel.close()
+                raise stalled(self.host, "SFTP", STALLED_S) from None
+
+    def _channel(self) -> Channel:
+        return self._transport.open_session(window_size=_WINDOW_BYTES, timeout=TIMEOUT_S)
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -249,17 +248,6 @@ class Connection:
             if error.errno is None and not self.alive:
                 raise connection_lost(self.host) from error
             raise
-
-    def _exit_status(self, channel: Channel, timeout_s: float | None) -> int:
-        if not channel.status_event.wait(timeout_s):
-            raise TimeoutError
-        status: int = channel.recv_exit_status()
-        if status == -1:
-            # Either a signal ended the command, or the connection broke: then its thread is about to end.
-            self._transport.join(0.3)
-            if not self.alive:
-                raise EOFError
-        return status
 
 
 def _open(host: Host, timeout_s: float) -> fabric.Connection:
@@ -341,33 +329,3 @@ def _verify(host: Host, presented: paramiko.PKey) -> None:
     if any(base64.b64decode(line.split()[1]) == presented.asbytes() for line in host.host_keys):
         return
     raise host_key_changed(host, fingerprint(f"{presented.get_name()} {presented.get_base64()}"))
-
-
-def _countdown(timeout_s: float | None) -> Callable[[], float | None]:
-    """What is left of it at each call, in seconds. Never 0, which a socket takes for "do not wait"."""
-    began = time.monotonic()
-    return lambda: None if timeout_s is None else max(0.001, timeout_s - (time.monotonic() - began))
-
-
-def _thread(target: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    return thread
-
-
-def _receive(channel: Channel, timeout_s: float | None) -> bytes:
-    channel.settimeout(timeout_s)
-    return channel.recv(_CHUNK_BYTES)
-
-
-def _read(receive: Callable[[int], bytes], keep: Callable[[bytes], object]) -> None:
-    with contextlib.suppress(OSError):  # the reader of standard output tells
-        while piece := receive(_CHUNK_BYTES):
-            keep(piece)
-
-
-def _write(channel: Channel, content: bytes) -> None:
-    # A command may end before it has read all: its exit status tells more than the broken pipe.
-    with contextlib.suppress(OSError):
-        channel.sendall(content)
-        channel.shutdown_write()

@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import errors, ssh_config
-from gpu_box.machine.ssh.connection import Result
+from gpu_box.machine.ssh.command import MOST_BYTES, Result
 from gpu_box.model.machine import Host, MachineState
 
 _CONNECT_S = 4  # a machine that is silent for longer is asked by a connection that can say why
@@ -55,15 +57,31 @@ class Ahead:
             return None
         asked = setup.question(desired)
         try:
-            out, err = process.communicate(timeout=setup.CHECK_TIMEOUT_S)
+            out, err = _output(process, setup.CHECK_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            raise errors.timed_out(host, asked.command, setup.CHECK_TIMEOUT_S) from None
+            raise errors.timed_out(host, asked.command, setup.CHECK_TIMEOUT_S, None) from None
         if process.returncode:
             return None
-        result = Result(
-            exit_status=0, stdout=out.decode(errors="replace"), stderr=err.decode(errors="replace")
-        )
-        return setup.read_answer(asked, result, host.name)
+        return setup.read_answer(asked, Result.of(0, out, err), host.name)
+
+
+def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bytes]:
+    """Both streams; a process that sends more than MOST_BYTES is ended. Raises TimeoutExpired."""
+    assert process.stdout and process.stderr
+    kept = {process.stdout: b"", process.stderr: b""}
+
+    def read(stream: IO[bytes]) -> None:
+        kept[stream] = stream.read(MOST_BYTES + 1)
+        if len(kept[stream]) > MOST_BYTES:
+            process.kill()
+
+    readers = [threading.Thread(target=read, args=(stream,), daemon=True) for stream in kept]
+    for reader in readers:
+        reader.start()
+    process.wait(timeout_s)
+    for reader in readers:
+        reader.join(1)  # what ssh leaves behind may hold the stream open
+    return kept[process.stdout], kept[process.stderr]
 
 
 def _start(name: str, config: Path, desired: Desired) -> subprocess.Popen[bytes] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpu_box.errors import HostKeyChanged, MachineError, MachineUnreachable
+from gpu_box.machine.ssh.command import Result
 from gpu_box.model.machine import Host
 from gpu_box.model.public_key import fingerprint
 
@@ -39,8 +40,27 @@ def no_answer(host: Host, error: Exception) -> MachineUnreachable:
     )
 
 
-def timed_out(host: Host, command: str, timeout_s: float) -> MachineError:
+def timed_out(host: Host, command: str, timeout_s: float | None, stall_s: float | None) -> MachineError:
+    """timeout_s: for all of it; stall_s: without progress. Whichever is the shorter has passed."""
+    if timeout_s is None or (stall_s is not None and stall_s < timeout_s):
+        return stalled(host, f"`{shorten(command)}`", stall_s or 0)
     return MachineError(f"`{shorten(command)}` did not finish within {timeout_s:g} s", where=host.name)
+
+
+def stalled(host: Host, what: str, stall_s: float) -> MachineError:
+    return MachineError(
+        f"{what} made no progress for {stall_s:g} s",
+        where=host.name,
+        remedy="Run the command again: it continues. `gpu-box ssh` lets you look at the box.",
+    )
+
+
+def too_much(host: Host, command: str, most_bytes: int) -> MachineError:
+    return MachineError(
+        f"`{shorten(command)}` sent more than {most_bytes / 1e6:.0f} MB of text",
+        where=host.name,
+        remedy="Look at the box (`gpu-box ssh`); `gpu-box up` brings its own code again.",
+    )
 
 
 def host_key_changed(host: Host, presented: str) -> HostKeyChanged:
@@ -54,12 +74,10 @@ def host_key_changed(host: Host, presented: str) -> HostKeyChanged:
     )
 
 
-def command_failed(host: Host, command: str, exit_status: int, output: str) -> MachineError:
-    said = output.strip().splitlines()
-    how = f"exit status {exit_status}" if exit_status != -1 else "ended by a signal"
-    return MachineError(
-        f"`{shorten(command)}` failed ({how})" + (f": {said[-1]}" if said else ""), where=host.name
-    )
+def command_failed(host: Host, command: str, result: Result) -> MachineError:
+    how = f"exit status {result.exit_status}" if result.exit_status != -1 else "ended by a signal"
+    said = f": {result.said}" if result.stderr.strip() or result.stdout.strip() else ""
+    return MachineError(f"`{shorten(command)}` failed ({how}){said}", where=host.name)
 
 
 def shorten(command: str) -> str:

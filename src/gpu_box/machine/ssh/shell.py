@@ -15,8 +15,14 @@ def quote(*words: str) -> str:
     return " ".join(f'"$HOME"/{shlex.quote(w[2:])}' if w.startswith("~/") else shlex.quote(w) for w in words)
 
 
+_LONGEST_LINE = 1 << 20  # characters; a box that never ends a line must not fill the memory
+
+
 class LineSplitter:
-    """Lines end at a newline; of a line redrawn by carriage returns, its last drawing counts."""
+    """Lines end at a newline; of a line redrawn by carriage returns, its last drawing counts.
+
+    A line longer than _LONGEST_LINE is split.
+    """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -24,7 +30,12 @@ class LineSplitter:
 
     def feed(self, piece: bytes) -> list[str]:
         """The lines that `piece` completes, without their ends."""
-        *lines, self._rest = (self._rest + self._decoder.decode(piece)).split("\n")
+        *lines, rest = (self._rest + self._decoder.decode(piece)).split("\n")
+        rest = rest[rest.rstrip("\r").rfind("\r") + 1 :]
+        while len(rest) > _LONGEST_LINE:
+            lines.append(rest[:_LONGEST_LINE])
+            rest = rest[_LONGEST_LINE:]
+        self._rest = rest
         return [_last_drawing(line) for line in lines]
 
     def rest(self) -> str:
