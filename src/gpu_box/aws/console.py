@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.errors import CloudError
+from gpu_box.model.answer import read_json
 from gpu_box.model.observed import Stopped
 from gpu_box.model.stop_reason import parse_record
 
@@ -31,7 +30,7 @@ def find_record(console: str) -> Stopped | None:
         _, found, text = line.partition(_RECORD)
         if found:
             try:
-                record = json.loads(text)
+                record = read_json(text)
             except ValueError:
                 continue
             if isinstance(record, dict) and (stopped := parse_record(record)):

@@ -20,6 +20,7 @@ from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError
 from gpu_box.machine import watcher
 from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.answer import read_json
 from gpu_box.model.observed import InstanceState, Observed, Stopped
 from gpu_box.model.progress import Reporter
 from gpu_box.model.spending import Spent
@@ -111,7 +112,7 @@ def _epochs(path: Path) -> tuple[dict[str, Any], ...]:
     epochs = []
     for line in path.read_text().splitlines() if path.is_file() else []:
         try:
-            told = json.loads(line)
+            told = read_json(line)
         except ValueError:
             continue
         if isinstance(told, dict) and "epoch" in told:
@@ -121,7 +122,7 @@ def _epochs(path: Path) -> tuple[dict[str, Any], ...]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path.read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -211,7 +211,7 @@ def _jupyter_access(connection: Connection) -> tuple[int, str, str]:
         check=False,
     )
     words = result.stdout.split()
-    if result.exit_status or len(words) < 2:
+    if result.exit_status or len(words) < 2 or not re.fullmatch("[0-9]{1,5}", words[0]):
         raise MachineError("JupyterLab is not set up on this box yet", remedy="`gpu-box up` finishes it.")
     return int(words[0]), words[1], f"lab/tree/{_LESSON}" if len(words) > 2 else "lab"
 

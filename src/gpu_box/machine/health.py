@@ -18,14 +18,14 @@ _NO_MODULE = "couldn't communicate with the NVIDIA driver"
 def parse_health(found: dict[str, Any]) -> Health:
     disk, card = found["disk"], found["card"]
     return Health(
-        disk_bytes=disk["size"],
-        disk_free_bytes=disk["free"],
-        files=disk["files"],
-        files_free=disk["files_free"],
-        kernel=card["kernel"],
-        kernel_has_module=card["module"],
-        tool_exit=card["exit"],
-        tool_said=card["said"],
+        disk_bytes=int(disk["size"]),
+        disk_free_bytes=int(disk["free"]),
+        files=int(disk["files"]),
+        files_free=int(disk["files_free"]),
+        kernel=str(card["kernel"]),
+        kernel_has_module=bool(card["module"]),
+        tool_exit=None if card["exit"] is None else int(card["exit"]),
+        tool_said=str(card["said"]),
     )
 
 

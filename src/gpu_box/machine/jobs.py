@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine.ssh.connection import TIMEOUT_S, Connection, Result, connect
 from gpu_box.machine.ssh.shell import PYTHON, LineSplitter, quote
+from gpu_box.model.answer import NONSENSE, read_json
 from gpu_box.model.machine import Host
 
 _REFUSED = 3  # exit status of remote/jobs for what cannot be done
@@ -47,24 +49,28 @@ def start(connection: Connection, name: str, command: str, *, cwd: str = "~/work
 
 def list_jobs(connection: Connection) -> list[JobState]:
     """Every job that was started on this box and its disk, the oldest first."""
-    listed = json.loads(_call(connection, "list").stdout.splitlines()[-1])
-    states = [
-        JobState(
-            name=each["name"],
-            command=each["command"],
-            started=datetime.strptime(each["started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
-            exit_status=each["exit_status"],
-            log_bytes=each["log_bytes"],
-        )
-        for each in listed
-        if each["started"]
-    ]
+    states = [state for each in _answer(connection, "list") if (state := _state(each))]
     return sorted(states, key=lambda state: (state.started, state.name))
+
+
+def _state(told: dict[str, Any]) -> JobState | None:
+    """None for a job that has not begun, or whose folder on the box makes no sense."""
+    try:
+        ended = told["exit_status"]
+        return JobState(
+            name=str(told["name"]),
+            command=str(told["command"]),
+            started=datetime.strptime(told["started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
+            exit_status=None if ended is None else int(ended),
+            log_bytes=int(told["log_bytes"]),
+        )
+    except NONSENSE:
+        return None
 
 
 def stop(connection: Connection, name: str) -> int:
     """End the job (SIGTERM, SIGKILL after 10 s); returns the exit status it ended with. Ended is fine."""
-    return int(_call(connection, "stop", name).stdout.split()[-1])
+    return int(_answer(connection, "stop", name, kind=int))
 
 
 def resume(connection: Connection, *, launched: datetime) -> dict[str, str]:
@@ -72,8 +78,8 @@ def resume(connection: Connection, *, launched: datetime) -> dict[str, str]:
 
     By name: "", or why it cannot be started again.
     """
-    said = _call(connection, "resume", f"{launched.timestamp():.0f}").stdout
-    return {each["name"]: each["problem"] for each in json.loads(said.splitlines()[-1])}
+    resumed = _answer(connection, "resume", f"{launched.timestamp():.0f}")
+    return {str(each.get("name")): str(each.get("problem")) for each in resumed if isinstance(each, dict)}
 
 
 def follow(
@@ -117,9 +123,23 @@ def follow(
         if rest := splitter.rest():
             on_line(rest)
         try:
-            return int(json.loads(result.stderr.splitlines()[-1])["exit"])
-        except (ValueError, LookupError, TypeError):
+            return int(read_json(result.stderr.splitlines()[-1])["exit"])
+        except NONSENSE:
             raise MachineError(f"the log of job {name} ended: {result.said}", where=host.name) from None
+
+
+def _answer(connection: Connection, *words: str, kind: type = list) -> Any:
+    """The last line as JSON, and of that kind: a login may print before it."""
+    result = _call(connection, *words)
+    try:
+        found = read_json(result.stdout.splitlines()[-1])
+        if isinstance(found, kind):
+            return found
+    except NONSENSE:
+        pass
+    raise MachineError(
+        f"jobs {words[0]}: the box's answer makes no sense: {result.said[:80]!r}", where=connection.host.name
+    )
 
 
 def _call(

@@ -17,6 +17,7 @@ from gpu_box.machine.files import kaggle, secret, upload_remote
 from gpu_box.machine.health import parse_health
 from gpu_box.machine.ssh.connection import Connection, Result
 from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.model.answer import NONSENSE, read_json
 from gpu_box.model.machine import JupyterState, MachineState, StepState
 from gpu_box.model.progress import Reporter
 from gpu_box.resources import remote
@@ -116,14 +117,14 @@ def read_answer(asked: Question, result: Result, name: str) -> MachineState:
             remedy="Install Python 3.8 or newer on it (`gpu-box ssh`), or choose another image.",
         )
     try:
-        found = json.loads(result.stdout.splitlines()[-1])  # a login may print before it
-    except (ValueError, IndexError):
+        found = read_json(result.stdout.splitlines()[-1])  # a login may print before it
+        return _machine_state(found, asked.fingerprint)
+    except NONSENSE:
         raise MachineError(
             f"the box cannot be looked at: {result.said}",
             where=name,
             remedy="Run `gpu-box up` again; `gpu-box ssh` lets you look yourself.",
         ) from None
-    return _machine_state(found, asked.fingerprint)
 
 
 def apply(connection: Connection, state: MachineState, desired: Desired, report: Reporter) -> MachineState:
@@ -172,10 +173,10 @@ class _Events:
 
     def take(self, line: str) -> None:
         try:
-            event: dict[str, str] = json.loads(line)
-        except ValueError:
+            event = read_json(line)
+            step, kind, text = (str(event[key]) for key in ("step", "event", "line"))
+        except NONSENSE:
             return  # something on the box prints at each login
-        step, kind, text = event["step"], event["event"], event["line"]
         if kind in ("start", "waiting") or (kind != "skipped" and step not in self._started):
             if step not in self._started:
                 self._report.start(step, text.partition("\n")[0])
@@ -205,14 +206,20 @@ class _Events:
 
 def _machine_state(found: dict[str, Any], wanted: str) -> MachineState:
     jupyter = found.get("jupyter", {})
+    port = jupyter.get("port")
     return MachineState(
-        steps=tuple(StepState(**step) for step in found.get("steps", ())),
-        jupyter=JupyterState(port=jupyter.get("port"), answering=bool(jupyter.get("answering"))),
-        code=found["mirror"],
+        steps=tuple(
+            StepState(name=str(step["name"]), status=str(step["status"]), line=str(step["line"]))
+            for step in found.get("steps", ())
+        ),
+        jupyter=JupyterState(
+            port=None if port is None else int(port), answering=bool(jupyter.get("answering"))
+        ),
+        code=str(found["mirror"]),
         mirror_current=found["mirror"] == wanted,
         disk_free_bytes=int(found["disk_free"]),
-        gpu=found.get("gpu", ""),
-        project=found.get("project", ""),
+        gpu=str(found.get("gpu", "")),
+        project=str(found.get("project", "")),
         reboot_needed=bool(found.get("reboot_needed")),
         watch=watcher.parse(found["watch"]) if found.get("watch") else None,
         health=parse_health(found["health"]) if found.get("health") else None,

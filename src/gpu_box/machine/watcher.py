@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from gpu_box.errors import MachineError
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import PYTHON, LineSplitter, quote
+from gpu_box.model.answer import NONSENSE, read_json
 from gpu_box.model.observed import Stopped
 from gpu_box.model.stop_reason import parse_record
 from gpu_box.model.watch import Activity, Change, Gpu, Layer, Look, Signal, Span, Task, WatchState
@@ -35,10 +35,10 @@ def history(connection: Connection) -> tuple[tuple[Change, ...], Stopped | None]
     """The verdicts of late, oldest first, and the last stop."""
     said = _ask(connection, "why", "--json")
     try:
-        told = json.loads(said.splitlines()[-1])  # a login may print before it
+        told = read_json(said.splitlines()[-1])  # a login may print before it
         changes = tuple(_change(one) for one in told["changes"])
         return changes, parse_record(told["stopped"]) if told["stopped"] else None
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except NONSENSE as error:
         raise _failed(connection, f"it answers {said.strip()[-80:]!r}") from error
 
 
@@ -47,8 +47,8 @@ def look(connection: Connection, every: timedelta, on_look: Callable[[Look], Non
 
     def take(line: str) -> None:
         try:
-            found = parse_look(json.loads(line))
-        except (ValueError, KeyError, TypeError):
+            found = parse_look(read_json(line))
+        except NONSENSE:
             return  # a login may print before it
         on_look(found)
 
@@ -82,7 +82,7 @@ def ask_activity(connection: Connection) -> str:
 def parse_activity(text: str) -> Activity:
     """Raises ValueError for anything else."""
     try:
-        told = json.loads(text)
+        told = read_json(text)
         return Activity(
             spans=tuple(
                 Span(begin=_time(begin), end=_time(end), state=str(state), signals=tuple(signals))
@@ -92,7 +92,7 @@ def parse_activity(text: str) -> Activity:
             cpu=tuple((_time(at), float(cores)) for at, cores in told["cpu"]),
             stops=tuple((_time(at), str(reason)) for at, reason in told["stops"]),
         )
-    except (KeyError, TypeError) as error:
+    except NONSENSE as error:
         raise ValueError(f"no activity: {error}") from error
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gpu_box.model.answer import NONSENSE
 from gpu_box.model.observed import Deadline, Instance, InstanceState, Stopped
 
 # EventBridge Scheduler fires within a minute ("60 s precision"); clocks differ a little.
@@ -35,7 +36,7 @@ def parse_record(record: Mapping[str, Any]) -> Stopped | None:
             signals=tuple((str(k), str(v)) for k, v in (record.get("signals") or {}).items()),
             last_use=_last_use(record.get("last_used")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except NONSENSE:
         return None
 
 

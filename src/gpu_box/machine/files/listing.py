@@ -13,6 +13,7 @@ from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.transfer import disk_full
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.model.answer import NONSENSE
 
 _NO_SUCH_FOLDER = 3  # exit status of remote/sync
 _NO_CODE = 4  # of our own `cd`
@@ -58,7 +59,7 @@ def ask(
             **{key: int(about.get(key, 0)) for key in ("free", "deleted")},
         }
         return about, {entry.path: entry for entry in _entries(body)}
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (*NONSENSE, RecursionError):
         raise is_wrong(connection) from None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import threading
 import time
@@ -23,7 +24,7 @@ from gpu_box.machine.files.local_folder import Folder
 from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.transfer import Transfer, disk_full
 from gpu_box.machine.ssh.connection import Connection
-from gpu_box.machine.ssh.shell import PYTHON
+from gpu_box.machine.ssh.shell import PYTHON, quote
 
 if TYPE_CHECKING:
     from gpu_box.machine.ssh.connection import SFTPClient, SFTPFile
@@ -207,9 +208,11 @@ def _refused(
 ) -> MachineError:
     """SFTP says "Failure" for most things, a full disk among them."""
     code = "import os, sys; s = os.statvfs(sys.argv[1]); print(s.f_bavail * s.f_frsize, s.f_favail)"
-    result = connection.run(f"{PYTHON} -c '{code}' '{transfer.there}'", check=False, timeout_s=30)
-    if transfer.up and error.errno is None and result.exit_status == 0:
-        free_bytes, free_files = (int(word) for word in result.stdout.split()[-2:])
+    command = f"{PYTHON} {quote('-c', code, transfer.there)}"
+    result = connection.run(command, check=False, timeout_s=30)
+    free = re.search("([0-9]{1,19}) ([0-9]{1,19})$", result.stdout.strip())
+    if transfer.up and error.errno is None and free:
+        free_bytes, free_files = int(free[1]), int(free[2])
         if free_bytes < max(_FULL_BYTES, entry.size) or free_files == 0:
             return disk_full(connection.host, free_bytes=free_bytes, needed_bytes=0)
     return _not_copied(connection, entry, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,4 +50,5 @@ def free_bytes(connection: Connection, transfer: Transfer) -> int:
     code = "import shutil, sys; print(shutil.disk_usage(sys.argv[1]).free)"
     command = f"{PYTHON} {quote('-c', code, transfer.there)}"
     result = connection.run(command, check=False, timeout_s=30)
-    return int(result.stdout.split()[-1]) if result.exit_status == 0 else 0
+    free = result.stdout.split()[-1:]
+    return int(free[0]) if free and re.fullmatch("[0-9]{1,19}", free[0]) else 0
