@@ -7,14 +7,18 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_box.view import console
 from gpu_box.view.training import JobLog, Told, _figures, _parse
 
+from .. import needs
+from ..local_aws.cloud import wait_until
 from .conftest import OnTerminal
 
 STEP = {"phase": "fit", "epoch": 2, "epochs": 5, "step": 3, "steps": 12, "loss": 0.31, "accuracy": 0.905}
@@ -117,3 +121,90 @@ with JobLog() as log:
 """
     _, written = on_terminal(source)
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+ATTACKS = {
+    "OSC 52, the clipboard": "\x1b]52;c;cHduZWQ=\x07",
+    "OSC 52, ended by ST": "\x1b]52;c;cHduZWQ=\x1b\\",
+    "OSC as one character": "\x9d0;pwned\x9c",
+    "OSC without an end": "\x1b]0;pwned",
+    "CVE-2003-0063, the title is typed back": "\x1b]2;pwned\x07\x1b[21t",
+    "DSR, an answer is typed": "\x1b[6n",
+    "DA": "\x1b[c\x1b[>c",
+    "CSI as one character": "\x9b6n",
+    "DCS, DECRQSS": "\x1bP$q\"p\x1b\\",
+    "APC, PM, SOS": "\x1b_pwned\x1b\\\x1b^pwned\x1b\\\x1bXpwned\x1b\\",
+    "clear the screen": "\x1b[2J\x1b[H\x1bc",
+    "alternate screen": "\x1b[?1049h",
+    "a private form of SGR": "\x1b[?1m\x1b[>4;1m",
+    "left, and far up": "\x1b[5D\x1b[9999A",
+    "back over the line": "\x08\x08\x7f",
+    "other letters": "\x0e\x1b(0",
+    "cut short": "\x1b[",
+    "an escape within": "\x1b[\x1b]0;pwned\x07",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_terminal_obeys_nothing_of_a_job_s_line(attack: str) -> None:
+    """xterm's ctlseqs.txt; CVE-2021-25743 is the same in kubectl."""
+    assert console.harmless(f"a{ATTACKS[attack]}") == "a"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\x1b[1;31mred\x1b[0m\x1b[m",
+        "\x1b[38:2::1:2:3mx",
+        " 45%|####  | 9/20\x1b[A",
+        "\r\x1b[2K\x1b[Kdone\t✓ é",
+    ],
+)
+def test_colours_and_progress_bars_stay_on_a_terminal(line: str) -> None:
+    assert console.harmless(line) == line
+
+
+@given(st.text(st.sampled_from("\x1b[]P\\;0?m\x07\x9b\x9d\x9cAKx\x00\x08")))
+def test_no_mixture_of_sequences_makes_another(line: str) -> None:
+    left = re.sub(r"\x1b\[(?:[0-9;:]*m|\d{0,2}A|[0-2]?K)", "", console.harmless(line))
+    assert not re.search(r"[\x00-\x08\x1b\x80-\x9f]", left)
+
+
+def test_a_pipe_gets_the_log_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    with JobLog() as log:
+        log.take("\x1b[31mred\x1b]52;c;eA==\x07")
+    assert capsys.readouterr().out == "\x1b[31mred\x1b]52;c;eA==\x07\n"
+
+
+def test_a_phase_is_no_escape_for_the_terminal() -> None:
+    told = _parse(line_of({**STEP, "phase": "\x1b]0;pwned\x07" + 100 * "x"}))
+    assert told and told.phase.startswith(r"\x1b]0;pwned\x07xxx") and len(told.phase) == 40
+
+
+def test_tmux_a_terminal_of_its_own_keeps_its_title_and_clipboard(tmp_path: Path) -> None:
+    needs.require_programs("tmux")
+    source = (
+        "from gpu_box.view.training import JobLog\n"
+        "with JobLog() as log:\n"
+        f"    for line in {list(ATTACKS.values())!r}: log.take('ok ' + line)\n"
+        "    log.take('\\x1b[31mred')\n"
+        "import time; time.sleep(60)"
+    )
+    (tmp_path / "job.py").write_text(source)
+    tmux = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
+
+    def ask(*words: str) -> str:
+        return subprocess.run([*tmux, *words], capture_output=True, text=True).stdout
+
+    try:
+        ask("new-session", "-d", "-x", "80", "-y", "50", "cat")
+        ask("set-option", "-g", "set-clipboard", "on")
+        title = ask("display-message", "-p", "#{pane_title}")
+        ask("respawn-pane", "-k", f"{sys.executable} {tmp_path / 'job.py'}")
+        wait_until(lambda: "red" in ask("capture-pane", "-p"), seconds=20)
+        assert ask("capture-pane", "-p").split().count("ok") == len(ATTACKS)
+        assert ask("display-message", "-p", "#{pane_title} #{alternate_on}") == f"{title.strip()} 0\n"
+        assert ask("list-buffers") == ""
+        assert "\x1b[31mred" in ask("capture-pane", "-p", "-e")
+    finally:
+        ask("kill-server")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import textwrap
 from functools import cache
@@ -48,6 +49,28 @@ def fitted(text: str, stream: TextIO) -> str:
             line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         ) or [""]
     return "\n".join(lines)
+
+
+# Colours (SGR), and what progress bars redraw with: cursor up, erase in line. As git's
+# sideband.allowControlCharacters=color,cursor,erase, but up alone: sideways no bar goes.
+_HARMLESS = re.compile(r"\x1b\[(?:[0-9;:]{0,100}m|[0-9]{0,2}A|[0-2]?K)")
+# By xterm's ctlseqs.txt: strings up to their terminator (OSC, DCS, PM, APC, SOS), control sequences, other
+# escapes; each by ESC or as one C1 character. Then all other control characters but tab, line feed, return.
+_SEQUENCE = re.compile(
+    r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
+
+
+def harmless(line: str) -> str:
+    """A job's line for a terminal: colours and progress bars stay, whatever else it would obey goes.
+
+    A log can hold what somebody else put there: the clipboard (OSC 52), the title, an answer typed into the
+    shell (DSR, DCS).
+    """
+    return _SEQUENCE.sub(lambda found: found[0] if _HARMLESS.fullmatch(found[0]) else "", line)
 
 
 def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:

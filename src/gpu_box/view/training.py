@@ -11,12 +11,14 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpu_box.errors import printable
 from gpu_box.view import console
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _MARK = "@progress "
+_LONGEST_PHASE = 40  # characters
 
 
 class JobLog:
@@ -34,6 +36,8 @@ class JobLog:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        if sys.stdout.isatty():
+            print("\x1b[0m", end="", flush=True)  # a colour that the job left on ends with it
 
     def take(self, line: str) -> None:
         told = _parse(line)
@@ -43,12 +47,13 @@ class JobLog:
             self._draw(told)
 
     def _print(self, line: str) -> None:
+        shown = console.harmless(line) if sys.stdout.isatty() else line
         if self._bar is None:
-            print(line, flush=True)
+            print(shown, flush=True)
         else:
             from rich.text import Text
 
-            self._bar.console.print(Text.from_ansi(line))
+            self._bar.console.print(Text.from_ansi(shown))
 
     def _draw(self, told: Told) -> None:
         if self._bar is None:
@@ -87,7 +92,7 @@ def _parse(line: str) -> Told | None:
             for name in ("loss", "accuracy", "images_per_s", "dollars")
         )
         return Told(
-            phase=str(raw.get("phase", "job")),
+            phase=printable(str(raw.get("phase", "job")))[:_LONGEST_PHASE],
             epoch=int(raw.get("epoch", 1)),
             epochs=max(1, int(raw.get("epochs", 1))),
             step=int(raw.get("step", 0)),
