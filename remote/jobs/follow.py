@@ -5,13 +5,15 @@ import os
 import select
 import sys
 
-from jobs.job import Job
+from jobs.job import Job, Refused
 
 _LOOK_MS = 100
 
 
 def follow(job: Job, offset: int) -> None:
     """offset: how much of the log the laptop has already. Ends early when nobody listens any more."""
+    if not job.log.is_file():
+        raise Refused("job %s has no log" % job.name)
     out = sys.stdout.fileno()
     listener = select.poll()
     listener.register(out, 0)  # tells only that the other end is gone

@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Dict, List
 
-from jobs.job import Job, every
+from jobs.job import Job, every, is_number
 from jobs.start import again
 from setup.processes import signal_group
 
@@ -35,7 +35,7 @@ def resume(before: float) -> List[Dict[str, str]]:
 
 def _is_due(job: Job, before: float) -> bool:
     marked = job.read("interrupted")
-    if not marked.isdigit() or int(marked) > before:
+    if not is_number(marked) or int(marked) > before:
         return False
     if job.exit_status() == 0:
         os.unlink(str(job.folder / "interrupted"))

@@ -9,17 +9,21 @@ interrupted Unix time at which AWS told that it takes the machine back, while it
 resumed     the same of the run before, where this run goes on after that
 """
 
+import contextlib
+import os
 import re
 from typing import Any, Dict, List, Optional
 
 from setup.desired import ROOT
 from setup.processes import birth_of
 from setup.records import write_atomically
+from watch.read.text import read
 
 JOBS = ROOT / "jobs"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # A job whose end nobody saw (its supervisor was killed with it, or the box stopped): as SIGKILL leaves it.
 _UNSEEN_EXIT = 128 + 9
+_MOST_BYTES = 1 << 20  # of one of its files but the log; execve(2) takes 128 KiB for one argument
 
 
 class Refused(Exception):
@@ -35,8 +39,9 @@ class Job:
         self.log = self.folder / "log"
 
     def read(self, what: str) -> str:
+        """Its text; "" where it is missing or no plain file (a fifo would hold us for ever)."""
         try:
-            return (self.folder / what).read_text(encoding="utf-8", errors="replace").strip()
+            return read(str(self.folder / what), _MOST_BYTES).strip()
         except OSError:
             return ""
 
@@ -62,11 +67,27 @@ class Job:
 
     def exit_status(self) -> Optional[int]:
         """None while it runs. An end that nobody saw is recorded now."""
-        if not self.read("exit") and not self.alive() and not self.read("exit"):
-            with self.log.open("a") as log:
+        status = self.read("exit")
+        if not status and not self.alive():
+            status = self.read("exit") or self._record_unseen_end()
+        if not status:
+            return None
+        return int(status) if re.fullmatch("-?[0-9]{1,3}", status) else _UNSEEN_EXIT
+
+    def _record_unseen_end(self) -> str:
+        with contextlib.suppress(OSError):  # a folder that cannot be written has ended all the same
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+            with os.fdopen(os.open(str(self.log), flags, 0o644), "a") as log:
                 log.write("[gpu-box] the job ended unseen: it was killed, or the box stopped\n")
             self.write("exit", str(_UNSEEN_EXIT))
-        return int(self.read("exit")) if self.read("exit") else None
+        return str(_UNSEEN_EXIT)
+
+    @property
+    def log_bytes(self) -> int:
+        try:
+            return self.log.stat().st_size
+        except OSError:
+            return 0
 
     def describe(self) -> Dict[str, Any]:
         return {
@@ -74,7 +95,7 @@ class Job:
             "command": self.read("command"),
             "started": self.read("started"),
             "exit_status": self.exit_status(),
-            "log_bytes": self.log.stat().st_size if self.log.exists() else 0,
+            "log_bytes": self.log_bytes,
         }
 
 
@@ -93,4 +114,9 @@ def existing(name: str) -> Job:
 
 
 def _lives(pid: str, birth: str) -> bool:
-    return pid.isdigit() and bool(birth) and birth_of(int(pid)) == birth
+    return is_number(pid) and bool(birth) and birth_of(int(pid)) == birth
+
+
+def is_number(text: str) -> bool:
+    """str.isdigit is true for digits that int refuses, and for thousands of them."""
+    return re.fullmatch("[0-9]{1,15}", text) is not None

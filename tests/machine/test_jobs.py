@@ -269,3 +269,56 @@ def test_a_job_without_its_folder_is_told_of_and_nothing_else_suffers(
     told = resume(box)
     assert told["b"] == ""
     assert "no folder" in told["a"]
+
+
+def spoil(folder: Path, what: str, how: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "command").write_text("true\n")
+    (folder / "started").write_text("2026-11-01T00:00:00Z\n")
+    if how == "fifo":
+        os.mkfifo(folder / what)
+    elif how == "folder":
+        (folder / what).mkdir()
+    else:
+        (folder / what).write_text(how)
+
+
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [("exit", "[1"), ("exit", "9" * 5000), ("exit", "fifo"), ("exit", "folder"), ("log", "fifo"),
+     ("log", "folder"), ("pid", "²"), ("pid", "9" * 5000), ("started", "long ago"), ("started", "x\x1b"),
+     ("birth", "fifo"), ("command", "\x1b]0;pwned\x07")],
+)  # fmt: skip
+def test_one_spoilt_job_folder_hides_no_other_job(
+    box: Connection, machine: OpenSshMachine, what: str, how: str
+) -> None:
+    jobs.start(box, "good", "exit 0")
+    assert follow(box, "good")[0] == 0
+    spoil(machine.home / ".gpu-box/jobs/bad", what, how)
+    if what == "pid":
+        (machine.home / ".gpu-box/jobs/bad/birth").write_text("x")
+    found = {job.name: job for job in jobs.list_jobs(box)}
+    assert found["good"].exit_status == 0
+    if what != "started":
+        assert found["bad"].exit_status == 137 and "\x1b" not in found["bad"].command
+    assert jobs.resume(box, launched=datetime.now(UTC)) == {}
+    jobs.start(box, "good", "exit 7")
+    assert follow(box, "good")[0] == 7
+
+
+def test_the_log_of_a_spoilt_job_is_one_clear_line(box: Connection, machine: OpenSshMachine) -> None:
+    spoil(machine.home / ".gpu-box/jobs/bad", "log", "fifo")
+    with pytest.raises(InputError, match="job bad has no log"):
+        follow(box, "bad")
+
+
+@pytest.mark.parametrize("said", ["{}", "3", "", "[" * 100_000, "null"])
+def test_a_list_of_jobs_that_makes_no_sense_is_one_clear_line(
+    box: Connection, machine: OpenSshMachine, said: str
+) -> None:
+    main = (machine.home / ".gpu-box/remote").resolve() / "jobs/__main__.py"
+    main.write_text(f"print({said!r})")
+    with pytest.raises(MachineError, match="jobs list: the box's answer makes no sense"):
+        jobs.list_jobs(box)
+    main.write_text('print(\'[3, null, {}, {"name": "a", "started": 1e300}]\')')
+    assert jobs.list_jobs(box) == []
