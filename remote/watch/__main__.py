@@ -140,9 +140,11 @@ def _keep(words: List[str]) -> int:
         return 0
     if len(words) != 1:
         raise ValueError("how long? keep 3h, or keep --off")
-    wall = time.time()
-    keeping.write(path, policies.seconds(words[0]), boot=boot_id(), mono=time.monotonic(), wall=wall)
-    print("kept until %s" % time.strftime("%H:%M", time.localtime(wall + policies.seconds(words[0]))))
+    wall, seconds = time.time(), policies.seconds(words[0])
+    if seconds > keeping.LONGEST:
+        raise ValueError("how long? 30d at most")
+    keeping.write(path, seconds, boot=boot_id(), mono=time.monotonic(), wall=wall)
+    print("kept until %s" % time.strftime("%H:%M", time.localtime(wall + seconds)))
     return 0
 
 

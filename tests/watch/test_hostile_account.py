@@ -297,6 +297,9 @@ def test_jobs_are_told_by_their_own_user_and_a_user_who_hangs_delays_no_other(ev
 @pytest.mark.parametrize(
     "text",
     ["[" * 1024, '{"boot": "b", "mono": Infinity, "for": Infinity}', '{"boot": "b", "mono": NaN, "for": NaN}',
+     '{"boot": "x", "mono": 1e308, "wall": 1e308, "for": 1e308}', '{"boot": "b", "mono": 1e308, "for": 60}',
+     '{"boot": "b", "mono": 62.1, "for": 60}', '{"boot": "x", "wall": 1e308, "for": 60}',
+     '{"boot": "b", "mono": 60, "for": 2592001}', '{"boot": "b", "mono": 60, "for": -1}',
      '{"boot": "b", "mono": 1e999, "for": 1' + "0" * 400 + "}", '{"boot": "b", "mono": {}, "for": []}', "\0"],
 )  # fmt: skip
 def test_a_nasty_keep_neither_keeps_nor_breaks(text, tmp_path):

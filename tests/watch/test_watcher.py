@@ -249,6 +249,7 @@ def test_once_prints_a_sample_that_can_be_read_back(box):
 def test_an_unknown_command_is_the_caller_s_mistake(box):
     assert box.call("dance").returncode == 2
     assert box.call("keep").returncode == 2
+    assert box.call("keep", "31d").returncode == 2
     assert box.call("--help").returncode == 0
 
 

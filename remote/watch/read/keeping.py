@@ -13,6 +13,8 @@ from .people import User
 from .text import read, values
 
 MOST = 1024  # bytes
+LONGEST = 30 * 86400.0  # seconds, as `gpu-box keep` allows
+SET_BACK = 2 * 86400.0  # seconds by which the wall clock may have been set back since the file was written
 
 
 def write(path: str, seconds: float, *, boot: str, mono: float, wall: float) -> None:
@@ -35,9 +37,14 @@ def left(places: Iterable[Tuple[Optional[User], str]], *, boot: str, mono: float
 def _left(user: Optional[User], path: str, boot: str, mono: float, wall: float) -> float:
     try:
         found = values(_text(user, path))
-        until = found["mono"] - mono if found["boot"] == boot else found["wall"] - wall
-        seconds = float(min(max(0.0, until), found["for"]))
-        return seconds if seconds < float("inf") else 0.0  # false for NaN, too
+        asked = float(found["for"])
+        same_boot = found["boot"] == boot
+        until = float(found["mono"]) - mono if same_boot else float(found["wall"]) - wall
+        # Ahead of what was asked for, it would not run out. Written so that NaN is refused, too.
+        ahead = 1.0 if same_boot else SET_BACK
+        if not 0 <= asked <= LONGEST or not until <= asked + ahead:
+            return 0.0
+        return min(max(0.0, until), asked)
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0.0
 
