@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def data_home() -> Path:
-    """$GPU_BOX_HOME, or the user's data folder (XDG base directories)."""
+    """$GPU_BOX_HOME, or the user's data folder (XDG base directories, where a relative path is ignored)."""
     own = os.environ.get("GPU_BOX_HOME")
     if own:
         return Path(own)
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "gpu-box"
+    data = Path(os.environ.get("XDG_DATA_HOME", "")).expanduser()
+    return (data if data.is_absolute() else Path.home() / ".local" / "share") / "gpu-box"
 
 
 def file_of_box(kind: str, *, cloud: str, profile: str | None, region: str, box: str) -> Path:

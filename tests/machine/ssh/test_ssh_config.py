@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import threading
@@ -168,3 +169,42 @@ def test_attaching_verifies_the_host_key(host: Host) -> None:
     stranger = keys.first_host_key(host.key, "x", "y").public_line
     command = attach.ssh_command(replace(host, host_keys=(stranger,)), ["true"], tty=False)
     assert subprocess.run(command, capture_output=True).returncode == 255
+
+
+@pytest.mark.parametrize("how", ["a link", "open to all", "a file"])
+def test_connections_are_not_shared_in_a_folder_that_another_account_could_swap(
+    host: Host, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """ssh_config(5), ControlPath: "not writable by other users"."""
+    temporary, mine = tmp_path / "tmp", tmp_path / "mine"
+    temporary.mkdir()
+    mine.mkdir(mode=0o700)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("HOME", str(home / ("long" * 25)))
+    place = temporary / f"gpu-box-{os.getuid()}"
+    if how == "a link":
+        place.symlink_to(mine)
+    elif how == "open to all":
+        place.mkdir()
+        place.chmod(0o777)
+    else:
+        place.write_text("")
+    with pytest.raises(InputError) as refused:
+        ssh_config.write(host)
+    assert "\n" not in str(refused.value) and str(temporary) in str(refused.value)
+    place.rmdir() if how == "open to all" else place.unlink()
+    ssh_config.write(host)
+    assert place.lstat().st_mode & 0o777 == 0o700
+
+
+def test_gpu_box_s_own_ssh_config_is_in_the_user_s_data_folder(
+    host: Host, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XDG Base Directory Specification: a relative path is invalid and ignored."""
+    monkeypatch.delenv("GPU_BOX_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert ssh_config.private_config(host) == tmp_path / "data/gpu-box/ssh/box.conf"
+    assert ssh_config.known() == ["box"]
+    for other in ("", "relative"):
+        monkeypatch.setenv("XDG_DATA_HOME", other)
+        assert ssh_config.private_config(host) == home / ".local/share/gpu-box/ssh/box.conf"

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from gpu_box.errors import InputError
 from gpu_box.model.machine import Host
+from gpu_box.store.files import data_home
 
 _FOLDER = "gpu-box.d"
 _SOCKET_PATH_LIMIT = 104  # bytes of a Unix socket's path on macOS; 108 on Linux
@@ -149,9 +151,12 @@ def _sockets(folder: Path) -> Path:
         return folder
     short = Path(tempfile.gettempdir()) / f"gpu-box-{os.getuid()}"
     short.mkdir(mode=0o700, exist_ok=True)
-    if short.stat().st_uid != os.getuid() or short.stat().st_mode & 0o077:
+    found = short.lstat()  # anyone can put a link there, to a folder of ours with a socket of theirs
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InputError(
-            "somebody else can enter the folder for SSH's sockets", where=str(short), remedy="Remove it."
+            "the folder for SSH's sockets is not a private one of yours",
+            where=str(short),
+            remedy="Remove it.",
         )
     return short
 
@@ -224,4 +229,4 @@ def _user_config() -> Path:
 
 
 def _private_folder() -> Path:
-    return Path(os.environ.get("GPU_BOX_HOME") or Path.home() / ".local" / "share" / "gpu-box") / "ssh"
+    return data_home() / "ssh"
