@@ -28,7 +28,7 @@ class Files:
 
     @property
     def life(self) -> Path:
-        """Locked by the daemon for as long as it lives."""
+        """Locked by the daemon for as long as it lives; its pid."""
         return self.folder / "daemon.lock"
 
     @property

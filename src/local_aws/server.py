@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,8 +17,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, ClassVar, NoReturn
+from typing import IO, Any, NoReturn
 
+from local_aws.connections import connections, raise_file_limit
 from local_aws.credentials import account
 from local_aws.daemon import REFUSED_EXIT_CODE
 from local_aws.failure import Failure
@@ -26,7 +28,7 @@ from local_aws.files import Files, make_private, write_private
 _LINGER_S = 600.0  # without a box and without a call
 _TICK_S = 1.0
 _REQUEST_S = 20.0  # for a request to arrive whole
-_CONNECTIONS = 128  # at once; a process may have 1024 files open
+_LOG_BYTES = 1_000_000  # at which the log is put aside, in place of the one put aside before
 _LOOPBACK = "127.0.0.1"  # and nothing else, ever
 
 
@@ -40,8 +42,10 @@ def main(home: Path, *, policy: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     _read_once()
+    raise_file_limit()
     with files.life.open("ab") as life:
         _live_alone(life)
+        _keep_small(files.log)
         _serve(files, _listen(files), _machines(files), policy)
 
 
@@ -57,19 +61,22 @@ def _live_alone(life: IO[bytes]) -> None:
         fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         _refuse("another daemon of this folder is up")
+    life.truncate(0)
+    life.write(str(os.getpid()).encode())
+    life.flush()
 
 
 def _listen(files: Files) -> socket.socket:
-    """At the port that was chosen once: a shell may have the endpoint in its environment."""
+    """At the port that was chosen once: a shell may have the endpoint in its environment.
+
+    If another program has taken it, at a new one.
+    """
     remembered = int(_remembered(files).get("port", 0))
     try:
         return listening(remembered)
-    except OSError:
-        _refuse(
-            f"port {remembered} of 127.0.0.1 is taken by another program. End that program, or remove "
-            f"{files.card} "
-            "to let the embedded cloud choose another port."
-        )
+    except OSError as error:
+        logging.getLogger(__name__).warning("port %s of %s: %s", remembered, _LOOPBACK, error)
+        return listening(0)
 
 
 def listening(port: int) -> socket.socket:
@@ -78,10 +85,10 @@ def listening(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((_LOOPBACK, port))
+        listener.listen(128)
     except OSError:
         listener.close()
         raise
-    listener.listen(128)
     return listener
 
 
@@ -102,22 +109,12 @@ def serving(app: Any, listener: socket.socket) -> Any:
             self.close_connection = True  # else it would wait for another request on it
 
     class Server(ThreadedWSGIServer):  # type: ignore[misc]
-        opened: ClassVar[dict[socket.socket, None]] = {}  # oldest first
-        turn = threading.Lock()
-
         def process_request(self, request: Any, client_address: Any) -> None:
-            with self.turn:
-                if len(self.opened) >= _CONNECTIONS:
-                    oldest = next(iter(self.opened))  # slow on purpose: others are answered in milliseconds
-                    del self.opened[oldest]
-                    with suppress(OSError):
-                        oldest.shutdown(socket.SHUT_RDWR)
-                self.opened[request] = None
+            connections().add(request, listener=self)
             super().process_request(request, client_address)
 
         def shutdown_request(self, request: Any) -> None:
-            with self.turn:
-                self.opened.pop(request, None)
+            connections().remove(request)
             super().shutdown_request(request)
 
     port = listener.getsockname()[1]
@@ -200,6 +197,7 @@ def _serve(files: Files, listener: socket.socket, machines: str, policy: Path) -
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     linger = float(os.environ.get("GPU_BOX_EMBEDDED_LINGER_S", _LINGER_S))
     while not over.wait(_TICK_S):
+        _keep_small(files.log)
         if not world.boxes() and time.monotonic() - cloud.last_call > linger:
             break
     server.shutdown()
@@ -207,6 +205,16 @@ def _serve(files: Files, listener: socket.socket, machines: str, policy: Path) -
     reconciler.stop()
     with world.lock:
         state.save()
+
+
+def _keep_small(log: Path) -> None:
+    """Put a long log aside and empty it; in place, because it is our standard error."""
+    with suppress(OSError):
+        if not os.path.samestat(log.stat(), os.fstat(2)) or log.stat().st_size < _LOG_BYTES:
+            return
+        with suppress(OSError):  # no file can be opened, or the disk is full
+            shutil.copyfile(log, log.with_suffix(".log.old"))
+        os.ftruncate(2, 0)
 
 
 def _write_card(files: Files, *, port: int, machines: str) -> None:

@@ -151,17 +151,23 @@ def test_a_folder_left_by_an_unknown_machine_is_removed(home: Path) -> None:
     wait_until(lambda: not left.parent.exists())
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(home: Path) -> None:
+def test_another_program_at_the_port_moves_the_cloud_and_says_so(home: Path) -> None:
     port = int(daemon.start(home, POLICY)["AWS_ENDPOINT_URL"].rpartition(":")[2])
     daemon.stop(home)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", port))
         other.listen()
-        with pytest.raises(Failure, match=f"port {port} of 127.0.0.1 is taken") as caught:
-            daemon.start(home, POLICY)
-    assert "\n" not in str(caught.value)
-    daemon.start(home, POLICY)
+        said: list[str] = []
+        moved = daemon.start(home, POLICY, note=said.append)
+        assert daemon.start(home, POLICY, note=said.append) == moved
+    assert not moved["AWS_ENDPOINT_URL"].endswith(f":{port}")
+    assert len(said) == 1, "once"
+    for word in (str(port), moved["AWS_ENDPOINT_URL"], "gpu-box local env"):
+        assert word in said[0]
+    daemon.stop(home)
+    assert daemon.start(home, POLICY, note=said.append) == moved, "the new port is for life, too"
+    assert len(said) == 1
 
 
 def test_a_state_that_cannot_be_read_is_said_and_not_thrown_away(home: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import replace
 
@@ -28,10 +27,11 @@ def _in_aws(context: typer.Context) -> list[str]:
     config = load(context.params.get("config"), name=None)
     if context.params.get("local"):
         from gpu_box.cli import local_cloud
+        from gpu_box.cli.context import enter_embedded_cloud
 
         if local_cloud.status() is None:
             return []
-        os.environ.update(local_cloud.start())
+        enter_embedded_cloud()
         config = replace(config, profile=None)
     return names.in_aws(config, data_home() / "boxes.json")
 

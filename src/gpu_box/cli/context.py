@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,7 +137,15 @@ def enter_embedded_cloud() -> None:
     """From here on every AWS client of this process, ours or not, talks to the embedded cloud."""
     from gpu_box.cli import local_cloud
 
-    os.environ.update(local_cloud.start())
-    # A profile or a session token of a real account would win over, or spoil, the keys just set.
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
+    exports = local_cloud.start()
+    for name in foreign_aws_variables(exports):
         os.environ.pop(name, None)
+    os.environ.update(exports)
+
+
+def foreign_aws_variables(exports: Mapping[str, str]) -> set[str]:
+    """Names that are set for AWS, or usually are. A profile, a session token or an endpoint of one service
+    would win over the exports; a wrong value of any ends the SDK.
+    """
+    usual = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"}
+    return usual | {name for name in os.environ if name.startswith("AWS_")} - exports.keys()

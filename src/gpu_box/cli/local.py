@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gpu_box.cli.context import options
+from gpu_box.cli.context import foreign_aws_variables, options
 from gpu_box.cli.help import show_help_without_command
 
 
@@ -36,7 +36,7 @@ def env(context: typer.Context) -> None:
 
     def draw() -> str:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
-        return "\n".join([*lines, "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_REGION"])
+        return "\n".join([*lines, f"unset {' '.join(sorted(foreign_aws_variables(exports)))}"])
 
     _show(context, exports, draw)
 
@@ -48,6 +48,7 @@ def status(context: typer.Context) -> None:
 
     found = local_cloud.status()
     if found is None:
+        local_cloud.require_answer()
         _show(context, LocalCloud(running=False), lambda: "The embedded cloud does not run.")
         return
 

@@ -14,12 +14,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from local_aws.connections import connections
+
 ADDRESS, PORT = "169.254.169.254", 80  # on every instance
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"  # AWS's SDKs look there instead, where it is set
 _TREE = "/latest/meta-data/"
 _TOKEN, _TTL = "x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds"
 _LONGEST_TTL_S = 21600
 _HEAD_LIMIT = 16 * 1024  # bytes
+_BACKLOG = 16  # asyncio accepts as many at once, before any of them is counted
 _PATIENCE_S = 10.0  # for a request to come whole
 
 Answer = tuple[int, str]
@@ -71,7 +74,9 @@ class MetadataService:
 
     async def open(self, listener: socket.socket) -> None:
         """listener: bound; of the machine's own network."""
-        self._server = await asyncio.start_server(self._serve, sock=listener, limit=_HEAD_LIMIT)
+        self._server = await asyncio.start_server(
+            self._serve, sock=listener, limit=_HEAD_LIMIT, backlog=_BACKLOG
+        )
 
     async def close(self) -> None:
         if self._server is not None:
@@ -85,6 +90,8 @@ class MetadataService:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        peer = writer.get_extra_info("socket")
+        connections().add(peer, listener=self)
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE_S)
             method, path, headers = _parsed(head)
@@ -99,6 +106,7 @@ class MetadataService:
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             pass  # whoever asked has gone
         finally:
+            connections().remove(peer)
             self._tasks.discard(task)
             with suppress(OSError):
                 writer.close()

@@ -7,12 +7,14 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
+from local_aws.connections import connections
 from local_aws.machines.nspawn.namespace import Namespace
 from local_aws.machines.process.sshd import listening_socket
 
 _LOOPBACK = "127.0.0.1"
 _CHUNK = 64 * 1024  # bytes
 _PROBE_S = 0.05
+_LOGIN_S = 120.0  # sshd_config(5), LoginGraceTime: what is open after that has logged in
 
 
 class Relay:
@@ -73,12 +75,16 @@ class Relay:
         self._spawn(self._serve(peer))
 
     async def _serve(self, peer: socket.socket) -> None:
+        connections().add(peer, listener=self)
+        logged_in = asyncio.get_running_loop().call_later(_LOGIN_S, connections().remove, peer)
         try:
             box = await self._reach_box()
             if box is not None:
                 with box:
                     await self._join(peer, box)
         finally:
+            logged_in.cancel()
+            connections().remove(peer)
             peer.close()
 
     async def _reach_box(self) -> socket.socket | None:

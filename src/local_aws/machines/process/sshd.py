@@ -12,12 +12,14 @@ from pathlib import Path
 
 import asyncssh
 
+from local_aws.connections import connections
 from local_aws.machines.process import session
 from local_aws.machines.process.sftp import HomeSFTP
 
 _LOGIN = "ubuntu"
 _HOST_KEY = "ssh_host_ed25519_key"
 _CLOSING_S = 5.0
+_LOGIN_S = 30.0  # gpu-box logs in with a key, which takes no typing; OpenSSH allows 120
 _log = logging.getLogger(__name__)
 
 
@@ -86,6 +88,7 @@ class Sshd:
     async def _serve(self, peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._peers.add(peer)
+        connections().add(peer, listener=self)
         try:
             connection = await asyncssh.run_server(
                 peer,
@@ -99,12 +102,14 @@ class Sshd:
                 line_editor=False,
                 password_auth=False,
                 kbdint_auth=False,
-                login_timeout=60,
+                login_timeout=_LOGIN_S,
             )
+            connections().remove(peer)  # `run_server` returns once it is logged in
             await connection.wait_closed()
         except (OSError, asyncssh.Error) as error:
             _log.debug("%s", error)  # a port scan, or a client that did not like our key
         finally:
+            connections().remove(peer)
             self._peers.discard(peer)
             peer.close()
 
