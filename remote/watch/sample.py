@@ -7,7 +7,7 @@
      "ssh": [{"name": "pts/0", "quiet": 34.0}, {"name": "vscode-server", "quiet": 81.0}],
      "jupyter": {"kernels": [{"name": "lesson1.ipynb", "state": "busy", "quiet": 3.0, "cores": 0.9,
                               "bps": 0.0, "gpu": true}],
-                 "documents": [{"name": "lesson1.ipynb", "quiet": 81.0}]},
+                 "documents": [{"name": "lesson1.ipynb", "quiet": 81.0}], "silent": []},
      "job": [{"name": "train", "cores": 1.0, "bps": 0.0, "gpu": true, "quiet": 2.0}],
      "keep": 0.0}
 
@@ -64,6 +64,7 @@ class Kernel(NamedTuple):
 class Jupyter(NamedTuple):
     kernels: Tuple[Kernel, ...] = ()
     documents: Tuple[Used, ...] = ()
+    silent: Tuple[str, ...] = ()  # servers that do not answer, and why
 
 
 class Job(NamedTuple):
@@ -136,7 +137,8 @@ def _reading(name: str, data: Any) -> Any:
         return tuple(ITEMS[name](**_tuples(item)) for item in data)
     if name == "jupyter":
         kernels = tuple(Kernel(**item) for item in data["kernels"])
-        return Jupyter(kernels, tuple(Used(**item) for item in data["documents"]))
+        documents = tuple(Used(**item) for item in data["documents"])
+        return Jupyter(kernels, documents, tuple(data.get("silent", ())))
     return Rate(**data)
 
 

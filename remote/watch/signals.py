@@ -95,7 +95,8 @@ def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
     document = _latest(tuple(item for item in jupyter.documents if item.name not in busy))
     if document is not None and (document.quiet or 0.0) < best.age:
         best = Signal(document.quiet or 0.0, "document %s" % document.name, "edited")
-    return best._replace(detail=stuck, held=True) if stuck else best
+    held = stuck or "; ".join(jupyter.silent)
+    return best._replace(detail=held, held=True) if held else best
 
 
 def _job(jobs: Tuple[Job, ...], means: Means, policy: Policy) -> Signal:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +19,15 @@ import pytest
 
 from watch.judge import decide
 from watch.policy import Policy
-from watch.read.jupyter import Kernels, servers
+from watch.read.jupyter import Kernels
+from watch.read.jupyter_servers import Servers
 from watch.read.people import Kind, User
-from watch.read.processes import Processes
-from watch.sample import Jupyter, Unknown
+from watch.read.processes import Processes, time_since_boot
+from watch.sample import Jupyter, Rate, Sample
+from watch.signals import Means, read_signals
 
 TOKEN = "a-token-of-the-test"
+MEANS = Means(Rate(0.0, ""), Rate(0.0, ""), Rate(0.0, ""), {})
 MINE = "GPU_BOX_TEST_JUPYTER=1"
 
 
@@ -40,6 +44,10 @@ def program(tmp_path_factory) -> Path:
     if subprocess.run(install, timeout=300, capture_output=True).returncode:
         pytest.skip("a Jupyter server cannot be installed here")
     return python
+
+
+def _sample(jupyter: Jupyter) -> Sample:
+    return Sample(boot="a", mono=1.0, wall=1.0, up=1.0, over=1.0, jupyter=jupyter)
 
 
 class Server:
@@ -74,41 +82,45 @@ def _classify(pid: int, uid: int, name: str) -> Kind:
 
 @pytest.fixture
 def server(program, tmp_path):
-    home = tmp_path
-    (home / "work").mkdir()
-    (home / ".gpu-box" / "jupyter").mkdir(parents=True)
-    port = 20_000 + os.getpid() % 10_000
-    environment = {**os.environ, "HOME": str(home), "JUPYTER_TOKEN": TOKEN, "JUPYTER_PLATFORM_DIRS": "0"}
+    (tmp_path / "work").mkdir()
+    (tmp_path / ".gpu-box" / "jupyter").mkdir(parents=True)
+    with _serve(program, tmp_path, 20_000 + os.getpid() % 10_000) as running:
+        (tmp_path / ".gpu-box/jupyter/port").write_text(f"{running.port}\n")
+        (tmp_path / ".gpu-box/jupyter/token").write_text(f"{TOKEN}\n")
+        yield running
+
+
+@contextlib.contextmanager
+def _serve(program: Path, home: Path, port: int, *options: str, token: str = TOKEN):
+    environment = {**os.environ, "HOME": str(home), "JUPYTER_TOKEN": token, "JUPYTER_PLATFORM_DIRS": "0"}
     environment.update([MINE.split("=")])
-    argv = [
-        program,
-        "-m",
-        "jupyter_server",
-        "--no-browser",
-        "--allow-root",
-        f"--port={port}",
-        "--port-retries=0",
-    ]
-    argv.append(f"--ServerApp.root_dir={home / 'work'}")
-    log = open(home / "log", "wb")  # noqa: SIM115 - the server's, for as long as it runs
+    if not token:
+        del environment["JUPYTER_TOKEN"]
+    argv = [program, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={port}"]
+    argv += ["--port-retries=0", f"--ServerApp.root_dir={home / 'work'}", *options]
+    log = open(home / f"log-{port}", "wb")  # noqa: SIM115 - the server's, for as long as it runs
     process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log, start_new_session=True)
-    (home / ".gpu-box/jupyter/port").write_text(f"{port}\n")
-    (home / ".gpu-box/jupyter/token").write_text(f"{TOKEN}\n")
     running = Server(home, process, port)
     try:
         for _ in range(200):
-            with contextlib.suppress(OSError):
-                running.ask("status")
+            if (home / f".local/share/jupyter/runtime/jpserver-{process.pid}.json").exists():
                 break
             time.sleep(0.1)
         else:
-            pytest.fail((home / "log").read_text())
+            pytest.fail((home / f"log-{port}").read_text())
         yield running
     finally:
-        for pid in _marked(home):
-            os.kill(pid, 9)
+        for pid in {process.pid, *_marked(home)}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
         process.wait(10)
         log.close()
+
+
+def _with_password(program: Path) -> str:
+    code = "from jupyter_server.auth import passwd; print(passwd('secret', 'sha1'))"
+    hashed = subprocess.run([program, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    return f"--PasswordIdentityProvider.hashed_password={hashed}"
 
 
 def _marked(home: Path) -> list[int]:
@@ -184,17 +196,82 @@ def test_saving_an_open_document_is_seen_and_an_open_tab_is_not(server):
     assert server.read().documents[0].quiet < 2
 
 
-def test_a_server_that_died_is_unknown_and_one_of_another_boot_is_none(server):
+NOTEBOOK = {"path": "lesson1.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}
+
+
+def test_a_server_with_a_password_hides_no_kernel_of_another(program, server, free_port):
+    server.ask("sessions", NOTEBOOK)
+    with _serve(program, server.home, free_port, _with_password(program), token=""):
+        seen = _until(server, lambda seen: seen.kernels)
+        assert seen.kernels[0].name == "lesson1.ipynb"
+        assert seen.silent == (), "it has no kernels to hide"
+
+
+def test_a_save_in_a_server_with_a_password_is_use(program, tmp_path, free_port):
+    (tmp_path / "work").mkdir()
+    document = tmp_path / "work" / "train.py"
+    document.write_text("a = 1")
+    os.utime(document, (time.time() - 900, time.time() - 900))
+    workspaces = tmp_path / ".jupyter/lab/workspaces"
+    workspaces.mkdir(parents=True)
+    tab = {"data": {"editor:train.py": {"data": {"path": "train.py", "factory": "Editor"}}}}
+    (workspaces / "default-37a8.jupyterlab-workspace").write_text(json.dumps(tab))
+    with _serve(program, tmp_path, free_port, _with_password(program), token="") as protected:
+        assert protected.read().documents[0].quiet > 800
+        document.write_text("a = 2")
+        assert protected.read().documents[0].quiet < 2
+
+
+def test_a_hung_server_holds_only_when_it_has_kernels_and_hides_no_other_s(program, server, free_port):
+    server.ask("sessions", NOTEBOOK)
+    with _serve(program, server.home, free_port) as hung:
+        server.reader = Kernels(server.processes, slow=0.0, timeout=2.0)
+        hung.process.send_signal(signal.SIGSTOP)
+        assert _until(server, lambda seen: seen.kernels).silent == ()
+        hung.process.send_signal(signal.SIGCONT)
+        hung.ask("sessions", NOTEBOOK)
+        hung.process.send_signal(signal.SIGSTOP)
+        seen = server.read()
+        assert len(seen.kernels) == 1 and str(free_port) in seen.silent[0]
+        assert read_signals(_sample(seen), MEANS, Policy())["jupyter"].held
+
+
+def test_the_file_of_a_dead_server_whose_pid_is_another_program_s_hides_nothing(server, tmp_path):
+    server.ask("sessions", NOTEBOOK)
+    other = subprocess.Popen(["sleep", "60"])
+    listener = socket.create_server(("127.0.0.1", 0))
+    try:
+        info = {"pid": other.pid, "port": listener.getsockname()[1], "token": "x", "base_url": "/"}
+        file = server.home / f".local/share/jupyter/runtime/jpserver-{other.pid}.json"
+        file.write_text(json.dumps(info))
+        seen = _until(server, lambda seen: seen.kernels)
+        assert seen.kernels[0].name == "lesson1.ipynb" and seen.silent == ()
+    finally:
+        other.kill()
+        other.wait(10)
+        listener.close()
+
+
+def test_a_file_older_than_the_process_with_its_pid_is_of_a_dead_server(server):
+    (file,) = (server.home / ".local/share/jupyter/runtime").glob("jpserver-*[0-9].json")
+    (server.home / ".gpu-box/jupyter/port").unlink()
+    boot = time.time() - time_since_boot()
+    assert [found.pid for found in Servers().of(server.user, boot=boot)] == [server.process.pid]
+    os.utime(file, (time.time() - 3600, time.time() - 3600))
+    assert Servers().of(server.user, boot=boot) == []
+
+
+def test_a_server_that_died_and_one_of_another_boot_are_none(server):
     assert isinstance(server.read(), Jupyter | None)
     server.process.kill()
     server.process.wait(10)
-    assert isinstance(server.read(), Unknown)
+    assert server.read() is None
     long_ago = time.time() - 10 * 86_400 * 365
     os.utime(server.home / ".gpu-box/jupyter/port", (long_ago, long_ago))
-    assert servers([server.user], boot=time.time() - 60) == []
+    assert Servers().of(server.user, boot=time.time() - 60) == []
 
 
-def test_a_server_that_answers_nonsense_is_unknown(tmp_path):
+def test_a_server_that_refuses_us_may_hide_kernels(tmp_path):
     (tmp_path / ".gpu-box" / "jupyter").mkdir(parents=True)
     listener = socket.create_server(("127.0.0.1", 0))
     (tmp_path / ".gpu-box/jupyter/port").write_text(str(listener.getsockname()[1]))
@@ -213,7 +290,7 @@ def test_a_server_that_answers_nonsense_is_unknown(tmp_path):
     seen = reader.read([user], set(), mono=time.monotonic(), wall=time.time())
     thread.join()
     listener.close()
-    assert isinstance(seen, Unknown) and "403" in seen.unknown
+    assert "403" in seen.silent[0]
 
 
 def test_no_server_at_all_is_quiet_not_unknown(tmp_path):

@@ -3,7 +3,7 @@
 import enum
 import os
 import re
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 from .text import read
 
@@ -30,6 +30,12 @@ ATTENDANT_COMMANDS = re.compile(
     r"-m jupyter|jupyter-(lab|server|notebook)\b|jupyterhub-singleuser|nvitop|gpustat"
 )
 EDITORS = re.compile(r"/\.(vscode|cursor|windsurf|vscodium|positron)-server/|/JetBrains/RemoteDev")
+JUPYTER_SERVERS = (
+    *("jupyter-lab", "jupyter-server", "jupyter-notebook", "jupyter-labhub", "jupyterhub-singleuser"),
+    *("jupyterlab", "jupyter_server", "notebook", "nbclassic"),  # python -m
+)
+PYTHON = re.compile(r"python[\d.]*$")
+MODULE = re.compile(r"-[bBdEhiIOPqsSuvx]*m(.*)")  # python -m NAME, and other options joined to it
 CONTAINER = re.compile(r"docker|libpod|kubepods|/lxc")
 
 
@@ -95,6 +101,31 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
         return "/user.slice/" in group or CONTAINER.search(group) is not None
 
     return classify
+
+
+def runs_jupyter(pid: int) -> bool:
+    """Whether the process is a Jupyter server."""
+    return _program(_text(pid, "cmdline").split("\0"))[0] in JUPYTER_SERVERS
+
+
+def _program(words: List[str]) -> Tuple[str, str]:
+    """The name and the path of the program, script or module that a command runs ("", "" for python -c)."""
+    name = os.path.basename(words[0])
+    if not PYTHON.match(name):
+        return name, words[0]
+    rest = iter(words[1:])
+    for word in rest:
+        module = MODULE.match(word)
+        if module:
+            found = module.group(1) or next(rest, "")
+            return found.partition(".")[0], found
+        if word in ("-W", "-X"):
+            next(rest, "")
+        elif not word.startswith("-"):
+            return os.path.basename(word), word
+        elif word.startswith("-c"):
+            break
+    return "", ""
 
 
 def machine_mark() -> Optional[str]:

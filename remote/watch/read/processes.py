@@ -178,6 +178,14 @@ def time_since_boot() -> float:
     return float(_file(b"/proc/uptime").split()[0])
 
 
+def started(pid: int) -> Optional[float]:
+    """When the process started, in s since the kernel's boot; None when it is gone."""
+    try:
+        return int(_file(b"/proc/%d/stat" % pid).rpartition(b")")[2].split()[19]) * TICK
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def _file(path: bytes) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
