@@ -142,6 +142,43 @@ def test_a_user_s_process_is_work_and_their_monitor_is_not(start):
     assert classify(three.pid, 0, "dockerd") is Kind.WORK
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["jupyter-lab/train.py", "gpustat-logs/train.py", "jupyter-server.py", "nvitop/main.py"],
+)
+def test_a_program_is_work_whatever_its_path_contains(start, tmp_path, path):
+    script = tmp_path / path
+    script.parent.mkdir(exist_ok=True)
+    script.write_text("import time; time.sleep(60)")
+    assert _kind(start(PYTHON, "-u", str(script))) is Kind.WORK
+    assert _kind(start("sh", "-c", f"sleep 60; : {script}")) is Kind.WORK
+
+
+def test_a_jupyter_command_that_computes_is_work_and_a_server_is_not(start, tmp_path):
+    def run(name: str, *words: str) -> Kind:
+        script = tmp_path / f"{name}"
+        script.write_text("import time; time.sleep(60)")
+        return _kind(start(PYTHON, *words, str(script)))
+
+    assert run("jupyter-nbconvert") is Kind.WORK
+    assert run("jupyter-execute") is Kind.WORK
+    for name in ("jupyter-lab", "jupyter-notebook", "jupyterhub-singleuser", "gpustat", "nvitop"):
+        assert run(name, "-X", "dev", "-u") is Kind.ATTENDS
+
+
+@pytest.mark.parametrize(("module", "kind"), [("gpustat", Kind.ATTENDS), ("jupyter_train", Kind.WORK)])
+def test_a_module_is_known_by_its_whole_name(start, tmp_path, module, kind):
+    (tmp_path / f"{module}.py").write_text("import time; time.sleep(60)")
+    assert _kind(start(PYTHON, "-um", module, cwd=tmp_path)) is kind
+
+
+def _kind(process: subprocess.Popen) -> Kind:
+    """How the watcher sees it once it runs, as a process of an ordinary user."""
+    time.sleep(0.3)
+    name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+    return classifier(own=1)(process.pid, os.getuid() or 1000, name)
+
+
 def test_typing_at_a_terminal_shows_and_output_does_not():
     keyboard, terminal = pty.openpty()
     name = "pts/" + os.ttyname(terminal).rsplit("/", 1)[1]

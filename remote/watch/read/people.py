@@ -25,10 +25,7 @@ ATTENDANTS = (
     ),
     *("top", "htop", "btop", "atop", "nvtop", "watch", "nvidia-smi", "glances", "vmstat", "iostat", "dstat"),
 )
-# The first words of a Jupyter server or a monitor run by Python; the program of an editor's server.
-ATTENDANT_COMMANDS = re.compile(
-    r"-m jupyter|jupyter-(lab|server|notebook)\b|jupyterhub-singleuser|nvitop|gpustat"
-)
+MONITORS = ("nvitop", "gpustat", "glances", "nvidia-smi", "bpytop")  # programs or modules run by Python
 EDITORS = re.compile(r"/\.(vscode|cursor|windsurf|vscodium|positron)-server/|/JetBrains/RemoteDev")
 JUPYTER_SERVERS = (
     *("jupyter-lab", "jupyter-server", "jupyter-notebook", "jupyter-labhub", "jupyterhub-singleuser"),
@@ -83,7 +80,7 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
         if name in ATTENDANTS:
             return Kind.ATTENDS
         words = _text(pid, "cmdline").split("\0")
-        if EDITORS.search(words[0]) or ATTENDANT_COMMANDS.search(" ".join(words[:3])):
+        if EDITORS.search(words[0]) or _program(words)[0] in JUPYTER_SERVERS + MONITORS:
             return Kind.ATTENDS
         return Kind.NOBODY if words[1:3] == ["-m", "watch"] else Kind.WORK
 
