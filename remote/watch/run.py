@@ -34,6 +34,7 @@ class Watcher:
         os.makedirs(place.state, exist_ok=True)
         os.makedirs(place.run, exist_ok=True)
         self._log = Log(place.state)
+        self._own_zone = os.environ.get("TZ")
         self._policy_stamp: Any = None
         self._policy = policies.Policy()
         self._complaints: List[str] = []
@@ -105,6 +106,7 @@ class Watcher:
     def tick(self) -> Verdict:
         """One sample and all that follows from it."""
         self._load_policy()
+        self._machine.policy = self._policy
         now = self._see()
         if now.stop and now.cause == "idle":
             time.sleep(min(1.0, self._policy.interval))  # rates need two looks
@@ -204,9 +206,11 @@ class Watcher:
         if stamp != self._policy_stamp:
             self._policy_stamp = stamp
             self._policy, self._complaints = policies.load(self._place.policy)
-            if self._policy.tz:
-                os.environ["TZ"] = self._policy.tz
-                time.tzset()
+            zone = self._policy.tz or self._own_zone
+            os.environ.pop("TZ", None)
+            if zone:
+                os.environ["TZ"] = zone
+            time.tzset()
 
     def _keeps(self) -> List[Tuple[Optional[User], str]]:
         return places.keeps(self._place, users())

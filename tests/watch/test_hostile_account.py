@@ -360,8 +360,8 @@ def jupyter_of(user: User, port: int) -> Path:
 
 
 def ask(user: User) -> object:
-    reader = Kernels(Processes(lambda pid, uid, name: Kind.NOBODY), slow=0.0, timeout=5.0)
-    return reader.read([user], set(), mono=time.monotonic(), wall=time.time())
+    reader = Kernels(Processes(lambda pid, uid, name: Kind.NOBODY))
+    return reader.read([user], set(), mono=time.monotonic(), wall=time.time(), slow=0.0, timeout=2.0)
 
 
 @needs_root

@@ -54,7 +54,8 @@ class Server:
     def __init__(self, home: Path, process: subprocess.Popen, port: int) -> None:
         self.home, self.process, self.port = home, process, port
         self.processes = Processes(_classify)
-        self.reader = Kernels(self.processes, slow=0.0, timeout=5.0)
+        self.reader = Kernels(self.processes)
+        self.timeout = 5.0
         self.user = User("me", os.getuid(), str(home))
 
     def ask(self, path: str, body=None):
@@ -70,7 +71,9 @@ class Server:
         self.processes.look()
         time.sleep(0.5)
         self.processes.look()
-        return self.reader.read([self.user], set(), mono=time.monotonic(), wall=time.time())
+        return self.reader.read(
+            [self.user], set(), mono=time.monotonic(), wall=time.time(), slow=0.0, timeout=self.timeout
+        )
 
 
 def _classify(pid: int, uid: int, name: str) -> Kind:
@@ -225,7 +228,7 @@ def test_a_save_in_a_server_with_a_password_is_use(program, tmp_path, free_port)
 def test_a_hung_server_holds_only_when_it_has_kernels_and_hides_no_other_s(program, server, free_port):
     server.ask("sessions", NOTEBOOK)
     with _serve(program, server.home, free_port) as hung:
-        server.reader = Kernels(server.processes, slow=0.0, timeout=2.0)
+        server.timeout = 2.0
         hung.process.send_signal(signal.SIGSTOP)
         assert _until(server, lambda seen: seen.kernels).silent == ()
         hung.process.send_signal(signal.SIGCONT)
@@ -285,16 +288,18 @@ def test_a_server_that_refuses_us_may_hide_kernels(tmp_path):
 
     thread = threading.Thread(target=answer)
     thread.start()
-    reader = Kernels(Processes(_classify), slow=0.0, timeout=2.0)
+    reader = Kernels(Processes(_classify))
     user = User("me", os.getuid(), str(tmp_path))
-    seen = reader.read([user], set(), mono=time.monotonic(), wall=time.time())
+    seen = reader.read([user], set(), mono=time.monotonic(), wall=time.time(), slow=0.0, timeout=2.0)
     thread.join()
     listener.close()
     assert "403" in seen.silent[0]
 
 
 def test_no_server_at_all_is_quiet_not_unknown(tmp_path):
-    reader = Kernels(Processes(_classify), slow=0.0, timeout=2.0)
-    seen = reader.read([User("me", os.getuid(), str(tmp_path))], set(), mono=1.0, wall=time.time())
+    reader = Kernels(Processes(_classify))
+    seen = reader.read(
+        [User("me", os.getuid(), str(tmp_path))], set(), mono=1.0, wall=time.time(), slow=0.0, timeout=2.0
+    )
     assert seen is None
     assert not decide([], Policy()).stop

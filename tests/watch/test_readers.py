@@ -359,11 +359,11 @@ def test_a_terminal_of_another_user_does_not_count_for_a_watcher_that_is_no_root
 
 
 def test_a_file_saved_from_an_editor_on_the_laptop_shows_and_its_server_does_not(home):
-    editors = Editors(slow=0.0)
+    editors = Editors()
     user = User("me", os.getuid(), str(home))
 
     def read():
-        return editors.read([user], mono=time.monotonic(), wall=time.time())
+        return editors.read([user], mono=time.monotonic(), wall=time.time(), slow=0.0)
 
     (home / ".vscode-server/data/User/History").mkdir(parents=True)
     assert read() == ()

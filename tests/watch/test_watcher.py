@@ -105,6 +105,18 @@ def test_a_changed_policy_is_taken_up_while_it_runs(box):
     assert box.stopped_within(10)
 
 
+def test_a_changed_policy_reaches_the_readers_too(box):
+    """They look rarely, until the policy says otherwise."""
+    box.policy(idle_after=3600, slow=3600)
+    box.start()
+    assert until(lambda: box.status()["verdict"], 20)
+    history = box.root / ".vscode-server/data/User/History/-4f2a/entries.json"
+    history.parent.mkdir(parents=True)
+    history.write_text("{}")
+    box.policy(idle_after=3600, slow=0.1)
+    assert until(lambda: "saved in" in box.status()["seen"].get("ssh", [""])[0], 10)
+
+
 def test_the_time_limit_stops_a_box_that_works(box):
     box.call("keep", "1h")
     box.policy(deadline=time.time() + 2)

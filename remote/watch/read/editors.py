@@ -24,17 +24,14 @@ MOST = 2000  # files' histories looked at, per server
 
 
 class Editors:
-    """`read` looks into the histories at most every `slow` seconds."""
-
-    def __init__(self, *, slow: float) -> None:
-        self._slow = slow
+    def __init__(self) -> None:
         self._changes = Changes()
         self._looked = float("-inf")
         self._saves: List[Tuple[str, float]] = []  # editor, Unix time of its last save
 
-    def read(self, users: List[User], *, mono: float, wall: float) -> Tuple[Used, ...]:
-        """One for each editor that ever saved a file."""
-        if mono - self._looked >= self._slow:
+    def read(self, users: List[User], *, mono: float, wall: float, slow: float) -> Tuple[Used, ...]:
+        """One for each editor that ever saved a file. slow: s between two looks into the histories."""
+        if mono - self._looked >= slow:
             self._looked = mono
             self._saves = [save for user in users for save in _saves(user)]
         return tuple(

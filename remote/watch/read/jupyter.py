@@ -41,14 +41,10 @@ class Found(NamedTuple):
 
 
 class Kernels:
-    """Every Jupyter server of these users. `read` asks the servers at most every `slow` seconds.
+    """Every Jupyter server of these users."""
 
-    timeout: s for all servers of one user.
-    """
-
-    def __init__(self, processes: Processes, *, slow: float, timeout: float) -> None:
+    def __init__(self, processes: Processes) -> None:
         self._processes = processes
-        self._slow, self._timeout = slow, timeout
         self._changes = Changes()
         self._asked = float("-inf")
         self._answers: List[Found] = []
@@ -58,12 +54,15 @@ class Kernels:
         self._pids: Dict[str, int] = {}  # kernel id -> pid
 
     def read(
-        self, users: List[User], gpu_pids: Set[int], *, mono: float, wall: float, now: bool = False
+        self, users: List[User], gpu_pids: Set[int], *, mono: float, wall: float, slow: float, timeout: float
     ) -> Optional[Jupyter]:
-        """None when no server of this boot runs and no document is open."""
-        if now or mono - self._asked >= self._slow:
+        """None when no server of this boot runs and no document is open.
+
+        slow: s between two requests to the servers; timeout: s for all servers of one user.
+        """
+        if mono - self._asked >= slow:
             self._asked = mono
-            self._ask(users, wall)
+            self._ask(users, wall, timeout)
         if not self._answers and not self._open and not self._silent:
             return None
         kernels = [self._kernel(found, gpu_pids, mono, wall) for found in self._answers]
@@ -73,12 +72,12 @@ class Kernels:
         self._changes.keep_only({_key(found) for found in self._answers} | set(self._open))
         return Jupyter(tuple(kernels), tuple(documents), tuple(self._silent))
 
-    def _ask(self, users: List[User], wall: float) -> None:
+    def _ask(self, users: List[User], wall: float, timeout: float) -> None:
         self._answers, self._open, self._silent = [], {}, []
         boot = wall - time_since_boot()
-        latest = time.monotonic() + ALTOGETHER * self._timeout
+        latest = time.monotonic() + ALTOGETHER * timeout
         for user in users:
-            end = min(latest, time.monotonic() + self._timeout)
+            end = min(latest, time.monotonic() + timeout)
             servers = self._servers.of(user, boot=boot)
             for number, server in enumerate(servers):
                 now = time.monotonic()

@@ -23,14 +23,14 @@ class Machine:
 
     def __init__(self, policy: Policy, keeps: Callable[[], List[Tuple[Optional[User], str]]]) -> None:
         """keeps: where a `keep` may lie, and in whose folder (see `keeping.left`)."""
-        self._policy, self._keeps = policy, keeps
+        self.policy, self._keeps = policy, keeps  # it may be replaced at any time
         self._boot = boot_id()
         self._processes = Processes(classifier(own=os.getpid()))
         self._network = Network(counting_uid())
         self._terminals = Terminals(only=os.geteuid())
-        self._editors = Editors(slow=policy.slow)
+        self._editors = Editors()
         self._jobs = Jobs(self._processes)
-        self._jupyter = Kernels(self._processes, slow=policy.slow, timeout=policy.probe_timeout)
+        self._jupyter = Kernels(self._processes)
         self._gpu: Any = None
         self._gpu_read = float("-inf")
         self._born = born()
@@ -38,7 +38,7 @@ class Machine:
 
     def sample(self, *, now: bool = False) -> Sample:
         """Read every signal. now: ask the slow ones too, though they were asked a moment ago."""
-        mono, wall = time.monotonic(), time.time()
+        mono, wall, policy = time.monotonic(), time.time(), self.policy
         usage = _try(self._processes.look)
         everyone = _try(users)
         people = [] if isinstance(everyone, Unknown) else everyone
@@ -57,10 +57,19 @@ class Machine:
             ssh=_try(
                 lambda: (
                     self._terminals.read(mono=mono, wall=wall, among=self._own_terminals())
-                    + self._editors.read(people, mono=mono, wall=wall)
+                    + self._editors.read(people, mono=mono, wall=wall, slow=policy.slow)
                 )
             ),
-            jupyter=_try(lambda: self._jupyter.read(people, gpu_pids, mono=mono, wall=wall, now=now)),
+            jupyter=_try(
+                lambda: self._jupyter.read(
+                    people,
+                    gpu_pids,
+                    mono=mono,
+                    wall=wall,
+                    slow=0.0 if now else policy.slow,
+                    timeout=policy.probe_timeout,
+                )
+            ),
             job=_try(lambda: self._jobs.read(people, gpu_pids, mono=mono, wall=wall)),
             keep=_try(lambda: keeping.left(self._keeps(), boot=self._boot, mono=mono, wall=wall)),
         )
@@ -69,9 +78,9 @@ class Machine:
         return self._processes.terminals() if machine_mark() else None
 
     def _gpus(self, mono: float, now: bool) -> Tuple[Any, Set[int]]:
-        if now or mono - self._gpu_read >= self._policy.slow:
+        policy = self.policy
+        if now or mono - self._gpu_read >= policy.slow:
             self._gpu_read = mono
-            policy = self._policy
             self._gpu = _try(lambda: read_gpus(seconds=policy.probe_timeout, busy_from=policy.gpu_percent))
         gpus: Tuple[Gpu, ...] = () if self._gpu is None or isinstance(self._gpu, Unknown) else self._gpu
         return self._gpu, {pid for gpu in gpus for pid in gpu.pids}
