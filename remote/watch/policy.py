@@ -3,6 +3,7 @@
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+FAR = 1e15  # s or bytes/s: nothing is meant to be beyond it, and localtime(3) fails
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -48,8 +49,9 @@ def parse(values: Dict[str, Any], base: Policy = Policy()) -> Tuple[Policy, List
             if key not in Policy._fields:
                 raise ValueError("no such key")
             good[key] = _value(key, value)
-        except (TypeError, ValueError) as error:
-            wrong.append("%s=%r: %s" % (key, value, error))
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            shown = type(value).__name__ if isinstance(value, (list, dict)) else "%.100r" % (value,)
+            wrong.append("%s=%s: %s" % (key, shown, error))
     return base._replace(**good), wrong
 
 
@@ -61,7 +63,7 @@ def load(path: str) -> Tuple[Policy, List[str]]:
         return parse(values) if isinstance(values, dict) else (Policy(), ["%s: not an object" % path])
     except FileNotFoundError:
         return Policy(), []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return Policy(), ["%s: %s" % (path, error)]
 
 
@@ -71,7 +73,7 @@ def seconds(value: Any) -> float:
         result = float(value[:-1]) * SECONDS[value[-1]]
     else:
         result = float(value)
-    if not 0 <= result < float("inf"):
+    if not 0 <= result < FAR:
         raise ValueError("not a duration")
     return result
 
@@ -92,9 +94,11 @@ def _value(key: str, value: Any) -> Any:
             return ()
         raise ValueError("needs a value")
     if key in TEXTS:
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueError("not a text")
         if key == "stop_at":
             clock(value)
-        return str(value)
+        return value
     if key == "stop_command":
         return tuple(str(word) for word in (value.split() if isinstance(value, str) else value))
     if key == "budget_marks":
@@ -108,6 +112,6 @@ def _value(key: str, value: Any) -> Any:
     number = seconds(value)
     if key in NUMBERS:
         return number
-    if number <= 0 and key in ("interval", "slow", "probe_timeout", "guard_after", "fuse_after"):
+    if number <= 0 and key in ("interval", "slow", "probe_timeout", "window", "guard_after", "fuse_after"):
         raise ValueError("must be above zero")
     return number

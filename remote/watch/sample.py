@@ -98,7 +98,9 @@ class Event(NamedTuple):
 
 
 SIGNALS = ("gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep")
-ITEMS = {"gpu": Gpu, "ssh": Used, "job": Job}
+FAR = 1e15  # beyond it a number is no time, rate or share: localtime(3) fails
+READINGS = [Sample.__annotations__[name] for name in SIGNALS]
+ITEMS: Dict[str, Any] = {"gpu": Gpu, "ssh": Used, "job": Job}
 
 
 def dump(sample: Union[Sample, Event]) -> str:
@@ -111,11 +113,11 @@ def parse(line: str) -> Union[Sample, Event]:
     try:
         data = json.loads(line)
         if "event" in data:
-            return Event(**data)
+            return _made(Event, data)
         for name in SIGNALS:
             data[name] = _reading(name, data.get(name))
-        return Sample(**data)
-    except (TypeError, AttributeError, KeyError) as error:
+        return _made(Sample, data)
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError("not a sample: %s" % error) from error
 
 
@@ -130,17 +132,37 @@ def plain(value: Any) -> Any:
 
 def _reading(name: str, data: Any) -> Any:
     if isinstance(data, dict) and "unknown" in data:
-        return Unknown(**data)
-    if data is None or name == "keep":
-        return data
+        return _made(Unknown, data)
+    if data is None:
+        return None
+    if name == "keep":
+        return _fitting(float, data)
     if name in ITEMS:
-        return tuple(ITEMS[name](**_tuples(item)) for item in data)
+        return tuple(_made(ITEMS[name], item) for item in data)
     if name == "jupyter":
-        kernels = tuple(Kernel(**item) for item in data["kernels"])
-        documents = tuple(Used(**item) for item in data["documents"])
-        return Jupyter(kernels, documents, tuple(data.get("silent", ())))
-    return Rate(**data)
+        kernels = tuple(_made(Kernel, item) for item in data["kernels"])
+        documents = tuple(_made(Used, item) for item in data["documents"])
+        return Jupyter(kernels, documents, _fitting(Tuple[str, ...], data.get("silent", [])))
+    return _made(Rate, data)
 
 
-def _tuples(item: Dict[str, Any]) -> Dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+def _made(kind: Any, data: Dict[str, Any]) -> Any:
+    """The named tuple with these fields. ValueError or TypeError when a field is not of its type."""
+    types = kind.__annotations__
+    return kind(**{name: _fitting(types.get(name), value) for name, value in data.items()})
+
+
+def _fitting(kind: Any, value: Any) -> Any:
+    if kind in (Tuple[int, ...], Tuple[str, ...]) and isinstance(value, list):
+        return tuple(_fitting(kind.__args__[0], item) for item in value)
+    if kind == Optional[float]:
+        return None if value is None else _fitting(float, value)
+    if kind is float and not isinstance(value, bool) and isinstance(value, (int, float)):
+        if not abs(value) < FAR:
+            raise ValueError("not a number")
+        return value
+    if kind in (str, bool, int) and type(value) is kind:
+        return value
+    if kind in READINGS:
+        return value  # made already
+    raise ValueError("not a %s: %.40r" % (kind, value))

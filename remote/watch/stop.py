@@ -12,7 +12,7 @@ from .judge import Verdict
 from .place import Place, systemd
 from .read.command import find, finish, run, start
 from .read.people import User, users
-from .read.text import shown
+from .read.text import shown, values
 from .sample import Sample, plain
 from .signals import spell
 
@@ -99,7 +99,7 @@ def stopped(place: Place) -> Any:
     try:
         with open(place.stopped, encoding="utf-8") as file:
             text = file.read().strip()
-        return json.loads(text) if text else None
+        return values(text) if text else None
     except (OSError, ValueError):
         return None
 

@@ -106,7 +106,9 @@ def _serve(program: Path, home: Path, port: int, *options: str, token: str = TOK
     running = Server(home, process, port)
     try:
         for _ in range(200):
-            if (home / f".local/share/jupyter/runtime/jpserver-{process.pid}.json").exists():
+            with contextlib.suppress(OSError):
+                (home / f".local/share/jupyter/runtime/jpserver-{process.pid}.json").stat()
+                socket.create_connection(("127.0.0.1", port)).close()
                 break
             time.sleep(0.1)
         else:

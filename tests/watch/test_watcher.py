@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from watcher_box import REMOTE, Box, until
 
 
@@ -131,6 +132,71 @@ def test_a_broken_policy_is_shown_and_the_defaults_hold(box):
     assert until(lambda: box.status()["verdict"], 10)
     assert box.status()["complaints"] and box.status()["policy"]["idle_after"] == 1800
     assert box.call("policy", "idle_after=soon").returncode == 2
+
+
+ODD_LINES = [
+    *("7", "null", "[]", '"text"', "{}", "[" * 100_000, '{"event": 7, "boot": null, "wall": "x"}', "\0"),
+    *('{"event": "poweroff", "boot": "a", "wall": 1e300}', "1e999"),
+]
+ODD_FIELDS = [
+    *(
+        {"mono": "x"},
+        {"wall": None},
+        {"wall": 1e300},
+        {"up": []},
+        {"over": True},
+        {"boot": 7},
+        {"mono": 10**30},
+    ),
+    *({"cpu": {"value": "1", "who": ""}}, {"cpu": []}, {"disk": {"value": 1.0, "who": None}}, {"keep": "3"}),
+    *({"gpu": 7}, {"gpu": [{"gpu": "0", "percent": "9", "compute": 1}]}, {"gpu": [None]}, {"ssh": [[1]]}),
+    *(
+        {"jupyter": {"kernels": 1, "documents": 1}},
+        {"jupyter": {"kernels": [], "documents": [], "silent": [1]}},
+    ),
+    *({"job": [{"name": "a", "cores": "x"}]}, {"ssh": {"unknown": 7}}, {"ssh": [{"name": 1, "quiet": "x"}]}),
+    {"extra": 1},
+]
+
+
+def test_a_watcher_starts_whatever_is_in_its_samples(box):
+    from traces.builder import Box as Recorder
+
+    from watch.sample import dump
+
+    good = json.loads(dump(Recorder().run(0.25).samples[0]))
+    lines = [*ODD_LINES, *(json.dumps({**good, **odd}) for odd in ODD_FIELDS), json.dumps(good)]
+    (box.state / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    box.start()
+    assert box.stopped_within(20)
+
+
+@pytest.mark.parametrize("line", [*ODD_LINES, *ODD_FIELDS], ids=lambda line: str(line)[:40])
+def test_an_odd_line_is_no_sample(line):
+    from traces.builder import Box as Recorder
+
+    from watch.sample import dump, parse
+
+    good = json.loads(dump(Recorder().run(0.25).samples[0]))
+    with pytest.raises(ValueError):
+        parse(line if isinstance(line, str) else json.dumps({**good, **line}))
+
+
+ODD_POLICIES = [
+    *("null", "7", "[" * 100_000, '{"warn": ' + "[" * 900 + "]" * 900 + "}"),
+    json.dumps({"stop_at": 7, "tz": "a\0b", "window": 0, "interval": None, "deadline": 1e300, "slow": {}}),
+    json.dumps({"idle_after": 10**400, "warn": 5, "budget_marks": [[1]], "max_hours": [], "stop_command": 5}),
+]
+
+
+@pytest.mark.parametrize("text", ODD_POLICIES, ids=range(len(ODD_POLICIES)))
+def test_a_watcher_starts_whatever_its_policy_says(box, text):
+    (box.state / "policy.json").write_text(text)
+    watcher = box.start()
+    assert until(lambda: box.status()["verdict"] or watcher.poll() is not None, 20)
+    shown = box.status()
+    assert watcher.poll() is None and shown["complaints"]
+    assert shown["policy"]["idle_after"] == 1800 and shown["policy"]["window"] == 60
 
 
 def test_a_poweroff_that_fails_is_tried_again_and_shown(box):
