@@ -15,6 +15,7 @@ from .sample import Event, Gpu, Rate, Sample
 from .signals import Means, Signal, read_signals, spell
 
 GAP = 4  # sampling intervals without a sample after which time counts as unwatched
+REBOOT = 600.0  # s without a sample that a reboot may take, its shutdown and a bare-metal machine's included
 
 
 class Tick(NamedTuple):
@@ -126,8 +127,13 @@ def verdict(state: State, policy: Policy) -> Verdict:
 
 
 def _booted(state: State, sample: Sample) -> State:
-    """A start gives a fresh idle window; a reboot of a box that nothing had used since its boot does not."""
+    """A start gives a fresh idle window; a reboot of a box that nothing had used since its boot does not.
+
+    A box that was forced off leaves no power-off event, so only a short time off is a reboot.
+    """
     again = state.sample is not None and not state.used_in_boot and not state.powered_off
+    if state.sample is not None and not 0 <= sample.wall - sample.up - state.sample.wall <= REBOOT:
+        again = False
     since, idle = (state.since, state.idle) if again else (0.0, 0.0)
     born = (sample.wall, sample.up)
     return state._replace(ticks=(), used_in_boot=False, born=born, since=since, idle=idle)

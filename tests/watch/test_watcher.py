@@ -94,6 +94,28 @@ def test_a_watcher_killed_and_started_again_goes_on_where_it_was(box):
     assert _idle_for(verdict) > 2.5, "its idle time was forgotten"
 
 
+@pytest.mark.parametrize(
+    ("off", "carried"), [(60.0, True), (3 * 86_400.0, False)], ids=["reboot", "days off"]
+)
+def test_idle_time_goes_on_after_a_reboot_and_not_after_a_forced_stop(box, off, carried):
+    """No power-off was written down: the machine was reset, or forced off."""
+    from traces.builder import Box as Recorder
+
+    from watch.read.processes import time_since_boot
+    from watch.sample import dump
+
+    recorded = Recorder().run(20).samples
+    shift = time.time() - off - recorded[-1].wall
+    lines = [dump(sample._replace(wall=sample.wall + shift)) for sample in recorded]
+    (box.state / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    box.environment["GPU_BOX_BORN"] = str(time_since_boot())
+    box.policy(idle_after=1800)
+    box.start()
+    verdict = box.state / "verdict.json"
+    assert until(verdict.exists, 30)
+    assert (_idle_for(verdict) > 60) == carried
+
+
 def _idle_for(verdict: Path) -> float:
     return json.loads(verdict.read_text())["verdict"]["idle_for"]
 

@@ -216,3 +216,9 @@ def a_deadline_of_an_earlier_session_is_over(box: Box) -> None:
 @story(stops=90, idle_after="1h")
 def a_longer_idle_time_by_policy(box: Box) -> None:
     box.run(30, cpu=cpu(1.0)).run(120)
+
+
+@story(stops=20 + 3 * 24 * 60 + 30)
+def a_box_forced_off_for_days_gets_a_fresh_half_hour(box: Box) -> None:
+    """EC2's force leaves no word of a power-off."""
+    box.run(20).reboot(3 * 24 * 60).run(60)
