@@ -100,12 +100,16 @@ def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
 
 
 def _job(jobs: Tuple[Job, ...], means: Means, policy: Policy) -> Signal:
+    best = Signal(NEVER, "no job runs")
     stuck = ""
     for job in jobs:
         if _works(job, policy) or (job.quiet is not None and job.quiet <= policy.window):
             return Signal(0.0, "job %s" % job.name, "(%.2f cores)" % job.cores)
         stuck = stuck or "job %s runs but makes no progress" % job.name
-    return Signal(NEVER, stuck or "no job runs", held=bool(stuck))
+        # Samples may be further apart than the window: what the log says in between counts, too.
+        if job.quiet is not None and job.quiet < best.age:
+            best = Signal(job.quiet, "job %s" % job.name)
+    return best._replace(what=stuck, held=True) if stuck else best
 
 
 def _keep(left: float, means: Means, policy: Policy) -> Signal:

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from tests import needs
 
+from watch.judge import State, step
+from watch.policy import Policy
 from watch.read import keeping
 from watch.read.change import Changes
 from watch.read.editors import Editors
@@ -23,7 +25,7 @@ from watch.read.network import Network
 from watch.read.people import Kind, User, classifier
 from watch.read.processes import Processes
 from watch.read.terminals import Terminals
-from watch.sample import Used
+from watch.sample import Sample, Used
 
 PYTHON = sys.executable
 BUSY = 0.05  # cores; a loop alone gets a whole one, and much less where this machine is busy
@@ -324,6 +326,20 @@ def test_a_job_s_log_that_grows_shows_progress(start, home):
     assert _read_jobs(home, jobs)[0].quiet > 400
     (folder / "log").write_text("step 2\n")
     assert _read_jobs(home, jobs)[0].quiet < 1
+
+
+def test_a_log_that_grew_between_two_samples_far_apart_is_use(start, home):
+    sleeper = start("sleep", "60")
+    folder = _job(home, "waits", sleeper.pid)
+    processes = Processes(_only(sleeper.pid))
+    jobs = Jobs(processes)
+    processes.look()
+    os.utime(folder / "log", (time.time() - 90, time.time() - 90))
+    state = State()
+    for mono in (0.0, 240.0):
+        sample = Sample("a", mono, mono, mono, 240.0, job=_read_jobs(home, jobs))
+        state = step(state, sample, Policy(interval=240.0))
+    assert 89 < state.since < 100 and dict(state.signals)["job"].held
 
 
 def test_nasty_files_in_a_home_harm_nobody(start, home):

@@ -113,7 +113,7 @@ def test_idle_time_goes_on_after_a_reboot_and_not_after_a_forced_stop(box, off, 
     box.start()
     verdict = box.state / "verdict.json"
     assert until(verdict.exists, 30)
-    assert (_idle_for(verdict) > 60) == carried
+    assert (_idle_for(verdict) > 40) == carried
 
 
 def _idle_for(verdict: Path) -> float:
