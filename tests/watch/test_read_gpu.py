@@ -39,6 +39,9 @@ def gpus(tmp_path, monkeypatch):
     program.write_text(STAND_IN)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    monkeypatch.setenv("TEST_DEVICES", str(tmp_path / "dev"))
 
     def state(**values) -> None:
         (tmp_path / "gpus.json").write_text(json.dumps(values))
@@ -47,7 +50,7 @@ def gpus(tmp_path, monkeypatch):
 
 
 def _read(seconds: float = 5.0):
-    return read_gpus(seconds=seconds, busy_from=5.0)
+    return read_gpus(seconds=seconds, busy_from=5.0, devices=os.environ["TEST_DEVICES"])
 
 
 def test_idle_gpus_cost_one_call_and_show_their_utilisation(gpus):
@@ -121,6 +124,14 @@ def _command_line(pid: str) -> str:
 
 def test_a_machine_without_a_driver_has_no_gpu_to_read(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    if os.path.exists("/dev/nvidia0"):
-        pytest.skip("this machine has a GPU")
+    monkeypatch.setenv("TEST_DEVICES", str(tmp_path))
+    assert _read() is None
+    (tmp_path / "nvidia0").touch()
+    assert isinstance(_read(), Unknown)
+
+
+def test_nvidia_smi_on_a_machine_without_a_card_has_no_gpu_to_read(gpus, tmp_path):
+    """As an image for GPUs on a CPU instance: exit 9 without a driver, 6 without devices."""
+    gpus(percent=[], fails=True)
+    (tmp_path / "dev" / "nvidia0").unlink()
     assert _read() is None

@@ -11,24 +11,33 @@ QUERY = ["--query-gpu=index,utilization.gpu", "--format=csv,noheader,nounits"]
 APPS = ["pmon", "-c", "1", "-s", "u"]  # columns: gpu, pid, type, sm, mem, ... (%), command
 
 
-def read_gpus(*, seconds: float, busy_from: float) -> Union[Tuple[Gpu, ...], Unknown, None]:
-    """Every GPU; None without an NVIDIA driver. One call while all are idle, a second one (1 s) otherwise."""
+def read_gpus(
+    *, seconds: float, busy_from: float, devices: str = "/dev"
+) -> Union[Tuple[Gpu, ...], Unknown, None]:
+    """Every GPU; None without a card or its driver. One call while all are idle, a second (1 s) otherwise."""
     program = find("nvidia-smi")
     if not program:
-        return Unknown("no nvidia-smi") if os.path.exists("/dev/nvidia0") else None
+        return Unknown("no nvidia-smi") if _has_device(devices) else None
     try:
         percents = _percents(run([program, *QUERY], seconds=seconds))
         if not any(percent is None or percent >= busy_from for percent in percents.values()):
             return tuple(Gpu(index, percent, False) for index, percent in percents.items())
         users = _users(program, seconds)
-    except (OSError, ValueError) as error:
+    except TimeoutError as error:
         return Unknown(shown(str(error)))
+    except (OSError, ValueError) as error:
+        # The driver makes its device files when it finds a card: nothing computes without them.
+        return Unknown(shown(str(error))) if _has_device(devices) else None
     gpus = []
     for index, percent in percents.items():
         # Without a list of processes (pmon is not supported everywhere) a busy GPU counts as computing.
         working = None if users is None else [pid for pid, sm in users.get(index, []) if sm is None or sm > 0]
         gpus.append(Gpu(index, percent, working is None or bool(working), tuple(working or ())))
     return tuple(gpus)
+
+
+def _has_device(folder: str) -> bool:
+    return any(name.startswith("nvidia") for name in os.listdir(folder))
 
 
 def _percents(output: str) -> Dict[int, Optional[float]]:
