@@ -3,7 +3,7 @@
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-FAR = 1e15  # s or bytes/s: nothing is meant to be beyond it, and localtime(3) fails
+FAR = 1e16  # s or bytes/s: nothing is meant to be beyond it, and localtime(3) fails
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 

@@ -98,7 +98,7 @@ class Event(NamedTuple):
 
 
 SIGNALS = ("gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep")
-FAR = 1e15  # beyond it a number is no time, rate or share: localtime(3) fails
+FAR = 1e16  # beyond it a number is no time, rate or share: localtime(3) fails
 READINGS = [Sample.__annotations__[name] for name in SIGNALS]
 ITEMS: Dict[str, Any] = {"gpu": Gpu, "ssh": Used, "job": Job}
 
