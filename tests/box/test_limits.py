@@ -92,6 +92,39 @@ def test_a_stopped_box_starts_with_the_config_s_limits_and_says_what_is_looser(
     assert seen and seen.limits == limits.tag(other.config)
 
 
+def test_tighter_limits_move_the_deadline_of_a_running_box_and_looser_ones_move_it_back(
+    laptop: Callable[..., Laptop],
+) -> None:
+    first = laptop()
+    first.up()
+    seen = first.observe().instance
+    assert seen
+    for max_hours in (3 * HOUR, 24 * HOUR, 12 * HOUR):
+        one = laptop(limits=Limits(max_hours=max_hours))
+        up.bring_up(one.cloud, one.public_key, one.report, loosen=True)
+        assert timedelta(0) <= deadline(one) - (seen.launched + max_hours) < timedelta(minutes=1)
+        planned = up.plan_up(one.config)
+        assert planned.steps == () and planned.deadline == deadline(one)
+
+
+def test_a_cut_between_deadline_and_tag_is_made_good_by_the_next_up(
+    laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop().up()
+    tighter = laptop(limits=Limits(max_hours=HOUR))
+    with monkeypatch.context() as cut:
+        cut.setattr("gpu_box.aws.deadline.arm", _cut)
+        with pytest.raises(_Done):
+            tighter.up()
+    before = deadline(tighter)
+    tighter.up()
+    assert deadline(tighter) < before - 10 * HOUR
+
+
+def _cut(*_: object, **__: object) -> None:
+    raise _Done
+
+
 def test_plan_compares_and_changes_nothing(tight: Laptop, laptop: Callable[..., Laptop]) -> None:
     planned = up.plan_up(laptop().config)
     assert planned.steps == ()

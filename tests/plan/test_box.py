@@ -28,6 +28,7 @@ from gpu_box.model.observed import (
 from gpu_box.model.public_key import fingerprint
 from gpu_box.model.spending import Rates
 from gpu_box.plan import box as plan
+from gpu_box.plan import limits
 from gpu_box.plan.steps import (
     ArmDeadline,
     CountSession,
@@ -354,3 +355,57 @@ def test_an_extend_that_was_cut_adds_nothing_when_it_is_run_again() -> None:
 def test_a_deadline_that_was_extended_is_left_alone_by_up() -> None:
     moved = Deadline(instance_id="i-1", at=NOW + timedelta(hours=40), role_arn=ROLE)
     assert up(world(instance(), deadline=moved)) == []
+
+
+STARTED = NOW - timedelta(hours=1)
+
+
+def noted(**settings: object) -> Instance:
+    """A running box whose tag holds these limits."""
+    return instance(limits=limits.tag(Config(limits=Limits(**settings))))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ends"),
+    [
+        ({}, {"max_hours": timedelta(hours=3)}, timedelta(hours=3)),
+        ({}, {"max_hours": timedelta(hours=11, minutes=57)}, timedelta(hours=11, minutes=57)),
+        ({"max_hours": timedelta(hours=24)}, {}, timedelta(hours=12)),
+        ({}, {"max_hours": timedelta(hours=24)}, timedelta(hours=24)),
+        (
+            {"max_hours": timedelta(hours=2)},
+            {"max_hours": timedelta(hours=2, minutes=3)},
+            timedelta(hours=2.05),
+        ),
+        ({}, {"stop_at": (NOW + timedelta(hours=4)).astimezone().time()}, timedelta(hours=5)),
+        ({"stop_at": (NOW + timedelta(hours=4)).astimezone().time()}, {}, timedelta(hours=12)),
+    ],
+)
+def test_up_moves_the_deadline_of_a_running_box_when_the_limits_in_the_config_change(
+    before: dict[str, object], after: dict[str, object], ends: timedelta
+) -> None:
+    old = plan.deadline_at(Config(limits=Limits(**before)), STARTED)  # type: ignore[arg-type]
+    new = Config(limits=Limits(**after))  # type: ignore[arg-type]
+    for at in (old, NOW + timedelta(hours=40)):  # also one that was extended before
+        found = world(noted(**before), deadline=Deadline(instance_id="i-1", at=at, role_arn=ROLE))
+        assert armed(up(found, new)) == STARTED + ends
+    moved = Deadline(instance_id="i-1", at=STARTED + ends, role_arn=ROLE)
+    assert up(world(noted(**before), deadline=moved), new) == [], "moved once"
+
+
+def test_an_extended_deadline_stays_while_the_limits_are_the_same() -> None:
+    far = Deadline(instance_id="i-1", at=NOW + timedelta(hours=40), role_arn=ROLE)
+    same = Config(limits=Limits(max_hours=timedelta(hours=12)))
+    assert up(world(noted(), deadline=far), same) == []
+
+
+@pytest.mark.parametrize("unavailable", ["", "not permitted"])
+@pytest.mark.parametrize("minutes", [10, 61])
+def test_limits_by_which_a_running_box_should_have_stopped_already_are_refused(
+    minutes: int, unavailable: str
+) -> None:
+    """EventBridge Scheduler takes no time in the past."""
+    found = world(noted(), deadline_unavailable=unavailable)
+    with pytest.raises(InputError, match="nothing was changed") as refused:
+        up(found, Config(limits=Limits(max_hours=timedelta(minutes=minutes))))
+    assert refused.value.where == "limits" and "gpu-box stop" in str(refused.value.remedy)

@@ -153,3 +153,8 @@ def test_a_time_of_day_is_told_beside_the_limit() -> None:
     assert stop_lines(Config(limits=limits))[1] == (
         "stopped by AWS 1 d 12 h after its start, and at 23:00, whatever happens"
     )
+
+
+def test_a_deadline_that_is_armed_is_shown_instead_of_the_limits() -> None:
+    at = datetime(2026, 11, 23, 21, 10).astimezone()
+    assert stop_lines(CONFIG, at)[1] == "stopped by AWS at Mon 21:10, whatever happens"

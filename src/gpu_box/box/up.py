@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -40,7 +40,7 @@ from gpu_box.model.progress import Reporter
 from gpu_box.model.stop_reason import why
 from gpu_box.plan import box as plan
 from gpu_box.plan import budget, images, limits
-from gpu_box.plan.steps import Step
+from gpu_box.plan.steps import ArmDeadline, Step
 from gpu_box.store import last_project, last_seen
 from gpu_box.units import format_duration
 
@@ -60,6 +60,7 @@ class Planned:
     missing_quota: str | None  # why the account may not run it
     config: Config  # with the limits that the running box keeps
     kept: tuple[str, ...]  # a line for each of them
+    deadline: datetime | None  # when AWS stops the box after these steps; None: not known before the launch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ class Up:
     resumed: tuple[str, ...]  # jobs that a spot interruption had ended, and that run again
     config: Config  # with the limits that the running box keeps
     kept: tuple[str, ...]  # a line for each of them
+    deadline: datetime | None  # when AWS stops this instance; None: AWS's side cannot be armed
 
 
 def up(
@@ -103,11 +105,11 @@ def up(
     with enter.enter(cloud, observed, report) as (connection, host):
         desired = setup.desired(config, market=instance.market)
         machine = setup.check(connection, desired)
-        told = _tell_deadline(connection, cloud, observed, machine)
+        told = _tell_deadline(connection, cloud, observed, machine, found.instance)
         to_set_up = machine.needs_work
         if to_set_up:
             machine = setup.apply(connection, machine, desired, report)
-            told = told or _tell_deadline(connection, cloud, observed, machine)
+            told = told or _tell_deadline(connection, cloud, observed, machine, found.instance)
         to_sync = not project.is_current(config, machine.project)
         if other := last_project.other(find.memory("project", cloud), config.path):
             report.note(
@@ -139,6 +141,7 @@ def up(
         resumed=resumed,
         config=config,
         kept=kept,
+        deadline=budget.deadline_of(observed, instance),
     )
 
 
@@ -163,7 +166,15 @@ def plan_up(config: Config) -> Planned:
         missing_quota=missing,
         config=config,
         kept=kept,
+        deadline=_deadline_after(steps, observed),
     )
+
+
+def _deadline_after(steps: Sequence[Step], observed: Observed) -> datetime | None:
+    if observed.instance is None:
+        return None
+    moved = next((step.at for step in steps if isinstance(step, ArmDeadline)), None)
+    return moved or budget.deadline_of(observed, observed.instance)
 
 
 def bring_up(
@@ -242,8 +253,17 @@ def _resume_jobs(connection: Connection, instance: Instance, report: Reporter) -
     return tuple(name for name, problem in told.items() if not problem)
 
 
-def _tell_deadline(connection: Connection, cloud: Cloud, observed: Observed, machine: MachineState) -> bool:
-    """The box's own watcher goes by the deadline that AWS has. Whether it had to be told."""
+def _tell_deadline(
+    connection: Connection,
+    cloud: Cloud,
+    observed: Observed,
+    machine: MachineState,
+    before: Instance | None,
+) -> bool:
+    """Give the box's own watcher the deadline that AWS has. Whether it had another one.
+
+    before: the instance as it was found, with the limits of that time.
+    """
     instance, watch = observed.instance, machine.watch
     assert instance is not None
     if watch is None:
@@ -261,6 +281,9 @@ def _tell_deadline(connection: Connection, cloud: Cloud, observed: Observed, mac
         )
         if watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
             return False
+        as_before = before and before.state.bills and not limits.changed(cloud.config, before)
+        if as_before and watch.deadline and watch.deadline > max(at, now):
+            return False  # moved by `gpu-box extend`
     marks = budget.budget_marks(cloud.config, observed, rates, now=now)
     watcher.set_deadline(connection, at, marks)
     return True
@@ -292,7 +315,15 @@ def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really:
         launchable=launchable,
         rates=spent.rates_of(price),
     )
-    return [*(limits.note(cloud.config, instance) if instance else []), *steps]
+    if instance is None or (instance.state.bills and _arms_sooner(steps, observed)):
+        # Until the deadline has moved, the tag keeps the old limits: the `up` after one that is cut moves it.
+        return steps
+    return [*limits.note(cloud.config, instance), *steps]
+
+
+def _arms_sooner(steps: Sequence[Step], observed: Observed) -> bool:
+    armed = observed.deadline
+    return armed is not None and any(isinstance(s, ArmDeadline) and s.at < armed.at for s in steps)
 
 
 def _user_data(config: Config, generation: str) -> str:

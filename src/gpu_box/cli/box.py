@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gpu_box.box import status as look
     from gpu_box.box.resize import Ahead
+    from gpu_box.box.up import Up as Done
     from gpu_box.cli.context import Options
     from gpu_box.config.model import Config
     from gpu_box.model.observed import Observed
@@ -75,6 +76,7 @@ def plan(context: typer.Context) -> None:
                     *find.foreign_lines(one.observed.group.foreign if one.observed.group else ()),
                     *kept_lines(one.kept),
                 ],
+                deadline=one.deadline,
             )
             for one in planned
         ]
@@ -99,7 +101,6 @@ def up(
     from gpu_box.box import cluster
     from gpu_box.cli.results import Up, one_or_all
     from gpu_box.plan import limits
-    from gpu_box.view.receipt import stop_lines
     from gpu_box.view.why import stop_line
 
     opts = options(context)
@@ -146,13 +147,21 @@ def up(
             if done.resumed:
                 lines.append(f"  goes on after the interruption by AWS: {', '.join(done.resumed)}")
             lines += [f"  ! {done.budget_warning}"] if done.budget_warning else []
-        lines.append("  " + "; ".join(stop_lines(ups[0].config)))
+        # The members of a cluster may have been started at different times.
+        lines += dict.fromkeys("  " + "; ".join(_stop_lines(done)) for done in ups)
         lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
         return "\n".join(lines)
 
     opts.show(one_or_all(results), draw)
     if any(done.changed for done in ups):  # one that was up already is told within a second
         mention_forgotten(opts, config, ups[0].observed)
+
+
+def _stop_lines(done: Done) -> list[str]:
+    from gpu_box.view.receipt import stop_lines
+
+    idle, in_aws = stop_lines(done.config, done.deadline)
+    return [idle, in_aws if done.deadline else "stopped by its own watcher; AWS's deadline is NOT ARMED"]
 
 
 def _remove_foreign_rules(opts: Options, config: Config) -> None:

@@ -15,6 +15,7 @@ from gpu_box.model.observed import Deadline, Instance, InstanceState, Launch, La
 from gpu_box.model.public_key import fingerprint, same_key
 from gpu_box.model.spending import Rates
 from gpu_box.model.stop_reason import stopped_at
+from gpu_box.plan import limits
 from gpu_box.plan.budget import budget_end, deadline_of
 from gpu_box.plan.readable import require_readable
 from gpu_box.plan.steps import (
@@ -49,6 +50,9 @@ from gpu_box.plan.steps import (
 
 # A budget's end moves by seconds from one look to the next; only a real change moves the deadline.
 _SLACK = timedelta(minutes=5)
+_MINUTE = timedelta(minutes=1)  # deadlines are whole minutes
+# A schedule of less than this might be in the past by the time that AWS has it.
+_LEAST_AHEAD = timedelta(minutes=2)
 
 
 def up(
@@ -348,10 +352,23 @@ def _deadline(
     budget: datetime | None,
     starting: bool,
 ) -> Iterator[Step]:
+    since_launch = deadline_at(config, instance.launched, budget)
+    moved = not starting and limits.changed(config, instance)
+    if moved and since_launch < now + _LEAST_AHEAD:
+        raise InputError(
+            f"the box started at {instance.launched.astimezone():%a %H:%M} and would have to stop at "
+            f"{since_launch.astimezone():%a %H:%M}, now {now.astimezone():%a %H:%M}: nothing was changed",
+            where="limits",
+            remedy="Run `gpu-box stop` to stop it now, or give it more time in config.yaml.",
+        )
     if observed.deadline_unavailable:
         return
     armed = observed.deadline
-    since_launch = deadline_at(config, instance.launched, budget)
+    if moved:
+        if armed is None or not _is_of(armed, instance) or abs(armed.at - since_launch) > _MINUTE:
+            exists = _is_of(armed, instance)
+            yield ArmDeadline(at=since_launch, instance_id=instance.id, exists=exists)
+        return
     overdrawn = armed and budget and armed.at > budget + _SLACK
     # Later than that it may be, by `extend`; sooner it is a former session's, or of lower limits than now.
     early = armed and armed.at < since_launch - _SLACK

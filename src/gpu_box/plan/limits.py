@@ -54,6 +54,14 @@ def kept(config: Config, instance: Instance | None) -> tuple[Config, tuple[str, 
     return _tighter(config, instance)
 
 
+def changed(config: Config, instance: Instance) -> bool:
+    """Whether `limits` differs from what the box runs with. False without a tag (an older gpu-box)."""
+    if not instance.limits:
+        return False
+    before, now = _parsed(instance.limits), _parsed(tag(config))
+    return any(before.get(key) != now.get(key) for key in ("max_hours", "stop_at", "budget"))
+
+
 def looser(config: Config, instance: Instance | None) -> tuple[str, ...]:
     """As the lines of `kept`, also for a stopped box."""
     return _tighter(config, instance)[1] if instance else ()

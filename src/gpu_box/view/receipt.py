@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gpu_box.config.model import Config
@@ -25,6 +26,7 @@ def receipt(
     price: Price,
     missing_quota: str | None = None,
     notices: Sequence[str] = (),
+    deadline: datetime | None = None,
 ) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
@@ -37,7 +39,7 @@ def receipt(
     done = Text("  nothing to do on AWS: the box is up")
     costs = [Text(f"  {label:<24}{amount:>12}") for label, amount in cost_lines(price)]
     source = Text(f"  prices: {price.source}", style="quiet")
-    stops = [indented(line) for line in stop_lines(config)]
+    stops = [indented(line) for line in stop_lines(config, deadline)]
     gap = Text()
     told = [*([missing_quota] if missing_quota else []), *notices]
     warnings = [marked(Text("  !", style="warn"), Text(line, style="warn")) for line in told]
@@ -72,11 +74,13 @@ def cost_lines(price: Price) -> list[tuple[str, str]]:
     return [*lines, ("a month stopped (disk)", format_money(price.disk_month))]
 
 
-def stop_lines(config: Config) -> list[str]:
+def stop_lines(config: Config, deadline: datetime | None = None) -> list[str]:
+    """Two lines: idle stop and AWS's stop. deadline: the armed time, aware; None shows the limits."""
     limits = config.limits
+    idle = f"stops itself when idle for {format_duration(config.idle.after)}"
+    if deadline:
+        return [idle, f"stopped by AWS at {deadline.astimezone():%a %H:%M}, whatever happens"]
     at = f", and at {limits.stop_at:%H:%M}" if limits.stop_at else ""
     spent = f", and when it has cost {format_money(limits.budget)} this month" if limits.budget else ""
-    return [
-        f"stops itself when idle for {format_duration(config.idle.after)}",
-        f"stopped by AWS {format_duration(limits.max_hours)} after its start{at}{spent}, whatever happens",
-    ]
+    after = format_duration(limits.max_hours)
+    return [idle, f"stopped by AWS {after} after its start{at}{spent}, whatever happens"]
