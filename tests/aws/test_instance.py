@@ -98,6 +98,11 @@ def test_whatever_gpu_box_writes_it_reads(tag: tuple[str, str]) -> None:
     assert parse_instance(tagged(tag)).unreadable == ()
 
 
+@pytest.mark.parametrize("state", ["shutting-down", "terminated"])
+def test_tags_of_an_instance_that_is_gone_are_not_reported(state: str) -> None:
+    assert parse_instance({**tagged(*EDITED), "State": {"Name": state}, "Placement": {}}).unreadable == ()
+
+
 @pytest.mark.parametrize("tag", EDITED)
 def test_a_tag_edited_by_hand_is_named_with_what_repairs_it(tag: tuple[str, str]) -> None:
     instance = parse_instance(tagged(tag))

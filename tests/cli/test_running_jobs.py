@@ -116,6 +116,16 @@ def test_running_jobs_are_named_and_a_no_changes_nothing(
     assert state(with_job) is InstanceState.RUNNING
 
 
+def test_move_refuses_a_running_box_before_it_asks(
+    mine: Laptop, terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["move"]) == 1
+    assert f"{mine.config.name} runs, in " in capsys.readouterr().err
+    person = terminal("move")
+    assert ended(person) == 1
+    assert "[y/N]" not in (person.before or "")
+
+
 def test_a_yes_at_the_question_stops_the_box(with_job: Laptop, terminal: Terminal) -> None:
     person = terminal("stop")
     person.expect_exact("[y/N]")

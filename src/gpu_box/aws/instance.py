@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -34,7 +35,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
     tag, values = reading.tag, reading.tags
     state, launched, zone = reading.state(), reading.launched(), reading.zone()
     reason = raw.get("StateReason") or {}
-    return Instance(
+    instance = Instance(
         id=reading.id,
         state=state,
         type=raw.get("InstanceType", ""),
@@ -61,6 +62,8 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         owner=values.get(tags.OWNER, ""),
         unreadable=tuple(reading.unreadable),
     )
+    # AWS shows a terminated instance for about an hour; there is nothing left to repair.
+    return instance if instance.exists else replace(instance, unreadable=())
 
 
 class _Reading:

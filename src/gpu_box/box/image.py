@@ -82,13 +82,17 @@ def end(cloud: Cloud, image: Image, report: Reporter) -> Observed:
 def remove(config: Config, report: Reporter) -> Observed:
     """The box's images, and what they bill. Refused where one of them is all there is of its disk."""
     cloud = Cloud(config)
-    observed = find.observe_box(cloud)
+    require_removable(find.observe_box(cloud))
+    return converge.converge(cloud, report, lambda seen: images.remove(seen, seen.images))[0]
+
+
+def require_removable(observed: Observed) -> None:
+    """Raise CloudError for an image that is the only disk of a box on its way to another zone."""
     if observed.instance is None and any(image.kind == MOVING for image in observed.images):
         raise CloudError(
             "this image is the box's only disk: it is on its way to another zone",
             remedy="`gpu-box up` brings it there; `gpu-box down` gives up the box with all that is on it.",
         )
-    return converge.converge(cloud, report, lambda seen: images.remove(seen, seen.images))[0]
 
 
 def move(config: Config, report: Reporter) -> Moved:
@@ -101,7 +105,14 @@ def move(config: Config, report: Reporter) -> Moved:
     observed = find.observe_box(cloud)
     if observed.instance is None and observed.images:
         return Moved(before="", up=up(config, report))  # cut after its instance went
-    instance = _instance(cloud)
+    instance = require_movable(config, observed)
+    carry(cloud, report)
+    return Moved(before=instance.zone, up=up(config, report))
+
+
+def require_movable(config: Config, observed: Observed) -> Instance:
+    """The instance that would move. Raises CloudError and InputError as `move` does."""
+    instance = _require_instance(config, observed)
     if instance.state.bills:
         raise CloudError(
             f"{config.name} runs, in {instance.zone}",
@@ -114,8 +125,7 @@ def move(config: Config, report: Reporter) -> Moved:
             remedy="Add the zones to which it may go, or leave the key out.",
         )
     plan.refuse_smaller_disk(config, instance)
-    carry(cloud, report)
-    return Moved(before=instance.zone, up=up(config, report))
+    return instance
 
 
 def carry(cloud: Cloud, report: Reporter) -> Observed:
@@ -138,8 +148,12 @@ def carry(cloud: Cloud, report: Reporter) -> Observed:
 
 
 def _instance(cloud: Cloud) -> Instance:
-    instance = find.observe_box(cloud).instance
+    return _require_instance(cloud.config, find.observe_box(cloud))
+
+
+def _require_instance(config: Config, observed: Observed) -> Instance:
+    instance = observed.instance
     if instance is None:
-        raise CloudError(f"there is no box {cloud.config.name!r}", remedy="`gpu-box up` makes it.")
-    require_readable(cloud.config.name, instance)
+        raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
+    require_readable(config.name, instance)
     return instance

@@ -33,6 +33,8 @@ def bake(
     opts = options(context)
     config = members.one(opts.load(), "bake")
     if remove:
+        if not opts.yes:
+            baking.require_removable(find.at(config))
         opts.confirm(f"Remove the image of {config.name!r}?")
         baking.remove(config, opts.reporter())
         opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
@@ -67,12 +69,16 @@ def move(context: typer.Context) -> None:
 
     Its disk becomes an image, its instance goes, and `up` launches from the image where there is room.
     """
+    from gpu_box.box import find, members
     from gpu_box.box import image as baking
-    from gpu_box.box import members
     from gpu_box.cli.results import Moved
 
     opts = options(context)
     config = members.one(opts.load(), "move")
+    if not opts.yes:
+        observed = find.at(config)
+        if observed.instance or not observed.images:  # else it is on its way already
+            baking.require_movable(config, observed)
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
     with opts.timed("move") as report:
         done = baking.move(config, report)
