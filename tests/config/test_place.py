@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -124,16 +128,60 @@ def test_one_that_cannot_be_read_is_refused_and_not_passed_over(
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-@pytest.mark.parametrize("mode", [0o000, 0o100])
-def test_a_parent_that_may_not_be_read(home: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
-    monkeypatch.chdir(home / "project" / "src" / "deep")
-    (home / "project" / "src").chmod(mode)
-    try:
-        if mode:
-            assert load().name == "mine"
-        else:
-            with pytest.raises(InputError, match="cannot be read: Permission denied"):
-                load()
-    finally:
-        (home / "project" / "src").chmod(0o700)
+# Everything is imported before the process becomes a user who may be unable to read this checkout.
+AS_ANOTHER_USER = """
+import contextlib, io, os, sys
+from gpu_box.cli.main import main
+with contextlib.redirect_stderr(io.StringIO()):
+    main(["--config", "/nowhere", "stop", "--yes"])
+    main(["--config", "/dev/null", "init", "--yes"])
+folder, closed, mode, *words = sys.argv[1:]
+os.chdir(folder)
+os.chmod(closed, int(mode, 8))
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(main(words))
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A repository that any user may enter, unlike pytest's own folders."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        root = Path(name)
+        (root / ".git").mkdir()
+        (root / "src" / "deep").mkdir(parents=True)
+        (root / "config.yaml").write_text("name: mine\n")
+        if os.geteuid() == 0:
+            for path in (root, *root.rglob("*")):
+                os.chown(path, 65534, 65534)
+        yield root
+        for path in (root, root / "src"):
+            path.chmod(0o700)
+
+
+@pytest.mark.parametrize("start", ["src", "src/deep"])
+@pytest.mark.parametrize(
+    ("closed", "mode"), [(".", "000"), (".", "600"), ("src", "000"), ("src", "300"), ("src", "100")]
+)
+@pytest.mark.parametrize("words", [["init", "--yes"], ["stop", "--yes"]])
+def test_a_folder_that_may_not_be_read_is_named_and_no_other_box_is_taken(
+    open_folder: Path, start: str, closed: str, mode: str, words: list[str]
+) -> None:
+    where = open_folder / closed
+    program = [sys.executable, "-c", AS_ANOTHER_USER, str(open_folder / start), str(where), mode, *words]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    said = " ".join(done.stderr.split())
+    assert said.startswith(f"error: {where}: cannot look for config.yaml: permission denied. Change ")
+
+
+def test_init_into_a_folder_that_may_not_be_entered_is_refused(open_folder: Path) -> None:
+    where = open_folder / "src"
+    words = ["--config", str(where / "config.yaml"), "init", "--yes"]
+    program = [sys.executable, "-c", AS_ANOTHER_USER, str(open_folder), str(where), "000", *words]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written: permission denied" in " ".join(done.stderr.split())

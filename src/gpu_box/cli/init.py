@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -55,7 +56,7 @@ def init(
             opts.confirm(f"{line}. Write it?")
         else:
             opts.reporter().note(line)
-    if asking and not force and path.exists() and sys.stdin.isatty():
+    if asking and not force and os.path.exists(path) and sys.stdin.isatty():
         force = typer.confirm(f"{path} is there already. Replace it?", default=False)
     write.refuse_existing(path, force=force)
     opts.waiting("asking for prices")

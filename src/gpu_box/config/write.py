@@ -76,7 +76,11 @@ def max_hours_of(answers: Answers) -> timedelta:
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
-    if path.exists() and not force:
+    try:
+        there = path.exists()
+    except PermissionError:
+        raise InputError("cannot be written: permission denied", where=str(path)) from None
+    if there and not force:
         raise InputError("is there already", where=str(path), remedy="Edit it, or replace it with --force.")
 
 
