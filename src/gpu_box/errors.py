@@ -51,11 +51,17 @@ class GpuBoxError(Exception):
 
     def __str__(self) -> str:
         located = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{located}. {self.remedy}" if self.remedy else located
+        if not self.remedy:
+            return located
+        return f"{located}{'' if located.endswith(('.', '?', '!')) else '.'} {self.remedy}"
 
 
 class InputError(GpuBoxError):
     exit_code = 2
+
+
+class Unanswered(Exception):
+    """Ctrl-C or Ctrl-D at a question, before anything was begun."""
 
 
 class ConfigError(InputError):

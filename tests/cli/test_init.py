@@ -113,6 +113,7 @@ def test_ctrl_c_at_the_first_or_the_last_question_leaves_nothing(folder: Path, t
             person.sendline("")
         person.expect(r"\]: ")
         person.kill(signal.SIGINT)
+        person.expect("nothing was changed")
         assert ended(person) == 130
         assert list(folder.iterdir()) == []
 

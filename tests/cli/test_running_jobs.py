@@ -12,7 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from gpu_box.box import enter, find, running_jobs
+from gpu_box.box import enter, running_jobs
 from gpu_box.cli.main import main
 from gpu_box.config.model import Config
 from gpu_box.machine import jobs
@@ -108,12 +108,26 @@ def test_running_jobs_are_named_and_a_no_changes_nothing(
     person = terminal(*(word.format(box=box) for word in words))
     person.expect_exact("[y/N]")
     asked = " ".join((person.before or "").split())
-    assert f"Running jobs of {box} end: night-run. " in asked
+    assert f"These jobs of {box} would end: night-run. " in asked
     assert question.format(box=box) in asked
     person.sendline("n")
     assert ended(person) == 1
     assert with_job.observe() == before
     assert state(with_job) is InstanceState.RUNNING
+
+
+@pytest.mark.parametrize("key", ["c", "d"])
+def test_ctrl_c_and_ctrl_d_at_a_question_say_that_nothing_was_changed(
+    mine: Laptop, terminal: Terminal, key: str
+) -> None:
+    before = mine.observe()
+    person = terminal("down")
+    person.expect_exact("[y/N]")
+    person.sendcontrol(key)
+    person.expect("nothing was changed")
+    assert ended(person) == 130
+    assert "interrupted" not in (person.before or "")
+    assert mine.observe() == before
 
 
 def test_move_refuses_a_running_box_before_it_asks(
@@ -197,7 +211,7 @@ def test_down_says_that_the_jobs_of_a_silent_box_are_unknown(mine: Laptop, termi
 
 def test_a_box_or_an_aws_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(find, "where", lambda config: over.wait())
+    monkeypatch.setattr("gpu_box.box.find.where", lambda config: over.wait())
     members = [Config(name="a"), Config(name="b")]
     found = running_jobs.find([(member, None) for member in members], patience_s=0.1)
     assert [(one.box, one.names) for one in found] == [("a", None), ("b", None)]
@@ -209,4 +223,4 @@ def test_each_member_of_a_cluster_names_its_own_jobs(
 ) -> None:
     other = replace(with_job.config, name=f"{with_job.config.name}-2")  # not there
     found = running_jobs.find([(with_job.config, None), (other, None)], patience_s=30)
-    assert [str(one) for one in found] == [f"Running jobs of {with_job.config.name} end: night-run."]
+    assert [str(one) for one in found] == [f"These jobs of {with_job.config.name} would end: night-run."]

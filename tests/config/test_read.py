@@ -57,7 +57,7 @@ def problems(content: str | bytes) -> list[str]:
         ("idle: {quux: 1}", "idle.quux: unknown key; known here: after, stuck_after"),
         ("<<: {name: x}", f"<<: unknown key; known here: {TOP_LEVEL}"),
         ('"a\\nb": 1', f"'a\\nb': unknown key; known here: {TOP_LEVEL}"),
-        ("? [a]\n: 1", "the file: a key must be a word"),
+        ("? [a]\n: 1", "a key must be a word"),
         ("image: {[a]: 1}", "image: a key must be a word"),
         # twice
         ("disk: {type: gp3, type: gp2}", "disk.type: is there twice (first on line 1)"),
@@ -68,8 +68,8 @@ def problems(content: str | bytes) -> list[str]:
         ("ssh: [1]", "ssh: must hold `key: value` lines; it holds a list"),
         ("zones: {a: b}", "zones: must be one value; it is a group of keys"),
         ("zones: [[us-east-1a]]", "zones: must be one value; it is a list"),
-        ("- name", "the file: must hold `key: value` lines; it holds a list"),
-        ("hello", "the file: must hold `key: value` lines; it holds 'hello'"),
+        ("- name", "must hold `key: value` lines; it holds a list"),
+        ("hello", "must hold `key: value` lines; it holds 'hello'"),
         # nothing
         ("name: ~", "name: has no value; give one, or remove the line"),
         ("name: null", "name: has no value; give one, or remove the line"),
@@ -93,8 +93,8 @@ def problems(content: str | bytes) -> list[str]:
         ("jupyter: {port: 80}", "jupyter.port: 80 is out of range: 1024 to 65535"),
         # right alone, wrong together
         ("region: us-east-1\nzones: [us-west-2a]", "zones: us-west-2a is not in region us-east-1"),
-        ("idle: {after: 3h}", "idle.after: idle.stuck_after must not be shorter than idle.after"),
-        ("idle: {stuck_after: 5m}", "idle.stuck_after: idle.stuck_after must not be shorter than idle.after"),
+        ("idle: {after: 3h}", "idle.after: must not be longer than idle.stuck_after"),
+        ("idle: {stuck_after: 5m}", "idle.stuck_after: must not be shorter than idle.after"),
         ("disk: {type: gp2, throughput_mib: 200}", "disk.throughput_mib: is for gp3 disks, not gp2"),
         ("disk: {type: gp2, iops: 4000}", "disk.iops: cannot be chosen for gp2 disks"),
         ("disk: {iops: 500}", "disk.iops: a gp3 disk has at least 3,000"),
@@ -133,8 +133,10 @@ def test_a_wrong_line_is_told_in_one_line(content: str, problem: str) -> None:
         ("disk:\n\tsize_gib: 9", "line 2, column 1: broken YAML: a tab; YAML is indented with spaces"),
         ("a: 1\nb: [1, 2\nc: 3", "line 3, column 2: broken YAML: expected ',' or ']', but got ':'; "
                                  "what it belongs to begins on line 2"),
-        ("name: 'a\n", "line 2, column 1: broken YAML: found unexpected end of stream; "
+        ("name: 'a\n", "line 2, column 1: broken YAML: the file ends inside a quoted text; "
                        "what it belongs to begins on line 1"),
+        ("name: 'a\n---\nb'", "line 2, column 1: broken YAML: a line that begins with --- or ... "
+                              "inside a quoted text; what it belongs to begins on line 1"),
         ("owner: @ada", "line 1, column 8: broken YAML: found character '@' that cannot start any token"),
         ("name: a\n--- \nname: b", "line 2: a second document begins (---); a config is one"),
         (b"name: a\nowner: \xff", "line 2: not UTF-8 text"),
@@ -172,7 +174,7 @@ idle: {after: 3h}
         "line 5: name: is there twice (first on line 2)",
         "line 7: limits.max_hours: 'ever' is not a duration such as 30m, 2h or 1h30m",
         "line 8: limits.hours: unknown key; did you mean limits.max_hours?",
-        "line 9: idle.after: idle.stuck_after must not be shorter than idle.after",
+        "line 9: idle.after: must not be longer than idle.stuck_after",
     ]
 
 

@@ -26,7 +26,7 @@ class Running:
     def __str__(self) -> str:
         if self.names is None:
             return f"{self.box} does not answer, so its jobs are unknown."
-        return f"Running jobs of {self.box} end: {', '.join(self.names)}."
+        return f"These jobs of {self.box} would end: {', '.join(self.names)}."
 
 
 def find(boxes: Sequence[tuple[Config, Observed | None]], *, patience_s: float) -> tuple[Running, ...]:

@@ -168,11 +168,12 @@ def _remove_foreign_rules(opts: Options, config: Config) -> None:
     from gpu_box.box import find, members
     from gpu_box.box import stop as stop_module
 
-    for member in members.of(config):
-        group = find.at(member).group
-        if group and group.foreign:
-            opts.confirm(f"Remove from the security group of {member.name!r}: {'; '.join(group.foreign)}?")
-            stop_module.remove_foreign_rules(member, group.foreign, opts.reporter())
+    groups = [(member, find.at(member).group) for member in members.of(config)]
+    found = [(member, group.foreign) for member, group in groups if group and group.foreign]
+    for member, rules in found:
+        opts.confirm(f"Remove from the security group of {member.name!r}: {'; '.join(rules)}?")
+    for member, rules in found:
+        stop_module.remove_foreign_rules(member, rules, opts.reporter())
 
 
 def status(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_box.errors import InputError
+from gpu_box.errors import InputError, Unanswered
 from gpu_box.store.files import data_home
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ class Options:
         return not self.yes and sys.stdin.isatty()
 
     def confirm(self, question: str) -> None:
-        """Ask on standard error; exit with 1 on no. Without a terminal to ask on, `--yes` is required."""
+        """Ask on standard error. Raises typer.Exit(1) on no, Unanswered on Ctrl-C or Ctrl-D.
+
+        Raises InputError without a terminal to ask on, unless `--yes` is passed.
+        """
         if self.yes:
             return
         if not self.can_ask:
@@ -89,7 +92,7 @@ class Options:
             raise typer.Exit(1)
 
     def agrees(self, question: str) -> bool:
-        """Ask as `confirm` does, where a no is an answer, too. Only if `can_ask`."""
+        """Ask as `confirm` does, where a no is an answer, too. Only if `can_ask`. Raises Unanswered."""
         import typer
 
         from gpu_box.view import progress
@@ -97,7 +100,10 @@ class Options:
 
         progress.over()
         # Standard output may be a pipe, which would swallow the question.
-        return typer.confirm(fitted(question, sys.stderr), default=False, err=True)
+        try:
+            return typer.confirm(fitted(question, sys.stderr), default=False, err=True)
+        except typer.Abort:
+            raise Unanswered from None
 
     def show(self, result: Any, draw: Callable[[], Any]) -> None:
         """The result as JSON, or drawn for a person."""

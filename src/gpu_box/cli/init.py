@@ -13,7 +13,7 @@ import typer
 
 from gpu_box.cli.completion import instance_types
 from gpu_box.cli.context import enter_embedded_cloud, options, show
-from gpu_box.errors import GpuBoxError, InputError
+from gpu_box.errors import GpuBoxError, InputError, Unanswered
 
 if TYPE_CHECKING:
     from gpu_box.config.write import Answers
@@ -57,7 +57,7 @@ def init(
         else:
             opts.reporter().note(line)
     if asking and not force and os.path.exists(path) and sys.stdin.isatty():
-        force = typer.confirm(f"{path} is there already. Replace it?", default=False)
+        force = opts.agrees(f"{path} is there already. Replace it?")
     write.refuse_existing(path, force=force)
     opts.waiting("asking for prices")
     if opts.local:
@@ -114,7 +114,7 @@ def _ask(
         answer = typer.prompt(title, default=getattr(chosen, question), value_proc=parse)
     except typer.Abort:
         if sys.stdin.isatty():
-            raise
+            raise Unanswered from None
         raise InputError(
             f"{title}: cannot be asked, there is no terminal",
             where="init",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ _GLOBAL = {
 # Commands whose remaining words are another program's.
 _PASS_ON = frozenset({"run", "ssh"})
 INTERRUPTED = 130
+_EXTRA = re.compile(r"Got unexpected extra argument\(s\) \((.*)\)", re.DOTALL)  # Typer's words
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"gpu-box {__version__}")
         return 0
-    from gpu_box.errors import GpuBoxError
+    from gpu_box.errors import GpuBoxError, Unanswered
 
     try:
         try:
@@ -45,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print_error(error, as_json="--json" in words)
         return error.exit_code
+    except Unanswered:
+        print("\nnothing was changed", file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again, it goes on where it was", file=sys.stderr)
         return INTERRUPTED
@@ -56,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             raise
         print(
-            f"error: unexpected {type(error).__name__}: {error}. This is a bug in gpu-box: "
+            f"error: {type(error).__name__}: {error}. This is a bug in gpu-box: "
             "run the command again with --debug and report what it shows.",
             file=sys.stderr,
         )
@@ -87,7 +92,8 @@ def _run(words: list[str]) -> int:
             raise
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "gpu-box"
-        raise InputError(describe().rstrip("."), remedy=f"`{command} --help` shows what there is.") from None
+        what = _EXTRA.sub(r"Too many arguments: \1", describe().rstrip("."))
+        raise InputError(what, remedy=f"`{command} --help` shows what there is.") from None
     return code if isinstance(code, int) else 0
 
 

@@ -12,6 +12,10 @@ NULL_TAG = "tag:yaml.org,2002:null"
 # A config has a few hundred lines and three levels; more is some other file, or a trap for YAML's parser.
 MOST_BYTES = 1_000_000
 _MOST_LEVELS = 20
+_PLAINER = {
+    "found unexpected end of stream": "the file ends inside a quoted text",
+    "found unexpected document separator": "a line that begins with --- or ... inside a quoted text",
+}
 
 
 def compose(content: bytes, path: Path) -> Any:
@@ -71,6 +75,7 @@ def _beyond_a_config(text: str) -> Iterator[str]:
 def _in_words(error: Any) -> str:
     """YAML's own words, and what most often is behind them."""
     problem = str(error.problem or error.context or "cannot be read")
+    problem = _PLAINER.get(problem, problem)
     if "'\\t'" in problem:
         return "a tab; YAML is indented with spaces"
     if problem == "mapping values are not allowed here":

@@ -165,7 +165,7 @@ class _Reading:
     wrong: set[str] = field(default_factory=set)  # keys with a problem of their own
 
     def section(self, node: Any, schema: Schema, prefix: str) -> dict[str, Any]:
-        of = prefix.rstrip(".") or "the file"
+        of = prefix.rstrip(".")
         if node.id != "mapping":
             self._problem(node, of, f"must hold `key: value` lines; it holds {_describe(node)}")
             return {}
@@ -225,7 +225,7 @@ class _Reading:
 
     def _problem(self, node: Any, name: str, what: str) -> None:
         self.wrong.add(name)
-        self.problems.append((_place(node), f"{name}: {what}"))
+        self.problems.append((_place(node), f"{name}: {what}" if name else what))  # "": the whole file
 
 
 def _place(node: Any) -> tuple[int, int]:
@@ -293,8 +293,10 @@ def _at_odds(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             if not zone.startswith(config.region):
                 yield ("zones", "region"), f"{zone} is not in region {config.region}"
     if config.idle.stuck_after < config.idle.after:
-        key = "idle.stuck_after" if config.idle.stuck_after != Idle().stuck_after else "idle.after"
-        yield (key, "idle.after", "idle.stuck_after"), "idle.stuck_after must not be shorter than idle.after"
+        if config.idle.stuck_after != Idle().stuck_after:
+            yield ("idle.stuck_after", "idle.after"), "must not be shorter than idle.after"
+        else:
+            yield ("idle.after", "idle.stuck_after"), "must not be longer than idle.stuck_after"
     for (key, *others), what in _disk_at_odds(config.disk):
         yield (f"disk.{key}", *(f"disk.{other}" for other in others)), what
 
