@@ -16,7 +16,8 @@ from typing import TypeVar
 import gpu_box.box.up
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.cluster import make_cluster, remove_cluster
-from gpu_box.box import find, members, stop, work
+from gpu_box.box import find, stop, work
+from gpu_box.box.members import Named, each_member, members_of
 from gpu_box.box.project import WORK
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
@@ -38,19 +39,19 @@ def up(
 
     wait, loosen: as of `box.up`.
     """
-    first, *others = configs = members.of(config)
+    first, *others = configs = members_of(config)
     if not others:
         return [gpu_box.box.up.up(first, report, wait=wait, loosen=loosen)]
     cloud = Cloud(first)
     key = keys.ensure_key_pair(first.ssh.key)
     make_cluster(cloud, report)
-    its = members.Named(first.name, report)
+    its = Named(first.name, report)
     observed = gpu_box.box.up.bring_up(cloud, key.line, its, wait=wait, loosen=loosen)[1]
     assert observed.instance is not None
     zone = observed.instance.zone
     placed = [first, *(replace(other, zones=(zone,)) for other in others)]
     try:
-        return members.each(
+        return each_member(
             placed, lambda member, its: gpu_box.box.up.up(member, its, wait=wait, loosen=loosen), report
         )
     except CloudError as error:
@@ -65,15 +66,15 @@ def up(
 
 def down(config: Config, report: Reporter, *, keep_images: bool = False) -> None:
     """Every member with its disk, then what they shared. Raises GpuBoxError."""
-    configs = members.of(config)
-    members.each(configs, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
+    configs = members_of(config)
+    each_member(configs, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
     if configs[0].cluster and len(configs) > 1:
         remove_cluster(Cloud(configs[0]), report)
 
 
 def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job:
     """torchrun on every member, rank 0 and with it all results on the first. Returns the first one's job."""
-    configs = members.of(config)
+    configs = members_of(config)
     if len(configs) == 1:
         return work.train(configs[0], data, settings)
     found = [find.where(member) for member in configs]

@@ -18,7 +18,7 @@ _BURSTABLE = ("t2.", "t3.", "t3a.", "t4g.")
 _LONGEST_NAME = 32
 
 
-def of(config: Config) -> tuple[Config, ...]:
+def members_of(config: Config) -> tuple[Config, ...]:
     """Each as the config of one box: NAME, NAME-2, ... Raises InputError for what no cluster can be."""
     if config.boxes == 1:
         return (config,)
@@ -42,16 +42,16 @@ def of(config: Config) -> tuple[Config, ...]:
     return tuple(replace(config, name=name, boxes=1, cluster=config.name) for name in names)
 
 
-def one(config: Config, what: str) -> Config:
+def only_member(config: Config, what: str) -> Config:
     """For what can be of one box only. Raises InputError for a cluster of which none is named."""
-    configs = of(config)
+    configs = members_of(config)
     if len(configs) > 1:
         names = ", ".join(member.name for member in configs)
         raise InputError(f"{what} is of one box at a time", remedy=f"Name it: --name, one of {names}.")
     return configs[0]
 
 
-def each(configs: Sequence[Config], do: Callable[[Config, Reporter], T], report: Reporter) -> list[T]:
+def each_member(configs: Sequence[Config], do: Callable[[Config, Reporter], T], report: Reporter) -> list[T]:
     """Side by side, each with its name before its lines. The first failure, in order, is raised."""
     if len(configs) == 1:
         return [do(configs[0], report)]

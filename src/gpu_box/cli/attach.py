@@ -9,16 +9,17 @@ from typing import Annotated
 import typer
 
 from gpu_box.cli.context import options
+from gpu_box.cli.lazy import command_name
 
 
 def register(app: typer.Typer) -> None:
     passing = {"allow_interspersed_args": False}
-    app.command(rich_help_panel="Attach", context_settings=passing)(ssh)
-    for command in (tmux, jupyter, tunnel):
-        app.command(rich_help_panel="Attach")(command)
+    app.command("ssh", rich_help_panel="Attach", context_settings=passing)(ssh_command)
+    for command in (tmux_command, jupyter_command, tunnel_command):
+        app.command(command_name(command), rich_help_panel="Attach")(command)
 
 
-def ssh(
+def ssh_command(
     context: typer.Context,
     command: Annotated[
         list[str] | None,
@@ -37,13 +38,13 @@ def ssh(
     raise typer.Exit(work.ssh(config, command))
 
 
-def tmux(context: typer.Context) -> None:
+def tmux_command(context: typer.Context) -> None:
     """A shell that outlives the connection: attach to tmux on the box, or begin it."""
     remote = "command -v tmux >/dev/null || { echo 'tmux is not on this machine' >&2; exit 1; }; "
     _become_ssh(context, [remote + "exec tmux new-session -A -s main -c ~/work"])
 
 
-def jupyter(
+def jupyter_command(
     context: typer.Context,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
@@ -70,7 +71,7 @@ def jupyter(
             link.wait()
 
 
-def tunnel(
+def tunnel_command(
     context: typer.Context,
     port: Annotated[int, typer.Argument(min=1, max=65535, help="Port on the box.")],
     local_port: Annotated[

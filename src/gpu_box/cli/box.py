@@ -9,13 +9,14 @@ import typer
 
 from gpu_box.cli.completion import instance_types
 from gpu_box.cli.context import Options, options
+from gpu_box.cli.lazy import command_name
 from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gpu_box.box import status as look
     from gpu_box.box.resize import Ahead
+    from gpu_box.box.status import Status
     from gpu_box.box.up import Up as Done
     from gpu_box.cli.context import Options
     from gpu_box.config.model import Config
@@ -28,23 +29,31 @@ _STOP_WAITS_S = 3.0  # for the names of the running jobs, at most
 
 
 def register(app: typer.Typer) -> None:
-    for command in (plan, up, status, ls, resize, stop, down):
-        app.command(rich_help_panel="The box")(command)
+    for command in (
+        plan_command,
+        up_command,
+        status_command,
+        ls_command,
+        resize_command,
+        stop_command,
+        down_command,
+    ):
+        app.command(command_name(command), rich_help_panel="The box")(command)
 
 
-def plan(context: typer.Context) -> None:
+def plan_command(context: typer.Context) -> None:
     """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
-    from gpu_box.box import find
-    from gpu_box.box import members as boxes
-    from gpu_box.box import up as box
+    from gpu_box.box.find import foreign_lines
+    from gpu_box.box.members import each_member, members_of
+    from gpu_box.box.up import plan_up
     from gpu_box.cli.results import Plan, PlannedStep, one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.receipt import receipt
 
     opts = options(context)
     config = opts.load()
-    members = boxes.of(config)
-    planned = boxes.each(members, lambda member, _: box.plan_up(member), opts.reporter())
+    members = members_of(config)
+    planned = each_member(members, lambda member, _: plan_up(member), opts.reporter())
     results = [
         Plan(
             box=member.name,
@@ -73,7 +82,7 @@ def plan(context: typer.Context) -> None:
                 price=one.price,
                 missing_quota=one.missing_quota,
                 notices=[
-                    *find.foreign_lines(one.observed.group.foreign if one.observed.group else ()),
+                    *foreign_lines(one.observed.group.foreign if one.observed.group else ()),
                     *kept_lines(one.kept),
                 ],
                 deadline=one.deadline,
@@ -85,7 +94,7 @@ def plan(context: typer.Context) -> None:
     opts.show(one_or_all(results), draw)
 
 
-def up(
+def up_command(
     context: typer.Context,
     wait: Annotated[
         str | None, typer.Option("--wait", metavar="1h", help="Go on asking while AWS has no capacity.")
@@ -165,42 +174,43 @@ def _stop_lines(done: Done) -> list[str]:
 
 
 def _remove_foreign_rules(opts: Options, config: Config) -> None:
-    from gpu_box.box import find, members
-    from gpu_box.box import stop as stop_module
+    from gpu_box.box.find import at
+    from gpu_box.box.members import members_of
+    from gpu_box.box.stop import remove_foreign_rules
 
-    groups = [(member, find.at(member).group) for member in members.of(config)]
+    groups = [(member, at(member).group) for member in members_of(config)]
     found = [(member, group.foreign) for member, group in groups if group and group.foreign]
     for member, rules in found:
         opts.confirm(f"Remove from the security group of {member.name!r}: {'; '.join(rules)}?")
     for member, rules in found:
-        stop_module.remove_foreign_rules(member, rules, opts.reporter())
+        remove_foreign_rules(member, rules, opts.reporter())
 
 
-def status(
+def status_command(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Live, until it stops or Ctrl-C.")] = False,
 ) -> None:
     """State, money so far, what keeps it awake and when it stops."""
-    from gpu_box.box import members as boxes
-    from gpu_box.box import status as look
+    from gpu_box.box.members import each_member, members_of, only_member
+    from gpu_box.box.status import status
     from gpu_box.cli.results import one_or_all
-    from gpu_box.cli.watch import watch as watching
+    from gpu_box.cli.watch import watch_live
     from gpu_box.view.console import stacked
     from gpu_box.view.status import status_lines
 
     opts = options(context)
     config = opts.load()
-    members = boxes.of(config)
+    members = members_of(config)
     if watch:
-        found = [watching(boxes.one(config, "--watch"), lambda seen: _status_view(config, seen))]
+        found = [watch_live(only_member(config, "--watch"), lambda seen: _status_view(config, seen))]
     else:
-        found = boxes.each(members, lambda member, _: look.status(member), opts.reporter())
+        found = each_member(members, lambda member, _: status(member), opts.reporter())
     views = [_status_view(member, one) for member, one in zip(members, found, strict=True)]
     opts.show(one_or_all(views), lambda: stacked([status_lines(v) for v in views]))
     mention_forgotten(opts, config, found[0].observed)
 
 
-def ls(context: typer.Context) -> None:
+def ls_command(context: typer.Context) -> None:
     """Every box of the region, whoever made it."""
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.observe import observe_all
@@ -236,7 +246,7 @@ def ls(context: typer.Context) -> None:
         opts.reporter().note(line)
 
 
-def resize(
+def resize_command(
     context: typer.Context,
     instance_type: Annotated[
         str, typer.Argument(metavar="TYPE", help="As g5.xlarge.", autocompletion=instance_types)
@@ -246,19 +256,19 @@ def resize(
 
     Shows both prices an hour and the running jobs, which end, and asks.
     """
-    from gpu_box.box import members
-    from gpu_box.box import resize as resizing
+    from gpu_box.box.members import only_member
+    from gpu_box.box.resize import look_ahead, resize
     from gpu_box.cli.results import Resized
     from gpu_box.cli.running import hourly
 
     opts = options(context)
-    config = members.one(opts.load(), "resize")
+    config = only_member(opts.load(), "resize")
     if not opts.yes:
-        ahead = resizing.look_ahead(config, instance_type)
+        ahead = look_ahead(config, instance_type)
         if ahead.before != instance_type:
             opts.confirm(_resize_question(opts, config, instance_type, ahead))
     with opts.timed("resize") as report:
-        done = resizing.resize(config, instance_type, report)
+        done = resize(config, instance_type, report)
     state = "running" if done.up else "stopped"
     result = Resized(
         box=config.name,
@@ -289,29 +299,29 @@ def _resize_question(opts: Options, config: Config, instance_type: str, ahead: A
     return f"{ending}Resize {config.name}{stops}: {was}to {instance_type}{hourly(ahead.price)}?"
 
 
-def stop(context: typer.Context) -> None:
+def stop_command(context: typer.Context) -> None:
     """Stop the meter. The disk stays, and the next `up` finds it as it was.
 
     On a terminal it names running jobs, which end, and asks, unless the box does not answer within 3 s.
     """
     from gpu_box.aws.client import Cloud
     from gpu_box.aws.prices.prices import read_price_of
-    from gpu_box.box import members as boxes
     from gpu_box.box import running_jobs
-    from gpu_box.box import stop as stop_module
+    from gpu_box.box.members import each_member, members_of
+    from gpu_box.box.stop import stop
     from gpu_box.cli.results import StoppedBox, one_or_all
     from gpu_box.cli.running import ends
 
     opts = options(context)
     config = opts.load()
-    members = boxes.of(config)
+    members = members_of(config)
     # Only on a terminal, and only for a moment: a box that does not answer is stopped all the same.
     if opts.can_ask:
         told = running_jobs.find([(member, None) for member in members], patience_s=_STOP_WAITS_S)
         if ending := [one for one in told if one.names]:
             opts.confirm(f"{ends(ending)}Stop {' and '.join(member.name for member in members)}?")
     with opts.timed("stop") as report:
-        observed = boxes.each(members, stop_module.stop, report)
+        observed = each_member(members, stop, report)
     results = []
     for member, seen in zip(members, observed, strict=True):
         instance = seen.instance
@@ -328,22 +338,23 @@ def stop(context: typer.Context) -> None:
     opts.show(one_or_all(results), lambda: "\n".join(map(line, results)))
 
 
-def down(
+def down_command(
     context: typer.Context,
     keep_image: Annotated[
         bool, typer.Option("--keep-image", help="But not its baked image: the next `up` launches from it.")
     ] = False,
 ) -> None:
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
-    from gpu_box.box import cluster, find
-    from gpu_box.box import members as boxes
+    from gpu_box.box import cluster
+    from gpu_box.box.find import at
+    from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import Gone, one_or_all
     from gpu_box.cli.running import ending_of
 
     opts = options(context)
     config = opts.load()
-    members = boxes.of(config)
-    found = boxes.each(members, lambda member, _: find.at(member), opts.reporter())
+    members = members_of(config)
+    found = each_member(members, lambda member, _: at(member), opts.reporter())
     there = [member.name for member, seen in zip(members, found, strict=True) if not seen.nothing_left]
     region = found[0].region
     if there:
@@ -387,9 +398,9 @@ def kept_lines(kept: Sequence[str]) -> list[str]:
     return [f"{line}: the box keeps its own until `gpu-box up` has asked" for line in kept]
 
 
-def _notices(found: look.Status) -> Iterator[str]:
+def _notices(found: Status) -> Iterator[str]:
     """What a person should act on now."""
-    from gpu_box.box import find
+    from gpu_box.box.find import foreign_lines
 
     if found.unreachable:
         yield found.unreachable
@@ -397,7 +408,7 @@ def _notices(found: look.Status) -> Iterator[str]:
         unreadable = found.observed.instance.unreadable
         yield from (str(one) for one in unreadable if str(one) not in found.unreachable)
     if found.observed.group:
-        yield from find.foreign_lines(found.observed.group.foreign)
+        yield from foreign_lines(found.observed.group.foreign)
     if found.budget_warning:
         yield found.budget_warning
     yield from kept_lines(found.kept)
@@ -415,7 +426,7 @@ def _without_config(config: Config) -> list[str]:
     return [] if config.path else ["no config.yaml here or in a parent folder: this shows all defaults"]
 
 
-def _status_view(config: Config, found: look.Status) -> StatusView:
+def _status_view(config: Config, found: Status) -> StatusView:
     from gpu_box.view.status import ImageView, StatusView
 
     observed, instance, now = found.observed, found.observed.instance, datetime.now(UTC)

@@ -10,9 +10,9 @@ import typer
 
 def box_names(context: typer.Context, incomplete: str) -> list[str]:
     """Boxes of this laptop, and of the account where AWS answers quickly."""
-    from gpu_box.box import names as known
+    from gpu_box.box.names import here
 
-    names = set(known.here())
+    names = set(here())
     with suppress(Exception):
         names |= set(_in_aws(context))
     return sorted(name for name in names if name.startswith(incomplete))

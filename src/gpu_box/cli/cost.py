@@ -11,25 +11,25 @@ from gpu_box.cli.context import options
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="When it stops")(cost)
+    app.command("cost", rich_help_panel="When it stops")(cost_command)
 
 
-def cost(
+def cost_command(
     context: typer.Context,
     days: Annotated[int, typer.Option("--days", min=1, max=400, help="So many, today the last.")] = 14,
     month: Annotated[str | None, typer.Option("--month", metavar="2026-11", help="All of one month.")] = None,
 ) -> None:
     """What it has cost, by day and month: instance, public IPv4, disk; and what is to come."""
-    from gpu_box.box import cost as costing
-    from gpu_box.box import members as boxes
+    from gpu_box.box.cost import total
+    from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.cost import cost_lines
 
     opts = options(context)
     shown = _days_of(month) if month else _last(days)
-    members = boxes.of(opts.load())
-    found = boxes.each(members, lambda member, _: costing.total(member), opts.reporter())
+    members = members_of(opts.load())
+    found = each_member(members, lambda member, _: total(member), opts.reporter())
     opts.show(one_or_all(found), lambda: stacked([cost_lines(one, shown) for one in found]))
 
 

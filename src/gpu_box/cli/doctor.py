@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpu_box.cli.context import Options, options
+from gpu_box.cli.lazy import command_name
 
 if TYPE_CHECKING:
     from gpu_box.config.model import Config
 
 
 def register(app: typer.Typer) -> None:
-    for command in (doctor, policy):
-        app.command(rich_help_panel="The account")(command)
+    for command in (doctor_command, policy_command):
+        app.command(command_name(command), rich_help_panel="The account")(command)
 
 
-def doctor(
+def doctor_command(
     context: typer.Context,
     request_quota: Annotated[
         bool, typer.Option("--request-quota", help="Ask AWS for the vCPU quota that is missing.")
     ] = False,
 ) -> None:
     """Check credentials, permissions, vCPU quota, network, clock and tools: ok, or what to do."""
-    from gpu_box.box import doctor as examination
+    from gpu_box.box.doctor import examine
     from gpu_box.view.doctor import checks_table
 
     opts = options(context)
@@ -32,13 +33,13 @@ def doctor(
     if request_quota:
         _request(opts, config)
         return
-    checks = examination.examine(config)
+    checks = examine(config)
     opts.show(checks, lambda: checks_table(checks))
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
 
-def policy() -> None:
+def policy_command() -> None:
     """Print the least that gpu-box needs of IAM, as a policy for the AWS user who types its commands."""
     from gpu_box.resources import infra
 
@@ -46,15 +47,15 @@ def policy() -> None:
 
 
 def _request(opts: Options, config: Config) -> None:
-    from gpu_box.box import doctor as examination
+    from gpu_box.box.doctor import missing_quotas, request_quota
     from gpu_box.cli.results import QuotaAsked
 
-    lacking = examination.missing_quotas(config)
+    lacking = missing_quotas(config)
     lines, made = ["" if lacking else "No quota is missing: nothing is asked for."], []
     for uses in lacking:
         vcpus = max(use.used + use.wanted for use in uses)
         opts.confirm(f"Ask AWS for {vcpus} vCPUs of '{uses[0].name}' ({uses[0].code})?")
-        asked = examination.request_quota(config, uses)
+        asked = request_quota(config, uses)
         made.append(QuotaAsked(code=uses[0].code, name=uses[0].name, request=asked))
         how = "asked AWS" if asked.new else "AWS has been asked already"
         lines.append(f"{uses[0].name}: {how} for {asked.vcpus} vCPUs ({asked.status.lower()}, {asked.id})")

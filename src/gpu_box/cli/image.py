@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from gpu_box.cli.context import options
+from gpu_box.cli.lazy import command_name
 from gpu_box.units import format_money
 
 
 def register(app: typer.Typer) -> None:
-    for command in (bake, move):
-        app.command(rich_help_panel="The box")(command)
+    for command in (bake_command, move_command):
+        app.command(command_name(command), rich_help_panel="The box")(command)
 
 
-def bake(
+def bake_command(
     context: typer.Context,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the image instead.")] = False,
 ) -> None:
@@ -24,19 +25,19 @@ def bake(
     It takes the place of an older one. A running box is stopped for a moment, after a question; it runs again
     while AWS copies.
     """
-    from gpu_box.box import find, members
-    from gpu_box.box import image as baking
+    from gpu_box.box import find, image
+    from gpu_box.box.members import only_member
     from gpu_box.cli.results import Baked, Unbaked
     from gpu_box.cli.running import ending_of
     from gpu_box.plan.readable import require_readable
 
     opts = options(context)
-    config = members.one(opts.load(), "bake")
+    config = only_member(opts.load(), "bake")
     if remove:
         if not opts.yes:
-            baking.require_removable(find.at(config))
+            image.require_removable(find.at(config))
         opts.confirm(f"Remove the image of {config.name!r}?")
-        baking.remove(config, opts.reporter())
+        image.remove(config, opts.reporter())
         opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
         return
     if not opts.yes:
@@ -46,7 +47,7 @@ def bake(
             ending = ending_of(opts, [(config, observed)])
             opts.confirm(f"{ending}Bake {config.name}, which stops and starts again?")
     with opts.timed("bake") as report:
-        done = baking.bake(config, report)
+        done = image.bake(config, report)
     result = Baked(
         box=config.name,
         state="running" if done.up else "stopped",
@@ -64,24 +65,25 @@ def bake(
     )
 
 
-def move(context: typer.Context) -> None:
+def move_command(context: typer.Context) -> None:
     """Take a stopped box, with its disk, to a zone that has capacity; it runs afterwards.
 
     Its disk becomes an image, its instance goes, and `up` launches from the image where there is room.
     """
-    from gpu_box.box import find, members
-    from gpu_box.box import image as baking
+    from gpu_box.box import find
+    from gpu_box.box.image import move, require_movable
+    from gpu_box.box.members import only_member
     from gpu_box.cli.results import Moved
 
     opts = options(context)
-    config = members.one(opts.load(), "move")
+    config = only_member(opts.load(), "move")
     if not opts.yes:
         observed = find.at(config)
         if observed.instance or not observed.images:  # else it is on its way already
-            baking.require_movable(config, observed)
+            require_movable(config, observed)
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
     with opts.timed("move") as report:
-        done = baking.move(config, report)
+        done = move(config, report)
     instance = done.up.instance
     result = Moved(
         box=config.name,

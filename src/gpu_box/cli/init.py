@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="The box")(init)
+    app.command("init", rich_help_panel="The box")(init_command)
 
 
-def init(
+def init_command(
     context: typer.Context,
     region: Annotated[str | None, typer.Option("--region", help="AWS region.")] = None,
     instance_type: Annotated[
@@ -41,7 +41,7 @@ def init(
     """Write a config.yaml: asks for region, instance type, budget and time limit; each has a default."""
     from gpu_box.box import offers
     from gpu_box.config import place, write
-    from gpu_box.view import offers as view
+    from gpu_box.view.offers import budget_line, quota_lines, regions_table, types_table, written_lines
 
     opts = options(context)
     path = opts.config or Path("config.yaml")
@@ -73,26 +73,26 @@ def init(
     account = offers.account(chosen.region)
     if asking and not region:
         regions = offers.regions(account, chosen.instance_type)
-        show(view.regions_table(regions, chosen.instance_type))
+        show(regions_table(regions, chosen.instance_type))
         chosen = _ask("region", "AWS region", chosen, check=lambda name: account.elsewhere(name))
         account = account.elsewhere(chosen.region)
         opts.waiting("asking for prices")
     if asking and not instance_type:
-        show(view.types_table(offers.types(account)))
+        show(types_table(offers.types(account)))
         chosen = _ask("instance_type", "Instance type", chosen)
         opts.waiting("asking for your quota")
     price, quota = account.price(chosen.instance_type), offers.quota(account, chosen.instance_type)
     if asking:
-        show(view.quota_lines(quota))
+        show(quota_lines(quota))
     chosen = replace(chosen, budget=budget or str(offers.fitting_budget(price)))
     if asking and not budget:
-        show(view.budget_line(price, write.budget_of(chosen)))
+        show(budget_line(price, write.budget_of(chosen)))
         chosen = _ask("budget", "US dollars a month, at most (or none)", chosen)
     if asking and not max_hours:
         chosen = _ask("max_hours", "Each time, stop it at the latest after", chosen)
     write.write(path, chosen)
     written = offers.Written.of(path, chosen, price, quota)
-    opts.show(written, lambda: view.written_lines(written, quota=not asking))
+    opts.show(written, lambda: written_lines(written, quota=not asking))
 
 
 def _ask(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpu_box.cli.context import options
+from gpu_box.cli.lazy import command_name
 from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
@@ -20,18 +21,18 @@ _LONGEST = timedelta(days=30)  # as limits.max_hours
 
 
 def register(app: typer.Typer) -> None:
-    for command in (why, keep, extend):
-        app.command(rich_help_panel="When it stops")(command)
+    for command in (why_command, keep_command, extend_command):
+        app.command(command_name(command), rich_help_panel="When it stops")(command)
 
 
-def why(context: typer.Context) -> None:
+def why_command(context: typer.Context) -> None:
     """Why it stopped, or why it does not: the verdicts of late, with the figures of each signal."""
-    from gpu_box.box import keep as stopping
+    from gpu_box.box.keep import why
     from gpu_box.view.why import why_lines
 
     opts = options(context)
     config = opts.load()
-    told = stopping.why(config)
+    told = why(config)
     opts.show(
         told,
         lambda: why_lines(
@@ -40,14 +41,14 @@ def why(context: typer.Context) -> None:
     )
 
 
-def keep(
+def keep_command(
     context: typer.Context,
     span: Annotated[str | None, typer.Argument(metavar="3h", help="From now: 45m, 3h, 1d.")] = None,
     off: Annotated[bool, typer.Option("--off", help="No longer: it stops when idle.")] = False,
 ) -> None:
     """Hold idle-stop off for a while, and show what that may cost. Its deadline stays."""
-    from gpu_box.box import keep as stopping
-    from gpu_box.box import members as boxes
+    from gpu_box.box.keep import keep
+    from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
@@ -58,26 +59,26 @@ def keep(
             "give either a time or --off", where="keep", remedy="`gpu-box keep 3h`, or `gpu-box keep --off`."
         )
     wanted = _span(span) if span else None
-    members = boxes.of(opts.load())
-    kept = boxes.each(members, lambda member, its: stopping.keep(member, wanted, its), opts.reporter())
+    members = members_of(opts.load())
+    kept = each_member(members, lambda member, its: keep(member, wanted, its), opts.reporter())
     opts.show(
         one_or_all(kept),
         lambda: _by_name(members, [_kept(one, wanted) for one in kept]),
     )
 
 
-def extend(
+def extend_command(
     context: typer.Context,
     span: Annotated[str, typer.Argument(metavar="2h", help="Later by this much: 45m, 2h, 1d.")],
 ) -> None:
     """Move the hard deadline, in AWS and on the box, and show what that may cost."""
-    from gpu_box.box import keep as stopping
-    from gpu_box.box import members as boxes
+    from gpu_box.box.keep import extend
+    from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
-    wanted, members = _span(span), boxes.of(opts.load())
-    extended = boxes.each(members, lambda member, its: stopping.extend(member, wanted, its), opts.reporter())
+    wanted, members = _span(span), members_of(opts.load())
+    extended = each_member(members, lambda member, its: extend(member, wanted, its), opts.reporter())
     opts.show(
         one_or_all(extended),
         lambda: _by_name(members, [_extended(one) for one in extended]),

@@ -7,12 +7,17 @@ than all else that help does.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+
+
+def command_name(function: Callable[..., Any]) -> str:
+    """`stop` for stop_command: the suffix keeps commands apart from what they call."""
+    return function.__name__.removesuffix("_command")
 
 
 class Commands(TyperGroup):

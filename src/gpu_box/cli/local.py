@@ -21,14 +21,14 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     local.callback()(show_help_without_command)
-    local.command("env")(env)
-    local.command("status")(status)
-    local.command("stop")(stop)
+    local.command("env")(env_command)
+    local.command("status")(status_command)
+    local.command("stop")(stop_command)
     app.add_typer(local, name="local", rich_help_panel="More")
-    app.command(rich_help_panel="More")(aliases)
+    app.command("aliases", rich_help_panel="More")(aliases_command)
 
 
-def env(context: typer.Context) -> None:
+def env_command(context: typer.Context) -> None:
     """Print exports with which any AWS client talks to it, as its owner: `eval "$(gpu-box local env)"`."""
     from gpu_box.cli import local_cloud
 
@@ -41,7 +41,7 @@ def env(context: typer.Context) -> None:
     _show(context, exports, draw)
 
 
-def status(context: typer.Context) -> None:
+def status_command(context: typer.Context) -> None:
     """Whether its daemon runs, where, and how many boxes it has."""
     from gpu_box.cli import local_cloud
     from gpu_box.cli.results import LocalCloud
@@ -61,7 +61,7 @@ def status(context: typer.Context) -> None:
     _show(context, LocalCloud(running=True, **asdict(found)), draw)
 
 
-def stop(context: typer.Context) -> None:
+def stop_command(context: typer.Context) -> None:
     """End the daemon and its machines. Their disks stay until their boxes are taken down."""
     from gpu_box.cli import local_cloud
     from gpu_box.cli.results import LocalStopped
@@ -74,7 +74,7 @@ def stop(context: typer.Context) -> None:
     )
 
 
-def aliases(
+def aliases_command(
     name: Annotated[str | None, typer.Option("--box", help="The box that they act on.")] = None,
 ) -> None:
     """The lesson's aws-start, aws-stop, aws-ssh, aws-ip, aws-nb, aws-state: `eval "$(gpu-box aliases)"`."""

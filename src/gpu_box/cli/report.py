@@ -12,22 +12,22 @@ from gpu_box.store.files import data_home
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="When it stops")(report)
+    app.command("report", rich_help_panel="When it stops")(report_command)
 
 
-def report(
+def report_command(
     context: typer.Context,
     to: Annotated[Path, typer.Argument(help="The file to write.")] = Path("report.html"),
     open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """What it did, when it stopped and why, what it cost a day, how training went: one HTML file."""
-    from gpu_box.box import report as reporting
+    from gpu_box.box.report import gather
     from gpu_box.cli.results import ReportFile
     from gpu_box.view.report import report_html
 
     opts = options(context)
     config = opts.load()
-    found = reporting.gather(config, data_home() / "activity", opts.reporter())
+    found = gather(config, data_home() / "activity", opts.reporter())
     try:
         to.write_text(report_html(found), encoding="utf-8")
     except OSError as error:

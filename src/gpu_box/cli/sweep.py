@@ -11,10 +11,10 @@ from gpu_box.cli.context import options
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="The account")(sweep)
+    app.command("sweep", rich_help_panel="The account")(sweep_command)
 
 
-def sweep(
+def sweep_command(
     context: typer.Context,
     everything: Annotated[
         bool,
@@ -27,7 +27,7 @@ def sweep(
     """What gpu-box left in any region, and what it costs a month. With --name: removes of that box alone."""
     from gpu_box.aws import tags
     from gpu_box.aws.client import Cloud
-    from gpu_box.aws.sweep import sweep as sweeping
+    from gpu_box.aws.sweep.sweep import remove, sweep
     from gpu_box.cli.results import Removed, Swept
     from gpu_box.cli.running import ending_of
     from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
@@ -35,7 +35,7 @@ def sweep(
     opts = options(context)
     config = opts.load()
     cloud, report, me = Cloud(config), opts.reporter(), tags.owner(config)
-    swept = sweeping.sweep(cloud, everything=everything, report=report)
+    swept = sweep(cloud, everything=everything, report=report)
     mine = swept.mine(me, opts.name)
     if not (removing and mine):
         told = Swept(regions=swept.regions, found=swept.found, usd_month=swept.usd_month, unread=swept.unread)
@@ -50,8 +50,8 @@ def sweep(
     ]
     ending = ending_of(opts, running)
     opts.confirm(f"{removal_lines(mine)}\n{ending}Remove these {len(mine)}, disks with all that is on them?")
-    failed = sweeping.remove(cloud, mine, report=report)
-    after = sweeping.sweep(cloud, everything=False, report=report)
+    failed = remove(cloud, mine, report=report)
+    after = sweep(cloud, everything=False, report=report)
     left = after.mine(me, opts.name)
     unread = (*failed, *after.unread)
     opts.show(

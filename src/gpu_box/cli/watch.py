@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gpu_box.view.status import StatusView
 
 
-def watch(config: Config, view_of: Callable[[status.Status], StatusView]) -> status.Status:
+def watch_live(config: Config, view_of: Callable[[status.Status], StatusView]) -> status.Status:
     """Returns what AWS says once the box runs no more."""
     if not sys.stdout.isatty():
         raise InputError(
@@ -25,7 +25,7 @@ def watch(config: Config, view_of: Callable[[status.Status], StatusView]) -> sta
     from rich.live import Live
 
     from gpu_box.box import notify
-    from gpu_box.box import watch as watching
+    from gpu_box.box.watch import watch
     from gpu_box.view import console, progress
     from gpu_box.view.panel import Panel
 
@@ -33,7 +33,7 @@ def watch(config: Config, view_of: Callable[[status.Status], StatusView]) -> sta
     complaints: list[str] = []
     with Live(console=console.output(), refresh_per_second=2, transient=True) as live:
         try:
-            return watching.watch(
+            return watch(
                 config,
                 lambda found, look, trouble: live.update(
                     Panel(view=view_of(found), look=look, trouble=trouble or "; ".join(complaints))

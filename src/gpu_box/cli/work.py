@@ -29,14 +29,14 @@ _FOLLOW = typer.Option("--follow/--detach", help="Follow the log; Ctrl-C leaves 
 def register(app: typer.Typer) -> None:
     passing = {"allow_interspersed_args": False}
     panel = "Work"
-    app.command(rich_help_panel=panel)(sync)
-    app.command(rich_help_panel=panel)(pull)
-    app.command(rich_help_panel=panel, context_settings=passing)(run)
-    app.command(rich_help_panel=panel)(logs)
-    app.command(rich_help_panel=panel)(train)
+    app.command("sync", rich_help_panel=panel)(sync_command)
+    app.command("pull", rich_help_panel=panel)(pull_command)
+    app.command("run", rich_help_panel=panel, context_settings=passing)(run_command)
+    app.command("logs", rich_help_panel=panel)(logs_command)
+    app.command("train", rich_help_panel=panel)(train_command)
 
 
-def sync(
+def sync_command(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, whenever a file changes.")] = False,
     delete: Annotated[
@@ -44,17 +44,17 @@ def sync(
     ] = False,
 ) -> None:
     """Your project, up to ~/work on the box: only what changed, without what .gitignore names."""
-    from gpu_box.box import members as boxes
     from gpu_box.box import work
+    from gpu_box.box.members import each_member, members_of, only_member
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     config = opts.load()
-    members = boxes.of(config)
+    members = members_of(config)
     if watch:
-        work.push_watching(boxes.one(config, "--watch"), delete=delete, report=opts.reporter())
+        work.push_watching(only_member(config, "--watch"), delete=delete, report=opts.reporter())
         return
-    results = boxes.each(
+    results = each_member(
         members, lambda member, its: work.push(member, delete=delete, report=its), opts.reporter()
     )
     opts.show(
@@ -63,7 +63,7 @@ def sync(
     )
 
 
-def pull(
+def pull_command(
     context: typer.Context,
     path: Annotated[str, typer.Argument(help="File or folder under ~/work on the box.")] = "results",
     to: Annotated[Path | None, typer.Argument(help="Where to, here.", show_default="sync.results")] = None,
@@ -76,7 +76,7 @@ def pull(
     opts.show(result, lambda: f"What the box has in ~/work/{path} is in {target}.")
 
 
-def run(
+def run_command(
     context: typer.Context,
     command: Annotated[list[str], typer.Argument(help="The command, after `--`.")],
     name: Annotated[
@@ -95,7 +95,7 @@ def run(
     _follow(opts, config, job, follow, then)
 
 
-def logs(
+def logs_command(
     context: typer.Context,
     job: Annotated[str | None, typer.Argument(help="Which job.", show_default="the latest")] = None,
     follow: Annotated[bool, _FOLLOW] = True,
@@ -108,7 +108,7 @@ def logs(
     _follow(opts, config, work.find(config, job), follow)
 
 
-def train(
+def train_command(
     context: typer.Context,
     data: Annotated[
         str, typer.Option("--data", help="Data set: `faces`, or a folder on the box with train/ and valid/.")
