@@ -5,23 +5,21 @@ Both carry the cluster's name, `NAME.cluster`, which is no box's: no `up` of a b
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box import __version__
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.launch_options import read_launchable
-from gpu_box.config.model import Config
+from gpu_box.aws.polling import delete_when_free
 from gpu_box.errors import CloudError
 from gpu_box.model.progress import Reporter
 
 _STEP = "cluster"
 # Seconds until a terminated instance's network interface has let go of the group.
-_IN_USE_S, _POLL_S = 120.0, 1.0
+_IN_USE_S = 120.0
 _IN_USE = frozenset({"DependencyViolation", "InvalidPlacementGroup.InUse"})
 
 
@@ -41,7 +39,7 @@ def make_cluster(cloud: Cloud, report: Reporter) -> None:
 
 def read_cluster(cloud: Cloud) -> tuple[str | None, bool]:
     """The security group's id, and whether there is a placement group."""
-    tagged = [{"Name": f"tag:{tags.NAME}", "Values": [tags.of_cluster(cloud.config)]}]
+    tagged = tags.named(tags.of_cluster(cloud.config))
 
     def groups() -> list[dict[str, Any]]:
         with translated("reading the cluster's security group"):
@@ -62,12 +60,9 @@ def read_cluster(cloud: Cloud) -> tuple[str | None, bool]:
 def remove_cluster(cloud: Cloud, report: Reporter) -> bool:
     """Both gone, unless a member still uses them: then False, and they stay. Raises CloudError."""
     group_id, placed = read_cluster(cloud)
-    give_up = time.monotonic() + _IN_USE_S
-    if placed and not _deleted(
-        cloud, give_up, "delete_placement_group", GroupName=tags.cluster_name(cloud.config)
-    ):
+    if placed and not _deleted(cloud, "delete_placement_group", GroupName=tags.cluster_name(cloud.config)):
         return False
-    if group_id and not _deleted(cloud, give_up, "delete_security_group", GroupId=group_id):
+    if group_id and not _deleted(cloud, "delete_security_group", GroupId=group_id):
         return False
     if placed or group_id:
         report.note("cluster: its placement group and security group are gone")
@@ -82,7 +77,7 @@ def _make_group(cloud: Cloud, vpc_id: str) -> str:
                 GroupName=tags.cluster_name(config),
                 Description=f"gpu-box {config.cluster}: its members among themselves",
                 VpcId=vpc_id,
-                TagSpecifications=[_tags("security-group", config)],
+                TagSpecifications=[tags.cluster_tag_specification("security-group", config)],
             )["GroupId"]
             return made
         except ClientError as error:
@@ -119,38 +114,20 @@ def _make_placement_group(cloud: Cloud) -> None:
             cloud.ec2.create_placement_group(
                 GroupName=tags.cluster_name(cloud.config),
                 Strategy="cluster",
-                TagSpecifications=[_tags("placement-group", cloud.config)],
+                TagSpecifications=[tags.cluster_tag_specification("placement-group", cloud.config)],
             )
         except ClientError as error:
             if code_of(error) != "InvalidPlacementGroup.Duplicate":
                 raise
 
 
-def _deleted(cloud: Cloud, give_up: float, operation: str, **arguments: str) -> bool:
+def _deleted(cloud: Cloud, operation: str, **arguments: str) -> bool:
+    """Whether it is gone; False if a member still uses it after two minutes."""
     with translated("removing what the cluster's members share"):
-        while True:
-            try:
-                getattr(cloud.ec2, operation)(**arguments)
-                return True
-            except ClientError as error:
-                code = code_of(error)
-                if code.endswith((".NotFound", ".Unknown")):
-                    return True
-                if code not in _IN_USE:
-                    raise
-                if time.monotonic() > give_up:
-                    return False
-            time.sleep(_POLL_S)
-
-
-def _tags(kind: str, config: Config) -> dict[str, Any]:
-    own = {
-        "Name": tags.cluster_name(config),
-        tags.NAME: tags.of_cluster(config),
-        tags.OWNER: tags.owner(config),
-        tags.VERSION: __version__,
-    }
-    return {
-        "ResourceType": kind,
-        "Tags": [{"Key": key, "Value": tags.tag_value(value)} for key, value in own.items()],
-    }
+        try:
+            delete_when_free(cloud, operation, in_use=_IN_USE, timeout_s=_IN_USE_S, **arguments)
+        except ClientError as error:
+            if code_of(error) in _IN_USE:
+                return False
+            raise
+    return True

@@ -134,7 +134,7 @@ def _latest_image_id(cloud: Cloud) -> str | None:
 
 
 def _cluster_group(cloud: Cloud) -> str | None:
-    wanted = [{"Name": f"tag:{tags.NAME}", "Values": [tags.of_cluster(cloud.config)]}]
+    wanted = tags.named(tags.of_cluster(cloud.config))
     with translated("reading the cluster's security group"):
         found = cloud.ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
     return str(found[0]["GroupId"]) if found else None

@@ -162,7 +162,7 @@ def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
 def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
     with translated("reading security groups"):
         groups = ec2.describe_security_groups(
-            Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}],
+            Filters=tags.named(box),
         )["SecurityGroups"]
     if not groups:
         return None
@@ -171,9 +171,7 @@ def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
 
 def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
     with translated("reading key pairs"):
-        pairs = ec2.describe_key_pairs(
-            Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}], IncludePublicKey=True
-        )["KeyPairs"]
+        pairs = ec2.describe_key_pairs(Filters=tags.named(box), IncludePublicKey=True)["KeyPairs"]
     if not pairs:
         return None
     raw = pairs[0]
@@ -182,7 +180,7 @@ def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
 
 def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
     with translated("reading spot requests"):
-        raw = ec2.describe_spot_instance_requests(Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}])
+        raw = ec2.describe_spot_instance_requests(Filters=tags.named(box))
     found = [
         SpotRequest(id=r["SpotInstanceRequestId"], state=r["State"], instance_id=r.get("InstanceId"))
         for r in raw["SpotInstanceRequests"]
@@ -239,9 +237,7 @@ def read_snapshots(cloud: Cloud) -> list[Snapshot]:
 
 def _read_volumes(ec2: Any, box: str) -> list[Volume]:
     with translated("reading disks"):
-        pages = ec2.get_paginator("describe_volumes").paginate(
-            Filters=[{"Name": f"tag:{tags.NAME}", "Values": [box]}]
-        )
+        pages = ec2.get_paginator("describe_volumes").paginate(Filters=tags.named(box))
         raw = [v for page in pages for v in page["Volumes"]]
     return [
         Volume(

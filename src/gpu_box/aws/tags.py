@@ -51,14 +51,12 @@ def owner(config: Config) -> str:
 
 def tags(config: Config, **more: str) -> list[dict[str, str]]:
     """AWS's list form. `Name` is what the console shows."""
-    own = {
-        "Name": resource_name(config),
-        NAME: config.name,
-        OWNER: owner(config),
-        VERSION: __version__,
-        **more,
-    }
-    return [{"Key": key, "Value": tag_value(value)} for key, value in own.items()]
+    return _tags(config, resource_name(config), config.name, more)
+
+
+def _tags(config: Config, shown: str, name: str, more: dict[str, str]) -> list[dict[str, str]]:
+    own = {"Name": shown, NAME: name, OWNER: owner(config), VERSION: __version__, **more}
+    return as_list({key: tag_value(value) for key, value in own.items()})
 
 
 def iam_tags(config: Config) -> list[dict[str, str]]:
@@ -83,9 +81,20 @@ def tag_specification(resource_type: str, config: Config, **more: str) -> dict[s
     return {"ResourceType": resource_type, "Tags": tags(config, **more)}
 
 
+def cluster_tag_specification(resource_type: str, config: Config) -> dict[str, Any]:
+    """For a resource that the members of config's cluster share."""
+    shared = _tags(config, cluster_name(config), of_cluster(config), {})
+    return {"ResourceType": resource_type, "Tags": shared}
+
+
 def of_box(config: Config) -> list[dict[str, Any]]:
     """The filter that finds everything of this box."""
-    return [{"Name": f"tag:{NAME}", "Values": [config.name]}]
+    return named(config.name)
+
+
+def named(name: str) -> list[dict[str, Any]]:
+    """The filter that finds everything of a box, or of a cluster (`of_cluster`)."""
+    return [{"Name": f"tag:{NAME}", "Values": [name]}]
 
 
 def tag_map(resource: dict[str, Any]) -> dict[str, str]:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
+from gpu_box.model.price import HOURS_PER_MONTH
+
 Days = Mapping[date, Decimal]
 """US dollars of each day."""
 
 # EC2 bills Linux by the second, one minute at least (EC2 pricing, "Per second billing").
 _LEAST = timedelta(minutes=1)
-# EBS is billed for the part of a month for which it exists; AWS's calculator takes a month as 730 hours.
-_MONTH = timedelta(hours=730)
+# EBS is billed for the part of a month for which it exists.
+_MONTH = timedelta(hours=HOURS_PER_MONTH)
 _MONTH_TAG = "%Y-%m"
 
 

@@ -23,10 +23,20 @@ def file_of_box(kind: str, *, cloud: str, profile: str | None, region: str, box:
     return data_home().joinpath(kind, *parts[:-1], f"{parts[-1]}.json")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Whole or not at all, also with two commands at once. Raises OSError."""
+def write_whole(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
+    """Replace the file as a whole or not at all, also with two commands at once. Raises OSError.
+
+    durable: also if the power fails right afterwards.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(name, path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)

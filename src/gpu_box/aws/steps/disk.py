@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import tags
 from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.polling import attempts
 from gpu_box.aws.steps.work import POLL_FIRST_S, Work, delete
 from gpu_box.errors import CloudError
 from gpu_box.plan.steps import DeleteVolume, GrowDisk
@@ -47,13 +46,11 @@ def _grow(work: Work, volume_id: str, size_gib: int) -> None:
                     code=code_of(error),
                 ) from None
             raise
-        give_up = time.monotonic() + _GROWING_S
-        # From `optimizing` on the machine sees the new size; that goes on for hours and hinders nobody.
-        while time.monotonic() < give_up:
+        # From `optimizing` on, the machine sees the new size; the optimization itself takes hours.
+        for _ in attempts(_GROWING_S, every_s=POLL_FIRST_S):
             found = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
             if not found or found[-1]["ModificationState"] != "modifying":
                 return
-            time.sleep(POLL_FIRST_S)
 
 
 def delete_volume(step: DeleteVolume, work: Work) -> None:

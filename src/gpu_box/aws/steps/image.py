@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from datetime import timedelta
 
 from botocore.exceptions import ClientError
@@ -11,6 +10,7 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import tags
 from gpu_box.aws.errors import translated
 from gpu_box.aws.observe import parse_image, read_images, read_snapshots
+from gpu_box.aws.polling import attempts
 from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete, race_if
 from gpu_box.errors import CloudError
 from gpu_box.plan.steps import CreateImage, DeleteSnapshot, DeregisterImage, WaitForImage
@@ -40,22 +40,18 @@ def create_image(step: CreateImage, work: Work) -> None:
 
 
 def wait_for_image(step: WaitForImage, work: Work) -> str:
-    started, poll = time.monotonic(), POLL_FIRST_S
-    while True:
+    for waited_s in attempts(_IMAGE_S, every_s=POLL_FIRST_S, at_most_s=_IMAGE_POLL_S):
         found = next((i for i in read_images(work.cloud) if i["ImageId"] == step.image_id), None)
         image = parse_image(found) if found else None
         if image is None or image.state != "pending":
             return f"image {step.image_id}: {image.state if image else 'gone'}"
-        if time.monotonic() - started > _IMAGE_S:
-            raise CloudError(
-                f"image {step.image_id} is not finished after {_IMAGE_S / 3600:.0f} hours",
-                remedy="Nothing is lost: run the command again, it goes on waiting.",
-            )
         part = max((snapshot.progress for snapshot in read_snapshots(work.cloud)), default="", key=_percent)
-        waited = format_duration(timedelta(seconds=time.monotonic() - started))
+        waited = format_duration(timedelta(seconds=waited_s))
         work.report.update(step.title, f"image {step.image_id}: {part or 'begun'}, {waited}")
-        time.sleep(poll)
-        poll = min(poll * 1.5, _IMAGE_POLL_S)
+    raise CloudError(
+        f"image {step.image_id} is not finished after {_IMAGE_S / 3600:.0f} hours",
+        remedy="Nothing is lost: run the command again, it goes on waiting.",
+    )
 
 
 def _percent(progress: str) -> int:

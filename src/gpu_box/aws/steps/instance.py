@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -11,6 +10,7 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import launch, tags
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.observe import read_instance
+from gpu_box.aws.polling import attempts
 from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete
 from gpu_box.errors import CapacityError, CloudError
 from gpu_box.model.observed import InstanceState
@@ -96,8 +96,8 @@ def change_type(step: ChangeType, work: Work) -> None:
 
 
 def wait_for_instance(step: WaitForInstance, work: Work) -> str:
-    started, poll = time.monotonic(), POLL_FIRST_S
-    while True:
+    state, wait_s = InstanceState.UNKNOWN, _WAIT_S[step.state]
+    for _ in attempts(wait_s, every_s=POLL_FIRST_S, at_most_s=_POLL_MAX_S):
         instance = read_instance(work.cloud, step.instance_id)
         state = instance.state if instance else InstanceState.TERMINATED
         if state is step.state and (
@@ -115,16 +115,12 @@ def wait_for_instance(step: WaitForInstance, work: Work) -> str:
                 f"instance {step.instance_id} is {state} instead of {step.state}{reason}",
                 remedy="Run the command again; `gpu-box status` shows what AWS says.",
             )
-        waited = time.monotonic() - started
-        if waited > _WAIT_S[step.state]:
-            raise CloudError(
-                f"instance {step.instance_id} is still {state} after {waited / 60:.0f} minutes",
-                remedy="AWS is slow today: run the command again, it goes on waiting."
-                + (" It may still bill." if state.bills else ""),
-            )
         work.report.update(step.title, f"instance {step.instance_id}: {state}")
-        time.sleep(poll)
-        poll = min(poll * 1.5, _POLL_MAX_S)
+    raise CloudError(
+        f"instance {step.instance_id} is still {state} after {wait_s / 60:.0f} minutes",
+        remedy="AWS is slow today: run the command again, it goes on waiting."
+        + (" It may still bill." if state.bills else ""),
+    )
 
 
 def terminate(step: Terminate, work: Work) -> None:

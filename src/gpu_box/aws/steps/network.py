@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,9 +9,9 @@ from botocore.exceptions import ClientError
 
 from gpu_box.aws import requests, tags
 from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.polling import delete_when_free
 from gpu_box.aws.security_group import foreign_rules, ssh_permission
-from gpu_box.aws.steps.work import Raced, Work, delete, race_if
-from gpu_box.errors import CloudError
+from gpu_box.aws.steps.work import Work, delete, race_if
 from gpu_box.model.observed import Cidr, KeyPair, SecurityGroup
 from gpu_box.plan.steps import (
     AllowSsh,
@@ -24,6 +23,7 @@ from gpu_box.plan.steps import (
     ReplaceKeyPair,
 )
 
+_IN_USE = "DependencyViolation"
 _GROUP_IN_USE_S = 15.0  # a round; a few rounds are two minutes
 
 
@@ -96,16 +96,17 @@ def remove_foreign_rules(step: RemoveForeignRules, work: Work) -> None:
 def delete_security_group(step: DeleteSecurityGroup, work: Work) -> None:
     # The network interface of a terminated instance lets go of its group a little later; or another `up`
     # launched into it meanwhile, which is seen by looking again.
-    give_up = time.monotonic() + _GROUP_IN_USE_S
-    while True:
+    with translated("removing the security group"):
         try:
-            return delete(work, "removing the security group", "delete_security_group", GroupId=step.group_id)
-        except CloudError as error:
-            if error.code != "DependencyViolation":
-                raise
-            if time.monotonic() > give_up:
-                raise Raced("the security group is still in use") from error
-        time.sleep(1.0)
+            delete_when_free(
+                work.cloud,
+                "delete_security_group",
+                in_use=[_IN_USE],
+                timeout_s=_GROUP_IN_USE_S,
+                GroupId=step.group_id,
+            )
+        except ClientError as error:
+            race_if(error, _IN_USE, "the security group is still in use")
 
 
 def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:

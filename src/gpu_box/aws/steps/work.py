@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.polling import GONE
 from gpu_box.model.observed import Instance, Observed
 from gpu_box.model.progress import Reporter
 
@@ -54,7 +55,7 @@ def delete(work: Work, doing: str, operation: str, **arguments: Any) -> None:
         try:
             call(**arguments)
         except ClientError as error:
-            if not code_of(error).endswith(("NotFound", "InvalidAMIID.Unavailable")):
+            if not code_of(error).endswith(GONE):
                 raise
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from gpu_box.aws import deadline
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.errors import translated
 from gpu_box.aws.observe import read_instances
+from gpu_box.aws.polling import attempts, delete_when_free
 from gpu_box.errors import CloudError
 from gpu_box.model.leftovers import Leftover
 from gpu_box.model.observed import InstanceState
@@ -30,7 +28,7 @@ _ORDER = (
     ("placement group", "delete_placement_group", "GroupName"),
 )
 # Seconds: until an instance is gone; until its disk and network interface have let go.
-_GONE_S, _LET_GO_S, _POLL_S = 900.0, 120.0, 1.0
+_GONE_S, _LET_GO_S = 900.0, 120.0
 _IN_USE = frozenset(
     {"DependencyViolation", "VolumeInUse", "InvalidSnapshot.InUse", "InvalidPlacementGroup.InUse"}
 )
@@ -56,30 +54,21 @@ def remove_roles(cloud: Cloud, roles: Sequence[Leftover]) -> None:
 
 
 def _remove(cloud: Cloud, operation: str, arguments: dict[str, Any]) -> None:
-    give_up = time.monotonic() + _LET_GO_S
     with translated(f"removing in {cloud.region}"):
-        while True:
-            try:
-                getattr(cloud.ec2, operation)(**arguments)
-                return
-            except ClientError as error:
-                if code_of(error).endswith((".NotFound", ".Unavailable", ".Unknown")):
-                    return
-                if code_of(error) not in _IN_USE or time.monotonic() > give_up:
-                    raise
-            time.sleep(_POLL_S)
+        delete_when_free(cloud, operation, in_use=_IN_USE, timeout_s=_LET_GO_S, **arguments)
 
 
 def _wait_until_gone(cloud: Cloud, instance_ids: list[str]) -> None:
-    give_up = time.monotonic() + _GONE_S
-    while alive := _alive(cloud, instance_ids):
-        if time.monotonic() > give_up:
-            raise CloudError(
-                f"{', '.join(alive)} not terminated after {_GONE_S / 60:.0f} minutes",
-                where=cloud.region,
-                remedy="Run the command again: it goes on waiting.",
-            )
-        time.sleep(_POLL_S)
+    alive: list[str] = []
+    for _ in attempts(_GONE_S, every_s=1.0):
+        alive = _alive(cloud, instance_ids)
+        if not alive:
+            return
+    raise CloudError(
+        f"{', '.join(alive)} not terminated after {_GONE_S / 60:.0f} minutes",
+        where=cloud.region,
+        remedy="Run the command again: it goes on waiting.",
+    )
 
 
 def _alive(cloud: Cloud, instance_ids: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.shell import quote
 
 # Versions stand beside each other, and one rename makes a link point to the new one: nothing that runs ever
 # sees half a copy. The one before is kept for what still has it open.
@@ -50,9 +51,7 @@ def upload(connection: Connection, remote: Path) -> None:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for file in _files(remote):
             archive.add(file, arcname=file.relative_to(remote).as_posix(), filter=_as_anybody)
-    connection.run(
-        f"sh -c '{_quoted(_UNPACK)}' sh {fingerprint(remote)}", stdin=buffer.getvalue(), timeout_s=120
-    )
+    connection.run(f"sh -c {quote(_UNPACK)} sh {fingerprint(remote)}", stdin=buffer.getvalue(), timeout_s=120)
 
 
 def _files(remote: Path) -> list[Path]:
@@ -68,7 +67,3 @@ def _as_anybody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry
-
-
-def _quoted(script: str) -> str:
-    return script.replace("'", "'\\''")

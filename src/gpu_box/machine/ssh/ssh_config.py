@@ -21,7 +21,7 @@ from pathlib import Path
 
 from gpu_box.errors import InputError
 from gpu_box.model.machine import Host
-from gpu_box.store.files import data_home
+from gpu_box.store.files import data_home, write_whole
 
 _FOLDER = "gpu-box.d"
 _SOCKET_PATH_LIMIT = 104  # bytes of a Unix socket's path on macOS; 108 on Linux
@@ -183,17 +183,8 @@ def _write(path: Path, text: str) -> None:
     target = path.resolve()
     if _read(target) == text and target.exists():
         return
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            os.fchmod(file.fileno(), target.stat().st_mode & 0o777 if target.exists() else 0o600)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+    write_whole(target, text, mode=mode, durable=True)
 
 
 def _read(path: Path) -> str:
