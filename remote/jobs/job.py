@@ -82,20 +82,12 @@ class Job:
             self.write("exit", str(_UNSEEN_EXIT))
         return str(_UNSEEN_EXIT)
 
-    @property
-    def log_bytes(self) -> int:
-        try:
-            return self.log.stat().st_size
-        except OSError:
-            return 0
-
     def describe(self) -> Dict[str, Any]:
         return {
             "name": self.name,
             "command": self.read("command"),
             "started": self.read("started"),
             "exit_status": self.exit_status(),
-            "log_bytes": self.log_bytes,
         }
 
 

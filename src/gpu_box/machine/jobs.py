@@ -29,7 +29,6 @@ class JobState:
     command: str
     started: datetime  # aware, UTC
     exit_status: int | None
-    log_bytes: int
 
     @property
     def running(self) -> bool:
@@ -39,7 +38,7 @@ class JobState:
 def start(connection: Connection, name: str, command: str, *, cwd: str = "~/work", again: str = "") -> None:
     """Run a command line of the machine's shell as the job `name`; returns once it runs.
 
-    again: the line with which it goes on after a spot interruption, where that is another one.
+    again: the command line after a spot interruption, if it differs.
 
     Raises InputError while a job of that name runs, for a name that cannot be one, and for a missing folder.
     """
@@ -62,7 +61,6 @@ def _state(told: dict[str, Any]) -> JobState | None:
             command=str(told["command"]),
             started=datetime.strptime(told["started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
             exit_status=None if ended is None else int(ended),
-            log_bytes=int(told["log_bytes"]),
         )
     except NONSENSE:
         return None

@@ -25,9 +25,6 @@ class Cgroup:
             path.mkdir(exist_ok=True)
         return [path / "cgroup.procs" for path in self._paths]
 
-    def is_empty(self) -> bool:
-        return not any(True for _ in self._members())
-
     def kill(self) -> None:
         """Kill every process in it, and remove it. Idempotent."""
         give_up = time.monotonic() + _GIVE_UP_S
