@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
-from gpu_box.machine.files import sync, upload_remote
+from gpu_box.machine.files import sftp, sync, upload_remote
 from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.transfer import Transfer
 from gpu_box.machine.ssh.connection import Connection, connect
@@ -405,3 +405,29 @@ def test_a_sync_shows_how_far_it_is(
     (project / "noise.bin").write_bytes(random.Random(1).randbytes(8_000_000))
     sync.push(box, project, "~/work", report=report, transport=transport)
     assert ("update", "sync", "100% of 8.0 MB") in report.events
+
+
+@transports
+def test_a_folder_with_an_apostrophe_and_a_dollar_is_a_folder_like_any_other(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
+) -> None:
+    (project / "large").write_bytes(b"x" * 1_100_000)
+    sync.push(box, project, "~/it's $HOME", report=report, transport=transport)
+    assert tree(machine.home / "it's $HOME") == tree(project)
+    sync.pull(box, "~/it's $HOME", project / "back", report=report)
+    assert (project / "back/large").stat().st_size == 1_100_000
+
+
+def test_a_full_disk_is_named_in_a_folder_with_an_apostrophe(
+    box: Connection, machine: OpenSshMachine, report: Recorder
+) -> None:
+    there = machine.home / "it's"
+    there.mkdir()
+    entry = Entry(path="a", size=1 << 60, mtime=0, mode=0o644)
+    transfer = Transfer(
+        here=there, there=str(there), entries=(entry,), up=True, report=report, step="sync", streams=False
+    )
+    with box.sftp() as client:
+        error = sftp._refused(box, client, transfer, entry, OSError("Failure"))
+    assert "the disk of box is full" in str(error)
+    assert len(str(sftp._not_copied(box, entry, OSError("\x1b" * 10**6)))) < 2000

@@ -30,9 +30,7 @@ def ask(
     Raises InputError if there is no such folder, MachineError for an answer that no healthy box gives.
     """
     answer = bytearray()
-    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m sync {quote(words[0])} "
-    # The folder's ~ is for the box's Python, not for its shell.
-    command += " ".join("'" + word.replace("'", "'\\''") + "'" for word in words[1:])
+    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m sync {quote(*words)}"
 
     def keep(piece: bytes) -> None:
         answer.extend(piece)

@@ -13,4 +13,4 @@ _PUT = (
 
 def put(connection: Connection, folder: str, name: str, content: bytes) -> None:
     """folder: below the home folder. Mode 0600, whole or not at all. Raises MachineError."""
-    connection.run(f"sh -c {quote(_PUT)} sh {quote(folder)} {quote(name)}", stdin=content, timeout_s=60)
+    connection.run(quote("sh", "-c", _PUT, "sh", folder, name), stdin=content, timeout_s=60)

@@ -219,6 +219,5 @@ def _refused(
 
 
 def _not_copied(connection: Connection, entry: Entry, error: OSError) -> MachineError:
-    return MachineError(
-        f"{entry.shown} cannot be copied: {error.strerror or error}", where=connection.host.name
-    )
+    said = str(error.strerror or error)[:300]  # the box's own words
+    return MachineError(f"{entry.shown} cannot be copied: {said}", where=connection.host.name)

@@ -51,7 +51,9 @@ def upload(connection: Connection, remote: Path) -> None:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for file in _files(remote):
             archive.add(file, arcname=file.relative_to(remote).as_posix(), filter=_as_anybody)
-    connection.run(f"sh -c {quote(_UNPACK)} sh {fingerprint(remote)}", stdin=buffer.getvalue(), timeout_s=120)
+    connection.run(
+        quote("sh", "-c", _UNPACK, "sh", fingerprint(remote)), stdin=buffer.getvalue(), timeout_s=120
+    )
 
 
 def _files(remote: Path) -> list[Path]:
