@@ -391,3 +391,69 @@ def test_a_file_saved_from_an_editor_on_the_laptop_shows_and_its_server_does_not
     assert editor.name == "vscode-server" and editor.quiet > 890
     history.write_text("{ }")
     assert read()[0].quiet < 1
+
+
+HISTORY = "User/History/-4f2a/entries.json"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *[
+            (f".{name}/data/{HISTORY}", name)
+            for name in (
+                *("vscode-server", "vscode-server-insiders", "cursor-server", "windsurf-server"),
+                *("vscodium-server", "positron-server", "trae-server", "kiro-server", "antigravity-server"),
+            )
+        ],
+        (f".local/share/code-server/{HISTORY}", "code-server"),
+        (".cache/JetBrains/RemoteDev-PY/LocalHistory/changes.storageData", "RemoteDev-PY"),
+        (".cache/JetBrains/PyCharm2026.2/LocalHistory/changes.storageData", "PyCharm2026.2"),
+    ],
+)
+def test_a_save_by_each_editor_is_use(home, path, name):
+    editors, user = Editors(), User("me", os.getuid(), str(home))
+    file = home / path
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    (editor,) = editors.read([user], mono=time.monotonic(), wall=time.time(), slow=0.0)
+    assert editor.name == name and editor.quiet < 5
+
+
+def test_a_save_is_seen_among_more_than_2000_edited_files(home):
+    editors, user = Editors(), User("me", os.getuid(), str(home))
+    for number in range(2500):
+        history = home / f".vscode-server/data/User/History/{number:05}/entries.json"
+        history.parent.mkdir(parents=True)
+        history.touch()
+        os.utime(history, (1e9, 1e9))
+    history.write_text("{}")  # the last one
+    (editor,) = editors.read([user], mono=time.monotonic(), wall=time.time(), slow=0.0)
+    assert editor.quiet < 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".vscode-server-insiders", ".cursor-server", ".windsurf-server", ".positron-server", ".zed_server"),
+        *(".trae-server", ".kiro-server", ".antigravity-server", ".vscode-server"),
+    ],
+)
+def test_an_editor_s_server_and_its_language_servers_are_no_work(start, tmp_path, name):
+    script = tmp_path / name / "extensions/ms-python.isort-2026/bundled/tool/lsp_server.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time; time.sleep(60)")
+    assert _kind(start(PYTHON, str(script))) is Kind.ATTENDS
+    server = start("bash", "-c", f"exec -a {tmp_path}/{name}/bin/abc/node sleep 60")
+    assert _kind(server) is Kind.ATTENDS
+    mine = tmp_path / "train.py"
+    mine.write_text("import time; time.sleep(60)")
+    assert _kind(start(PYTHON, str(mine), str(script))) is Kind.WORK
+
+
+@pytest.mark.parametrize("runner", ["bundled/libs/debugpy", "python_files/vscode_pytest"])
+def test_a_program_that_an_editor_debugs_or_tests_is_work(start, tmp_path, runner):
+    folder = tmp_path / ".vscode-server/extensions/ms-python-2026" / runner
+    folder.mkdir(parents=True)
+    (folder / "run.py").write_text("import time; time.sleep(60)")
+    assert _kind(start(PYTHON, str(folder / "run.py"), "train.py")) is Kind.WORK

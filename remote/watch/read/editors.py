@@ -13,14 +13,16 @@ from .change import Changes
 from .people import User
 from .text import names
 
-SERVERS = (
-    ".vscode-server",
-    ".vscode-server-insiders",
-    ".cursor-server",
-    ".windsurf-server",
-    ".vscodium-server",
+# Folders with VS Code's User/History, the local history of each file (workingCopyHistory in its source).
+HISTORIES = (
+    *(".vscode-server/data", ".vscode-server-insiders/data", ".cursor-server/data", ".windsurf-server/data"),
+    *(".vscodium-server/data", ".positron-server/data", ".trae-server/data", ".kiro-server/data"),
+    *(".antigravity-server/data", ".antigravity-ide-server/data", ".local/share/code-server"),
 )
-MOST = 2000  # files' histories looked at, per server
+# JetBrains IDEs keep theirs in LocalHistory under the system folder of each IDE.
+JETBRAINS = ".cache/JetBrains"
+IDES = 100  # folders of IDEs looked at
+MOST = 20000  # files' histories looked at, per server
 
 
 class Editors:
@@ -35,19 +37,35 @@ class Editors:
             self._looked = mono
             self._saves = [save for user in users for save in _saves(user)]
         return tuple(
-            Used(name.rpartition("/.")[2], self._changes.quiet(name, last, mono=mono, age=wall - last))
+            Used(_label(name), self._changes.quiet(name, last, mono=mono, age=wall - last))
             for name, last in self._saves
         )
+
+
+def _label(path: str) -> str:
+    """ "vscode-server" for ".../.vscode-server/data"."""
+    return path[: -len("/data")].rpartition("/.")[2] if path.endswith("/data") else os.path.basename(path)
 
 
 def _saves(user: User) -> List[Tuple[str, float]]:
     found = []
     with contextlib.suppress(OSError), acting_as(user):
-        for server in SERVERS:
-            last = _last_save(os.path.join(user.home, server, "data/User/History"))
+        for folder in HISTORIES:
+            path = os.path.join(user.home, folder)
+            last = _last_save(os.path.join(path, "User/History"))
             if last:
-                found.append((os.path.join(user.home, server), last))
+                found.append((path, last))
+        for path in _jetbrains(os.path.join(user.home, JETBRAINS)):
+            with contextlib.suppress(OSError):
+                found.append((path, os.stat(os.path.join(path, "LocalHistory/changes.storageData")).st_mtime))
     return found
+
+
+def _jetbrains(folder: str) -> List[str]:
+    """The system folders of a user's IDEs, those of remote development (RemoteDev-PY) among them."""
+    with contextlib.suppress(OSError):
+        return [os.path.join(folder, name) for name in names(folder, IDES)]
+    return []
 
 
 def _last_save(history: str) -> float:

@@ -26,7 +26,13 @@ ATTENDANTS = (
     *("top", "htop", "btop", "atop", "nvtop", "watch", "nvidia-smi", "glances", "vmstat", "iostat", "dstat"),
 )
 MONITORS = ("nvitop", "gpustat", "glances", "nvidia-smi", "bpytop")  # programs or modules run by Python
-EDITORS = re.compile(r"/\.(vscode|cursor|windsurf|vscodium|positron)-server/|/JetBrains/RemoteDev")
+# Programs of an editor's server, and the language servers among its extensions. Its debugger and its test
+# runners run the user's program.
+EDITORS = re.compile(
+    r"/\.(vscode|cursor|windsurf|vscodium|positron|trae|kiro|antigravity(-ide)?)-server(-insiders)?/|/\.vscode/cli/"
+    r"|/\.zed_server/|/JetBrains/RemoteDev|/code-server/"
+)
+RUNNERS = re.compile(r"/debugpy\b|/vscode_pytest/|/unittestadapter/|/run_pytest_script")
 JUPYTER_SERVERS = (
     *("jupyter-lab", "jupyter-server", "jupyter-notebook", "jupyter-labhub", "jupyterhub-singleuser"),
     *("jupyterlab", "jupyter_server", "notebook", "nbclassic"),  # python -m
@@ -80,7 +86,10 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
         if name in ATTENDANTS:
             return Kind.ATTENDS
         words = _text(pid, "cmdline").split("\0")
-        if EDITORS.search(words[0]) or _program(words)[0] in JUPYTER_SERVERS + MONITORS:
+        program, path = _program(words)
+        if program in JUPYTER_SERVERS + MONITORS:
+            return Kind.ATTENDS
+        if (EDITORS.search(words[0]) or EDITORS.search(path)) and not RUNNERS.search(path):
             return Kind.ATTENDS
         return Kind.NOBODY if words[1:3] == ["-m", "watch"] else Kind.WORK
 
