@@ -105,7 +105,7 @@ def _serve(program: Path, home: Path, port: int, *options: str, token: str = TOK
     process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log, start_new_session=True)
     running = Server(home, process, port)
     try:
-        for _ in range(200):
+        for _ in range(600):
             with contextlib.suppress(OSError):
                 (home / f".local/share/jupyter/runtime/jpserver-{process.pid}.json").stat()
                 socket.create_connection(("127.0.0.1", port)).close()
@@ -140,26 +140,31 @@ def _marked(home: Path) -> list[int]:
 
 def _execute(program: Path, server: Server, kernel_id: str, code: str) -> None:
     """Run a cell as a notebook's tab does, over the kernel's web socket, and close the tab."""
+    content = {"code": code, "silent": False, "allow_stdin": True, "user_expressions": {}}
+    _send(program, server, kernel_id, "shell", "execute_request", content)
+
+
+def _send(program: Path, server: Server, kernel_id: str, channel: str, kind: str, content: dict) -> None:
     client = """
 import asyncio, json, sys, uuid
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-async def go(url, token, code):
+async def go(url, token, channel, kind, content):
     headers = {"Authorization": "token " + token}
     link = await websocket_connect(HTTPRequest(url, headers=headers, request_timeout=40))
-    header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "", "date": ""}
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "username": "", "date": ""}
     header.update(session=uuid.uuid4().hex, version="5.3")
-    content = {"code": code, "silent": False, "allow_stdin": True, "user_expressions": {}}
-    message = {"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content}
-    await link.write_message(json.dumps(message))
+    message = {"channel": channel, "header": header, "parent_header": {}, "metadata": {}}
+    await link.write_message(json.dumps({**message, "content": json.loads(content)}))
     await asyncio.sleep(1)
     link.close()
 
 asyncio.run(go(*sys.argv[1:]))
 """
     url = f"ws://127.0.0.1:{server.port}/api/kernels/{kernel_id}/channels"
-    subprocess.run([program, "-c", client, url, TOKEN, code], check=True, timeout=60)
+    argv = [program, "-c", client, url, TOKEN, channel, kind, json.dumps(content)]
+    subprocess.run(argv, check=True, timeout=60)
 
 
 def _until(server: Server, wanted, seconds: float = 20.0) -> Jupyter:
@@ -197,8 +202,45 @@ def test_saving_an_open_document_is_seen_and_an_open_tab_is_not(server):
     server.ask("sessions", session)
     seen = _until(server, lambda seen: seen.documents)
     assert seen.documents[0].quiet > 800
-    document.write_text("{ }")
+    cell = {"cell_type": "code", "source": ["a = 1"], "execution_count": None, "outputs": []}
+    document.write_text(json.dumps({"cells": [cell]}))
     assert server.read().documents[0].quiet < 2
+
+
+def test_a_notebook_saved_for_its_output_alone_is_not_used_and_a_run_cell_is(server):
+    """As the autosave of a forgotten tab does, and jupyter-collaboration on the server."""
+    document = server.home / "work" / "lesson1.ipynb"
+    cell = {"cell_type": "code", "source": ["go()"], "execution_count": 1, "outputs": []}
+    document.write_text(json.dumps({"cells": [cell]}))
+    os.utime(document, (time.time() - 900, time.time() - 900))
+    server.ask("sessions", NOTEBOOK)
+    assert _until(server, lambda seen: seen.documents).documents[0].quiet > 800
+    cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["printed by a thread"]}]
+    document.write_text(json.dumps({"cells": [cell]}))
+    assert server.read().documents[0].quiet > 800
+    document.write_text('{"cells": [')
+    assert server.read().documents[0].quiet > 800, "it is being written"
+    cell["execution_count"] = 2
+    document.write_text(json.dumps({"cells": [cell]}))
+    assert server.read().documents[0].quiet < 2
+
+
+def test_a_kernel_s_messages_are_no_use(program, server):
+    """A thread that prints, a comm message, and a resource panel that asks: all move its last activity."""
+    kernel_id = server.ask("sessions", NOTEBOOK)["kernel"]["id"]
+    code = """import threading, time
+def go():
+    while True:
+        time.sleep(0.3); print("epoch")
+threading.Thread(target=go).start()"""
+    _execute(program, server, kernel_id, code)
+    _until(server, lambda seen: seen.kernels[0].state == "idle", 60)
+    quiet = server.read().kernels[0].quiet
+    before = server.ask("kernels")[0]["last_activity"]
+    _send(program, server, kernel_id, "shell", "comm_msg", {"comm_id": "1", "data": {}})
+    _send(program, server, kernel_id, "control", "usage_request", {})
+    assert server.ask("kernels")[0]["last_activity"] > before
+    assert server.read().kernels[0].quiet >= quiet + 2
 
 
 NOTEBOOK = {"path": "lesson1.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}

@@ -1,7 +1,9 @@
 """Jupyter: its kernels by the REST API, what their processes use, and open documents by their saves.
 
-A kernel's own output is no use of it: while it is busy it counts by its processes alone, so a cell that
-sleeps, polls and prints is stuck. A kernel was used when its state changes, or its last activity while idle.
+A kernel was used when its process started or its state changed. Its last activity is not asked for: output
+of a thread, a comm message and the polling of a resource panel move it, too (jupyter_server's
+untracked_message_types). While it is busy it counts by its processes alone: a cell that sleeps, polls and
+prints is stuck.
 """
 
 import contextlib
@@ -15,7 +17,7 @@ from ..sample import Jupyter, Kernel, Used
 from .as_user import acting_as
 from .change import Changes
 from .jupyter_servers import Absent, Server, Servers, ask, listed, text
-from .moment import unix_time
+from .notebook import edits
 from .people import User
 from .processes import Processes, time_since_boot
 from .text import read, shown
@@ -36,7 +38,6 @@ class Found(NamedTuple):
     id: str
     document: str
     state: str
-    used: str  # its last activity
     user: User
 
 
@@ -51,6 +52,7 @@ class Kernels:
         self._open: Dict[str, Tuple[str, User]] = {}  # documents: path -> name, whose
         self._servers = Servers()
         self._silent: List[str] = []  # servers that do not answer
+        self._edits: Dict[str, Tuple[int, int]] = {}  # notebooks: path -> time of the file, its edits
         self._pids: Dict[str, int] = {}  # kernel id -> pid
 
     def read(
@@ -65,10 +67,11 @@ class Kernels:
             self._ask(users, wall, timeout)
         if not self._answers and not self._open and not self._silent:
             return None
-        kernels = [self._kernel(found, gpu_pids, mono, wall) for found in self._answers]
+        kernels = [self._kernel(found, gpu_pids, mono) for found in self._answers]
         documents = [
             self._document(path, name, user, mono, wall) for path, (name, user) in sorted(self._open.items())
         ]
+        self._edits = {path: known for path, known in self._edits.items() if path in self._open}
         self._changes.keep_only({_key(found) for found in self._answers} | set(self._open))
         return Jupyter(tuple(kernels), tuple(documents), tuple(self._silent))
 
@@ -120,10 +123,12 @@ class Kernels:
             if found in wanted:
                 self._pids[found] = pid
 
-    def _kernel(self, found: Found, gpu_pids: Set[int], mono: float, wall: float) -> Kernel:
-        stamp = (found.state, found.used if found.state == "idle" else "")
-        quiet = self._changes.quiet(_key(found), stamp, mono=mono, age=_age(found.used, wall))
-        use = self._processes.tree(self._pids.get(found.id, -1))
+    def _kernel(self, found: Found, gpu_pids: Set[int], mono: float) -> Kernel:
+        pid = self._pids.get(found.id, -1)
+        start = self._processes.start(pid)
+        age = None if start is None else time_since_boot() - start
+        quiet = self._changes.quiet(_key(found), (found.state, pid, start), mono=mono, age=age)
+        use = self._processes.tree(pid)
         on_gpu = bool(use.pids & gpu_pids)
         return Kernel(shown(found.document), found.state, quiet, use.cores, use.bps, on_gpu)
 
@@ -131,10 +136,23 @@ class Kernels:
         try:
             with acting_as(user):
                 status = os.stat(path)
+                stamp = self._stamp(path, status.st_mtime_ns)
         except (OSError, ValueError):  # ValueError: a NUL in the name
             return Used(shown(name), None)
-        quiet = self._changes.quiet(path, status.st_mtime_ns, mono=mono, age=wall - status.st_mtime)
+        quiet = self._changes.quiet(path, stamp, mono=mono, age=wall - status.st_mtime)
         return Used(shown(name), quiet)
+
+    def _stamp(self, path: str, written: int) -> int:
+        """What changes when a person saves or runs something: not when a notebook's output alone does."""
+        if not path.endswith(".ipynb"):
+            return written
+        known = self._edits.get(path)
+        if known is None or known[0] != written:
+            found = known[1] if known else 0
+            with contextlib.suppress(OSError, ValueError):  # being written, or too large
+                found = edits(path)
+            known = self._edits[path] = (written, found)
+        return known[1]
 
 
 def _kernel_id(pid: int) -> str:
@@ -176,18 +194,9 @@ def _kernels(server: Server, end: float) -> List[Found]:
                 shown(str(kernel["id"])),
                 documents.get(str(kernel["id"]), str(kernel["id"])[:8]),
                 shown(str(kernel.get("execution_state"))),
-                shown(str(kernel.get("last_activity"))),
                 server.user,
             )
             for kernel in kernels
         ]
     except (KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("answers nonsense") from None
-
-
-def _age(stamp: str, wall: float) -> Optional[float]:
-    """Seconds since "2026-01-01T02:03:04.5Z"; None when it is no such time."""
-    try:
-        return wall - unix_time(stamp)
-    except ValueError:
-        return None
