@@ -93,7 +93,9 @@ def test_of_a_box_that_is_there(command: Command, mine: Laptop, weather: Weather
     told = command("status")
     assert (told["state"], told["usd_budget"]) == ("running", "50")
     assert Path(told["config"]).name == "config.yaml"
-    assert [box["state"] for box in command("ls") if box["box"] == mine.config.name] == ["running"]
+    [listed] = [box for box in command("ls") if box["box"] == mine.config.name]
+    assert listed["state"] == "running"
+    assert listed["usd_hour"] == command("status")["usd_hour"], "one figure for an hour"
     assert command("plan")["steps"] == []
     assert command("cost")["usd_hour"] is not None
     assert any(one["box"] == mine.config.name for one in command("sweep")["found"])

@@ -63,7 +63,7 @@ ROW = Row(
     instance="i-0123456789abcdef0",
     since=NOON,
     owner="ada",
-    usd_hour=Decimal("0.526"),
+    usd_hour=Decimal("0.542"),
 )
 
 
@@ -161,7 +161,7 @@ def test_ls_of_ordinary_names_fits_80_columns(draw: Draw) -> None:
         draw(boxes_table([ROW, stopped], "us-east-1"))
         == """\
 BOX      STATE    TYPE         INSTANCE             SINCE           $/H  OWNER
-gpu-box  running  g4dn.xlarge  i-0123456789abcdef0  Aug 01 12:00  0.526  ada
+gpu-box  running  g4dn.xlarge  i-0123456789abcdef0  Aug 01 12:00  0.542  ada
 ada-2    stopped  g4dn.xlarge  i-0123456789abcdef0  Aug 01 12:00         ada"""
     )
 

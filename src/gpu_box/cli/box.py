@@ -232,7 +232,7 @@ def ls_command(context: typer.Context) -> None:
             instance=one.instance.id,
             since=one.instance.launched,
             owner=one.instance.owner,
-            usd_hour=price_of(one.instance).instance_hour if one.instance.state.bills else None,
+            usd_hour=price_of(one.instance).hour if one.instance.state.bills else None,
             notices=tuple(map(str, one.instance.unreadable)),
         )
         for one in listed

@@ -72,13 +72,15 @@ def read_price_of(cloud: Cloud, instance: Instance) -> Price:
 
 
 def price_reader(cloud: Cloud) -> Callable[[Instance], Price]:
-    """`read_price_of` for many instances: each type, market and zone is looked up once."""
+    """`read_price_of` for instances of many boxes, each with its own disk size; asks once for equal ones."""
+    own = cloud.config.disk
 
     @cache
-    def read(instance_type: str, market: str, zone: str) -> Price:
-        return read_price(cloud, instance_type, market=market, zones=[zone])
+    def read(instance_type: str, market: str, zone: str, size_gib: int) -> Price:
+        disk = replace(own, size_gib=size_gib)
+        return read_price(cloud, instance_type, disk=disk, market=market, zones=[zone])
 
-    return lambda instance: read(instance.type, instance.market, instance.zone)
+    return lambda one: read(one.type, one.market, one.zone, one.disk_gib or own.size_gib)
 
 
 def price_of(instance_type: str, region: str, disk: Disk, live: Live | None = None) -> Price:
