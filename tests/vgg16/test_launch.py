@@ -26,7 +26,7 @@ def launched(script: str, folder: Path) -> tuple[int, str]:
 
     (folder / "script").write_text(f"echo $TORCHELASTIC_RESTART_COUNT >> {folder}/starts\n{script}\n")
     options = ["--nproc-per-node=2", "--max-restarts=1", "--monitor-interval=0.1", "--no-python"]
-    sys.argv = ["launch", "--standalone", *options, "sh", str(folder / "script")]
+    sys.argv = ["launch", "--standalone", "--local-addr=127.0.0.1", *options, "sh", str(folder / "script")]
     with contextlib.redirect_stderr(io.StringIO()) as said:
         status = launch.main()
     return status, said.getvalue()

@@ -222,7 +222,8 @@ def torchrun(*arguments: Path) -> None:
 
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=2, max_restarts=1, monitor_interval=0.1,
-        rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="test", start_method="forkserver",
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="127.0.0.1",
+        run_id="test", start_method="forkserver",
         logs_specs=DefaultLogsSpecs(log_dir=str(arguments[1] / "logs")),
     )  # fmt: skip
     elastic_launch(config, mortal)(*arguments)

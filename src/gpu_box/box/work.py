@@ -32,7 +32,7 @@ RESTARTS = 3  # of all ranks, when one of them dies
 # For the machine's shell: sets `ranks` to what python is to run where there is more than one GPU.
 ONE_A_GPU = (
     "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); ranks=; "
-    '[ "$gpus" -le 1 ] || ranks="-m vgg16.launch --standalone --nproc-per-node=$gpus '
+    '[ "$gpus" -le 1 ] || ranks="-m vgg16.launch --standalone --local-addr=127.0.0.1 --nproc-per-node=$gpus '
     f'--max-restarts={RESTARTS}"; '
 )
 

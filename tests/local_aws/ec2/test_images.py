@@ -13,7 +13,7 @@ from ..errors import refused
 def test_an_image_is_pending_before_it_is_available_and_launches_with_its_size(cloud: Cloud) -> None:
     mapping = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 60}}
     instance = cloud.wait(cloud.run(BlockDeviceMappings=[mapping]), "running")
-    cloud.weather(delays={"image": 0.4})
+    cloud.weather(delays={"image": 2.0})
     tags = [
         {"ResourceType": kind, "Tags": [{"Key": "gpu-box:name", "Value": "box"}]}
         for kind in ("image", "snapshot")

@@ -11,6 +11,7 @@ from botocore.utils import InstanceMetadataRegionFetcher
 
 from local_aws.machines.metadata import Metadata
 
+from ... import needs
 from ..cloud import Cloud, KeyFile, wait_until
 from ..ssh import Ssh, reach
 
@@ -71,6 +72,7 @@ def ask(ssh: Ssh, path: str) -> str:
     )
 
 
+@needs.programs("curl")
 def test_a_spot_machine_is_told_when_it_is_taken_back(
     cloud: Cloud, key: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
