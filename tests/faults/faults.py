@@ -73,7 +73,7 @@ class Saboteur:
 
     def follow(self, cloud: Cloud) -> None:
         """Before the first client is made: clients copy the session's events."""
-        events = cloud._session.events
+        events = cloud._clients.session.events
         events.register_first("before-call.*.*", self._begin)
         events.register_first("before-send.*.*", self._send)
 

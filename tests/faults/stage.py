@@ -184,8 +184,7 @@ class Stage:
         laptop = Laptop(config)
         if not self._lent:
             Saboteur(answer=self.inside.answer).follow(laptop.cloud)
-            self._lent = {"_session": laptop.cloud._session, "region": laptop.cloud.region}
-            self._lent |= {"_clients": laptop.cloud._clients, "_lock": laptop.cloud._lock}
+            self._lent = {"_clients": laptop.cloud._clients, "region": laptop.cloud.region}
         laptop.cloud.__dict__.update(self._lent)
         return laptop
 

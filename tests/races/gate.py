@@ -48,7 +48,7 @@ class Turnstile:
                 self.asking.send(event_name.rpartition(".")[2])
             self.leave.acquire()
 
-        events = cloud._session.events
+        events = cloud._clients.session.events
         events.register_first("before-send.*.*", ask)
         events.register_last("response-received.*.*", lambda **_: self.answered.release())
 
