@@ -25,7 +25,7 @@ T = TypeVar("T")
 _KEY = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _HOST_KEY_REMEDY = (
     "Set it to the machine's own key, as /etc/ssh/ssh_host_ed25519_key.pub on the box has it (`ssh-ed25519 "
-    "AAAA...`); if nobody can look there, make a new box: `gpu-box down`, then `up`."
+    "AAAA...`); if you cannot look there, make a new box: `gpu-box down`, then `up`."
 )
 
 
