@@ -212,7 +212,7 @@ def test_a_daemon_that_has_to_be_killed_leaves_no_program_of_a_box(
     cloud.empty()
     instance = cloud.run_with_machine(key)
     reach(cloud, instance, key).says("(setsid sleep 1000 >/dev/null 2>&1 &)")
-    assert census.members(instance)
+    wait_until(lambda: bool(census.members(instance)))  # while `sleep` is being started it is not seen
     running = daemon.status(home)
     assert running is not None
     os.kill(running.pid, signal.SIGSTOP)

@@ -30,17 +30,20 @@ def end_all(instance_id: str, groups: Iterable[int] = ()) -> None:
     _signal(instance_id, known, signal.SIGTERM)
     _signal(instance_id, known, signal.SIGHUP)  # an interactive shell ignores SIGTERM
     while time.monotonic() < deadline:
-        if not _any_left(instance_id, known):
+        if _none_left(instance_id, known):
             return
         time.sleep(_POLL_S)
     give_up = time.monotonic() + 5.0  # a process in uninterruptible sleep cannot be killed at all
-    while _any_left(instance_id, known) and time.monotonic() < give_up:
+    while not _none_left(instance_id, known) and time.monotonic() < give_up:
         _signal(instance_id, known, signal.SIGKILL)
         time.sleep(_POLL_S)
 
 
 def members(instance_id: str) -> set[int]:
-    """Pids of live processes that carry the machine's marker; empty where there is no /proc."""
+    """Pids of live processes that carry the machine's marker; empty where there is no /proc.
+
+    A process in the middle of execve() has no environment for a moment, and is not found then.
+    """
     marker = f"{MARKER}={instance_id}".encode()
     found = set()
     for entry in _PROC.iterdir() if _PROC.is_dir() else ():
@@ -55,6 +58,14 @@ def members(instance_id: str) -> set[int]:
 def _zombie(entry: Path) -> bool:
     # /proc/PID/stat: "pid (comm) state ..."; comm may itself hold parentheses
     return (entry / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+
+
+def _none_left(instance_id: str, groups: set[int]) -> bool:
+    """Whether two looks in a row find no process: the first may have met one in the middle of execve()."""
+    if _any_left(instance_id, groups):
+        return False
+    time.sleep(_POLL_S)
+    return not _any_left(instance_id, groups)
 
 
 def _any_left(instance_id: str, groups: set[int]) -> bool:

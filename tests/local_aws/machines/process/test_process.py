@@ -134,6 +134,23 @@ def test_the_host_key_of_the_user_data_is_served(
         machine.destroy()
 
 
+def test_stopping_ends_a_program_that_was_just_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of execve() a process has no environment, so one look may miss it."""
+    process = subprocess.Popen(["sleep", "1000"])
+    seen: list[set[int]] = [set(), set(), set(), {process.pid}, {process.pid}]  # asked, asked, missed, there
+    monkeypatch.setattr(census, "members", lambda _: seen.pop(0) if seen else {process.pid} - _ended(process))
+    try:
+        census.end_all("i-1")
+        assert process.poll() is not None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> set[int]:
+    return set() if process.poll() is None else {process.pid}
+
+
 def test_stopping_ends_whatever_was_started_and_keeps_the_home(
     process_folder: Path, machine_key: KeyFile, tmp_path: Path
 ) -> None:
