@@ -72,9 +72,12 @@ def _once(words: List[str]) -> int:
 def _status(words: List[str]) -> int:
     import json
 
+    from .limits import use_zone
     from .status import lines, status
 
-    values = status(places.find())
+    place = places.find()
+    use_zone(policies.load(place.policy)[0])
+    values = status(place)
     print(json.dumps(values) if "--json" in words else "\n".join(lines(values)))
     return 0
 
@@ -93,13 +96,15 @@ def _panel(words: List[str]) -> int:
 def _why(words: List[str]) -> int:
     import json
 
+    from .limits import use_zone
     from .log import Log
     from .replay import changes, line, record
     from .stop import stopped
 
     place = places.find()
-    last = stopped(place)
-    moments = list(changes(Log(place.state).read(), policies.load(place.policy)[0]))[-LATE:]
+    last, policy = stopped(place), policies.load(place.policy)[0]
+    use_zone(policy)
+    moments = list(changes(Log(place.state).read(), policy))[-LATE:]
     if "--json" in words:
         print(json.dumps({"changes": [record(moment) for moment in moments], "stopped": last}))
         return 0
@@ -149,6 +154,7 @@ def _keep(words: List[str]) -> int:
 
 
 def _replay(words: List[str]) -> int:
+    from .limits import use_zone
     from .log import samples
     from .replay import changes, line
 
@@ -167,6 +173,7 @@ def _replay(words: List[str]) -> int:
     policy, wrong = policies.parse(values)
     if wrong or not files:
         raise ValueError("; ".join(wrong) or "which file?")
+    use_zone(policy)
     for moment in changes((sample for path in files for sample in samples(path)), policy, every=every):
         print(line(moment))
     return 0

@@ -70,7 +70,9 @@ def step(state: State, sample: Union[Sample, Event], policy: Policy) -> State:
     if state.sample is None or state.sample.boot != sample.boot:
         state = _booted(state, sample)
     else:
-        elapsed = max(0.0, min(sample.mono - state.sample.mono, GAP * policy.interval))
+        # Samples in the wrong order: an older one counts at the moment of the newest.
+        sample = sample._replace(mono=max(sample.mono, state.sample.mono))
+        elapsed = min(sample.mono - state.sample.mono, GAP * policy.interval)
     ticks = tuple(tick for tick in state.ticks if sample.mono - tick.mono < _reach(policy))
     ticks += (_tick(sample),)
     signals = read_signals(sample, _means(ticks, policy), policy)
@@ -103,6 +105,7 @@ def verdict(state: State, policy: Policy) -> Verdict:
         left += max(0.0, policy.stuck_after - (state.since - state.idle))
     if isinstance(sample.keep, float) and sample.keep > 0:
         left = policy.idle_after + sample.keep
+    early = policy.settle - sample.up > left  # the first minutes after a start are for the person to come
     left = max(left, policy.settle - sample.up)
     cause, limit = limits.nearest(sample, state.born, policy)
     if limit < left:
@@ -111,6 +114,8 @@ def verdict(state: State, policy: Policy) -> Verdict:
         stops_in, cause = left, "idle"
         last = state.last[0] and "; last activity: %s %s" % (state.last[0], limits.hhmm(state.last[1]))
         why = "idle %s%s" % (spell(state.idle), last)
+        if early and left > 0:
+            why += "; stops no sooner than %s after its start" % spell(policy.settle)
     stop = stops_in <= 0
     active = [signal.text for signal in signals.values() if signal.age <= sample.over + 1]
     if stop or (cause != "idle" and limit <= max(policy.warn, default=0.0)):

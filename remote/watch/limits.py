@@ -1,5 +1,6 @@
 """The time and money limits: max_hours, a deadline, a time of day. They stop a box that works, too."""
 
+import os
 import time
 from typing import Tuple
 
@@ -7,6 +8,7 @@ from .policy import Policy, clock
 from .sample import Sample
 
 NAMES = {"max_hours": "it ran for its max_hours", "deadline": "its deadline", "stop_at": "its stop_at"}
+OWN_ZONE = os.environ.get("TZ")
 
 
 def nearest(sample: Sample, born: Tuple[float, float], policy: Policy) -> Tuple[str, float]:
@@ -38,6 +40,15 @@ def text(cause: str, policy: Policy) -> str:
         "stop_at": policy.stop_at,
     }
     return "%s (%s)" % (NAMES[cause], detail[cause])
+
+
+def use_zone(policy: Policy) -> None:
+    """Read and show times of day in the policy's time zone from now on; without one, in the machine's own."""
+    zone = policy.tz or OWN_ZONE
+    os.environ.pop("TZ", None)
+    if zone:
+        os.environ["TZ"] = zone
+    time.tzset()
 
 
 def hhmm(wall: float) -> str:

@@ -12,6 +12,7 @@ from . import interruption, notices, stop
 from . import place as places
 from . import policy as policies
 from .judge import State, Verdict, step, verdict
+from .limits import use_zone
 from .log import Log
 from .place import Place
 from .read.command import run
@@ -34,7 +35,6 @@ class Watcher:
         os.makedirs(place.state, exist_ok=True)
         os.makedirs(place.run, exist_ok=True)
         self._log = Log(place.state)
-        self._own_zone = os.environ.get("TZ")
         self._policy_stamp: Any = None
         self._policy = policies.Policy()
         self._complaints: List[str] = []
@@ -206,11 +206,7 @@ class Watcher:
         if stamp != self._policy_stamp:
             self._policy_stamp = stamp
             self._policy, self._complaints = policies.load(self._place.policy)
-            zone = self._policy.tz or self._own_zone
-            os.environ.pop("TZ", None)
-            if zone:
-                os.environ["TZ"] = zone
-            time.tzset()
+            use_zone(self._policy)
 
     def _keeps(self) -> List[Tuple[Optional[User], str]]:
         return places.keeps(self._place, users())

@@ -26,6 +26,8 @@ thing (no GPU, no Jupyter). A line `{"event": "poweroff", "boot": ..., "wall": .
 import json
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
+from .read.text import shown
+
 
 class Unknown(NamedTuple):
     """The reading could not be made."""
@@ -161,7 +163,9 @@ def _fitting(kind: Any, value: Any) -> Any:
         if not abs(value) < FAR:
             raise ValueError("not a number")
         return value
-    if kind in (str, bool, int) and type(value) is kind:
+    if kind is str and isinstance(value, str):
+        return shown(value)
+    if kind in (bool, int) and type(value) is kind:
         return value
     if kind in READINGS:
         return value  # made already

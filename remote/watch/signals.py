@@ -39,7 +39,8 @@ def _read(name: str, sample: Sample, means: Means, policy: Policy) -> Signal:
         return Signal(NEVER, name, "cannot be read: %s" % reading.unknown, True)
     if reading is None:
         return Signal(NEVER, "none here")
-    return READERS[name](reading, means, policy)
+    signal = READERS[name](reading, means, policy)
+    return signal._replace(age=max(0.0, signal.age))  # a recorded age may be negative: its clock was set back
 
 
 def _gpu(gpus: Tuple[Gpu, ...], means: Means, policy: Policy) -> Signal:

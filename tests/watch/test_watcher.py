@@ -340,6 +340,20 @@ def test_replay_prints_when_and_why_a_recorded_box_stops(box, tmp_path):
     assert box.call("replay", str(trace), "--policy", "idle_after").returncode == 2
 
 
+def test_replay_and_why_show_times_in_the_policy_s_time_zone(box, tmp_path):
+    from traces.builder import Box as Recorder
+
+    from watch.sample import dump
+
+    recorded = "\n".join(dump(s) for s in Recorder().run(2).samples) + "\n"  # from 2026-01-01 00:00 UTC
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text(recorded)
+    assert "2026-01-01 09:00" in box.call("replay", str(trace), "--policy", "tz=Asia/Tokyo").stdout
+    box.policy(tz="Asia/Tokyo")
+    (box.state / "samples.jsonl").write_text(recorded)
+    assert "2026-01-01 09:00" in box.call("why").stdout
+
+
 def test_once_prints_a_sample_that_can_be_read_back(box):
     from watch.sample import Sample, parse
 
