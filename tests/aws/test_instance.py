@@ -189,6 +189,9 @@ def test_a_schedule_as_it_was_armed_is_a_deadline() -> None:
         {"Target": {**SCHEDULE["Target"], "Input": '{"InstanceIds": []}'}},
         {"Target": {**SCHEDULE["Target"], "Arn": "arn:aws:lambda:us-east-1:123456789012:function:a"}},
         {"Target": {}},
+        {"Target": {**SCHEDULE["Target"], "Input": f'{{"InstanceIds": ["{ID}", "i-2"]}}'}},
+        {"Target": {**SCHEDULE["Target"], "Input": f'{{"InstanceIds": ["{ID}"], "DryRun": true}}'}},
+        {"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1440}},
     ],
 )
 def test_a_schedule_changed_by_hand_is_no_deadline(changed: dict[str, Any]) -> None:

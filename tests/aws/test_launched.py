@@ -36,7 +36,7 @@ def test_the_deadline_s_role_may_stop_the_box_even_after_an_up_that_was_cut(
     mine = laptop()
     deadline.create_role(mine.cloud)
     mine.up()
-    iam, name = owner("iam"), tags.role_name(mine.config, mine.cloud.region)
+    iam, name = owner("iam"), tags.role_name(mine.cloud.region)
     [policy] = iam.list_role_policies(RoleName=name)["PolicyNames"]
     document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
     assert document["Statement"][0]["Action"] == "ec2:StopInstances"

@@ -20,6 +20,7 @@ from gpu_box.model.observed import (
     KeyPair,
     Launch,
     Launchable,
+    Listed,
     Observed,
     Placement,
     SecurityGroup,
@@ -43,7 +44,7 @@ from gpu_box.plan.steps import (
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 HOME, CAFE = ip_network("203.0.113.7/32"), ip_network("2001:db8::7/128")
 KEY = "ssh-ed25519 AAAAC3NzaC1l me@laptop"
-ROLE = "arn:aws:iam::123456789012:role/gpu-box-gpu-box-us-east-1"
+ROLE = "arn:aws:iam::123456789012:role/gpu-box-deadline-us-east-1"
 LAUNCH = Launch(generation="g1", public_key=KEY, user_data="#cloud-config\n")
 LAUNCHABLE = Launchable(
     image_id="ami-1",
@@ -409,3 +410,20 @@ def test_limits_by_which_a_running_box_should_have_stopped_already_are_refused(
     with pytest.raises(InputError, match="nothing was changed") as refused:
         up(found, Config(limits=Limits(max_hours=timedelta(minutes=minutes))))
     assert refused.value.where == "limits" and "gpu-box stop" in str(refused.value.remedy)
+
+
+def test_down_leaves_the_role_that_another_box_of_the_region_needs() -> None:
+    alone = [str(step) for step in plan.down(world(instance()))]
+    assert "deadline role: removed" in alone
+    shared = world(instance(), others=(Listed(box="hers", instance=instance(id="i-2")),))
+    assert "deadline role: removed" not in [str(step) for step in plan.down(shared)]
+    assert world(others=shared.others, group=None, key_pair=None, deadline=None, volumes=()).nothing_left
+    ended = (Listed(box="hers", instance=instance(id="i-2", state=InstanceState.TERMINATED)),)
+    assert "deadline role: removed" in [str(step) for step in plan.down(world(instance(), others=ended))]
+
+
+def test_a_deadline_that_was_given_another_role_is_armed_anew() -> None:
+    at = NOW + timedelta(hours=11)
+    changed = Deadline(instance_id="i-1", at=at, role_arn="arn:aws:iam::123456789012:role/theirs")
+    [step] = [s for s in up(world(instance(), deadline=changed)) if isinstance(s, ArmDeadline)]
+    assert not step.exists

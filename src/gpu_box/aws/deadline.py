@@ -1,14 +1,15 @@
 """The deadline: a one-time schedule on AWS's side that stops the instance, whatever the box does.
 
-EventBridge Scheduler calls EC2's StopInstances with a role that may stop this box and nothing else
-(infra/deadline-role.json). It needs nothing of the box: not its kernel, not its network, not gpu-box.
+EventBridge Scheduler calls EC2's StopInstances with a role that may stop gpu-box's instances in this region
+and nothing else (infra/deadline-role.json). All boxes of a region share it, so that only the first `up` there
+waits until IAM's new role can be assumed. The deadline needs nothing of the box: not its kernel, not its
+network, not gpu-box.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from string import Template
@@ -19,6 +20,7 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import DENIED_CODES, code_of, translated
+from gpu_box.aws.polling import attempts
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import Deadline
 from gpu_box.resources import infra
@@ -26,9 +28,12 @@ from gpu_box.resources import infra
 _TARGET = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_POLICY_NAME = "stop-this-box"
-# A new role is not assumable at once: IAM is eventually consistent, in practice within about 10 s.
-_ROLE_WAIT_S, _ROLE_POLL_S = 30.0, 1.0
+# And the owner's name. AWS takes 512 characters (EventBridge Scheduler API reference, CreateSchedule).
+_DESCRIPTION = "Stops the gpu-box of "
+_POLICY_NAME = "stop-boxes"
+# A new role cannot be assumed at once. Mostly it takes 10 s; two minutes have been seen, and Terraform's
+# provider waits that long (propagationTimeout in its iam package).
+_ROLE_WAIT_S, _ROLE_POLL_S, _ROLE_POLL_MOST_S = 180.0, 1.0, 5.0
 
 
 def read_deadline(cloud: Cloud) -> tuple[Deadline | None, str]:
@@ -60,6 +65,9 @@ def parse_schedule(raw: dict[str, Any]) -> Deadline:
             raise ValueError(f"it is {raw['State']}")
         if target.get("Arn") != _TARGET:
             raise ValueError("it calls something else than StopInstances")
+        window = (raw.get("FlexibleTimeWindow") or {}).get("Mode", "OFF")
+        if window != "OFF":
+            raise ValueError("it may come later than its time (a flexible time window)")
         at = _parse_at(raw.get("ScheduleExpression", ""), raw.get("ScheduleExpressionTimezone", "UTC"))
         return Deadline(instance_id=_parse_input(target.get("Input", "")), at=at, role_arn=role_arn)
     except ValueError as error:
@@ -68,13 +76,29 @@ def parse_schedule(raw: dict[str, Any]) -> Deadline:
 
 
 def _parse_input(text: str) -> str:
+    """The one instance. Anything else in it, such as `DryRun`, was not written by `arm`."""
+    match _json(text):
+        case {"InstanceIds": [str(instance_id)], **more} if not more:
+            return instance_id
+    raise ValueError("its input is not one instance")
+
+
+def _json(text: str) -> object:
     try:
-        [instance_id] = json.loads(text)["InstanceIds"]
-    except (ValueError, KeyError, TypeError):
-        instance_id = None
-    if not isinstance(instance_id, str):
-        raise ValueError("its input names no instance")
-    return instance_id
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def read_owner(cloud: Cloud, name: str) -> str:
+    """Whose box this schedule stops, as `arm` wrote it; "" if it does not say. Raises CloudError."""
+    scheduler = cloud.client("scheduler")
+    with translated("reading a deadline"):
+        try:
+            described = str(scheduler.get_schedule(Name=name).get("Description", ""))
+        except scheduler.exceptions.ResourceNotFoundException:
+            return ""
+    return described.removeprefix(_DESCRIPTION) if described.startswith(_DESCRIPTION) else ""
 
 
 def read_role(cloud: Cloud) -> tuple[str | None, str]:
@@ -82,7 +106,7 @@ def read_role(cloud: Cloud) -> tuple[str | None, str]:
     iam = cloud.client("iam")
     with translated("reading the deadline's role"):
         try:
-            role = iam.get_role(RoleName=tags.role_name(cloud.config, cloud.region))["Role"]
+            role = iam.get_role(RoleName=tags.role_name(cloud.region))["Role"]
         except iam.exceptions.NoSuchEntityException:
             return None, ""
         except ClientError as error:
@@ -94,14 +118,14 @@ def read_role(cloud: Cloud) -> tuple[str | None, str]:
 
 def create_role(cloud: Cloud) -> str:
     """Make the role, or find it made, and permit it one thing. Returns its ARN. Raises PermissionDenied."""
-    iam, name = cloud.client("iam"), tags.role_name(cloud.config, cloud.region)
+    iam, name = cloud.client("iam"), tags.role_name(cloud.region)
     with translated("making the deadline's role"):
         try:
             arn = iam.create_role(
                 RoleName=name,
-                Description=f"Lets EventBridge Scheduler stop the gpu-box {cloud.config.name!r}",
+                Description=f"Lets EventBridge Scheduler stop the instances of gpu-box in {cloud.region}",
                 AssumeRolePolicyDocument=_document(cloud, "trust"),
-                Tags=tags.iam_tags(cloud.config),
+                Tags=tags.role_tags(cloud.region),
             )["Role"]["Arn"]
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName=name)["Role"]["Arn"]
@@ -111,21 +135,19 @@ def create_role(cloud: Cloud) -> str:
 
 def _permit(cloud: Cloud) -> None:
     cloud.client("iam").put_role_policy(
-        RoleName=tags.role_name(cloud.config, cloud.region),
+        RoleName=tags.role_name(cloud.region),
         PolicyName=_POLICY_NAME,
         PolicyDocument=_document(cloud, "permissions"),
     )
 
 
 def _document(cloud: Cloud, name: str) -> str:
-    text = Template(infra("deadline-role.json").read_text(encoding="utf-8")).substitute(
-        box=cloud.config.name, region=cloud.region
-    )
+    text = Template(infra("deadline-role.json").read_text(encoding="utf-8")).substitute(region=cloud.region)
     return json.dumps(json.loads(text)[name])
 
 
 def delete_role(cloud: Cloud) -> None:
-    iam, name = cloud.client("iam"), tags.role_name(cloud.config, cloud.region)
+    iam, name = cloud.client("iam"), tags.role_name(cloud.region)
     gone = iam.exceptions.NoSuchEntityException
     with translated("removing the deadline's role"):
         with suppress(gone):
@@ -135,9 +157,16 @@ def delete_role(cloud: Cloud) -> None:
 
 
 def arm(
-    cloud: Cloud, *, instance_id: str, at: datetime, role_arn: str, exists: bool = False, ready: bool = False
+    cloud: Cloud,
+    *,
+    instance_id: str,
+    at: datetime,
+    role_arn: str,
+    exists: bool = False,
+    ready: bool = False,
+    wait_s: float = _ROLE_WAIT_S,
 ) -> None:
-    """Make or move the schedule. Waits, up to 30 s, until a role that is new can be assumed.
+    """Make or move the schedule. Waits, up to wait_s, until a role that is new can be assumed.
 
     exists: whether there seems to be one for this instance, and so a role that may stop it. ready: whether
     the role was just permitted to.
@@ -145,7 +174,7 @@ def arm(
     scheduler = cloud.client("scheduler")
     settings: dict[str, Any] = {
         "Name": tags.resource_name(cloud.config),
-        "Description": f"Stops the gpu-box {cloud.config.name!r}",
+        "Description": _DESCRIPTION + tags.tag_value(tags.owner(cloud.config)),
         "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
         "ScheduleExpressionTimezone": "UTC",
         "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -159,7 +188,6 @@ def arm(
             "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400},
         },
     }
-    give_up = time.monotonic() + _ROLE_WAIT_S
     with translated("arming the deadline"):
         if exists:
             with suppress(scheduler.exceptions.ResourceNotFoundException):
@@ -169,7 +197,8 @@ def arm(
             # Of an `up` that was killed while it made the role, the next one finds a role that may do
             # nothing; and a deadline whose role may not stop anything is none.
             _permit(cloud)
-        while True:
+        refused: ClientError | None = None
+        for _ in attempts(wait_s, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
             try:
                 try:
                     scheduler.create_schedule(**settings)
@@ -177,10 +206,21 @@ def arm(
                     scheduler.update_schedule(**settings)
                 return
             except scheduler.exceptions.ValidationException as error:
-                new_role = "assume" in str(error)
-                if not new_role or time.monotonic() > give_up:
+                if "assume" not in str(error):
                     raise
-                time.sleep(_ROLE_POLL_S)
+                refused = error
+                _require_role(cloud)
+        assert refused is not None, "there is at least one attempt"
+        raise refused
+
+
+def _require_role(cloud: Cloud) -> None:
+    """NoSuchEntity if the role is gone: a `down` of what was the region's last box may have removed it."""
+    try:
+        cloud.client("iam").get_role(RoleName=tags.role_name(cloud.region))
+    except ClientError as error:
+        if code_of(error) not in DENIED_CODES:
+            raise
 
 
 def disarm(cloud: Cloud) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 from typing import Any
 
 from gpu_box import __version__
@@ -27,7 +26,7 @@ GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-
 
 
 def resource_name(config: Config) -> str:
-    """Of the key pair, the group and the schedule; the role's has the region too, as IAM is global."""
+    """Of the key pair, the group and the schedule."""
     return f"gpu-box-{config.name}"
 
 
@@ -41,8 +40,12 @@ def of_cluster(config: Config) -> str:
     return f"{config.cluster}.cluster"
 
 
-def role_name(config: Config, region: str) -> str:
-    return f"gpu-box-{config.name}-{region}"  # 8 + 32 + 16 characters at most; IAM allows 64
+ROLE = "gpu-box-deadline-"  # and the region: IAM is global
+
+
+def role_name(region: str) -> str:
+    """The deadlines' role, shared by a region's boxes: an account may have 1,000 roles (IAM quotas)."""
+    return ROLE + region
 
 
 def owner(config: Config) -> str:
@@ -59,22 +62,14 @@ def _tags(config: Config, shown: str, name: str, more: dict[str, str]) -> list[d
     return as_list({key: tag_value(value) for key, value in own.items()})
 
 
-def iam_tags(config: Config) -> list[dict[str, str]]:
-    """The tags of a role."""
-    return [{"Key": tag["Key"], "Value": iam_tag_value(tag["Value"])} for tag in tags(config)]
+def role_tags(region: str) -> list[dict[str, str]]:
+    """The tags of the deadlines' role. It belongs to no box and to no owner."""
+    return as_list({"Name": role_name(region), VERSION: __version__})
 
 
 def tag_value(text: str) -> str:
     """A value that EC2 takes, as near to `text` as can be: 256 printable characters at most."""
     return "".join(sign for sign in text if sign.isprintable())[:256]
-
-
-def iam_tag_value(text: str) -> str:
-    """As `tag_value`, with `_` for what IAM does not take: `CORP\\o'neil` becomes `CORP_o_neil`.
-
-    IAM takes letters, digits, spaces and _.:/=+-@ (IAM API reference, "Tag").
-    """
-    return re.sub(r"[^\w .:/=+\-@]", "_", tag_value(text))
 
 
 def tag_specification(resource_type: str, config: Config, **more: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-GLOBAL = "global"  # where IAM's roles are
+GLOBAL = "global"  # where IAM lists its roles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,13 @@ class Sweep:
         return sum((one.usd_month or Decimal(0) for one in self.found), Decimal(0))
 
     def mine(self, owner: str, box: str | None = None) -> tuple[Leftover, ...]:
-        """What may be removed: gpu-box's and this owner's, for an account has many; of one box or of all."""
-        return tuple(
-            one for one in self.found if one.box and one.owner in (owner, "") and box in (None, one.box)
-        )
+        """What may be removed: gpu-box's and this owner's, for an account has many; of one box or of all.
+
+        An unknown owner is somebody else. A region's role goes with the last box there, whose ever it is.
+        """
+        own = [one for one in self.found if one.box and one.owner == owner and box in (None, one.box)]
+        others = [one for one in self.found if one.box and one not in own]
+        used = {one.region for one in others if one.kind in ("instance", "schedule")}
+        used |= {one.region for one in self.unread}
+        roles = [one for one in self.found if one.kind == "role" and one.region not in used]
+        return (*own, *roles) if own or box is None else ()

@@ -234,8 +234,14 @@ class Observed:
     @property
     def nothing_left(self) -> bool:
         going = any(i.state is InstanceState.SHUTTING_DOWN for i in self.instances)
-        left = (self.live, self.group, self.key_pair, self.volumes, self.deadline, self.deadline_role_arn)
+        role = self.deadline_role_arn and not self.region_in_use
+        left = (self.live, self.group, self.key_pair, self.volumes, self.deadline, role)
         return not (going or any(left) or self.spot_requests or self.images or self.snapshots)
+
+    @property
+    def region_in_use(self) -> bool:
+        """Whether there is another box in the region: the deadlines' role is shared."""
+        return any(listed.instance.exists for listed in self.others)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -179,7 +179,7 @@ def down(observed: Observed, *, keep_images: bool = False) -> list[Step]:
             steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.TERMINATED))
     if observed.deadline:
         steps.append(DeleteDeadline())
-    if observed.deadline_role_arn:
+    if observed.deadline_role_arn and not observed.region_in_use:
         steps.append(DeleteDeadlineRole())
     if observed.key_pair:
         steps.append(DeleteKeyPair(key_name=observed.key_pair.name))
@@ -364,6 +364,8 @@ def _deadline(
     if observed.deadline_unavailable:
         return
     armed = observed.deadline
+    if armed and observed.deadline_role_arn not in (None, armed.role_arn):
+        armed = None  # its role was changed by hand: whether that may stop the box is not known
     if moved:
         if armed is None or not _is_of(armed, instance) or abs(armed.at - since_launch) > _MINUTE:
             exists = _is_of(armed, instance)

@@ -86,7 +86,7 @@ class CreateDeadlineRole(Step):
     title: ClassVar[str] = "deadline role"
 
     def __str__(self) -> str:
-        return "deadline role: may stop this box and nothing else"
+        return "deadline role: may stop boxes in this region and nothing else"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from moto.sts.models import sts_backends
 from local_aws.api.calls import Call
 from local_aws.ec2 import spot
 from local_aws.iam.needs import needs
-from local_aws.iam.permissions import as_list, document
+from local_aws.iam.permissions import documents
 from local_aws.iam.policies import allows
 
 # "No permissions are required to perform this operation" (STS API reference).
@@ -86,18 +86,11 @@ def _policies(key_id: str) -> tuple[str, list[dict[str, Any]]] | None:
 def _of_user(backend: IAMBackend, user: Any) -> Iterator[dict[str, Any]]:
     groups = [group for group in backend.groups.values() if user in group.users]
     for holder in (user, *groups):
-        yield from _documents(holder)
+        yield from documents(holder)
 
 
 def _of_role(arn: str) -> Iterator[dict[str, Any]]:
     for _, _, backend in iam_backends.iter_backends():
         for role in backend.roles.values():
             if role.arn == arn:
-                yield from _documents(role)
-
-
-def _documents(holder: Any) -> Iterator[dict[str, Any]]:
-    for policy in as_list(list(holder.policies.values())):
-        yield json.loads(document(policy))
-    for policy in holder.managed_policies.values():
-        yield json.loads(next(v.document for v in policy.versions if v.is_default))
+                yield from documents(role)

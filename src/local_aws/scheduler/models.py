@@ -22,7 +22,8 @@ from moto.scheduler.models import EventBridgeSchedulerBackend, Schedule
 
 from local_aws.ec2.extra import now
 from local_aws.faults import weather
-from local_aws.iam.permissions import as_list, document, permits
+from local_aws.iam.permissions import as_list, document, documents
+from local_aws.iam.policies import Need, allows
 from local_aws.scheduler import urls
 
 _STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
@@ -86,7 +87,8 @@ class Scheduler(EventBridgeSchedulerBackend):  # type: ignore[misc]
         role = iam_backends[self.account_id][self.partition].get_role_by_arn(role_arn)
         arn = f"arn:{self.partition}:ec2:{self.region_name}:{self.account_id}:instance/{instance_id}"
         tags = ec2_backends[self.account_id][self.region_name].tags.get(instance_id, {})
-        if not permits(role, "ec2:StopInstances", arn, tags):
+        context = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+        if not allows(documents(role), Need("ec2:StopInstances", arn, context)):
             raise PermissionError(f"role {role_arn} may not stop {instance_id}")
 
 

@@ -106,13 +106,14 @@ def test_a_box_is_found_wherever_it_is_with_all_that_belongs_to_it(
     box.up()
     found = by_kind(looked())
     assert set(found) == {"instance", "volume", "security group", "key pair", "schedule", "role"}
+    shared = found.pop("role")
+    assert (shared.box, shared.owner, shared.region, shared.usd_month) == ("", "", "eu-west-2", 0)
     assert {one.box for one in found.values()} == {box.config.name}
-    assert {one.owner for one in found.values()} == {ME}, "a schedule's and a role's too"
-    assert {one.region for one in found.values()} == {"eu-west-2", "global"}
+    assert {one.owner for one in found.values()} == {ME}, "a schedule's too"
+    assert {one.region for one in found.values()} == {"eu-west-2"}
     # As eu-west-2 sells them: a fifth above us-east-1, but for the address.
     assert found["instance"].usd_month == (Decimal("0.526") * Decimal("1.2") + Decimal("0.005")) * 730
     assert found["volume"].usd_month == Decimal("9.6")
-    assert found["role"].usd_month == 0
     box.down()
 
 
@@ -202,13 +203,38 @@ def test_a_box_of_somebody_else_in_the_account_is_told_and_left(
     hers.up()
     mine.up()
     swept = looked()
-    assert {one.box for one in swept.found} == {"hers", "mine"}
+    assert {one.box for one in swept.found} == {"hers", "mine", ""}
     assert {one.box for one in swept.mine(ME)} == {"mine"}
     assert swept.mine(ME, box="hers") == ()
-    assert len(swept.mine("grace")) == 6, "her schedule and role are hers too"
+    assert len(swept.mine("grace")) == 5, "her schedule is hers, too; the role is of both boxes"
     remove(Cloud(Config()), swept.mine(ME), report=Recorder())
-    assert {one.box for one in looked().found} == {"hers"}
+    left = looked()
+    assert {one.box for one in left.found} == {"hers", ""}
+    assert [one.kind for one in left.mine("grace") if not one.box] == ["role"], "the last box takes it along"
     hers.down()
+
+
+def test_a_deadline_whose_owner_is_not_known_is_left(
+    account: Callable[..., Any], laptop: Callable[..., Laptop]
+) -> None:
+    """What is left of a box whose tags are gone may be somebody else's, whatever its name is."""
+    mine = laptop()
+    mine.up()
+    scheduler, name = mine.cloud.client("scheduler"), f"gpu-box-{mine.config.name}"
+    raw = scheduler.get_schedule(Name=name)
+    keys = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+    scheduler.update_schedule(**{key: raw[key] for key in keys}, Description="somebody wrote this")
+    elsewhere = laptop(region="sa-east-1", name=mine.config.name, owner="grace")
+    elsewhere.up()
+    [hers] = [one for one in looked().mine("grace") if one.kind == "schedule"]
+    assert hers.region == "sa-east-1", "a box of the same name in another region is another box"
+    remove(Cloud(Config()), [one for one in looked().mine(ME) if one.kind != "schedule"], report=Recorder())
+    alone = looked()
+    [schedule] = [one for one in alone.found if one.kind == "schedule" and one.region != "sa-east-1"]
+    assert schedule.owner == ""
+    assert not [one for one in alone.mine(ME) if one.region == schedule.region], "its role stays with it"
+    scheduler.delete_schedule(Name=name)
+    elsewhere.down()
 
 
 def test_all_regions_are_looked_at_at_the_same_time(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from gpu_box.aws import tags
+from gpu_box.aws import deadline, tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
@@ -18,7 +18,7 @@ from gpu_box.aws.prices.catalogue import catalogue
 from gpu_box.aws.prices.prices import price_reader, read_disk_month, snapshot_gib_month
 from gpu_box.config.model import Disk
 from gpu_box.errors import CloudError
-from gpu_box.model.leftovers import GLOBAL, Leftover
+from gpu_box.model.leftovers import Leftover
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.price import HOURS_PER_MONTH
 from gpu_box.model.stop_reason import is_forgotten, lying
@@ -50,21 +50,22 @@ def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftov
 
 
 def read_roles(cloud: Cloud, regions: Iterable[str]) -> list[Leftover]:
-    """The deadline roles of all regions, by their names: AWS lists roles without their tags."""
+    """The regions' deadline roles, by their names: AWS lists roles without their tags."""
     with translated("listing roles"):
         pages = cloud.client("iam").get_paginator("list_roles").paginate()
         roles = [role for page in pages for role in page["Roles"]]
-    found = []
-    for role in roles:
-        name = role["RoleName"]
-        region = next((r for r in regions if name.endswith(f"-{r}")), None)
-        if name.startswith(_MADE_BY_NAME) and region:
-            box = name.removeprefix(_MADE_BY_NAME).removesuffix(f"-{region}")
-            since = role["CreateDate"]
-            found.append(
-                Leftover(kind="role", id=name, region=GLOBAL, box=box, since=since, note=f"of {region}")
-            )
-    return found
+    names = {tags.role_name(region): region for region in regions}
+    return [
+        Leftover(
+            kind="role",
+            id=role["RoleName"],
+            region=names[role["RoleName"]],
+            since=role["CreateDate"],
+            note="shared by the boxes there; goes with the last of them",
+        )
+        for role in roles
+        if role["RoleName"] in names
+    ]
 
 
 def _read(cloud: Cloud, operation: str, key: str, **arguments: Any) -> list[dict[str, Any]]:
@@ -203,7 +204,7 @@ def _placement_groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Le
 
 
 def _schedules(cloud: Cloud) -> Iterator[Leftover]:
-    """By their names: a schedule has no tags of its own."""
+    """By their names, and their owners by what `deadline.arm` wrote: a schedule has no tags of its own."""
     try:
         with translated(f"reading {cloud.region}"):
             pages = cloud.client("scheduler").get_paginator("list_schedules")
@@ -218,6 +219,7 @@ def _schedules(cloud: Cloud) -> Iterator[Leftover]:
             id=raw["Name"],
             region=cloud.region,
             box=raw["Name"].removeprefix(_MADE_BY_NAME),
+            owner=deadline.read_owner(cloud, raw["Name"]),
             state=raw.get("State", "").lower(),
             since=raw.get("CreationDate"),
         )

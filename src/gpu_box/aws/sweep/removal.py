@@ -45,12 +45,9 @@ def remove_region(cloud: Cloud, leftovers: Sequence[Leftover]) -> None:
     for one in leftovers:
         if one.kind == "schedule":
             deadline.disarm(cloud.elsewhere(cloud.region, box=one.box))
-
-
-def remove_roles(cloud: Cloud, roles: Sequence[Leftover]) -> None:
-    for role in roles:
-        region = role.id.removeprefix(f"gpu-box-{role.box}-")
-        deadline.delete_role(cloud.elsewhere(region, box=role.box))
+    # The role last: what it stops is gone by then.
+    if any(one.kind == "role" for one in leftovers):
+        deadline.delete_role(cloud)
 
 
 def _remove(cloud: Cloud, operation: str, arguments: dict[str, Any]) -> None:

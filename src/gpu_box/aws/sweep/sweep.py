@@ -12,7 +12,7 @@ from typing import Any
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.sweep.leftovers import read_region, read_roles
-from gpu_box.aws.sweep.removal import remove_region, remove_roles
+from gpu_box.aws.sweep.removal import remove_region
 from gpu_box.errors import CloudError
 from gpu_box.model.leftovers import GLOBAL, Leftover, Sweep, Unread
 from gpu_box.model.progress import Reporter
@@ -47,16 +47,13 @@ def enabled_regions(cloud: Cloud) -> list[str]:
 def remove(cloud: Cloud, leftovers: Sequence[Leftover], *, report: Reporter) -> list[Unread]:
     """Remove them, regions at once; why it did not go where it did not. Safe to run again at any point."""
     report.start("remove", f"removing {len(leftovers)}; an instance takes minutes to be gone")
-    regions = sorted({one.region for one in leftovers} - {GLOBAL})
+    regions = sorted({one.region for one in leftovers})
     by_region = {r: [one for one in leftovers if one.region == r] for r in regions}
     answers = _at_once([partial(remove_region, cloud.elsewhere(r), there) for r, there in by_region.items()])
-    # The roles last: what they stop is gone by then.
-    roles = [one for one in leftovers if one.region == GLOBAL]
-    answers += _at_once([partial(remove_roles, cloud, roles)])
     report.done("remove", f"asked AWS to remove {len(leftovers)}")
     return [
         Unread(region=region, why=str(answer))
-        for region, answer in zip([*regions, GLOBAL], answers, strict=True)
+        for region, answer in zip(regions, answers, strict=True)
         if isinstance(answer, CloudError)
     ]
 
@@ -77,7 +74,7 @@ def _at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _with_owners(found: Iterable[Leftover]) -> Iterable[Leftover]:
-    """Schedules and roles tell no owner: theirs is whoever owns the rest of the box."""
+    """A schedule made by hand names no owner: its owner is that of the box in the same region."""
     found = list(found)
-    owners = {one.box: one.owner for one in found if one.box and one.owner}
-    return (replace(one, owner=one.owner or owners.get(one.box, "")) for one in found)
+    owners = {(one.region, one.box): one.owner for one in found if one.box and one.owner}
+    return (replace(one, owner=one.owner or owners.get((one.region, one.box), "")) for one in found)
