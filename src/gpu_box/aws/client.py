@@ -128,6 +128,12 @@ class Cloud:
         """region: another than the config's. brisk: one attempt, a few seconds, for what may stay unknown."""
         return self._clients.get(service, region or self.region, brisk=brisk)
 
+    def is_offered(self, service: str) -> bool:
+        """Whether AWS has this service in the region, by the SDK's own data, which may lag behind."""
+        session = self._clients.session
+        partition = session.get_partition_for_region(self.region)
+        return self.region in session.get_available_regions(service, partition_name=partition)
+
     def make_clients(self, *services: str) -> list[Any]:
         return [self.client(service) for service in services]
 

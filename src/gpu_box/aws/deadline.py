@@ -21,10 +21,11 @@ from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import DENIED_CODES, code_of, translated
 from gpu_box.aws.polling import attempts
-from gpu_box.errors import CloudError
+from gpu_box.errors import CloudUnreachable
 from gpu_box.model.observed import Deadline
 from gpu_box.resources import infra
 
+NOT_OFFERED = "EventBridge Scheduler is not offered in this region"
 _TARGET = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,9 +37,12 @@ _POLICY_NAME = "stop-boxes"
 _ROLE_WAIT_S, _ROLE_POLL_S, _ROLE_POLL_MOST_S = 180.0, 1.0, 5.0
 
 
-def read_deadline(cloud: Cloud) -> tuple[Deadline | None, str]:
-    """The schedule, or None; and why it cannot be read, or ""."""
-    scheduler = cloud.client("scheduler")
+def read_deadline(cloud: Cloud, *, brisk: bool = False) -> tuple[Deadline | None, str]:
+    """The schedule, or None; and why none can be armed, or "". Raises CloudError.
+
+    brisk: as for `Cloud.client`.
+    """
+    scheduler = cloud.client("scheduler", brisk=brisk)
     try:
         with translated("reading the deadline"):
             try:
@@ -49,9 +53,10 @@ def read_deadline(cloud: Cloud) -> tuple[Deadline | None, str]:
                 if code_of(error) in DENIED_CODES:
                     return None, "your AWS user may not read schedules (scheduler:GetSchedule)"
                 raise
-    except CloudError as error:
-        if error.code == "UnsupportedOperation":
-            return None, "EventBridge Scheduler is not offered in this region"
+    except CloudUnreachable:
+        # Where a region has no Scheduler, its name does not resolve.
+        if not cloud.is_offered("scheduler"):
+            return None, NOT_OFFERED
         raise
     return parse_schedule(raw), ""
 
@@ -101,9 +106,9 @@ def read_owner(cloud: Cloud, name: str) -> str:
     return described.removeprefix(_DESCRIPTION) if described.startswith(_DESCRIPTION) else ""
 
 
-def read_role(cloud: Cloud) -> tuple[str | None, str]:
-    """The role's ARN, or None; and why it cannot be read, or ""."""
-    iam = cloud.client("iam")
+def read_role(cloud: Cloud, *, brisk: bool = False) -> tuple[str | None, str]:
+    """The role's ARN, or None; and why it cannot be read, or "". brisk: as for `Cloud.client`."""
+    iam = cloud.client("iam", brisk=brisk)
     with translated("reading the deadline's role"):
         try:
             role = iam.get_role(RoleName=tags.role_name(cloud.region))["Role"]

@@ -19,6 +19,7 @@ from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
 from gpu_box.aws.my_address import caller_address
 from gpu_box.aws.prices.prices import snapshot_gib_month
+from gpu_box.errors import CloudError, CredentialsError
 from gpu_box.model.observed import (
     ANYTHING,
     Deadline,
@@ -47,15 +48,17 @@ def observe(
     ask_caller: bool = False,
     without: Collection[str] = (),
     expected: Expected = ANYTHING,
+    brisk: bool = False,
 ) -> Observed:
     """ask_caller: also ask from which address this laptop is seen (only `up` needs it).
 
     without: COSTS, MEANS or ALL_BUT_WHERE, if not needed. expected: counts only where some are not.
+    brisk: wait for EC2 alone, and for IAM and Scheduler a few seconds. What they do not answer is unread.
 
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
     region = cloud.region  # fails here, in words, before any thread starts
-    reads = {name: read for name, read in _reads(cloud).items() if name not in without}
+    reads = {name: read for name, read in _reads(cloud, brisk=brisk).items() if name not in without}
     if ask_caller and cloud.config.network.allow_ssh_from is None:
         reads["caller"] = lambda: {"caller": caller_address()}
     if services := _NEEDED_NEXT.get(expected.state):
@@ -81,15 +84,15 @@ _FIRST = {
 }
 
 
-def _reads(cloud: Cloud) -> dict[str, Callable[[], dict[str, Any]]]:
+def _reads(cloud: Cloud, *, brisk: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     """What each asks for and adds to an Observed."""
     config, ec2 = cloud.config, cloud.ec2
     return {
         "instances": lambda: _split(observe_all(cloud), config.name),
         "group": lambda: {"group": _read_group(ec2, config.name)},
         "key_pair": lambda: {"key_pair": _read_key_pair(ec2, config.name)},
-        "deadline": lambda: _of_deadline("deadline", read_deadline(cloud)),
-        "role": lambda: _of_deadline("deadline_role_arn", read_role(cloud)),
+        "deadline": lambda: _of_deadline("deadline", lambda: read_deadline(cloud, brisk=brisk)),
+        "role": lambda: _of_deadline("deadline_role_arn", lambda: read_role(cloud, brisk=brisk)),
         "volumes": lambda: {"volumes": tuple(_read_volumes(ec2, config.name))},
         "images": lambda: {"images": tuple(parse_image(raw) for raw in read_images(cloud))},
         "snapshots": lambda: {"snapshots": tuple(read_snapshots(cloud))},
@@ -101,8 +104,10 @@ def _ask(reads: dict[str, Callable[[], dict[str, Any]]], names: Collection[str])
     """The fields of an Observed that these reads tell."""
     fields: dict[str, Any] = {}
     for told in side_by_side(*(read for name, read in reads.items() if name in names)):
-        unavailable = fields.get("deadline_unavailable") or told.get("deadline_unavailable", "")
-        fields |= told | {"deadline_unavailable": unavailable}
+        whys = {
+            key: fields.get(key) or told.get(key, "") for key in ("deadline_unavailable", "deadline_unread")
+        }
+        fields |= told | whys
     return fields
 
 
@@ -110,8 +115,14 @@ def _nothing(_: object) -> dict[str, Any]:
     return {}
 
 
-def _of_deadline(name: str, told: tuple[object, str]) -> dict[str, Any]:
-    value, unavailable = told
+def _of_deadline(name: str, read: Callable[[], tuple[object, str]]) -> dict[str, Any]:
+    """What IAM or Scheduler does not answer is unread: to find a box and to stop it takes EC2 alone."""
+    try:
+        value, unavailable = read()
+    except CredentialsError:
+        raise
+    except CloudError as error:
+        return {name: None, "deadline_unread": f"{error.where}: {error.what}"}
     return {name: value, "deadline_unavailable": unavailable}
 
 

@@ -29,12 +29,13 @@ def converge(
     ask_caller: bool = False,
     without: Collection[str] = (),
     expected: Expected = ANYTHING,
+    brisk: bool = False,
 ) -> tuple[Observed, bool]:
     """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
 
     Between rounds AWS is asked again only where its answers have not told all that a round changed.
     """
-    observed = find.observe_box(cloud, ask_caller=ask_caller, without=without, expected=expected)
+    observed = find.observe_box(cloud, ask_caller=ask_caller, without=without, expected=expected, brisk=brisk)
     acted = False
     for _ in range(_MAX_ROUNDS):
         steps = next_steps(observed)
@@ -46,7 +47,7 @@ def converge(
         acted = True
         if not whole:
             unarmable = observed.deadline_unavailable
-            observed = find.observe_box(cloud, ask_caller=ask_caller, without=without)
+            observed = find.observe_box(cloud, ask_caller=ask_caller, without=without, brisk=brisk)
             if unarmable:
                 observed = replace(observed, deadline_unavailable=unarmable)
     raise CloudError(

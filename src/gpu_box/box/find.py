@@ -36,10 +36,15 @@ def at(config: Config) -> Observed:
 
 
 def observe_box(
-    cloud: Cloud, *, ask_caller: bool = False, without: Collection[str] = (), expected: Expected = ANYTHING
+    cloud: Cloud,
+    *,
+    ask_caller: bool = False,
+    without: Collection[str] = (),
+    expected: Expected = ANYTHING,
+    brisk: bool = False,
 ) -> Observed:
     """What AWS tells, and what this laptop remembers of instances that are no more."""
-    observed = observe(cloud, ask_caller=ask_caller, without=without, expected=expected)
+    observed = observe(cloud, ask_caller=ask_caller, without=without, expected=expected, brisk=brisk)
     # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
     there = [instance.id for instance in observed.instances if instance.exists]
     there += [snapshot.id for snapshot in observed.snapshots]

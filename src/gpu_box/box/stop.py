@@ -40,7 +40,9 @@ def halt(cloud: Cloud, report: Reporter) -> Observed:
             return plan.stop(observed)
         return plan.stop(observed, rates=spent.rates_of(read_price_of(cloud, instance)))
 
-    observed, _ = converge(cloud, report, steps, without=COSTS)
+    observed, _ = converge(cloud, report, steps, without=COSTS, brisk=True)
+    if observed.deadline_unread:
+        report.note(f"{observed.deadline_unread}; the stop needs it not")
     if observed.instance and observed.deadline_role_arn:
         state = Expected(
             state="stopped", instance_id=observed.instance.id, role_arn=observed.deadline_role_arn
@@ -68,6 +70,11 @@ def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> 
         raise CloudError(
             "something of this box is still there",
             remedy="Run `gpu-box down` again; `gpu-box status` shows it.",
+        )
+    if observed.deadline_unread:
+        report.note(
+            f"{observed.deadline_unread}; if the box's schedule or role is left, it costs nothing and stops "
+            "nothing: run `gpu-box down` again later to remove it"
         )
     last_seen.forget(find.memory("last-seen", cloud))
     return observed

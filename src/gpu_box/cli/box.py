@@ -470,6 +470,7 @@ def _status_view(config: Config, found: Status) -> StatusView:
         usd_month_images=observed.usd_month_images,
         deadline=deadline,
         deadline_missing=observed.deadline_unavailable
+        or observed.deadline_unread
         or (f"{broken}; `gpu-box up` arms it anew" if broken else "" if deadline else "`gpu-box up` arms it"),
         stopped=found.stopped,
         gpu=machine.gpu if machine else "",

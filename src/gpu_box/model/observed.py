@@ -209,6 +209,7 @@ class Observed:
     deadline_role_arn: str | None = None  # None where it does not exist
     deadline_role_ready: bool = False  # whether it was seen to be allowed what it is for
     deadline_unavailable: str = ""  # why AWS's side cannot be armed (no permission); "" where it can
+    deadline_unread: str = ""  # why it is not known whether there is one (no answer); "" where it is
     gone: tuple[tuple[date, Decimal], ...] = ()  # US dollars a day of its instances that are no more
     others: tuple[Listed, ...] = ()  # other boxes of the region
     caller: tuple[Cidr, ...] = ()  # where the laptop is seen from; () where it was not asked

@@ -72,6 +72,7 @@ def up(
     a person has to choose: two instances with work on them, another person's key; InputError for a month's
     budget that is spent.
     """
+    _require_deadline_read(observed)
     extra = list(_extra_instances(observed))
     instance = observed.instance
     budget = budget_end(config, observed, rates, now=now)
@@ -202,6 +203,7 @@ def extend(observed: Observed, *, base: datetime, at: datetime) -> list[Step]:
     instance, armed = observed.instance, observed.deadline
     if instance is None or observed.deadline_unavailable:
         return []
+    _require_deadline_read(observed)
     if instance.extending != (base, at):
         return [NoteExtend(instance_id=instance.id, moving=(base, at))]
     if armed and armed.instance_id == instance.id and armed.at == at:
@@ -336,6 +338,15 @@ def _disk(config: Config, instance: Instance) -> Iterator[Step]:
     wanted, there = config.disk.size_gib, instance.disk_gib
     if there is not None and wanted != there:
         yield GrowDisk(instance_id=instance.id, before=there, size_gib=wanted)
+
+
+def _require_deadline_read(observed: Observed) -> None:
+    """Raises CloudError: nothing is started that AWS may not stop."""
+    if observed.deadline_unread:
+        raise CloudError(
+            f"the AWS-side deadline cannot be armed now ({observed.deadline_unread}): nothing was changed",
+            remedy="Run this again when IAM and EventBridge Scheduler answer; `gpu-box stop` needs neither.",
+        )
 
 
 def _deadline_role(observed: Observed) -> Iterator[Step]:

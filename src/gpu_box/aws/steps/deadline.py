@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpu_box.aws import deadline
 from gpu_box.aws.steps.work import Raced, Work
-from gpu_box.errors import CloudError, PermissionDenied
+from gpu_box.errors import CloudError, CloudUnreachable, PermissionDenied
 from gpu_box.model.observed import Deadline
 from gpu_box.plan.steps import ArmDeadline, CreateDeadlineRole, DeleteDeadline, DeleteDeadlineRole
 
@@ -36,9 +36,11 @@ def arm_deadline(step: ArmDeadline, work: Work) -> str | None:
             ready=work.observed.deadline_role_ready,
         )
     except PermissionDenied as error:
-        work.know(deadline_unavailable="your AWS user may not make schedules")
-        work.report.note(f"NOT ARMED: the AWS-side deadline ({error.what}). The box still stops itself.")
-        return "deadline: not permitted; the other layers stop the box"
+        return _not_armed(work, "your AWS user may not make schedules", error.what)
+    except CloudUnreachable:
+        if work.cloud.is_offered("scheduler"):
+            raise
+        return _not_armed(work, deadline.NOT_OFFERED, deadline.NOT_OFFERED)
     except CloudError as error:
         # Of a schedule that is only moved, AWS checks its role again.
         if error.code == "NoSuchEntity" or (step.exists and error.code == "ValidationException"):
@@ -46,6 +48,12 @@ def arm_deadline(step: ArmDeadline, work: Work) -> str | None:
         raise
     work.know(deadline=Deadline(instance_id=step.instance_id, at=step.at, role_arn=role_arn))
     return None
+
+
+def _not_armed(work: Work, unavailable: str, why: str) -> str:
+    work.know(deadline_unavailable=unavailable)
+    work.report.note(f"NOT ARMED: the AWS-side deadline ({why}). The box still stops itself.")
+    return "deadline: not armed; the other layers stop the box"
 
 
 def delete_deadline(step: DeleteDeadline, work: Work) -> None:

@@ -17,7 +17,7 @@ from gpu_box.aws.observe import image_created
 from gpu_box.aws.prices.catalogue import catalogue
 from gpu_box.aws.prices.prices import price_reader, read_disk_month, snapshot_gib_month
 from gpu_box.config.model import Disk
-from gpu_box.errors import CloudError
+from gpu_box.errors import CloudError, CloudUnreachable
 from gpu_box.model.leftovers import Leftover
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.price import HOURS_PER_MONTH
@@ -210,8 +210,8 @@ def _schedules(cloud: Cloud) -> Iterator[Leftover]:
             pages = cloud.client("scheduler").get_paginator("list_schedules")
             listed = [s for page in pages.paginate(NamePrefix=_MADE_BY_NAME) for s in page["Schedules"]]
     except CloudError as error:
-        if error.code == "UnsupportedOperation":
-            return  # not offered in this region, so there are none
+        if isinstance(error, CloudUnreachable) and not cloud.is_offered("scheduler"):
+            return  # so there are none
         raise
     for raw in listed:
         yield Leftover(
