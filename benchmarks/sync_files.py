@@ -23,6 +23,7 @@ from tests import needs
 from tests.machine.openssh import OpenSshMachine
 
 from gpu_box.machine.files import rsync, sync, upload_remote
+from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.machine import Host
@@ -69,7 +70,9 @@ class Scene:
             sync.early_rsync(self.host, self.source, there, transport) as early,
             connect(self.host) as connection,
         ):
-            sync.push(connection, self.source, there, report=Silent(), transport=transport, early=early)
+            sync.push(
+                connection, Selection(self.source), there, report=Silent(), transport=transport, early=early
+            )
 
 
 def rows() -> Iterator[Row]:
@@ -144,7 +147,10 @@ def _on_open_connection(machine: OpenSshMachine, source: Path, ms: float, turn: 
         there = scene.folder("sftp")
         shutil.rmtree(there, ignore_errors=True)
         with connect(scene.host) as connection:
-            push = partial(sync.push, connection, source, str(there), report=Silent(), transport="sftp")
+
+            def push() -> None:
+                sync.push(connection, Selection(source), str(there), report=Silent(), transport="sftp")
+
             for name in SCENES:
                 if name == "changed":
                     _change(source, 100 + 2 * turn + (ms > 0))

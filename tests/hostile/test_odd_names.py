@@ -12,6 +12,7 @@ from gpu_box.box.work import job_name
 from gpu_box.errors import InputError
 from gpu_box.machine import jobs
 from gpu_box.machine.files import sync, upload_remote
+from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh import attach
 from gpu_box.machine.ssh.connection import Connection
 from tests.paths import REMOTE
@@ -50,7 +51,7 @@ def test_files_of_any_name_go_up_and_come_down_as_they_are(
         folder = project / name
         folder.mkdir(parents=True)
         (folder / name).write_text(str(number))
-    sync.push(connection, project, "~/work", report=report, transport=transport)
+    sync.push(connection, Selection(project), "~/work", report=report, transport=transport)
     assert files(machine.home / "work") == files(project)
     sync.pull(connection, "~/work", back, report=report)
     assert files(back) == files(project)
@@ -79,7 +80,7 @@ def test_a_file_with_a_control_character_in_its_name_stays_here_and_a_note_says_
     project.mkdir()
     for name in ("two\nlines", "fine"):
         (project / name).write_text("x")
-    sync.push(connection, project, "~/work", report=report, transport=transport)
+    sync.push(connection, Selection(project), "~/work", report=report, transport=transport)
     assert files(machine.home / "work") == {"fine": "x"}
     assert ("note", "", "left out (control characters in the name): 'two\\nlines'") in report.events
 

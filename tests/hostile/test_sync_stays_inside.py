@@ -10,6 +10,7 @@ import pytest
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.files import sync, upload_remote
+from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh.connection import Connection
 from tests.paths import REMOTE
 
@@ -44,11 +45,11 @@ def test_a_link_that_became_a_folder_is_replaced_and_what_it_led_to_is_as_it_was
     (project / "shared").mkdir(parents=True)
     (project / "shared/params.json").write_text("shared")
     (project / "exp1").symlink_to("shared")
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     (project / "exp1").unlink()
     (project / "exp1").mkdir()
     (project / "exp1/params.json").write_text("x" * size)
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert (work / "shared/params.json").read_text() == "shared"
     assert (work / "exp1/params.json").read_text() == "x" * size
     assert not (work / "exp1").is_symlink()
@@ -68,7 +69,7 @@ def test_a_link_on_the_box_is_no_way_out_of_work(
     (work / "a").mkdir()
     (work / "a/b").symlink_to(outside)
     (work / "file").symlink_to(outside / "authorized_keys")
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert (outside / "authorized_keys").read_text() == "precious"
     assert (work / "a/b/authorized_keys").read_text() == (work / "file").read_text() == "x" * size
 
@@ -81,11 +82,11 @@ def test_delete_does_not_follow_a_link_either(
     (project / "data").mkdir(parents=True)
     (project / "data/a.csv").write_text("a")
     (project / "keep").write_text("keep")
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     (work / "data").rename(machine.home / "disk")
     (work / "data").symlink_to(machine.home / "disk")
     shutil.rmtree(project / "data")
-    result = sync.push(box, project, "~/work", report=report, transport=transport, delete=True)
+    result = sync.push(box, Selection(project), "~/work", report=report, transport=transport, delete=True)
     assert result.deleted == 0
     assert (machine.home / "disk/a.csv").read_text() == "a"
 
@@ -99,7 +100,7 @@ def test_a_file_of_the_box_in_the_way_of_a_folder_is_kept_and_said(
     (project / "model/net.py").write_text("x")
     (work / "model").write_text("made there")
     with pytest.raises(MachineError, match="a file is in the way of a folder: 'model'"):
-        sync.push(box, project, "~/work", report=report, transport=transport)
+        sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert (work / "model").read_text() == "made there"
 
 
@@ -112,7 +113,7 @@ def test_a_setuid_program_goes_up_as_a_plain_one(
     project.mkdir()
     (project / "tool").write_text("x" * size)
     (project / "tool").chmod(0o7755)
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert (work / "tool").stat().st_mode & 0o7777 == 0o755
 
 
@@ -126,7 +127,7 @@ def test_the_rest_of_a_cut_sync_is_not_looked_for_behind_a_link(
         (project / name).write_text("x" * size)
         os.utime(project / name, (1_700_000_000, 1_700_000_000))
         (work / f".{name}.{size}-1700000000.gpu-box-part").symlink_to("../precious")
-    sync.push(box, project, "~/work", report=report, transport="sftp")
+    sync.push(box, Selection(project), "~/work", report=report, transport="sftp")
     assert (machine.home / "precious").read_text() == "precious"
     assert {name: (work / name).stat().st_size for name in ("small", "large")} == {
         "small": 10,

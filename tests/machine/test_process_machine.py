@@ -15,6 +15,7 @@ import pytest
 from gpu_box.errors import HostKeyChanged
 from gpu_box.machine import jobs
 from gpu_box.machine.files import sync, upload_remote
+from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh import attach, host_key, keys
 from gpu_box.machine.ssh.connection import connect, wait_for_ssh
 from gpu_box.machine.ssh.tunnel import Tunnel
@@ -86,8 +87,8 @@ def test_files_go_up_and_come_down(host: Host, tmp_path: Path, report: Recorder,
     (project / "link").symlink_to("1.txt")
     with connect(host) as connection:
         dest = f"~/{transport}"
-        assert sync.push(connection, project, dest, report=report, transport=transport).files == 52
-        assert sync.push(connection, project, dest, report=report, transport=transport).files == 0
+        assert sync.push(connection, Selection(project), dest, report=report, transport=transport).files == 52
+        assert sync.push(connection, Selection(project), dest, report=report, transport=transport).files == 0
         down = tmp_path / "down"
         assert sync.pull(connection, dest, down, report=report).files == 52
     assert (down / "big.bin").read_bytes() == (project / "big.bin").read_bytes()

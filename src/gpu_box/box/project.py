@@ -9,6 +9,7 @@ from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 from gpu_box.machine.files import sync
 from gpu_box.machine.files.rsync import Rsync
+from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.model.machine import SyncResult
 from gpu_box.model.progress import Reporter
@@ -71,21 +72,26 @@ def _literal(path: Path) -> str:
 
 def push(
     connection: Connection,
-    config: Config,
+    selection: Selection,
     *,
     delete: bool = False,
     report: Reporter,
     early: Rsync | None = None,
 ) -> SyncResult:
-    """All of it that changed. InputError without a project, MachineError when the box's disk is full."""
-    source, exclude = required_folder(config), excluded(config)
-    name = sync.fingerprint(source, exclude)
-    result = sync.push(connection, source, WORK, exclude=exclude, report=report, delete=delete, early=early)
-    sync.note_pushed(connection, name)
+    """All of it that changed. MachineError when the box's disk is full."""
+    result = sync.push(connection, selection, WORK, report=report, delete=delete, early=early)
+    sync.note_pushed(connection, selection)
     return result
 
 
-def is_current(config: Config, pushed: str) -> bool:
-    """Whether the box has it as it is here. pushed: what the box says of the last push."""
-    source = folder(config)
-    return source is None or sync.fingerprint(source, excluded(config)) == pushed
+def selection(config: Config) -> Selection:
+    """The files that travel. InputError without a project."""
+    return Selection(required_folder(config), excluded(config))
+
+
+def changed_since(config: Config, pushed: str) -> Selection | None:
+    """The project, unless the box has it as it is or there is none. pushed: fingerprint of the last push."""
+    if folder(config) is None:
+        return None
+    now = selection(config)
+    return None if now.fingerprint == pushed else now

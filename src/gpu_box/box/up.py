@@ -110,14 +110,14 @@ def up(
         if to_set_up:
             machine = setup.apply(connection, machine, desired, report)
             told = told or _tell_deadline(connection, cloud, observed, machine, found.instance)
-        to_sync = not project.is_current(config, machine.project)
+        to_sync = project.changed_since(config, machine.project)
         if other := last_project.other(find.memory("project", cloud), config.path):
             report.note(
                 f"box {config.name!r} was last brought up from {other}: its ~/work now gets the project of "
                 f"{config.path}, too; another `name` or --name makes another box"
             )
         if to_sync:
-            project.push(connection, config, report=report)
+            project.push(connection, to_sync, report=report)
         resumed = _resume_jobs(connection, instance, report)
     if instance.moved_from:
         observed, _ = converge(cloud, report, images.moved)
@@ -136,7 +136,7 @@ def up(
         stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
         if found.instance
         else None,
-        changed=acted or told or to_set_up or to_sync or bool(resumed),
+        changed=acted or told or to_set_up or to_sync is not None or bool(resumed),
         budget_warning=spent.budget_warning(config, observed, spent.rates_of(price)),
         resumed=resumed,
         config=config,

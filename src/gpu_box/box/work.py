@@ -91,10 +91,10 @@ def door(link: Tunnel, page: str, token: str) -> Door:
 
 
 def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:
-    source = project.required_folder(config)
+    selection = project.selection(config)
     host = find_host(config)
-    with sync.early_rsync(host, source, WORK) as early, connect(host) as connection:
-        return project.push(connection, config, delete=delete, report=report, early=early)
+    with sync.early_rsync(host, selection.folder, WORK) as early, connect(host) as connection:
+        return project.push(connection, selection, delete=delete, report=report, early=early)
 
 
 def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:

@@ -65,7 +65,7 @@ class MachineState:
     mirror_current: bool  # whether that is this installation's
     disk_free_bytes: int
     gpu: str  # "Tesla T4", "2 x Tesla T4", "" for none
-    project: str = ""  # fingerprint of the project folder that was last pushed whole (`sync.fingerprint`)
+    project: str = ""  # fingerprint of the project that was last pushed whole (`Selection`)
     reboot_needed: bool = False
     watch: WatchState | None = None  # None where no watcher answers
     health: Health | None = None  # None where it was not asked for

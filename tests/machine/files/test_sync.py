@@ -13,7 +13,7 @@ import pytest
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine.files import sftp, sync, upload_remote
-from gpu_box.machine.files.selection import Entry
+from gpu_box.machine.files.selection import Entry, Selection
 from gpu_box.machine.files.transfer import Transfer
 from gpu_box.machine.ssh.connection import Connection, connect
 from tests.paths import REMOTE
@@ -56,7 +56,7 @@ def test_a_project_arrives_as_it_is(
 ) -> None:
     (project / "link").symlink_to("src/deep/model.py")
     (project / "out").symlink_to("/etc/hostname")
-    result = sync.push(box, project, "~/work", report=report, transport=transport)
+    result = sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     work = machine.home / "work"
     (project / "out").unlink()  # leads out of the project: stayed here
     assert tree(work) == tree(project)
@@ -72,9 +72,9 @@ def test_little_does_not_wait_for_rsync_to_log_in(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
 ) -> None:
     write(project, {"data.csv": "1,2\n" * 500_000})
-    assert sync.push(box, project, "~/work", report=report).transport == "rsync"
+    assert sync.push(box, Selection(project), "~/work", report=report).transport == "rsync"
     write(project, {"train.py": "print('edited')"})
-    assert sync.push(box, project, "~/work", report=report).transport == "sftp"
+    assert sync.push(box, Selection(project), "~/work", report=report).transport == "sftp"
     assert tree(machine.home / "work") == tree(project)
 
 
@@ -82,11 +82,11 @@ def test_little_does_not_wait_for_rsync_to_log_in(
 def test_only_what_changed_travels(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
 ) -> None:
-    sync.push(box, project, "~/work", report=report, transport=transport)
-    again = sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
+    again = sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert (again.files, again.bytes, again.transport) == (0, 0, "nothing")
     write(project, {"train.py": "print(2, 3)"})
-    changed = sync.push(box, project, "~/work", report=report, transport=transport)
+    changed = sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert (changed.files, changed.bytes) == (1, len("print(2, 3)"))
     assert (machine.home / "work/train.py").read_text() == "print(2, 3)"
 
@@ -106,7 +106,7 @@ def test_what_git_ignores_stays_here(
             "data/huge.bin": "", "results/old.csv": "", "src/results/kept.csv": "",
         },
     )  # fmt: skip
-    sync.push(box, project, "~/work", exclude=["data/"], report=report, transport=transport)
+    sync.push(box, Selection(project, ("data/",)), "~/work", report=report, transport=transport)
     there = set(tree(machine.home / "work"))
     assert there == {
         ".gitignore", "keep.log", "src/build/y", "src/.gitignore", "src/important.log", "c.tmp",
@@ -147,11 +147,11 @@ def test_the_selection_is_gits_own(tmp_path: Path) -> None:
 def test_newer_work_on_the_box_is_kept(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
 ) -> None:
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     there = machine.home / "work/train.py"
     there.write_text("edited on the box")
     os.utime(there, (time.time() + 60, time.time() + 60))
-    result = sync.push(box, project, "~/work", report=report, transport=transport)
+    result = sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert result.kept == ("train.py",)
     assert there.read_text() == "edited on the box"
     assert ("note", "", "kept, as newer on the box: train.py") in report.events
@@ -161,13 +161,13 @@ def test_newer_work_on_the_box_is_kept(
 def test_delete_removes_what_was_synced_and_nothing_else(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
 ) -> None:
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     write(machine.home / "work", {"results/metrics.json": "made there", "src/deep/notes": "mine"})
     (project / "src/deep/model.py").unlink()
     (project / "train.py").unlink()
-    assert sync.push(box, project, "~/work", report=report, transport=transport).deleted == 0
+    assert sync.push(box, Selection(project), "~/work", report=report, transport=transport).deleted == 0
     assert (machine.home / "work/train.py").exists()
-    result = sync.push(box, project, "~/work", report=report, transport=transport, delete=True)
+    result = sync.push(box, Selection(project), "~/work", report=report, transport=transport, delete=True)
     assert result.deleted == 2
     assert set(tree(machine.home / "work")) == {
         "odd name 'é' $x.txt", "results/metrics.json", "src/deep/notes",
@@ -195,7 +195,7 @@ def test_what_is_not_there_is_one_clear_line(box: Connection, tmp_path: Path, re
     with pytest.raises(InputError, match="there is no ~/work/nothing on the box"):
         sync.pull(box, "~/work/nothing", tmp_path, report=report)
     with pytest.raises(InputError, match="no such folder"):
-        sync.push(box, tmp_path / "nothing", "~/work", report=report)
+        sync.push(box, Selection(tmp_path / "nothing"), "~/work", report=report)
 
 
 @transports
@@ -209,12 +209,12 @@ def test_a_cut_sync_goes_on_where_it_was(
         (project / f"{i}.txt").write_text(str(i))
     cutter = cut_once_under_way(machine)
     with pytest.raises(MachineUnreachable, match="it continues"):
-        sync.push(box, project, "~/work", report=report, transport=transport)
+        sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     cutter.join()
     work = machine.home / "work"
     assert not (work / "noise.bin").exists()  # a part never has the file's name
     with connect(host_of(machine)) as again:
-        sync.push(again, project, "~/work", report=report, transport=transport)
+        sync.push(again, Selection(project), "~/work", report=report, transport=transport)
     assert (work / "noise.bin").read_bytes() == (project / "noise.bin").read_bytes()
     assert len(list(work.glob("*.txt"))) == 200
     assert not list(work.glob(".*part"))
@@ -262,7 +262,7 @@ def test_a_disk_that_cannot_hold_it_is_said_before_anything_is_sent(
         with pytest.raises(
             MachineError, match=r"disk of box is full: \d+ MB free, 30 MB are to come.*continues"
         ):
-            sync.push(box, project, "~/work", report=report)
+            sync.push(box, Selection(project), "~/work", report=report)
         assert list(work.iterdir()) == []
 
 
@@ -276,7 +276,7 @@ def test_a_disk_that_fills_up_meanwhile_is_one_clear_line(
         small_disk(machine.home / "work", "size=40m,nr_inodes=20"),
         pytest.raises(MachineError, match=r"disk of box is full.*Make room"),
     ):
-        sync.push(box, project, "~/work", report=report, transport=transport)
+        sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert report.of("failed") == ["sync"]
 
 
@@ -324,7 +324,7 @@ def test_without_rsync_on_the_box_sftp_serves(
     bare = make_machine(path=str(tools))
     with connect(host_of(bare)) as connection:
         upload_remote.upload(connection, REMOTE)
-        assert sync.push(connection, project, "~/work", report=report).transport == "sftp"
+        assert sync.push(connection, Selection(project), "~/work", report=report).transport == "sftp"
     assert tree(bare.home / "work") == tree(project)
 
 
@@ -343,13 +343,13 @@ def test_without_rsync_small_files_travel_together(
     channels = []
     opened = box._transport.open_session
     monkeypatch.setattr(box._transport, "open_session", lambda *a, **k: channels.append(1) or opened(*a, **k))
-    assert sync.push(box, project, "~/work", report=report, transport="sftp").files == 301
+    assert sync.push(box, Selection(project), "~/work", report=report, transport="sftp").files == 301
     assert len(channels) == 2  # what is there, and the stream
     work = machine.home / "work"
     assert tree(work) == tree(project)
     assert os.readlink(work / "link") == "3/3 é.txt"
     assert (work / "0/0 é.txt").stat().st_mode & 0o777 == 0o755
-    assert sync.push(box, project, "~/work", report=report, transport="sftp").files == 0
+    assert sync.push(box, Selection(project), "~/work", report=report, transport="sftp").files == 0
 
 
 def test_a_box_whose_code_is_older_takes_them_one_by_one(
@@ -359,7 +359,7 @@ def test_a_box_whose_code_is_older_takes_them_one_by_one(
     (code / "receive.py").unlink()
     answer = code / "answer.py"
     answer.write_text(answer.read_text().replace("receives=True,", ""))
-    sync.push(box, project, "~/work", report=report, transport="sftp")
+    sync.push(box, Selection(project), "~/work", report=report, transport="sftp")
     assert tree(machine.home / "work") == tree(project)
 
 
@@ -367,8 +367,8 @@ def test_a_box_whose_code_is_older_takes_them_one_by_one(
 def test_an_rsync_that_had_nothing_to_bring_is_not_left_behind(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder
 ) -> None:
-    sync.push(box, project, "~/work", report=report)
-    assert sync.push(box, project, "~/work", report=report).transport == "nothing"
+    sync.push(box, Selection(project), "~/work", report=report)
+    assert sync.push(box, Selection(project), "~/work", report=report).transport == "nothing"
     children = subprocess.run(
         ["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True
     )
@@ -377,7 +377,7 @@ def test_an_rsync_that_had_nothing_to_bring_is_not_left_behind(
 
 def test_a_box_that_is_not_set_up_says_so(connection: Connection, project: Path, report: Recorder) -> None:
     with pytest.raises(MachineError, match="not set up yet"):
-        sync.push(connection, project, "~/work", report=report)
+        sync.push(connection, Selection(project), "~/work", report=report)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_a_sync_shows_how_far_it_is(
     project = tmp_path / "big"
     project.mkdir()
     (project / "noise.bin").write_bytes(random.Random(1).randbytes(8_000_000))
-    sync.push(box, project, "~/work", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/work", report=report, transport=transport)
     assert ("update", "sync", "100% of 8.0 MB") in report.events
 
 
@@ -412,7 +412,7 @@ def test_a_folder_with_an_apostrophe_and_a_dollar_is_a_folder_like_any_other(
     box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, transport: str
 ) -> None:
     (project / "large").write_bytes(b"x" * 1_100_000)
-    sync.push(box, project, "~/it's $HOME", report=report, transport=transport)
+    sync.push(box, Selection(project), "~/it's $HOME", report=report, transport=transport)
     assert tree(machine.home / "it's $HOME") == tree(project)
     sync.pull(box, "~/it's $HOME", project / "back", report=report)
     assert (project / "back/large").stat().st_size == 1_100_000

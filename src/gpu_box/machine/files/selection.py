@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ ALWAYS_EXCLUDED = (
     ".ruff_cache/", "node_modules/", ".DS_Store", ".ssh/", ".aws/", ".kaggle/", "kaggle.json", ".gpu-box/",
     ".gpu-box-partial/", "*.gpu-box-part",
 )  # fmt: skip
+# Results are made on the box and come down by `pull`; an older copy here must not go up over them.
+_NEVER_UP = ("/results/",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,32 @@ class Entry:
         if other is None or self.target or other.target:
             return other is not None and self.target == other.target
         return self.size == other.size and self.mtime == other.mtime
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What goes up from `folder`. The folder is walked once, when the entries are first needed.
+
+    exclude: .gitignore patterns on top of the folder's own .gitignore files.
+    """
+
+    folder: Path
+    exclude: tuple[str, ...] = ()
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Raises InputError for a missing folder and for a pattern that cannot be read."""
+        if not self.folder.is_dir():
+            raise InputError(
+                "there is no such folder", where=str(self.folder), remedy="Set sync.source to yours."
+            )
+        return tuple(select(self.folder, [*self.exclude, *_NEVER_UP]))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short name for all the entries: paths, sizes, times, modes."""
+        listed = "\n".join(map(repr, self.entries))
+        return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def select(folder: Path, exclude: Sequence[str]) -> list[Entry]:

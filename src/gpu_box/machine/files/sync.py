@@ -7,7 +7,6 @@ lie: what it lists is checked here, and written by `local_folder`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import threading
@@ -19,7 +18,7 @@ from gpu_box.errors import GpuBoxError, InputError, MachineUnreachable
 from gpu_box.machine.files import listing, rsync, sftp
 from gpu_box.machine.files.local_folder import Folder, is_printable, leads_inside
 from gpu_box.machine.files.rsync import Rsync
-from gpu_box.machine.files.selection import Entry, exclusion, select
+from gpu_box.machine.files.selection import Entry, Selection, exclusion
 from gpu_box.machine.files.transfer import Transfer, disk_full
 from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.machine.ssh.shell import quote
@@ -28,22 +27,14 @@ from gpu_box.model.progress import Reporter
 
 _STEP = "sync"
 _WATCH_EVERY_S = 1.0
-# Results are made on the box and come down by `pull`; an older copy here must not go up over them.
-_NEVER_UP = ("/results/",)
 # An edited file or two: on the connection that is open they are there before rsync has logged in.
 _LITTLE_BYTES = 1024 * 1024
 _SPARE_BYTES = 16 * 1024 * 1024  # that a disk must keep: logs, the record of this very sync
 
 
-def fingerprint(source: Path, exclude: Sequence[str]) -> str:
-    """A short name for all that `push` would bring, as it is now: paths, sizes, times, modes."""
-    listed = [repr(entry) for entry in select(source, [*exclude, *_NEVER_UP])]
-    return hashlib.sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def note_pushed(connection: Connection, name: str) -> None:
-    """Leave on the box what was last pushed whole, so that the next `up` need not look at the files."""
-    connection.run(f"printf %s {quote(name)} >~/.gpu-box/project")
+def note_pushed(connection: Connection, selection: Selection) -> None:
+    """Leave on the box what was last pushed whole, so that the next `up` need not ask it for its files."""
+    connection.run(f"printf %s {quote(selection.fingerprint)} >~/.gpu-box/project")
 
 
 def early_rsync(
@@ -57,27 +48,25 @@ def early_rsync(
 
 def push(
     connection: Connection,
-    source: Path,
+    selection: Selection,
     dest: str,
     *,
-    exclude: Sequence[str] = (),
     report: Reporter,
     delete: bool = False,
     transport: str | None = None,
     early: Rsync | None = None,
 ) -> SyncResult:
-    """Bring the folder `source` to the box's folder `dest`. Git-ignored files stay here.
+    """Bring the selected files to the box's folder `dest`.
 
     delete: remove from the box what a former push brought and is gone here. transport: rsync or sftp; None
     for the better one. early: of `early_rsync`, from whoever began it before they connected. Raises
     InputError for a missing folder, MachineError when the box's disk is full.
     """
-    if not source.is_dir():
-        raise InputError("there is no such folder", where=str(source), remedy="Set sync.source to yours.")
+    source = selection.folder
     report.start(_STEP, f"looking at {source}")
     with contextlib.ExitStack() as stack:
         early = early or stack.enter_context(early_rsync(connection.host, source, dest, transport))
-        wanted = _printable(select(source, [*exclude, *_NEVER_UP]), report)
+        wanted = _printable(selection.entries, report)
         about, there = listing.ask(
             connection,
             ["prepare", dest, *(["--delete"] if delete else [])],
@@ -145,21 +134,21 @@ def watch(
     source: Path,
     dest: str,
     *,
-    exclude: Sequence[str] = (),
+    exclude: tuple[str, ...] = (),
     report: Reporter,
     delete: bool = False,
     until: threading.Event | None = None,
 ) -> None:
     """Push whenever something changes here, until `until` is set. A lost link is made again."""
     until = until or threading.Event()
-    last: list[Entry] | None = None
+    last: tuple[Entry, ...] | None = None
     while not until.is_set():
-        now = select(source, [*exclude, *_NEVER_UP])
-        if now != last:
+        now = Selection(source, exclude)
+        if now.entries != last:
             try:
                 with early_rsync(host, source, dest) as early, connect(host) as connection:
-                    push(connection, source, dest, exclude=exclude, report=report, delete=delete, early=early)
-                last = now
+                    push(connection, now, dest, report=report, delete=delete, early=early)
+                last = now.entries
             except MachineUnreachable as error:
                 report.update(_STEP, f"{error.what}: trying again")
         until.wait(_WATCH_EVERY_S)
@@ -230,7 +219,7 @@ def _require_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def _printable(entries: list[Entry], report: Reporter) -> list[Entry]:
+def _printable(entries: Sequence[Entry], report: Reporter) -> list[Entry]:
     """Those without control characters in their names; a note tells of the others."""
     return _those(
         entries, lambda e: is_printable(os.fsencode(e.path)), "control characters in the name", report
@@ -247,7 +236,9 @@ def _leading_inside(entries: list[Entry], folder: Folder, report: Reporter) -> l
     return _those(entries, stays, "links out of the folder", report)
 
 
-def _those(entries: list[Entry], right: Callable[[Entry], bool], why: str, report: Reporter) -> list[Entry]:
+def _those(
+    entries: Sequence[Entry], right: Callable[[Entry], bool], why: str, report: Reporter
+) -> list[Entry]:
     left = [entry.path for entry in entries if not right(entry)]
     if left:
         names = ", ".join(ascii(path) for path in left[:3]) + (", ..." if len(left) > 3 else "")
