@@ -117,3 +117,14 @@ def imports_lenient(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
+
+
+def test_a_command_makes_its_session_of_the_sdk_at_the_top() -> None:
+    """All below are handed the Cloud, or share its session."""
+    makers = {
+        path.relative_to(SOURCE).as_posix()
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Cloud"
+    }
+    assert makers == {"aws/client.py", "cli/completion.py", "cli/context.py", "cli/init.py"}

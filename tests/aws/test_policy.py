@@ -116,7 +116,7 @@ def test_the_whole_life_of_a_box_is_permitted(operator: Operator, laptop: Callab
     assert mine.observe().nothing_left
     assert not [line for line in mine.report.lines if "NOT ARMED" in line]
     assert read_price(mine.cloud, "g4dn.xlarge", market="spot").source.startswith("spot in")
-    assert [check for check in doctor.examine(mine.config) if not check.ok] == []
+    assert [check for check in doctor.examine(mine.cloud) if not check.ok] == []
 
 
 def test_a_sweep_under_the_policy_sees_and_removes_all_that_is_tagged(

@@ -86,7 +86,7 @@ def looked(
             patch.setattr(
                 Connection, "run", lambda self, line, **how: commands.append(line) or run(self, line, **how)
             )
-            checks = {check.name: check for check in doctor.examine(mine.config)}
+            checks = {check.name: check for check in doctor.examine(mine.cloud)}
         assert len(commands) == 1, commands
         return checks
 

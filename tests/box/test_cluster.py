@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.aws.cluster import make_cluster, read_cluster, remove_cluster
+from gpu_box.aws.observe import observe
 from gpu_box.aws.sweep.sweep import sweep
-from gpu_box.box import cluster, find
-from gpu_box.box.members import members_of, only_member
+from gpu_box.box import cluster
+from gpu_box.box.members import configs_of, members_of, only_member
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 from gpu_box.plan import box as plan
@@ -24,7 +26,7 @@ Make = Callable[..., Laptop]
 def pair(laptop: Make) -> tuple[Laptop, Laptop]:
     """Two members, with what they share made."""
     whole = laptop(boxes=2)
-    first, second = (Laptop(member) for member in members_of(whole.config))
+    first, second = (Laptop(member.config) for member in members_of(whole.cloud))
     make_cluster(first.cloud, whole.report)
     return first, second
 
@@ -95,13 +97,13 @@ def test_a_sweep_finds_what_a_cluster_left(pair: tuple[Laptop, Laptop]) -> None:
 
 def test_down_of_the_whole_cluster_leaves_nothing(laptop: Make) -> None:
     whole = laptop(boxes=2)
-    configs = members_of(whole.config)
-    make_cluster(Laptop(configs[0]).cloud, whole.report)
-    for member in configs:
-        Laptop(member).up()
-    cluster.down(whole.config, whole.report)
-    assert all(find.at(member).nothing_left for member in configs)
-    assert read_cluster(Laptop(configs[0]).cloud) == (None, False)
+    members = members_of(whole.cloud)
+    make_cluster(members[0], whole.report)
+    for member in members:
+        Laptop(member.config).up()
+    cluster.down(whole.cloud, whole.report)
+    assert all(observe(member).nothing_left for member in members)
+    assert read_cluster(members[0]) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +117,13 @@ def test_what_no_cluster_can_be_is_refused_before_anything_is_asked(
     changed: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        members_of(replace(Config(name="ada", boxes=2), **changed))  # type: ignore[arg-type]
+        configs_of(replace(Config(name="ada", boxes=2), **changed))  # type: ignore[arg-type]
 
 
 def test_members_are_named_for_the_box_and_one_box_is_itself() -> None:
     alone = Config(name="ada")
-    assert members_of(alone) == (alone,)
-    named = members_of(Config(name="ada", boxes=3))
+    assert configs_of(alone) == (alone,)
+    named = configs_of(Config(name="ada", boxes=3))
     assert [(member.name, member.cluster, member.boxes) for member in named] == [
         ("ada", "ada", 1),
         ("ada-2", "ada", 1),
@@ -131,4 +133,4 @@ def test_members_are_named_for_the_box_and_one_box_is_itself() -> None:
 
 def test_what_is_of_one_box_asks_which() -> None:
     with pytest.raises(InputError, match="one box at a time"):
-        only_member(Config(name="ada", boxes=2), "--watch")
+        only_member(Cloud(Config(name="ada", boxes=2)), "--watch")

@@ -231,14 +231,14 @@ def test_a_rule_added_by_hand_is_told_and_kept_until_somebody_consents(
     assert group is not None and group.foreign == ()
     added = {"IpProtocol": "tcp", **permission}
     mine.cloud.ec2.authorize_security_group_ingress(GroupId=group.id, IpPermissions=[added])
-    assert up.plan_up(mine.config).steps == ()
+    assert up.plan_up(mine.cloud).steps == ()
     seen = mine.up().group
     assert seen is not None
     assert seen.foreign == (line,)
     assert seen.ssh_from == {ip_network("127.0.0.1/32")}
-    stop.remove_foreign_rules(mine.config, ["tcp 1 from 0.0.0.0/0"], mine.report)
+    stop.remove_foreign_rules(mine.cloud, ["tcp 1 from 0.0.0.0/0"], mine.report)
     assert mine.observe().group == seen, "what was not consented to stays"
-    stop.remove_foreign_rules(mine.config, seen.foreign, mine.report)
+    stop.remove_foreign_rules(mine.cloud, seen.foreign, mine.report)
     assert mine.observe().group == group
 
 

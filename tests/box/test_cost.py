@@ -32,7 +32,7 @@ def test_a_running_box_costs_what_status_says_by_kind(laptop: Callable[..., Lapt
     mine = laptop()
     mine.up()
     later = datetime.now(UTC) + timedelta(hours=3)
-    found = cost.total(mine.config, now=later)
+    found = cost.total(mine.cloud, now=later)
     price = read_price_of(mine.cloud, mine.observe().instance)  # type: ignore[arg-type]
     assert price.instance_hour and found.state == "running"
     spent = budget.spent(find.observe_box(mine.cloud), rates_of(price), now=later)  # type: ignore[arg-type]
@@ -53,10 +53,10 @@ def test_what_a_box_cost_is_not_forgotten_with_it(laptop: Callable[..., Laptop])
     rates = rates_of(read_price_of(mine.cloud, observed.instance))  # type: ignore[arg-type]
     assert rates
     remember(mine.cloud, observed)
-    before = cost.total(mine.config)
+    before = cost.total(mine.cloud)
     assert not any(day.gone for day in before.days.values())
     mine.down()
-    after = cost.total(mine.config)
+    after = cost.total(mine.cloud)
     assert after.state == "none"
     gone = sum((day.gone for day in after.days.values()), Decimal(0))
     assert gone > 0 and after.usd_month >= gone
@@ -78,7 +78,7 @@ def test_a_budget_holds_over_down_and_up(
     with pytest.raises(InputError, match="this month's budget is spent: \\$60"):
         poor.up()
     assert poor.observe().instance is None
-    assert cost.total(poor.config).warning is not None
+    assert cost.total(poor.cloud).warning is not None
 
 
 def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
@@ -94,18 +94,18 @@ def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
     def images(found: cost.CostReport) -> Decimal:
         return sum((day.images for day in found.days.values()), Decimal(0))
 
-    found = cost.total(mine.config, now=later)
+    found = cost.total(mine.cloud, now=later)
     assert abs(images(found) - tenth) < Decimal("0.01")
     assert found.usd_month_images == Decimal(10)
     stop.bring_down(mine.cloud, mine.report, keep_images=True)
-    kept = cost.total(mine.config, now=later)
+    kept = cost.total(mine.cloud, now=later)
     assert abs(images(kept) - tenth) < Decimal("0.01")
     assert sum((day.gone for day in kept.days.values()), Decimal(0)) < tenth, "not with the box once more"
     known = find.observe_box(mine.cloud)
     then = budget.snapshot_days(known.snapshots[0], later)
     ledger.note(find.memory("ledger", mine.cloud), known.snapshots[0].id, then, today=later.date())
     mine.down()
-    gone = cost.total(mine.config, now=later)
+    gone = cost.total(mine.cloud, now=later)
     assert images(gone) == 0
     assert sum((day.gone for day in gone.days.values()), Decimal(0)) > 0
 
@@ -117,7 +117,7 @@ def test_plan_status_and_cost_agree_to_the_cent_running_stopped_and_baked(
     mine = laptop(disk=Disk(size_gib=150, iops=6_000))
 
     def told() -> tuple[up.Planned, status.Status, cost.CostReport]:
-        return up.plan_up(mine.config), status.status(mine.config), cost.total(mine.config)
+        return up.plan_up(mine.cloud), status.status(mine.cloud), cost.total(mine.cloud)
 
     def agree() -> None:
         planned, seen, spent = told()
@@ -158,8 +158,8 @@ def test_it_is_drawn_for_any_days(laptop: Callable[..., Laptop]) -> None:
     theme = Theme({name: "default" for name in ("good", "warn", "quiet", "what")})
     console = Console(width=80, file=StringIO(), theme=theme)
     today = datetime.now(UTC).date()
-    console.print(cost_lines(cost.total(mine.config), [today]))
+    console.print(cost_lines(cost.total(mine.cloud), [today]))
     mine.up()
-    console.print(cost_lines(cost.total(mine.config), [today - timedelta(days=1), today]))
+    console.print(cost_lines(cost.total(mine.cloud), [today - timedelta(days=1), today]))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "INSTANCE" in text and "of $50.00 this month" in text and "standing still from now on" in text

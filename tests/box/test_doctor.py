@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.aws.doctor import check_clock
 from gpu_box.box import doctor
 from gpu_box.cli.main import main
@@ -36,7 +37,7 @@ def _tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def told(mine: Laptop) -> dict[str, Check]:
-    return {check.name: check for check in doctor.examine(mine.config)}
+    return {check.name: check for check in doctor.examine(Cloud(mine.config))}
 
 
 def test_where_all_is_well_every_line_says_so(laptop: Callable[..., Laptop]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import doctor
 from gpu_box.config.model import Network
 from gpu_box.model.check import Check
@@ -26,7 +27,7 @@ from ..aws.conftest import Laptop, Owner, Weather
 
 
 def told(mine: Laptop) -> dict[str, Check]:
-    return {check.name: check for check in doctor.examine(mine.config)}
+    return {check.name: check for check in doctor.examine(Cloud(mine.config))}
 
 
 def test_no_default_vpc(laptop: Callable[..., Laptop], owner: Owner) -> None:

@@ -86,7 +86,7 @@ def test_up_launches_from_the_image_that_down_kept_and_plan_says_so(laptop: Lapt
     left, _ = converge.converge(mine.cloud, mine.report, lambda seen: plan.down(seen, keep_images=True))
     assert not left.live and not left.volumes and left.group is None
     assert [left_over.id for left_over in left.images] == [kept]
-    planned = up.plan_up(mine.config)
+    planned = up.plan_up(mine.cloud)
     assert any("from its own disk as of" in str(step) for step in planned.steps)
     mine.up()
     assert image_id(mine) == kept
@@ -160,12 +160,15 @@ def test_a_move_is_refused_where_it_could_go_nowhere_or_would_lose(laptop: Lapto
     there = mine.up().instance
     assert there is not None
     with pytest.raises(CloudError, match="stop"):
-        image.move(mine.config, mine.report)
+        image.move(mine.cloud, mine.report)
     mine.stop()
     with pytest.raises(InputError, match="nowhere else"):
-        image.move(replace(mine.config, zones=(there.zone,)), mine.report)
+        image.move(mine.cloud.sharing(replace(mine.config, zones=(there.zone,))), mine.report)
     with pytest.raises(InputError, match="cannot shrink"):
-        image.move(replace(mine.config, disk=Disk(size_gib=mine.config.disk.size_gib - 1)), mine.report)
+        image.move(
+            mine.cloud.sharing(replace(mine.config, disk=Disk(size_gib=mine.config.disk.size_gib - 1))),
+            mine.report,
+        )
     assert not mine.observe().images
 
 
@@ -175,7 +178,7 @@ def test_the_only_disk_of_a_box_on_its_way_is_not_removed_as_an_image(laptop: La
     mine.stop()
     image.carry(mine.cloud, mine.report)
     with pytest.raises(CloudError, match="only disk"):
-        image.remove(mine.config, mine.report)
+        image.remove(mine.cloud, mine.report)
     assert len(mine.observe().images) == 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import up
 from gpu_box.cli.main import main
 from gpu_box.config.model import Config, Idle, Limits
@@ -103,7 +104,7 @@ def test_tighter_limits_move_the_deadline_of_a_running_box_and_looser_ones_move_
         one = laptop(limits=Limits(max_hours=max_hours))
         up.bring_up(one.cloud, one.public_key, one.report, loosen=True)
         assert timedelta(0) <= deadline(one) - (seen.launched + max_hours) < timedelta(minutes=1)
-        planned = up.plan_up(one.config)
+        planned = up.plan_up(one.cloud)
         assert planned.steps == () and planned.deadline == deadline(one)
 
 
@@ -126,7 +127,7 @@ def _cut(*_: object, **__: object) -> None:
 
 
 def test_plan_compares_and_changes_nothing(tight: Laptop, laptop: Callable[..., Laptop]) -> None:
-    planned = up.plan_up(laptop().config)
+    planned = up.plan_up(laptop().cloud)
     assert planned.steps == ()
     assert len(planned.kept) == 3
     assert planned.config.limits == TIGHT
@@ -153,9 +154,8 @@ class _Done(Exception):
     pass
 
 
-def _aws_side_only(config: Config, report: object, *, loosen: bool | None, **_: object) -> None:
-    mine = Laptop(config)
-    up.bring_up(mine.cloud, mine.public_key, report, loosen=loosen)  # type: ignore[arg-type]
+def _aws_side_only(cloud: Cloud, report: object, *, loosen: bool | None, **_: object) -> None:
+    up.bring_up(cloud, Laptop(cloud.config).public_key, report, loosen=loosen)  # type: ignore[arg-type]
     raise _Done
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import cluster, work
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
@@ -88,7 +89,7 @@ def test_without_its_pictures_no_training_begins(machine: Path) -> None:
 
 def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = {"a": Decimal("0.531"), "b": Decimal("0.2"), "c": None}
-    monkeypatch.setattr(work.spent, "hourly", lambda config, instance: prices[config])
+    monkeypatch.setattr(work.spent, "hourly", lambda cloud, instance: prices[cloud])
 
     def words(*boxes: str) -> str:
         found = [SimpleNamespace(instance=name) for name in boxes]
@@ -102,4 +103,4 @@ def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.
 def test_pull_takes_nothing_above_the_project(path: str) -> None:
     """Before any call: this test has no cloud. `pull ..` would have written beside the project, too."""
     with pytest.raises(InputError, match="`pull` takes a path below ~/work"):
-        work.pull(Config(), path, None, None)  # type: ignore[arg-type]
+        work.pull(Cloud(Config()), path, None, None)  # type: ignore[arg-type]

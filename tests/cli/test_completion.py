@@ -14,6 +14,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import names
 from gpu_box.cli.completion import box_names
 from gpu_box.config.model import Config
@@ -105,17 +106,17 @@ def test_the_next_tab_asks_nobody_and_a_slow_aws_is_not_waited_for(
 ) -> None:
     asked: list[str] = []
 
-    def ask(config: Config) -> list[str]:
-        asked.append(str(config.region))
+    def ask(cloud: Cloud) -> list[str]:
+        asked.append(cloud.region)
         if len(asked) > 1:
             time.sleep(30)
         return ["ada"]
 
     monkeypatch.setattr(names, "_ask", ask)
-    config, cache = Config(region="us-east-1"), tmp_path / "new" / "boxes.json"
-    assert names.in_aws(config, cache) == names.in_aws(config, cache) == ["ada"]
+    cloud, cache = Cloud(Config(region="us-east-1")), tmp_path / "new" / "boxes.json"
+    assert names.in_aws(cloud, cache) == names.in_aws(cloud, cache) == ["ada"]
     assert asked == ["us-east-1"]
     monkeypatch.setattr(names, "_PATIENCE_S", 0.1)
     monkeypatch.setattr(names, "_FRESH_S", 0.0)
-    assert names.in_aws(config, cache) == ["ada"]
+    assert names.in_aws(cloud, cache) == ["ada"]
     assert len(asked) == 2

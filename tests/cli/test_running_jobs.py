@@ -12,6 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import enter, running_jobs
 from gpu_box.cli.main import main
 from gpu_box.config.model import Config
@@ -211,8 +212,8 @@ def test_down_says_that_the_jobs_of_a_silent_box_are_unknown(mine: Laptop, termi
 
 def test_a_box_or_an_aws_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr("gpu_box.box.find.where", lambda config: over.wait())
-    members = [Config(name="a"), Config(name="b")]
+    monkeypatch.setattr("gpu_box.box.find.where", lambda cloud: over.wait())
+    members = [Cloud(Config(name="a")), Cloud(Config(name="b"))]
     found = running_jobs.find([(member, None) for member in members], patience_s=0.1)
     assert [(one.box, one.names) for one in found] == [("a", None), ("b", None)]
     over.set()
@@ -221,6 +222,6 @@ def test_a_box_or_an_aws_that_never_answers_holds_nothing_up(monkeypatch: pytest
 def test_each_member_of_a_cluster_names_its_own_jobs(
     with_job: Laptop, laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = replace(with_job.config, name=f"{with_job.config.name}-2")  # not there
-    found = running_jobs.find([(with_job.config, None), (other, None)], patience_s=30)
+    other = with_job.cloud.sharing(replace(with_job.config, name=f"{with_job.config.name}-2"))  # not there
+    found = running_jobs.find([(with_job.cloud, None), (other, None)], patience_s=30)
     assert [str(one) for one in found] == [f"These jobs of {with_job.config.name} would end: night-run."]

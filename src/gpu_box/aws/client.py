@@ -52,6 +52,11 @@ class _Clients:
                 self._made[key] = self._make(service, region, brisk=brisk)
             return self._made[key]
 
+    def forget(self) -> None:
+        with self._lock:
+            self._made.clear()
+            self.__dict__.pop("session", None)
+
     def _make(self, service: str, region: str, *, brisk: bool) -> Any:
         import botocore.config
 
@@ -86,7 +91,7 @@ class Cloud:
         if self._valid_region:
             return self._valid_region
         session = self._clients.session
-        region = session.region_name
+        region = self.config.region or session.region_name
         if not region:
             raise InputError(
                 "no AWS region is set",
@@ -116,13 +121,15 @@ class Cloud:
 
     def elsewhere(self, region: str, *, box: str = "") -> Cloud:
         """The same account in another region, which AWS has named itself; `box`: for another box."""
-        return self.sharing(replace(self.config, region=region, name=box or self.config.name), region=region)
+        config = replace(self.config, region=region, name=box or self.config.name)
+        return Cloud(config, region=region, clients=self._clients)
 
-    def sharing(self, config: Config, *, region: str = "") -> Cloud:
+    def sharing(self, config: Config) -> Cloud:
         """For another config of the same account. A new session would read the SDK's megabytes of service
         models once more.
         """
-        return Cloud(config, region=region or self.region, clients=self._clients)
+        same = config.region == self.config.region
+        return Cloud(config, region=self.region if same else "", clients=self._clients)
 
     def client(self, service: str, *, region: str = "", brisk: bool = False) -> Any:
         """region: another than the config's. brisk: one attempt, a few seconds, for what may stay unknown."""
@@ -136,6 +143,10 @@ class Cloud:
 
     def make_clients(self, *services: str) -> list[Any]:
         return [self.client(service) for service in services]
+
+    def forget_credentials(self) -> None:
+        """Read them again for the next call: what lasts for hours, as a tunnel, outlives temporary ones."""
+        self._clients.forget()
 
     @property
     def ec2(self) -> Any:

@@ -21,7 +21,6 @@ from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import CREDENTIAL_CODES, translated
 from gpu_box.aws.launch import launch_request
 from gpu_box.aws.launch_options import read_launchable
-from gpu_box.aws.observe import observe
 from gpu_box.aws.prices.prices import read_price
 from gpu_box.aws.quotas import QuotaUse
 from gpu_box.errors import CloudError, GpuBoxError, PermissionDenied
@@ -93,11 +92,13 @@ def check_clock(sent: datetime, received: datetime, dated: str) -> Check:
     )
 
 
-def check_account(cloud: Cloud) -> list[Check]:
-    """Everything that needs the account, at once where one does not need the other."""
-    launch, observed, price = side_by_side(
+def check_account(cloud: Cloud, observed: Observed | GpuBoxError) -> list[Check]:
+    """Everything that needs the account, at once where one does not need the other.
+
+    observed: the box, or why it cannot be read.
+    """
+    launch, price = side_by_side(
         partial(_or_error, lambda: read_launchable(cloud, describe=True)),
-        partial(_or_error, lambda: observe(cloud)),
         lambda: read_price(cloud, cloud.config.instance_types[0]),
     )
     checks = [_check_launch(cloud, launch)]
@@ -105,7 +106,7 @@ def check_account(cloud: Cloud) -> list[Check]:
         checks.append(Check.failed("permissions", observed))
     else:
         checks.append(_check_permissions(cloud, observed, launch))
-    checks.append(_check_deadline(cloud))
+    checks.append(_check_deadline(cloud, observed))
     hour = f"{format_money(price.hour)} an hour" if price.hour is not None else "not known"
     checks.append(Check(name="prices", ok=True, line=f"{hour} ({price.source})"))
     return checks
@@ -143,13 +144,17 @@ def _check_launch(cloud: Cloud, launch: Launchable | GpuBoxError) -> Check:
     return Check(name="launch", ok=True, line=line)
 
 
-def _check_deadline(cloud: Cloud) -> Check:
+def _check_deadline(cloud: Cloud, observed: Observed | GpuBoxError) -> Check:
     """Making a role or a schedule cannot be tried without doing it; who may not read may not make."""
-    try:
-        (_, unreadable), (_, no_roles) = side_by_side(lambda: read_deadline(cloud), lambda: read_role(cloud))
-    except GpuBoxError as error:
-        return Check.failed("deadline", error)
-    if why := unreadable or no_roles:
+    if isinstance(observed, Observed):
+        why = observed.deadline_unavailable
+    else:
+        try:
+            (_, schedules), (_, roles) = side_by_side(lambda: read_deadline(cloud), lambda: read_role(cloud))
+        except GpuBoxError as error:
+            return Check.failed("deadline", error)
+        why = schedules or roles
+    if why:
         remedy = "Ask for what `gpu-box policy` prints; without it the box still stops itself."
         return Check(name="deadline", ok=False, line=f"cannot be armed in AWS: {why}", remedy=remedy)
     return Check(name="deadline", ok=True, line="schedules and roles of gpu-box can be read")

@@ -19,7 +19,6 @@ from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.box import find, stop, work
 from gpu_box.box.members import Named, each_member, members_of
 from gpu_box.box.project import WORK
-from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
 from gpu_box.machine import jobs
 from gpu_box.machine.ssh import keys
@@ -33,30 +32,29 @@ _PORT = 29500  # torchrun's own default for its rendezvous
 
 
 def up(
-    config: Config, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
+    cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
 ) -> list[gpu_box.box.up.Up]:
     """Every member, the first one's zone for all. Run again, it goes on where it was. Raises GpuBoxError.
 
     wait, loosen: as of `box.up`.
     """
-    first, *others = configs = members_of(config)
+    first, *others = members = members_of(cloud)
     if not others:
         return [gpu_box.box.up.up(first, report, wait=wait, loosen=loosen)]
-    cloud = Cloud(first)
-    key = keys.ensure_key_pair(first.ssh.key)
-    make_cluster(cloud, report)
-    its = Named(first.name, report)
-    observed = gpu_box.box.up.bring_up(cloud, key.line, its, wait=wait, loosen=loosen)[1]
+    key = keys.ensure_key_pair(first.config.ssh.key)
+    make_cluster(first, report)
+    its = Named(first.config.name, report)
+    observed = gpu_box.box.up.bring_up(first, key.line, its, wait=wait, loosen=loosen)[1]
     assert observed.instance is not None
     zone = observed.instance.zone
-    placed = [first, *(replace(other, zones=(zone,)) for other in others)]
+    placed = [first, *(other.sharing(replace(other.config, zones=(zone,))) for other in others)]
     try:
         return each_member(
             placed, lambda member, its: gpu_box.box.up.up(member, its, wait=wait, loosen=loosen), report
         )
     except CloudError as error:
         raise type(error)(
-            f"not all of {len(configs)} boxes are up in {zone}: {error.what}",
+            f"not all of {len(members)} boxes are up in {zone}: {error.what}",
             where=error.where,
             remedy=f"{error.remedy or ''} Those that are up run, and stop themselves when idle: "
             "`gpu-box up` goes on, `gpu-box stop` stops them all.".strip(),
@@ -64,28 +62,28 @@ def up(
         ) from error
 
 
-def down(config: Config, report: Reporter, *, keep_images: bool = False) -> None:
+def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> None:
     """Every member with its disk, then what they shared. Raises GpuBoxError."""
-    configs = members_of(config)
-    each_member(configs, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
-    if configs[0].cluster and len(configs) > 1:
-        remove_cluster(Cloud(configs[0]), report)
+    members = members_of(cloud)
+    each_member(members, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
+    if members[0].config.cluster and len(members) > 1:
+        remove_cluster(members[0], report)
 
 
-def train(config: Config, data: str, settings: Mapping[str, object]) -> work.Job:
+def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> work.Job:
     """torchrun on every member, rank 0 and with it all results on the first. Returns the first one's job."""
-    configs = members_of(config)
-    if len(configs) == 1:
-        return work.train(configs[0], data, settings)
-    found = [find.where(member) for member in configs]
-    for member, observed in zip(configs, found, strict=True):
+    members = members_of(cloud)
+    if len(members) == 1:
+        return work.train(members[0], data, settings)
+    found = [find.where(member) for member in members]
+    for member, observed in zip(members, found, strict=True):
         instance = observed.instance
         if instance is None or instance.state is not InstanceState.RUNNING:
-            raise CloudError(f"{member.name} does not run", remedy="`gpu-box up` brings all boxes up.")
-    hosts = [find.host_of(member, observed) for member, observed in zip(configs, found, strict=True)]
+            raise CloudError(f"{member.config.name} does not run", remedy="`gpu-box up` brings all boxes up.")
+    hosts = [find.host_of(member.config, observed) for member, observed in zip(members, found, strict=True)]
     first = found[0].instance
     assert first is not None and first.private_address is not None
-    priced = work.with_price(configs, found, settings)
+    priced = work.with_price(members, found, settings)
     run = secrets.token_hex(4)
     # The first last: the others wait for it, and its job is the one that is followed.
     for rank in reversed(range(len(hosts))):

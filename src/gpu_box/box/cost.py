@@ -11,7 +11,6 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box import find
 from gpu_box.box.spent import first_price, rates_of
-from gpu_box.config.model import Config
 from gpu_box.model import spending
 from gpu_box.model.price import Price
 from gpu_box.plan import budget, limits
@@ -65,9 +64,9 @@ class CostReport:
     prices: str  # where they are from, and of when
 
 
-def total(config: Config, *, now: datetime | None = None) -> CostReport:
+def total(cloud: Cloud, *, now: datetime | None = None) -> CostReport:
     """Raises CloudError."""
-    cloud = Cloud(config)
+    config = cloud.config
     observed, now = find.observe_box(cloud), now or datetime.now(UTC)
     instance = observed.instance
     price = read_price_of(cloud, instance) if instance else first_price(cloud)

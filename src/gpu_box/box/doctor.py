@@ -18,53 +18,62 @@ from gpu_box.machine.health import check_disk, check_driver
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.keys import read_public_line
 from gpu_box.model.check import Check
-from gpu_box.model.observed import InstanceState
+from gpu_box.model.observed import InstanceState, Observed
 
 
-def examine(config: Config) -> list[Check]:
+def examine(cloud: Cloud) -> list[Check]:
     """Changes nothing. Raises InputError where there is no region to ask in."""
-    cloud = Cloud(config)
+    config = cloud.config
     caller, address = side_by_side(lambda: doctor.check_caller(cloud), lambda: check_address(config))
     if not all(check.ok for check in caller if check.name in ("credentials", "region")):
         return [*caller, address, _key(config), *_tools()]
+    observed = _observe(cloud)
     account, uses, box = side_by_side(
-        lambda: doctor.check_account(cloud), lambda: _uses(cloud), lambda: _box(cloud)
+        lambda: doctor.check_account(cloud, observed),
+        lambda: _uses(cloud, observed),
+        lambda: _box(config, observed),
     )
     return [*caller, *account, *doctor.check_quota(uses), address, _key(config), *_tools(), *box]
 
 
-def missing_quotas(config: Config) -> list[list[QuotaUse]]:
+def missing_quotas(cloud: Cloud) -> list[list[QuotaUse]]:
     """Those that the config's instance types do not fit into, quota by quota. Raises CloudError."""
-    cloud = Cloud(config)
     uses = read_wanted_quotas(cloud, observe(cloud).instance)
     lacking = sorted((use for use in uses if not use.fits), key=lambda use: use.code)
     return [list(of_one) for _, of_one in groupby(lacking, key=lambda use: use.code)]
 
 
-def request_quota(config: Config, uses: list[QuotaUse]) -> Request:
-    return request_increase(Cloud(config), uses)
+def request_quota(cloud: Cloud, uses: list[QuotaUse]) -> Request:
+    return request_increase(cloud, uses)
 
 
-def _uses(cloud: Cloud) -> list[QuotaUse] | GpuBoxError:
+def _observe(cloud: Cloud) -> Observed | GpuBoxError:
     try:
-        return read_wanted_quotas(cloud, observe(cloud).instance)
+        return observe(cloud)
     except GpuBoxError as error:
         return error
 
 
-def _box(cloud: Cloud) -> list[Check]:
-    """In one round trip; nothing where none runs."""
+def _uses(cloud: Cloud, observed: Observed | GpuBoxError) -> list[QuotaUse] | GpuBoxError:
+    if isinstance(observed, GpuBoxError):
+        return observed
     try:
-        observed = observe(cloud)
-    except GpuBoxError:
-        return []  # told where the permissions are
+        return read_wanted_quotas(cloud, observed.instance)
+    except GpuBoxError as error:
+        return error
+
+
+def _box(config: Config, observed: Observed | GpuBoxError) -> list[Check]:
+    """In one round trip; nothing if none runs."""
+    if isinstance(observed, GpuBoxError):
+        return []  # `permissions` says why
     instance = observed.instance
     if instance is None or instance.state is not InstanceState.RUNNING or not instance.address:
         return []
     generation = observed.group.generation if observed.group else ""
     try:
-        with connect(host_at(cloud.config, instance, generation)) as connection:
-            desired = setup.desired(cloud.config, market=instance.market)
+        with connect(host_at(config, instance, generation)) as connection:
+            desired = setup.desired(config, market=instance.market)
             machine = setup.check(connection, desired, health=True)
     except GpuBoxError as error:
         return [Check.failed("box", error)]

@@ -11,7 +11,7 @@ from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.observe import ALL_BUT_WHERE, observe
 from gpu_box.config.model import Config
-from gpu_box.errors import CloudError
+from gpu_box.errors import CloudError, CredentialsError
 from gpu_box.machine.ssh.connection import load_libraries
 from gpu_box.model.machine import Host
 from gpu_box.model.observed import ANYTHING, PENDING_KEY, Expected, Instance, InstanceState, Observed, Stopped
@@ -30,11 +30,6 @@ def load_meanwhile() -> None:
     load_libraries()
 
 
-def at(config: Config) -> Observed:
-    """What of this box exists in AWS. Changes nothing."""
-    return observe(Cloud(config))
-
-
 def observe_box(
     cloud: Cloud,
     *,
@@ -51,9 +46,8 @@ def observe_box(
     return replace(observed, gone=tuple(sorted(ledger.gone(memory("ledger", cloud), there).items())))
 
 
-def where(config: Config, *, entering: bool = True) -> Observed:
+def where(cloud: Cloud, *, entering: bool = True) -> Observed:
     """Its instance and security group alone. entering: by a connection of ours, made ready meanwhile."""
-    cloud = Cloud(config)
     cloud.make_clients("ec2")
     observed, _ = side_by_side(
         lambda: observe(cloud, without=ALL_BUT_WHERE), lambda: load_meanwhile() if entering else None
@@ -61,19 +55,23 @@ def where(config: Config, *, entering: bool = True) -> Observed:
     return observed  # type: ignore[no-any-return]
 
 
-def find_host(config: Config, *, entering: bool = True) -> Host:
+def find_host(cloud: Cloud, *, entering: bool = True) -> Host:
     """Where the running box is reached. Starts nothing: only `up` does. CloudError if it does not run."""
-    return host_of(config, where(config, entering=entering))
+    return host_of(cloud.config, where(cloud, entering=entering))
 
 
-def whereabouts(config: Config) -> Host | InstanceState:
+def whereabouts(cloud: Cloud) -> Host | InstanceState:
     """Where the box is reached; if it does not run, EC2's word for how it is (terminated: there is none)."""
-    observed = where(config, entering=False)  # whoever asks has been in
+    try:
+        observed = where(cloud, entering=False)  # whoever asks has been in
+    except CredentialsError:
+        cloud.forget_credentials()
+        raise
     instance = observed.instance
     if instance is None:
         return InstanceState.TERMINATED
     if instance.state is InstanceState.RUNNING and instance.address:
-        return host_of(config, observed)
+        return host_of(cloud.config, observed)
     return InstanceState.PENDING if instance.state is InstanceState.RUNNING else instance.state
 
 

@@ -37,17 +37,17 @@ class Moved:
     up: Up
 
 
-def bake(config: Config, report: Reporter) -> Baked:
+def bake(cloud: Cloud, report: Reporter) -> Baked:
     """An image of the disk as it is, in place of an older one. A box that ran runs again before AWS has
     copied it all. Raises CloudError where there is no box, or AWS cannot make the image.
     """
-    cloud = Cloud(config)
-    instance = _instance(cloud)
-    config, kept = limits.kept(config, instance)
+    instance = _require_instance(cloud.config, find.observe_box(cloud))
+    config, kept = limits.kept(cloud.config, instance)
     if kept:
         report.note(f"the box keeps its limits: {'; '.join(kept)}")
+    cloud = cloud.sharing(config)
     image = begin(cloud, BAKED, report)
-    started = up(config, report) if instance.state.bills or instance.baking else None
+    started = up(cloud, report) if instance.state.bills or instance.baking else None
     observed = end(cloud, image, report)
     made = next(i for i in observed.images if i.id == image.id)
     snapshots = [s for s in observed.snapshots if s.id in made.snapshot_ids]
@@ -79,9 +79,8 @@ def end(cloud: Cloud, image: Image, report: Reporter) -> Observed:
     return converge.converge(cloud, report, lambda seen: images.finish(seen, image.id))[0]
 
 
-def remove(config: Config, report: Reporter) -> Observed:
+def remove(cloud: Cloud, report: Reporter) -> Observed:
     """The box's images, and what they bill. Refused where one of them is all there is of its disk."""
-    cloud = Cloud(config)
     require_removable(find.observe_box(cloud))
     return converge.converge(cloud, report, lambda seen: images.remove(seen, seen.images))[0]
 
@@ -95,19 +94,18 @@ def require_removable(observed: Observed) -> None:
         )
 
 
-def move(config: Config, report: Reporter) -> Moved:
+def move(cloud: Cloud, report: Reporter) -> Moved:
     """The box, with its disk, wherever the config's zones have capacity. It runs afterwards.
 
     Its instance goes only once the image is whole: from then on the box is that image, until an `up` finds
     room for it. Raises CloudError where there is no box, or it runs; InputError where it could go nowhere.
     """
-    cloud = Cloud(config)
     observed = find.observe_box(cloud)
     if observed.instance is None and observed.images:
-        return Moved(before="", up=up(config, report))  # cut after its instance went
-    instance = require_movable(config, observed)
+        return Moved(before="", up=up(cloud, report))  # cut after its instance went
+    instance = require_movable(cloud.config, observed)
     carry(cloud, report)
-    return Moved(before=instance.zone, up=up(config, report))
+    return Moved(before=instance.zone, up=up(cloud, report))
 
 
 def require_movable(config: Config, observed: Observed) -> Instance:
@@ -145,10 +143,6 @@ def carry(cloud: Cloud, report: Reporter) -> Observed:
         return plan.down(gone, keep_images=True)
 
     return converge.converge(cloud, report, steps)[0]
-
-
-def _instance(cloud: Cloud) -> Instance:
-    return _require_instance(cloud.config, find.observe_box(cloud))
 
 
 def _require_instance(config: Config, observed: Observed) -> Instance:

@@ -50,8 +50,8 @@ class Extended:
     in_aws: bool  # False: AWS's side may not be armed, and only the box's own watcher was told
 
 
-def why(config: Config) -> Why:
-    cloud = Cloud(config)
+def why(cloud: Cloud) -> Why:
+    config = cloud.config
     observed = find.observe_box(cloud)
     instance = observed.instance
     if instance is None:
@@ -66,9 +66,9 @@ def why(config: Config) -> Why:
     )
 
 
-def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
+def keep(cloud: Cloud, span: timedelta | None, report: Reporter) -> Kept:
     """span: from now; None: no longer."""
-    cloud = Cloud(config)
+    config = cloud.config
     observed = find.observe_box(cloud)
     instance = _running(config, observed)
     report.start("keep", "telling the box's watcher")
@@ -84,13 +84,11 @@ def keep(config: Config, span: timedelta | None, report: Reporter) -> Kept:
     )
 
 
-def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
+def extend(cloud: Cloud, span: timedelta, report: Reporter) -> Extended:
     """The hard deadline later by `span`, in AWS and on the box. Raises InputError past the budget's end."""
-    cloud = Cloud(config)
     observed = find.observe_box(cloud)
-    instance, now = _running(config, observed), datetime.now(UTC)
-    own = config.limits.budget
-    config = limits.kept(config, instance)[0]
+    instance, now = _running(cloud.config, observed), datetime.now(UTC)
+    config = limits.kept(cloud.config, instance)[0]
     price = read_price_of(cloud, instance)
     rates = spent.rates_of(price)
     armed = budget.deadline_of(observed, instance)
@@ -102,7 +100,7 @@ def extend(config: Config, span: timedelta, report: Reporter) -> Extended:
             f"the budget ends at {end.astimezone():%a %b %d %H:%M}, before {at.astimezone():%a %b %d %H:%M}",
             where="limits.budget",
             remedy="Raise limits.budget in config.yaml, or extend by less."
-            if own == config.limits.budget
+            if cloud.config.limits.budget == config.limits.budget
             else "Extend by less; the running box has its own budget, which `gpu-box up` asks to loosen.",
         )
     observed = postpone(cloud, base, at, report)

@@ -1,4 +1,4 @@
-"""The boxes that a config names: `boxes: N` is N of them, each the config of one, done side by side."""
+"""The boxes that a config names: `boxes: N` is N of them, each with the config of one, done side by side."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
+from gpu_box.aws.client import Cloud
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 from gpu_box.model.progress import Reporter
@@ -18,7 +19,13 @@ _BURSTABLE = ("t2.", "t3.", "t3a.", "t4g.")
 _LONGEST_NAME = 32
 
 
-def members_of(config: Config) -> tuple[Config, ...]:
+def members_of(cloud: Cloud) -> tuple[Cloud, ...]:
+    """AWS for each box, with one session for all. Raises InputError as `configs_of`."""
+    configs = configs_of(cloud.config)
+    return tuple(cloud if config == cloud.config else cloud.sharing(config) for config in configs)
+
+
+def configs_of(config: Config) -> tuple[Config, ...]:
     """Each as the config of one box: NAME, NAME-2, ... Raises InputError for what no cluster can be."""
     if config.boxes == 1:
         return (config,)
@@ -42,21 +49,21 @@ def members_of(config: Config) -> tuple[Config, ...]:
     return tuple(replace(config, name=name, boxes=1, cluster=config.name) for name in names)
 
 
-def only_member(config: Config, what: str) -> Config:
+def only_member(cloud: Cloud, what: str) -> Cloud:
     """For what can be of one box only. Raises InputError for a cluster of which none is named."""
-    configs = members_of(config)
+    configs = configs_of(cloud.config)
     if len(configs) > 1:
         names = ", ".join(member.name for member in configs)
         raise InputError(f"{what} is of one box at a time", remedy=f"Name it: --name, one of {names}.")
-    return configs[0]
+    return members_of(cloud)[0]
 
 
-def each_member(configs: Sequence[Config], do: Callable[[Config, Reporter], T], report: Reporter) -> list[T]:
+def each_member(members: Sequence[Cloud], do: Callable[[Cloud, Reporter], T], report: Reporter) -> list[T]:
     """Side by side, each with its name before its lines. The first failure, in order, is raised."""
-    if len(configs) == 1:
-        return [do(configs[0], report)]
-    with ThreadPoolExecutor(max_workers=len(configs)) as pool:
-        futures = [pool.submit(do, config, Named(config.name, report)) for config in configs]
+    if len(members) == 1:
+        return [do(members[0], report)]
+    with ThreadPoolExecutor(max_workers=len(members)) as pool:
+        futures = [pool.submit(do, member, Named(member.config.name, report)) for member in members]
     return [future.result() for future in futures]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe_all
-from gpu_box.config.model import Config
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.model.observed import InstanceState
 
@@ -24,8 +23,9 @@ def here() -> list[str]:
     return ssh_config.known()
 
 
-def in_aws(config: Config, cache: Path) -> list[str]:
+def in_aws(cloud: Cloud, cache: Path) -> list[str]:
     """Those in the config's region, whoever made them; what was known before where AWS takes too long."""
+    config = cloud.config
     key = " ".join(
         str(part) for part in (config.profile, config.region, *(os.environ.get(name) for name in _DECIDE))
     )
@@ -35,7 +35,7 @@ def in_aws(config: Config, cache: Path) -> list[str]:
 
         def ask() -> None:
             with suppress(Exception):  # no network, no credentials: nobody wants to read of it here
-                found.append(_ask(config))
+                found.append(_ask(cloud))
 
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
@@ -49,8 +49,8 @@ def in_aws(config: Config, cache: Path) -> list[str]:
 _DECIDE = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
 
-def _ask(config: Config) -> list[str]:
-    listed = observe_all(Cloud(config))
+def _ask(cloud: Cloud) -> list[str]:
+    listed = observe_all(cloud)
     return sorted({one.box for one in listed if one.instance.state is not InstanceState.TERMINATED})
 
 

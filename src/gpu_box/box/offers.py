@@ -37,7 +37,7 @@ class Account:
 
     def elsewhere(self, region: str) -> Account:
         """Raises InputError where AWS has no such region."""
-        return self if region == self.cloud.region else Account(_known(region), self.wrong)
+        return self if region == self.cloud.region else Account(_known(self.cloud, region), self.wrong)
 
     def price(self, instance_type: str, region: str = "") -> Price:
         there = self.cloud.elsewhere(region or self.cloud.region)
@@ -46,16 +46,16 @@ class Account:
         return read_price(there, instance_type)
 
 
-def _known(region: str) -> Cloud:
+def _known(cloud: Cloud, region: str) -> Cloud:
     """Raises InputError where AWS has no such region."""
-    cloud = Cloud(Config(region=region))
+    cloud = cloud.sharing(Config(region=region))
     assert cloud.region == region
     return cloud
 
 
-def account(region: str) -> Account:
+def account(cloud: Cloud) -> Account:
     """Raises InputError where AWS has no such region."""
-    cloud = _known(region)
+    assert cloud.region
     try:
         caller = check_caller(cloud, brisk=True)
     except CloudError as error:
@@ -82,7 +82,7 @@ def quota(account: Account, instance_type: str) -> list[Check]:
     if account.wrong:
         why = account.wrong[0]
         return [replace(why, line=f"{why.line}: the vCPU quota is not checked")]
-    cloud = Cloud(replace(account.cloud.config, instance_types=(instance_type,)))
+    cloud = account.cloud.sharing(replace(account.cloud.config, instance_types=(instance_type,)))
     try:
         return check_quota(read_quotas(cloud))
     except GpuBoxError as error:

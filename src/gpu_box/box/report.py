@@ -50,10 +50,10 @@ class Report:
     run: dict[str, Any]  # its summary.json; empty where there is none
 
 
-def gather(config: Config, kept: Path, report: Reporter) -> Report:
+def gather(cloud: Cloud, kept: Path, report: Reporter) -> Report:
     """kept: the folder where what boxes said is kept. Raises CloudError."""
     report.start("report", "asking AWS")
-    cloud = Cloud(config)
+    config = cloud.config
     observed = find.observe_box(cloud)
     now = datetime.now(UTC)
     instance = observed.instance

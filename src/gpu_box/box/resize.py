@@ -10,7 +10,6 @@ from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.aws.prices.prices import read_price, read_price_of
 from gpu_box.box import converge, find, image, spent, stop, up
 from gpu_box.box.up import Up
-from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import MOVING, Observed
 from gpu_box.model.price import Price
@@ -43,45 +42,8 @@ class Ahead:
         return self.observed.instance.type if self.observed.instance else ""
 
 
-def look_ahead(config: Config, instance_type: str) -> Ahead:
+def look_ahead(cloud: Cloud, instance_type: str) -> Ahead:
     """Changes nothing. Raises InputError and CloudError as `resize` does."""
-    return _look_ahead(Cloud(config), instance_type)
-
-
-def resize(config: Config, instance_type: str, report: Reporter) -> Resized:
-    """A box that ran runs again afterwards; one that was stopped stays so. Cut anywhere, it may be run again.
-
-    Raises InputError for a type that its zone or its disk's architecture does not take.
-    """
-    cloud = Cloud(config)
-    ahead = _look_ahead(cloud, instance_type)
-    observed, instance = ahead.observed, ahead.observed.instance
-    config, kept = limits.kept(config, instance)
-    if kept:
-        report.note(f"the box keeps its limits: {'; '.join(kept)}")
-    ran = instance is None or instance.state.bills or bool(instance.resizing) or instance.baking
-    started = None
-    if takes_an_image(observed, instance_type):
-        if instance:
-            image.carry(cloud, report)
-        started = up.up(replace(config, instance_types=(instance_type,)), report)
-        if not ran:
-            stop.stop(config, report)
-    else:
-        change_type(cloud, instance_type, report)
-        if instance and ran:
-            started = up.up(config, report)
-            act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
-    return Resized(
-        before=ahead.before,
-        after=instance_type,
-        price_before=ahead.price_before,
-        price=read_price_of(cloud, started.instance) if started else ahead.price,
-        up=started if ran else None,
-    )
-
-
-def _look_ahead(cloud: Cloud, instance_type: str) -> Ahead:
     observed = find.observe_box(cloud)
     instance = observed.instance
     if instance is None:
@@ -94,6 +56,39 @@ def _look_ahead(cloud: Cloud, instance_type: str) -> Ahead:
         observed=observed,
         price_before=read_price_of(cloud, instance),
         price=read_price_of(cloud, replace(instance, type=instance_type)),
+    )
+
+
+def resize(cloud: Cloud, instance_type: str, report: Reporter) -> Resized:
+    """A box that ran runs again afterwards; one that was stopped stays so. Cut anywhere, it may be run again.
+
+    Raises InputError for a type that its zone or its disk's architecture does not take.
+    """
+    ahead = look_ahead(cloud, instance_type)
+    observed, instance = ahead.observed, ahead.observed.instance
+    config, kept = limits.kept(cloud.config, instance)
+    if kept:
+        report.note(f"the box keeps its limits: {'; '.join(kept)}")
+    cloud = cloud.sharing(config)
+    ran = instance is None or instance.state.bills or bool(instance.resizing) or instance.baking
+    started = None
+    if takes_an_image(observed, instance_type):
+        if instance:
+            image.carry(cloud, report)
+        started = up.up(cloud.sharing(replace(config, instance_types=(instance_type,))), report)
+        if not ran:
+            stop.stop(cloud, report)
+    else:
+        change_type(cloud, instance_type, report)
+        if instance and ran:
+            started = up.up(cloud, report)
+            act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
+    return Resized(
+        before=ahead.before,
+        after=instance_type,
+        price_before=ahead.price_before,
+        price=read_price_of(cloud, started.instance) if started else ahead.price,
+        up=started if ran else None,
     )
 
 

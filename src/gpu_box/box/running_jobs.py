@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box.find import host_of, where
-from gpu_box.config.model import Config
 from gpu_box.machine import jobs
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import Observed
@@ -29,17 +29,17 @@ class Running:
         return f"These jobs of {self.box} would end: {', '.join(self.names)}."
 
 
-def find(boxes: Sequence[tuple[Config, Observed | None]], *, patience_s: float) -> tuple[Running, ...]:
+def find(boxes: Sequence[tuple[Cloud, Observed | None]], *, patience_s: float) -> tuple[Running, ...]:
     """The boxes that run a job or do not answer, side by side, in at most `patience_s` seconds in all.
 
     boxes: each with what AWS says of it; None to ask. Never raises: the command itself meets the same error.
     """
-    found: list[Running | None] = [Running(box=config.name, names=None) for config, _ in boxes]
+    found: list[Running | None] = [Running(box=cloud.config.name, names=None) for cloud, _ in boxes]
 
-    def ask(index: int, config: Config, observed: Observed | None) -> None:
+    def ask(index: int, cloud: Cloud, observed: Observed | None) -> None:
         # The box may answer anything, and no answer of a box may keep a command from stopping it.
         try:
-            found[index] = _ask(config, observed, patience_s)
+            found[index] = _ask(cloud, observed, patience_s)
         except Exception:
             return
 
@@ -55,11 +55,12 @@ def find(boxes: Sequence[tuple[Config, Observed | None]], *, patience_s: float) 
     return tuple(one for one in found if one)
 
 
-def _ask(config: Config, observed: Observed | None, patience_s: float) -> Running | None:
-    observed = observed or where(config)
+def _ask(cloud: Cloud, observed: Observed | None, patience_s: float) -> Running | None:
+    observed = observed or where(cloud)
     if observed.instance is None or not observed.instance.state.bills:
         return None
-    with connect(host_of(config, observed), timeout_s=patience_s) as connection:
-        names = [job.name for job in jobs.list_jobs(connection) if job.running]
-    shown = tuple(name if name.isprintable() else ascii(name) for name in names)
-    return Running(box=config.name, names=tuple(name[:_LONGEST_NAME] for name in shown)) if shown else None
+    with connect(host_of(cloud.config, observed), timeout_s=patience_s) as connection:
+        running = [job.name for job in jobs.list_jobs(connection) if job.running]
+    printable = (name if name.isprintable() else ascii(name) for name in running)
+    names = tuple(name[:_LONGEST_NAME] for name in printable)
+    return Running(box=cloud.config.name, names=names) if names else None

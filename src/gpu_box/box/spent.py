@@ -27,9 +27,9 @@ def _first_market(config: Config) -> str:
     return "on-demand" if config.market == "on-demand" else "spot"
 
 
-def hourly(config: Config, instance: Instance) -> Decimal | None:
+def hourly(cloud: Cloud, instance: Instance) -> Decimal | None:
     """Dollars an hour that the running instance costs, its address included; None where it is not known."""
-    rates = rates_of(read_price_of(Cloud(config), instance))
+    rates = rates_of(read_price_of(cloud, instance))
     return rates.hour if rates else None
 
 

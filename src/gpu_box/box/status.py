@@ -44,11 +44,11 @@ class Status:
     kept: tuple[str, ...] = ()  # limits of the running box that are tighter than the config's
 
 
-def status(config: Config) -> Status:
+def status(cloud: Cloud) -> Status:
     """What AWS says, and where the machine runs, what it says of itself in one round trip."""
+    config = cloud.config
     wanted = setup.desired(config, market=_first_market(config))
     with Ahead(config.name, wanted) as ahead:
-        cloud = Cloud(config)
         expected = last_seen.read(memory("last-seen", cloud))
         stopped = expected.state == "stopped"
         observed, left, _ = side_by_side(

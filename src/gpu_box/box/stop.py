@@ -10,7 +10,6 @@ from gpu_box.aws.observe import COSTS
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box import find, spent
 from gpu_box.box.converge import converge
-from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.model.observed import (
@@ -24,10 +23,10 @@ from gpu_box.plan.steps import Step
 from gpu_box.store import last_seen
 
 
-def stop(config: Config, report: Reporter) -> Observed:
+def stop(cloud: Cloud, report: Reporter) -> Observed:
     """The meter off; done only once EC2 says `stopped`. The disk stays."""
-    observed = halt(Cloud(config), report)
-    ssh_config.forget_address(config.name)
+    observed = halt(cloud, report)
+    ssh_config.forget_address(cloud.config.name)
     return observed
 
 
@@ -51,13 +50,13 @@ def halt(cloud: Cloud, report: Reporter) -> Observed:
     return observed
 
 
-def down(config: Config, report: Reporter, *, keep_images: bool = False) -> Observed:
+def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Observed:
     """Everything that this box made in AWS, removed; then read back that nothing is left.
 
     keep_images: but for its baked image, from which the next `up` launches.
     """
-    observed = bring_down(Cloud(config), report, keep_images=keep_images)
-    ssh_config.remove(config.name)
+    observed = bring_down(cloud, report, keep_images=keep_images)
+    ssh_config.remove(cloud.config.name)
     return observed
 
 
@@ -80,6 +79,6 @@ def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> 
     return observed
 
 
-def remove_foreign_rules(config: Config, consented: Collection[str], report: Reporter) -> None:
+def remove_foreign_rules(cloud: Cloud, consented: Collection[str], report: Reporter) -> None:
     """consented: rules of the security group that gpu-box did not make, as `Observed` words them."""
-    converge(Cloud(config), report, lambda seen: plan.remove_foreign_rules(seen, consented))
+    converge(cloud, report, lambda seen: plan.remove_foreign_rules(seen, consented))

@@ -81,18 +81,16 @@ class Up:
     deadline: datetime | None  # when AWS stops this instance; None: AWS's side cannot be armed
 
 
-def up(
-    config: Config, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
-) -> Up:
+def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False) -> Up:
     """From nothing, from stopped or from half-done to a machine that is set up, synced, Jupyter answering.
 
     wait: how long to go on asking where AWS has no capacity. loosen: whether a running box gets limits that
     are looser than its own; None raises LooserLimits, before anything is changed, if it would.
     """
+    config = cloud.config
     project.folder(config)  # refused now, before anything is made
     kaggle.require_credentials(config)
     key = keys.ensure_key_pair(config.ssh.key)
-    cloud = Cloud(config)
     cloud.make_clients("ec2")
     (found, observed, acted), _ = side_by_side(
         lambda: bring_up(cloud, key.line, report, wait=wait, loosen=loosen), find.load_meanwhile
@@ -145,12 +143,11 @@ def up(
     )
 
 
-def plan_up(config: Config) -> Planned:
+def plan_up(cloud: Cloud) -> Planned:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
-    public_key = keys.read_public_line(config.ssh.key) or _A_KEY_TO_COME
-    cloud = Cloud(config)
+    public_key = keys.read_public_line(cloud.config.ssh.key) or _A_KEY_TO_COME
     observed = find.observe_box(cloud, ask_caller=True)
-    config, kept = limits.kept(config, observed.instance)
+    config, kept = limits.kept(cloud.config, observed.instance)
     steps = _next_up_steps(cloud.sharing(config), public_key, observed, really=False)
     instance = observed.instance
     instance_type = instance.type if instance else config.instance_types[0]

@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import find, status
 from gpu_box.box.notify import Herald
 from gpu_box.box.status import Status
-from gpu_box.config.model import Config
-from gpu_box.errors import GpuBoxError, MachineError
+from gpu_box.errors import CredentialsError, GpuBoxError, MachineError
 from gpu_box.machine import watcher
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import InstanceState
@@ -35,10 +35,10 @@ class _AskAws(Exception):  # noqa: N818 - no error: what AWS said is a minute ol
     pass
 
 
-def watch(config: Config, show: Shown, herald: Herald, *, every: timedelta = _EVERY) -> Status:
+def watch(cloud: Cloud, show: Shown, herald: Herald, *, every: timedelta = _EVERY) -> Status:
     """Shows until the box runs no more; returns what AWS says then. Raises CloudError."""
     while True:
-        found = status.status(config)
+        found = status.status(cloud)
         instance = found.observed.instance
         if instance is None or instance.state not in (InstanceState.RUNNING, InstanceState.PENDING):
             herald.ended(found)
@@ -54,7 +54,7 @@ def watch(config: Config, show: Shown, herald: Herald, *, every: timedelta = _EV
                 raise _AskAws
 
         try:
-            with connect(find.host_of(config, found.observed)) as connection:
+            with connect(find.host_of(cloud.config, found.observed)) as connection:
                 watcher.look(connection, every, on_look)
         except _AskAws:
             continue
@@ -64,11 +64,12 @@ def watch(config: Config, show: Shown, herald: Herald, *, every: timedelta = _EV
 
 
 @contextmanager
-def beside(config: Config, report: Reporter, *, but: str = "") -> Iterator[None]:
+def beside(cloud: Cloud, report: Reporter, *, but: str = "") -> Iterator[None]:
     """Within its `with` block this laptop tells what becomes of the box, if it is to tell anything.
 
     but: a job of which somebody else tells.
     """
+    config = cloud.config
     if not (config.notify.command or config.notify.desktop):
         yield
         return
@@ -77,8 +78,12 @@ def beside(config: Config, report: Reporter, *, but: str = "") -> Iterator[None]
 
     def work() -> None:
         while not over.is_set():
-            with suppress(GpuBoxError):  # what it was begun beside meets it, too
-                watch(config, lambda found, look, trouble: None, herald, every=_SELDOM)
+            try:
+                watch(cloud, lambda found, look, trouble: None, herald, every=_SELDOM)
+            except CredentialsError:
+                cloud.forget_credentials()
+            except GpuBoxError:
+                pass  # what it was begun beside meets it, too
             over.wait(_ASK_AWS_S)
 
     threading.Thread(target=work, daemon=True).start()

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import project, spent, stop
 from gpu_box.box.find import find_host, host_of, where, whereabouts
 from gpu_box.box.project import WORK
-from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError, InputError, MachineError
 from gpu_box.machine import jobs
 from gpu_box.machine.files import sync
@@ -45,40 +45,40 @@ class Job:
     name: str
 
 
-def ssh_command(config: Config, command: Sequence[str], *, tty: bool) -> list[str]:
+def ssh_command(cloud: Cloud, command: Sequence[str], *, tty: bool) -> list[str]:
     """The system's own ssh, verified and ready to be executed in our place."""
-    return attach.ssh_command(find_host(config, entering=False), command, tty=tty)
+    return attach.ssh_command(find_host(cloud, entering=False), command, tty=tty)
 
 
-def ssh(config: Config, command: Sequence[str]) -> int:
+def ssh(cloud: Cloud, command: Sequence[str]) -> int:
     """A command there on our own streams, signals passed on; its exit status."""
-    return attach.run(find_host(config, entering=False), command)
+    return attach.run(find_host(cloud, entering=False), command)
 
 
 @contextmanager
-def tunnel(config: Config, port: int, local_port: int, report: Reporter) -> Iterator[Tunnel]:
+def tunnel(cloud: Cloud, port: int, local_port: int, report: Reporter) -> Iterator[Tunnel]:
     with Tunnel(
-        find_host(config),
+        find_host(cloud),
         remote_port=port,
         local_port=local_port,
         report=report,
-        find=partial(whereabouts, config),
+        find=partial(whereabouts, cloud),
     ) as link:
         yield link
 
 
 @contextmanager
-def jupyter(config: Config, report: Reporter) -> Iterator[tuple[Tunnel, str, str]]:
+def jupyter(cloud: Cloud, report: Reporter) -> Iterator[tuple[Tunnel, str, str]]:
     """A tunnel to JupyterLab, the page to begin with (the lesson's, if it is there), and its token."""
-    host = find_host(config)
+    host = find_host(cloud)
     with connect(host) as connection:
         port, token, page = _jupyter_access(connection)
         with Tunnel(
             host,
             remote_port=port,
-            local_port=config.jupyter.port,
+            local_port=cloud.config.jupyter.port,
             report=report,
-            find=partial(whereabouts, config),
+            find=partial(whereabouts, cloud),
             port_of=lambda connection: _jupyter_access(connection)[0],  # a start may give it another
             connection=connection,
         ) as link:
@@ -90,38 +90,39 @@ def door(link: Tunnel, page: str, token: str) -> Door:
     return Door(port=link.local_port, page=page, token=token)
 
 
-def push(config: Config, *, delete: bool, report: Reporter) -> SyncResult:
-    selection = project.selection(config)
-    host = find_host(config)
+def push(cloud: Cloud, *, delete: bool, report: Reporter) -> SyncResult:
+    selection = project.selection(cloud.config)
+    host = find_host(cloud)
     with sync.early_rsync(host, selection.folder, WORK) as early, connect(host) as connection:
         return project.push(connection, selection, delete=delete, report=report, early=early)
 
 
-def push_watching(config: Config, *, delete: bool, report: Reporter) -> None:
+def push_watching(cloud: Cloud, *, delete: bool, report: Reporter) -> None:
     """Push, and again after every change, until interrupted."""
-    source = project.required_folder(config)
+    source = project.required_folder(cloud.config)
     sync.watch(
-        find_host(config),
+        find_host(cloud),
         source,
         WORK,
-        exclude=project.excluded(config),
+        exclude=project.excluded(cloud.config),
         report=report,
         delete=delete,
     )
 
 
-def pull(config: Config, path: str, to: Path | None, report: Reporter) -> tuple[SyncResult, Path]:
+def pull(cloud: Cloud, path: str, to: Path | None, report: Reporter) -> tuple[SyncResult, Path]:
     """path: below ~/work on the box. Returns where it is now, too. Raises InputError for a path with `..`."""
     if ".." in PurePosixPath(path).parts:
         raise InputError("`pull` takes a path below ~/work, without `..`", where=path)
+    config = cloud.config
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
-    with connect(find_host(config)) as connection:
+    with connect(find_host(cloud)) as connection:
         return sync.pull(connection, f"{WORK}/{path}", target, exclude=(), report=report), target
 
 
-def start(config: Config, command: Sequence[str], *, name: str | None = None) -> Job:
-    host = find_host(config)
+def start(cloud: Cloud, command: Sequence[str], *, name: str | None = None) -> Job:
+    host = find_host(cloud)
     line = command[0] if len(command) == 1 else shlex.join(command)
     job = name or job_name(command)
     with connect(host) as connection:
@@ -138,8 +139,8 @@ def job_name(command: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", Path(script).stem) or "job"
 
 
-def find(config: Config, name: str | None) -> Job:
-    host = find_host(config)
+def find(cloud: Cloud, name: str | None) -> Job:
+    host = find_host(cloud)
     with connect(host) as connection:
         known = jobs.list_jobs(connection)
     if not known:
@@ -155,14 +156,14 @@ def follow(job: Job, on_line: Callable[[str], None]) -> int:
     return jobs.follow(job.host, job.name, on_line)
 
 
-def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
+def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> Job:
     """VGG16 on the box, as the job `train`; with several GPUs, one process each.
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
     """
-    observed = where(config)
-    host = host_of(config, observed)
-    priced = with_price([config], [observed], settings)
+    observed = where(cloud)
+    host = host_of(cloud.config, observed)
+    priced = with_price([cloud], [observed], settings)
     with connect(host) as connection:
         line = f"{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced)}"
         jobs.start(connection, TRAIN_JOB, line, cwd=WORK)
@@ -170,12 +171,12 @@ def train(config: Config, data: str, settings: Mapping[str, object]) -> Job:
 
 
 def with_price(
-    configs: Sequence[Config], observed: Sequence[Observed], settings: Mapping[str, object]
+    clouds: Sequence[Cloud], observed: Sequence[Observed], settings: Mapping[str, object]
 ) -> dict[str, object]:
     """settings, and what all these boxes together cost an hour, for the dollars in the progress line."""
     hours = [
-        spent.hourly(config, found.instance)
-        for config, found in zip(configs, observed, strict=True)
+        spent.hourly(cloud, found.instance)
+        for cloud, found in zip(clouds, observed, strict=True)
         if found.instance is not None
     ]
     known = [hour for hour in hours if hour is not None]
@@ -230,20 +231,20 @@ class Ended:
     spared: str
 
 
-def finish(config: Config, job: Job, exit_status: int, then: Then, report: Reporter) -> Ended:
+def finish(cloud: Cloud, job: Job, exit_status: int, then: Then, report: Reporter) -> Ended:
     """Raises GpuBoxError where the box cannot be stopped."""
     results, missing = None, ""
     try:
-        results = pull(config, "results", None, report)[1]
+        results = pull(cloud, "results", None, report)[1]
     except GpuBoxError as error:
         missing = f"its results did not come: {error.what}"
         report.note(missing)
     spared = missing or (f"it ended with exit status {exit_status}" if exit_status else "")
     spared = spared if then == "down" else ""
     if then == "stop" or spared:
-        stop.stop(config, report)
+        stop.stop(cloud, report)
     else:
-        stop.down(config, report)
+        stop.down(cloud, report)
     return Ended(
         job=job.name,
         exit_status=exit_status,

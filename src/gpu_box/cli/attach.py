@@ -33,9 +33,9 @@ def ssh_command(
     from gpu_box.box import work
     from gpu_box.view import progress
 
-    config = options(context).load()
+    cloud = options(context).cloud()
     progress.over()
-    raise typer.Exit(work.ssh(config, command))
+    raise typer.Exit(work.ssh(cloud, command))
 
 
 def tmux_command(context: typer.Context) -> None:
@@ -53,8 +53,8 @@ def jupyter_command(
     from gpu_box.view import progress
 
     opts = options(context)
-    config, report = opts.load(), opts.reporter()
-    with work.jupyter(config, report) as (link, page, token), watch.beside(config, report):
+    cloud, report = opts.cloud(), opts.reporter()
+    with work.jupyter(cloud, report) as (link, page, token), watch.beside(cloud, report):
         progress.over()
         address = f"http://127.0.0.1:{link.local_port}/{page}"
         # Asked for by --no-browser alone: a token on the screen ends in screenshots and logs.
@@ -84,8 +84,8 @@ def tunnel_command(
     from gpu_box.view import progress
 
     opts = options(context)
-    config, report = opts.load(), opts.reporter()
-    with work.tunnel(config, port, local_port or port, report) as link, watch.beside(config, report):
+    cloud, report = opts.cloud(), opts.reporter()
+    with work.tunnel(cloud, port, local_port or port, report) as link, watch.beside(cloud, report):
         progress.over()
         print(f"127.0.0.1:{link.local_port} is port {port} of the box. Ctrl-C closes it.", flush=True)
         link.wait()
@@ -96,7 +96,7 @@ def _become_ssh(context: typer.Context, command: list[str]) -> None:
     from gpu_box.box import work
     from gpu_box.view import progress
 
-    words = work.ssh_command(options(context).load(), command, tty=True)
+    words = work.ssh_command(options(context).cloud(), command, tty=True)
     progress.over()
     sys.stdout.flush()
     os.execvp(words[0], words)

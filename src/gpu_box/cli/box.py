@@ -15,6 +15,7 @@ from gpu_box.units import format_duration, format_money, parse_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gpu_box.aws.client import Cloud
     from gpu_box.box.resize import Ahead
     from gpu_box.box.status import Status
     from gpu_box.box.up import Up as Done
@@ -51,12 +52,11 @@ def plan_command(context: typer.Context) -> None:
     from gpu_box.view.receipt import receipt
 
     opts = options(context)
-    config = opts.load()
-    members = members_of(config)
+    members = members_of(opts.cloud())
     planned = each_member(members, lambda member, _: plan_up(member), opts.reporter())
     results = [
         Plan(
-            box=member.name,
+            box=member.config.name,
             region=one.observed.region,
             instance_type=one.instance_type,
             steps=tuple(PlannedStep(mark=s.mark, title=s.title, line=str(s)) for s in one.steps),
@@ -113,18 +113,18 @@ def up_command(
     from gpu_box.view.why import stop_line
 
     opts = options(context)
-    config = opts.load()
+    cloud = opts.cloud()
     waiting = _duration(wait, "--wait") if wait else timedelta(0)
     if remove_foreign_rules:
-        _remove_foreign_rules(opts, config)
+        _remove_foreign_rules(opts, cloud)
     loosen = True if opts.yes else None if opts.can_ask else False
     try:
         with opts.timed("up") as report:
-            ups = cluster.up(config, report, wait=waiting, loosen=loosen)
+            ups = cluster.up(cloud, report, wait=waiting, loosen=loosen)
     except limits.LooserLimits as looser:
         loosen = opts.agrees(f"{'; '.join(looser.lines)}. Loosen the limits of the running box?")
         with opts.timed("up") as report:
-            ups = cluster.up(config, report, wait=waiting, loosen=loosen)
+            ups = cluster.up(cloud, report, wait=waiting, loosen=loosen)
     results = [
         Up(
             box=done.host.name,
@@ -163,7 +163,7 @@ def up_command(
 
     opts.show(one_or_all(results), draw)
     if any(done.changed for done in ups):  # one that was up already is told within a second
-        mention_forgotten(opts, config, ups[0].observed)
+        mention_forgotten(opts, cloud.config, ups[0].observed)
 
 
 def _stop_lines(done: Done) -> list[str]:
@@ -173,15 +173,15 @@ def _stop_lines(done: Done) -> list[str]:
     return [idle, in_aws if done.deadline else "stopped by its own watcher; AWS's deadline is NOT ARMED"]
 
 
-def _remove_foreign_rules(opts: Options, config: Config) -> None:
-    from gpu_box.box.find import at
+def _remove_foreign_rules(opts: Options, cloud: Cloud) -> None:
+    from gpu_box.aws.observe import observe
     from gpu_box.box.members import members_of
     from gpu_box.box.stop import remove_foreign_rules
 
-    groups = [(member, at(member).group) for member in members_of(config)]
+    groups = [(member, observe(member).group) for member in members_of(cloud)]
     found = [(member, group.foreign) for member, group in groups if group and group.foreign]
     for member, rules in found:
-        opts.confirm(f"Remove from the security group of {member.name!r}: {'; '.join(rules)}?")
+        opts.confirm(f"Remove from the security group of {member.config.name!r}: {'; '.join(rules)}?")
     for member, rules in found:
         remove_foreign_rules(member, rules, opts.reporter())
 
@@ -199,20 +199,20 @@ def status_command(
     from gpu_box.view.status import status_lines
 
     opts = options(context)
-    config = opts.load()
-    members = members_of(config)
+    cloud = opts.cloud()
+    members = members_of(cloud)
     if watch:
-        found = [watch_live(only_member(config, "--watch"), lambda seen: _status_view(config, seen))]
+        member = only_member(cloud, "--watch")
+        found = [watch_live(member, lambda seen: _status_view(member.config, seen))]
     else:
         found = each_member(members, lambda member, _: status(member), opts.reporter())
-    views = [_status_view(member, one) for member, one in zip(members, found, strict=True)]
+    views = [_status_view(member.config, one) for member, one in zip(members, found, strict=True)]
     opts.show(one_or_all(views), lambda: stacked([status_lines(v) for v in views]))
-    mention_forgotten(opts, config, found[0].observed)
+    mention_forgotten(opts, cloud.config, found[0].observed)
 
 
 def ls_command(context: typer.Context) -> None:
     """Every box of the region, whoever made it."""
-    from gpu_box.aws.client import Cloud
     from gpu_box.aws.observe import observe_all
     from gpu_box.aws.prices.prices import price_reader
     from gpu_box.plan.readable import unreadable_lines
@@ -220,8 +220,7 @@ def ls_command(context: typer.Context) -> None:
     from gpu_box.view.sweep import forgotten_lines
 
     opts = options(context)
-    config = opts.load()
-    cloud = Cloud(config)
+    cloud = opts.cloud()
     listed, price_of = observe_all(cloud), price_reader(cloud)
     rows = [
         Row(
@@ -242,7 +241,7 @@ def ls_command(context: typer.Context) -> None:
     for one in listed:
         for line in unreadable_lines(one.box, one.instance):
             opts.reporter().note(line)
-    for line in forgotten_lines(listed, datetime.now(UTC), after=config.limits.forgotten_after):
+    for line in forgotten_lines(listed, datetime.now(UTC), after=cloud.config.limits.forgotten_after):
         opts.reporter().note(line)
 
 
@@ -262,16 +261,17 @@ def resize_command(
     from gpu_box.cli.running import hourly
 
     opts = options(context)
-    config = only_member(opts.load(), "resize")
+    cloud = only_member(opts.cloud(), "resize")
+    name = cloud.config.name
     if not opts.yes:
-        ahead = look_ahead(config, instance_type)
+        ahead = look_ahead(cloud, instance_type)
         if ahead.before != instance_type:
-            opts.confirm(_resize_question(opts, config, instance_type, ahead))
+            opts.confirm(_resize_question(opts, cloud, instance_type, ahead))
     with opts.timed("resize") as report:
-        done = resize(config, instance_type, report)
+        done = resize(cloud, instance_type, report)
     state = "running" if done.up else "stopped"
     result = Resized(
-        box=config.name,
+        box=name,
         state=state,
         before=done.before,
         type=done.after,
@@ -284,19 +284,19 @@ def resize_command(
         old = hourly(done.price_before)
         was = f" (it was {done.before}{old})" if done.before not in ("", done.after) else ""
         start = "" if done.up else "; `gpu-box up` starts it"
-        return f"{config.name} is {state}: {done.after}{was}{hour}{start}"
+        return f"{name} is {state}: {done.after}{was}{hour}{start}"
 
     opts.show(result, draw)
 
 
-def _resize_question(opts: Options, config: Config, instance_type: str, ahead: Ahead) -> str:
+def _resize_question(opts: Options, cloud: Cloud, instance_type: str, ahead: Ahead) -> str:
     from gpu_box.cli.running import ending_of, hourly
 
     instance = ahead.observed.instance
     stops = ", which stops and starts again" if instance and instance.state.bills else ""
     was = f"from {ahead.before}{hourly(ahead.price_before)}, " if ahead.before else ""
-    ending = ending_of(opts, [(config, ahead.observed)])
-    return f"{ending}Resize {config.name}{stops}: {was}to {instance_type}{hourly(ahead.price)}?"
+    ending = ending_of(opts, [(cloud, ahead.observed)])
+    return f"{ending}Resize {cloud.config.name}{stops}: {was}to {instance_type}{hourly(ahead.price)}?"
 
 
 def stop_command(context: typer.Context) -> None:
@@ -304,7 +304,6 @@ def stop_command(context: typer.Context) -> None:
 
     On a terminal it names running jobs, which end, and asks, unless the box does not answer within 3 s.
     """
-    from gpu_box.aws.client import Cloud
     from gpu_box.aws.prices.prices import read_price_of
     from gpu_box.box import running_jobs
     from gpu_box.box.members import each_member, members_of
@@ -313,21 +312,20 @@ def stop_command(context: typer.Context) -> None:
     from gpu_box.cli.running import ends
 
     opts = options(context)
-    config = opts.load()
-    members = members_of(config)
+    members = members_of(opts.cloud())
     # Only on a terminal, and only for a moment: a box that does not answer is stopped all the same.
     if opts.can_ask:
         told = running_jobs.find([(member, None) for member in members], patience_s=_STOP_WAITS_S)
         if ending := [one for one in told if one.names]:
-            opts.confirm(f"{ends(ending)}Stop {' and '.join(member.name for member in members)}?")
+            opts.confirm(f"{ends(ending)}Stop {' and '.join(member.config.name for member in members)}?")
     with opts.timed("stop") as report:
         observed = each_member(members, stop, report)
     results = []
     for member, seen in zip(members, observed, strict=True):
         instance = seen.instance
-        month = read_price_of(Cloud(member), instance).disk_month if instance else None
+        month = read_price_of(member, instance).disk_month if instance else None
         state = str(instance.state) if instance else "none"
-        results.append(StoppedBox(box=member.name, state=state, usd_month_stopped=month))
+        results.append(StoppedBox(box=member.config.name, state=state, usd_month_stopped=month))
 
     def line(told: StoppedBox) -> str:
         if told.usd_month_stopped is None:
@@ -345,17 +343,17 @@ def down_command(
     ] = False,
 ) -> None:
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
+    from gpu_box.aws.observe import observe
     from gpu_box.box import cluster
-    from gpu_box.box.find import at
     from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import Gone, one_or_all
     from gpu_box.cli.running import ending_of
 
     opts = options(context)
-    config = opts.load()
-    members = members_of(config)
-    found = each_member(members, lambda member, _: at(member), opts.reporter())
-    there = [member.name for member, seen in zip(members, found, strict=True) if not seen.nothing_left]
+    cloud = opts.cloud()
+    members = members_of(cloud)
+    found = each_member(members, lambda member, _: observe(member), opts.reporter())
+    there = [member.config.name for member, seen in zip(members, found, strict=True) if not seen.nothing_left]
     region = found[0].region
     if there:
         disk = sum(volume.size_gib for seen in found for volume in seen.volumes)
@@ -370,10 +368,10 @@ def down_command(
         opts.confirm(f"{ending}Remove {what} in {region}{lost}?")
     if there or len(members) > 1:
         with opts.timed("down") as report:
-            cluster.down(config, report, keep_images=keep_image)
+            cluster.down(cloud, report, keep_images=keep_image)
     kept = sum(len(seen.images) for seen in found) if keep_image else 0
-    results = [Gone(box=member.name) for member in members]
-    names = ", ".join(member.name for member in members)
+    results = [Gone(box=member.config.name) for member in members]
+    names = ", ".join(member.config.name for member in members)
     opts.show(
         one_or_all(results),
         lambda: (

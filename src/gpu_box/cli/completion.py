@@ -20,6 +20,7 @@ def box_names(context: typer.Context, incomplete: str) -> list[str]:
 
 def _in_aws(context: typer.Context) -> list[str]:
     """context: of what was typed until now: another config, or the embedded cloud, if it runs already."""
+    from gpu_box.aws.client import Cloud
     from gpu_box.box import names
     from gpu_box.config.read import load
     from gpu_box.store.files import data_home
@@ -33,7 +34,7 @@ def _in_aws(context: typer.Context) -> list[str]:
             return []
         enter_embedded_cloud()
         config = replace(config, profile=None)
-    return names.in_aws(config, data_home() / "boxes.json")
+    return names.in_aws(Cloud(config), data_home() / "boxes.json")
 
 
 def instance_types(incomplete: str) -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import typer
     from rich.console import RenderableType
 
+    from gpu_box.aws.client import Cloud
     from gpu_box.config.model import Config
     from gpu_box.model.progress import Reporter
 
@@ -45,6 +46,12 @@ class Options:
             config = replace(config, profile=None)
         self.waiting("asking the embedded cloud" if self.local else "asking AWS")
         return config
+
+    def cloud(self) -> Cloud:
+        """AWS for this command's box. Made once a command: whatever it does shares the session."""
+        from gpu_box.aws.client import Cloud
+
+        return Cloud(self.load())
 
     def waiting(self, line: str) -> None:
         """Said on a terminal if nothing else is shown for half a second."""

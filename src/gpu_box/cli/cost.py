@@ -28,7 +28,7 @@ def cost_command(
 
     opts = options(context)
     shown = _days_of(month) if month else _last(days)
-    members = members_of(opts.load())
+    members = members_of(opts.cloud())
     found = each_member(members, lambda member, _: total(member), opts.reporter())
     opts.show(one_or_all(found), lambda: stacked([cost_lines(one, shown) for one in found]))
 

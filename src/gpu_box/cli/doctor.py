@@ -10,7 +10,7 @@ from gpu_box.cli.context import Options, options
 from gpu_box.cli.lazy import command_name
 
 if TYPE_CHECKING:
-    from gpu_box.config.model import Config
+    from gpu_box.aws.client import Cloud
 
 
 def register(app: typer.Typer) -> None:
@@ -29,11 +29,11 @@ def doctor_command(
     from gpu_box.view.doctor import checks_table
 
     opts = options(context)
-    config = opts.load()
+    cloud = opts.cloud()
     if request_quota:
-        _request(opts, config)
+        _request(opts, cloud)
         return
-    checks = examine(config)
+    checks = examine(cloud)
     opts.show(checks, lambda: checks_table(checks))
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
@@ -46,16 +46,16 @@ def policy_command() -> None:
     print(infra("operator-policy.json").read_text(encoding="utf-8"), end="")
 
 
-def _request(opts: Options, config: Config) -> None:
+def _request(opts: Options, cloud: Cloud) -> None:
     from gpu_box.box.doctor import missing_quotas, request_quota
     from gpu_box.cli.results import QuotaAsked
 
-    lacking = missing_quotas(config)
+    lacking = missing_quotas(cloud)
     lines, made = ["" if lacking else "No quota is missing: nothing is asked for."], []
     for uses in lacking:
         vcpus = max(use.used + use.wanted for use in uses)
         opts.confirm(f"Ask AWS for {vcpus} vCPUs of '{uses[0].name}' ({uses[0].code})?")
-        asked = request_quota(config, uses)
+        asked = request_quota(cloud, uses)
         made.append(QuotaAsked(code=uses[0].code, name=uses[0].name, request=asked))
         how = "asked AWS" if asked.new else "AWS has been asked already"
         lines.append(f"{uses[0].name}: {how} for {asked.vcpus} vCPUs ({asked.status.lower()}, {asked.id})")

@@ -25,6 +25,7 @@ def bake_command(
     It takes the place of an older one. A running box is stopped for a moment, after a question; it runs again
     while AWS copies.
     """
+    from gpu_box.aws.observe import observe
     from gpu_box.box import find, image
     from gpu_box.box.members import only_member
     from gpu_box.cli.results import Baked, Unbaked
@@ -32,22 +33,23 @@ def bake_command(
     from gpu_box.plan.readable import require_readable
 
     opts = options(context)
-    config = only_member(opts.load(), "bake")
+    cloud = only_member(opts.cloud(), "bake")
+    config = cloud.config
     if remove:
         if not opts.yes:
-            image.require_removable(find.at(config))
+            image.require_removable(observe(cloud))
         opts.confirm(f"Remove the image of {config.name!r}?")
-        image.remove(config, opts.reporter())
+        image.remove(cloud, opts.reporter())
         opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
         return
     if not opts.yes:
-        observed = find.where(config, entering=False)
+        observed = find.where(cloud, entering=False)
         if observed.instance and observed.instance.state.bills:
             require_readable(config.name, observed.instance)
-            ending = ending_of(opts, [(config, observed)])
+            ending = ending_of(opts, [(cloud, observed)])
             opts.confirm(f"{ending}Bake {config.name}, which stops and starts again?")
     with opts.timed("bake") as report:
-        done = image.bake(config, report)
+        done = image.bake(cloud, report)
     result = Baked(
         box=config.name,
         state="running" if done.up else "stopped",
@@ -70,20 +72,21 @@ def move_command(context: typer.Context) -> None:
 
     Its disk becomes an image, its instance goes, and `up` launches from the image where there is room.
     """
-    from gpu_box.box import find
+    from gpu_box.aws.observe import observe
     from gpu_box.box.image import move, require_movable
     from gpu_box.box.members import only_member
     from gpu_box.cli.results import Moved
 
     opts = options(context)
-    config = only_member(opts.load(), "move")
+    cloud = only_member(opts.cloud(), "move")
+    config = cloud.config
     if not opts.yes:
-        observed = find.at(config)
+        observed = observe(cloud)
         if observed.instance or not observed.images:  # else it is on its way already
             require_movable(config, observed)
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
     with opts.timed("move") as report:
-        done = move(config, report)
+        done = move(cloud, report)
     instance = done.up.instance
     result = Moved(
         box=config.name,

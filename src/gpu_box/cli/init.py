@@ -39,8 +39,10 @@ def init_command(
     force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that is there.")] = False,
 ) -> None:
     """Write a config.yaml: asks for region, instance type, budget and time limit; each has a default."""
+    from gpu_box.aws.client import Cloud
     from gpu_box.box import offers
     from gpu_box.config import place, write
+    from gpu_box.config.model import Config
     from gpu_box.view.offers import budget_line, quota_lines, regions_table, types_table, written_lines
 
     opts = options(context)
@@ -70,7 +72,7 @@ def init_command(
         instance_type=instance_type or write.DEFAULTS.instance_type,
         max_hours=max_hours or write.DEFAULTS.max_hours,
     )
-    account = offers.account(chosen.region)
+    account = offers.account(Cloud(Config(region=chosen.region)))
     if asking and not region:
         regions = offers.regions(account, chosen.instance_type)
         show(regions_table(regions, chosen.instance_type))

@@ -14,8 +14,8 @@ from gpu_box.units import format_duration, format_money, parse_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpu_box.aws.client import Cloud
     from gpu_box.box.keep import Extended, Kept
-    from gpu_box.config.model import Config
 
 _LONGEST = timedelta(days=30)  # as limits.max_hours
 
@@ -31,12 +31,12 @@ def why_command(context: typer.Context) -> None:
     from gpu_box.view.why import why_lines
 
     opts = options(context)
-    config = opts.load()
-    told = why(config)
+    cloud = opts.cloud()
+    told = why(cloud)
     opts.show(
         told,
         lambda: why_lines(
-            config.name, told.state, stopped=told.stopped, watch=told.watch, changes=told.changes
+            cloud.config.name, told.state, stopped=told.stopped, watch=told.watch, changes=told.changes
         ),
     )
 
@@ -59,7 +59,7 @@ def keep_command(
             "give either a time or --off", where="keep", remedy="`gpu-box keep 3h`, or `gpu-box keep --off`."
         )
     wanted = _span(span) if span else None
-    members = members_of(opts.load())
+    members = members_of(opts.cloud())
     kept = each_member(members, lambda member, its: keep(member, wanted, its), opts.reporter())
     opts.show(
         one_or_all(kept),
@@ -77,7 +77,7 @@ def extend_command(
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
-    wanted, members = _span(span), members_of(opts.load())
+    wanted, members = _span(span), members_of(opts.cloud())
     extended = each_member(members, lambda member, its: extend(member, wanted, its), opts.reporter())
     opts.show(
         one_or_all(extended),
@@ -85,10 +85,10 @@ def extend_command(
     )
 
 
-def _by_name(members: Sequence[Config], told: Sequence[str]) -> str:
+def _by_name(members: Sequence[Cloud], told: Sequence[str]) -> str:
     if len(told) == 1:
         return told[0]
-    return "\n".join(f"{member.name}: {text}" for member, text in zip(members, told, strict=True))
+    return "\n".join(f"{member.config.name}: {text}" for member, text in zip(members, told, strict=True))
 
 
 def _span(text: str) -> timedelta:

@@ -26,15 +26,16 @@ def report_command(
     from gpu_box.view.report import report_html
 
     opts = options(context)
-    config = opts.load()
-    found = gather(config, data_home() / "activity", opts.reporter())
+    cloud = opts.cloud()
+    name = cloud.config.name
+    found = gather(cloud, data_home() / "activity", opts.reporter())
     try:
         to.write_text(report_html(found), encoding="utf-8")
     except OSError as error:
         from gpu_box.errors import InputError
 
         raise InputError(f"cannot be written: {error.strerror}", where=str(to)) from None
-    opts.show(ReportFile(box=config.name, path=to), lambda: f"{to} tells what {config.name} did and cost.")
+    opts.show(ReportFile(box=name, path=to), lambda: f"{to} tells what {name} did and cost.")
     if open_it:
         import webbrowser
 

@@ -10,14 +10,14 @@ from gpu_box.cli.context import Options
 from gpu_box.units import format_money
 
 if TYPE_CHECKING:
-    from gpu_box.config.model import Config
+    from gpu_box.aws.client import Cloud
     from gpu_box.model.observed import Observed
     from gpu_box.model.price import Price
 
 _PATIENCE_S = 10.0  # for the boxes to answer, all of them together
 
 
-def ending_of(opts: Options, boxes: Iterable[tuple[Config, Observed | None]]) -> str:
+def ending_of(opts: Options, boxes: Iterable[tuple[Cloud, Observed | None]]) -> str:
     """As `ends`; "" with --yes, which asks nothing. boxes: as of `running_jobs.find`."""
     if opts.yes:
         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -26,15 +25,14 @@ def sweep_command(
 ) -> None:
     """What gpu-box left in any region, and what it costs a month. With --name: removes of that box alone."""
     from gpu_box.aws import tags
-    from gpu_box.aws.client import Cloud
     from gpu_box.aws.sweep.sweep import remove, sweep
     from gpu_box.cli.results import Removed, Swept
     from gpu_box.cli.running import ending_of
     from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 
     opts = options(context)
-    config = opts.load()
-    cloud, report, me = Cloud(config), opts.reporter(), tags.owner(config)
+    cloud, report = opts.cloud(), opts.reporter()
+    me = tags.owner(cloud.config)
     swept = sweep(cloud, everything=everything, report=report)
     mine = swept.mine(me, opts.name)
     if not (removing and mine):
@@ -44,7 +42,7 @@ def sweep_command(
             raise typer.Exit(1)
         return
     running = [
-        (replace(config, name=one.box, region=one.region, cluster=None, boxes=1), None)
+        (cloud.elsewhere(one.region, box=one.box), None)
         for one in mine
         if one.kind == "instance" and one.state in ("pending", "running")
     ]

@@ -11,12 +11,12 @@ import typer
 from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
+    from gpu_box.aws.client import Cloud
     from gpu_box.box import status
-    from gpu_box.config.model import Config
     from gpu_box.view.status import StatusView
 
 
-def watch_live(config: Config, view_of: Callable[[status.Status], StatusView]) -> status.Status:
+def watch_live(cloud: Cloud, view_of: Callable[[status.Status], StatusView]) -> status.Status:
     """Returns what AWS says once the box runs no more."""
     if not sys.stdout.isatty():
         raise InputError(
@@ -34,11 +34,11 @@ def watch_live(config: Config, view_of: Callable[[status.Status], StatusView]) -
     with Live(console=console.output(), refresh_per_second=2, transient=True) as live:
         try:
             return watch(
-                config,
+                cloud,
                 lambda found, look, trouble: live.update(
                     Panel(view=view_of(found), look=look, trouble=trouble or "; ".join(complaints))
                 ),
-                notify.Herald(config, complaints.append),
+                notify.Herald(cloud.config, complaints.append),
             )
         except KeyboardInterrupt:  # the way to end it, and no interruption of anything
             raise typer.Exit from None

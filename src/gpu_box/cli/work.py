@@ -13,6 +13,7 @@ from gpu_box.cli.context import Options, options
 from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
+    from gpu_box.aws.client import Cloud
     from gpu_box.box.work import Job
     from gpu_box.config.model import Config
 
@@ -49,10 +50,10 @@ def sync_command(
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
-    config = opts.load()
-    members = members_of(config)
+    cloud = opts.cloud()
+    members = members_of(cloud)
     if watch:
-        work.push_watching(only_member(config, "--watch"), delete=delete, report=opts.reporter())
+        work.push_watching(only_member(cloud, "--watch"), delete=delete, report=opts.reporter())
         return
     results = each_member(
         members, lambda member, its: work.push(member, delete=delete, report=its), opts.reporter()
@@ -72,7 +73,7 @@ def pull_command(
     from gpu_box.box import work
 
     opts = options(context)
-    result, target = work.pull(opts.load(), path, to, opts.reporter())
+    result, target = work.pull(opts.cloud(), path, to, opts.reporter())
     opts.show(result, lambda: f"What the box has in ~/work/{path} is in {target}.")
 
 
@@ -89,10 +90,10 @@ def run_command(
     from gpu_box.box import work
 
     opts = options(context)
-    config = opts.load()
-    _agree(opts, config, follow, then)
-    job = work.start(config, command, name=name)
-    _follow(opts, config, job, follow, then)
+    cloud = opts.cloud()
+    _agree(opts, cloud.config, follow, then)
+    job = work.start(cloud, command, name=name)
+    _follow(opts, cloud, job, follow, then)
 
 
 def logs_command(
@@ -104,8 +105,8 @@ def logs_command(
     from gpu_box.box import work
 
     opts = options(context)
-    config = opts.load()
-    _follow(opts, config, work.find(config, job), follow)
+    cloud = opts.cloud()
+    _follow(opts, cloud, work.find(cloud, job), follow)
 
 
 def train_command(
@@ -127,8 +128,8 @@ def train_command(
     from gpu_box.box import cluster
 
     opts = options(context)
-    config = opts.load()
-    _agree(opts, config, follow, then)
+    cloud = opts.cloud()
+    _agree(opts, cloud.config, follow, then)
     settings = {
         "epochs": epochs,
         "batch-size": batch_size,
@@ -136,8 +137,8 @@ def train_command(
         "weights": weights,
         "preset": preset,
     }
-    job = cluster.train(config, data, settings)
-    _follow(opts, config, job, follow, then)
+    job = cluster.train(cloud, data, settings)
+    _follow(opts, cloud, job, follow, then)
 
 
 def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> None:
@@ -151,7 +152,7 @@ def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> No
         opts.confirm(f"Remove {config.name} with its disk when the job has ended and its results are here?")
 
 
-def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | None = None) -> None:
+def _follow(opts: Options, cloud: Cloud, job: Job, follow: bool, then: Then | None = None) -> None:
     """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
     from gpu_box.box import watch, work
     from gpu_box.cli.results import JobStarted
@@ -166,7 +167,7 @@ def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | 
         return
     progress.over()
     try:
-        with watch.beside(config, opts.reporter(), but=job.name):
+        with watch.beside(cloud, opts.reporter(), but=job.name):
             if opts.json:
                 status = work.follow(job, lambda line: None)
             else:
@@ -179,9 +180,9 @@ def _follow(opts: Options, config: Config, job: Job, follow: bool, then: Then | 
         raise
     if status:
         print(f"job {job.name} ended with exit status {status}", file=sys.stderr)
-    _tell(config, job, status)
+    _tell(cloud.config, job, status)
     if then:
-        _end(opts, config, job, status, then)
+        _end(opts, cloud, job, status, then)
     if status:
         raise typer.Exit(status)
 
@@ -196,15 +197,16 @@ def _tell(config: Config, job: Job, status: int) -> None:
         print(f"gpu-box: {problem}", file=sys.stderr)
 
 
-def _end(opts: Options, config: Config, job: Job, status: int, then: Then) -> None:
+def _end(opts: Options, cloud: Cloud, job: Job, status: int, then: Then) -> None:
     from gpu_box.box import work
 
-    ended = work.finish(config, job, status, then.value, opts.reporter())
+    name = cloud.config.name
+    ended = work.finish(cloud, job, status, then.value, opts.reporter())
 
     def draw() -> str:
         came = f"results in {ended.results}; " if ended.results else ""
         if ended.spared:
-            return f"{came}{config.name} is stopped, not taken down, its disk is kept: {ended.spared}"
-        return came + f"{config.name} is {'stopped' if ended.then == 'stop' else 'gone, with its disk'}."
+            return f"{came}{name} is stopped, not taken down, its disk is kept: {ended.spared}"
+        return came + f"{name} is {'stopped' if ended.then == 'stop' else 'gone, with its disk'}."
 
     opts.show(ended, draw)

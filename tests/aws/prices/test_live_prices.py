@@ -179,9 +179,9 @@ def test_a_default_config_has_a_price(laptop: Callable[..., Laptop]) -> None:
 
 def test_plan_and_status_and_the_price_itself_agree(laptop: Callable[..., Laptop]) -> None:
     mine = laptop(region="eu-west-2")
-    planned = up.plan_up(mine.config).price
+    planned = up.plan_up(mine.cloud).price
     mine.up()
     mine.stop()
-    told = status.status(mine.config).price
+    told = status.status(mine.cloud).price
     assert planned == told == read_price(mine.cloud, "g4dn.xlarge")
     assert planned.source == "live, today"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import up
 from gpu_box.config.model import Config, Sync
 from gpu_box.errors import InputError
@@ -123,7 +124,7 @@ def test_a_file_that_others_can_read_is_closed_to_them(
 
 def test_asked_for_where_the_laptop_has_none_is_refused_before_anything_is_made(home: Path) -> None:
     with pytest.raises(InputError) as refused:
-        up.up(Config(kaggle=True, sync=Sync(source=home)), Recorder())
+        up.up(Cloud(Config(kaggle=True, sync=Sync(source=home))), Recorder())
     assert "there are no Kaggle credentials on this machine" in str(refused.value)
     assert "kaggle: false" in str(refused.value)
 
