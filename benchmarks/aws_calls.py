@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.local_aws.cloud import QUICK, Cloud
-from tests.real_machine.leash import leashed
+from testbed.cloud import QUICK, Cloud
+from testbed.leash import leashed
 
 from . import peers
 from .measure import command, in_turns, rounds, seconds

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tests.faults.inside import Inside
+from testbed.inside import Inside
 
 from local_aws.credentials import account
 from local_aws.faults import weather

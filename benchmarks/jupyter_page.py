@@ -7,23 +7,38 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.user import COMMAND, CONFIG, User
-
 from local_aws import daemon
 
-from .measure import in_turns, rounds
+from .measure import command, in_turns, rounds
 from .row import Row, Skipped, Wait
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE_MS = 120_000
+COMMAND = Path(sys.executable).with_name("gpu-box")
+CONFIG = """\
+region: us-east-1
+ssh:
+  key: ./key
+  config: false
+"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A project's folder, and the environment that its commands have."""
+
+    folder: Path
+    environment: dict[str, str]
 
 
 def rows() -> Iterator[Row]:
@@ -33,7 +48,7 @@ def rows() -> Iterator[Row]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         raise Skipped("there is no Playwright: pip install playwright") from None
-    with _box() as (user, server), sync_playwright() as driver:
+    with _box() as (desk, server), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
         def direct() -> float:
@@ -44,7 +59,7 @@ def rows() -> Iterator[Row]:
         def tunnelled() -> float:
             server.end_sessions()
             began = time.perf_counter()
-            with _tunnel(user) as address:
+            with _tunnel(desk) as address:
                 return _first_cell(browser, address) - began
 
         direct()  # Chromium's and the kernel's files come off the disk
@@ -100,12 +115,12 @@ def _first_cell(browser: Any, address: str) -> float:
 
 
 @contextmanager
-def _tunnel(user: User) -> Iterator[str]:
+def _tunnel(desk: Desk) -> Iterator[str]:
     words = [COMMAND, "--local", "jupyter", "--no-browser"]
     with subprocess.Popen(
         words,
-        cwd=user.folder,
-        env=user.environment,
+        cwd=desk.folder,
+        env=desk.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -120,16 +135,15 @@ def _tunnel(user: User) -> Iterator[str]:
 
 
 @contextmanager
-def _box() -> Iterator[tuple[User, Server]]:
+def _box() -> Iterator[tuple[Desk, Server]]:
     with tempfile.TemporaryDirectory(prefix="gpu-box-page-") as at:
         folder, home = Path(at, "project"), Path(at, "data")
         folder.mkdir()
         (folder / "config.yaml").write_text(CONFIG)
-        user = User(folder, {**os.environ, "GPU_BOX_HOME": str(home), "GPU_BOX_MACHINES": "process"})
-        user.patience_s = 900
+        desk = Desk(folder, {**os.environ, "GPU_BOX_HOME": str(home), "GPU_BOX_MACHINES": "process"})
         try:
-            user.run("up")
-            yield user, Server(home)
+            command([COMMAND, "--local", "up"], cwd=desk.folder, env=desk.environment)
+            yield desk, Server(home)
         finally:
             daemon.stop(home)
             time.sleep(1)  # its machines' last writes

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from tests.sections import section_of, with_section
+from docs.sections import section_of, with_section
 
 from .row import Row, Wait
 

@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.local_aws.cloud import Cloud, make_key
-from tests.real_machine.box import Box, start_box
-from tests.real_machine.leash import leashed
+from testbed.cloud import Cloud, make_key
+from testbed.leash import leashed
+from testbed.real_box import Box, start_box
 
 from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError

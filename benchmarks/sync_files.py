@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from tests import needs
-from tests.machine.openssh import OpenSshMachine
+from testbed import programs
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.machine.files import rsync, sync, upload_remote
 from gpu_box.machine.files.selection import Selection
@@ -76,7 +76,7 @@ class Scene:
 
 
 def rows() -> Iterator[Row]:
-    if not (needs.find("sshd") and rsync.usable()):
+    if not (programs.find("sshd") and rsync.usable()):
         raise Skipped("it needs sshd and rsync")
     with _laptop() as (folder, machine):
         many, large = _sources(folder)

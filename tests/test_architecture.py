@@ -110,6 +110,17 @@ def test_what_runs_on_a_bare_machine_needs_only_the_standard_library_of_python_3
             assert top in sys.stdlib_module_names or top in own, f"{path}: {name}"
 
 
+# Helpers and measurements: a test may be read without a benchmark, and the other way round.
+BESIDE_EACH_OTHER = {"testbed": ("tests", "benchmarks"), "benchmarks": ("tests",), "docs": ("tests",)}
+
+
+@pytest.mark.parametrize("folder", BESIDE_EACH_OTHER)
+def test_benchmarks_and_the_testbed_run_without_the_tests(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        for name in imports_lenient(path):
+            assert name.split(".")[0] not in BESIDE_EACH_OTHER[folder], f"{path}: {name}"
+
+
 def imports_lenient(path: Path) -> Iterator[str]:
     """As `imports`, but relative imports are inside the folder and need no rule."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed import control
+
 from . import schema
-from .local_aws import control
 
 COMMAND = Path(sys.executable).with_name("gpu-box")
 CONFIG = """\

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from testbed import control
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe
@@ -23,7 +24,6 @@ from tests.paths import POLICY
 
 from ..faults.apart import impatient
 from ..faults.quick import warm
-from ..local_aws import control
 
 warm()
 

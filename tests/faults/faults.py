@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from testbed.inside import Body
 
 from gpu_box.aws.client import Cloud
 from local_aws.api.errors import error_answer
@@ -130,13 +131,3 @@ def _deliver(request: Any) -> object:
     return urllib3.PoolManager(retries=False).request(
         request.method, request.url, body=request.body, headers=dict(request.headers), timeout=20
     )
-
-
-class Body:
-    """What botocore reads an answer from."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, **_: Any) -> list[bytes]:
-        return [self._content]

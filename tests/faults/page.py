@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..sections import with_section
+from docs.sections import with_section
+
 from .faults import FAULTS
 
 HEAD = """\

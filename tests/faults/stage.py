@@ -17,18 +17,19 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from testbed.cloud import QUICK
+from testbed.inside import Inside
+
 from gpu_box.config.model import Config, Network, Ssh
 from gpu_box.errors import GpuBoxError
 from gpu_box.model.observed import Observed
 from local_aws.faults import weather
 
 from ..aws.conftest import Laptop
-from ..local_aws.cloud import QUICK
 from . import quick
 from .apart import impatient, process
 from .commands import COMMANDS, Command
 from .faults import FAULTS, Place, Saboteur
-from .inside import Inside
 from .watch import Seconds, Watch, there
 
 _ENDS_WITHIN_S = 300.0

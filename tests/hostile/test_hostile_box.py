@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.errors import GpuBoxError, InputError, MachineError
 from gpu_box.machine.files import sync, upload_remote
@@ -23,7 +24,6 @@ from gpu_box.machine.ssh.connection import Connection, connect
 from tests.paths import REMOTE
 
 from ..machine.conftest import Recorder, host_of
-from ..machine.openssh import OpenSshMachine
 
 BEGIN = 1_700_000_000
 # The first answer is the lie; the code of the box serves whatever file the laptop then asks for.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.errors import MachineError
 from gpu_box.machine import jobs
@@ -17,7 +18,6 @@ from gpu_box.machine.ssh.tunnel import Tunnel
 from gpu_box.model.machine import Host
 
 from ..machine.conftest import Recorder, host_of
-from ..machine.openssh import OpenSshMachine
 
 
 def by_ssh(host: Host, project: Path) -> None:

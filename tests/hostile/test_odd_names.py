@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.box.work import job_name
 from gpu_box.errors import InputError
@@ -19,7 +20,6 @@ from tests.paths import REMOTE
 
 from .. import needs
 from ..machine.conftest import Recorder
-from ..machine.openssh import OpenSshMachine
 from ..user import COMMAND
 
 ODD = [

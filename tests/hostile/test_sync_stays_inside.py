@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.files import sync, upload_remote
@@ -16,7 +17,6 @@ from tests.paths import REMOTE
 
 from .. import needs
 from ..machine.conftest import Recorder
-from ..machine.openssh import OpenSshMachine
 
 transports = pytest.mark.parametrize("transport", needs.TRANSPORTS)
 # One that goes in the stream, and one that goes by SFTP where there is no rsync.

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.cloud import Cloud, KeyFile, make_key
+from testbed.ssh import Ssh
 
 from local_aws import daemon
 from local_aws.machines.process.process import ProcessMachine
 
-from .cloud import Cloud, KeyFile, make_key
 from .process_box import ADDRESS, ID, boot
-from .ssh import Ssh
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cloud import Cloud
+from testbed.cloud import Cloud
 
 
 def make_group(cloud: Cloud, name: str = "box") -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import paramiko
+from testbed.cloud import KeyFile
+from testbed.ssh import Ssh
 
 from local_aws.machines.machine import Boot
-
-from .cloud import KeyFile
-from .ssh import Ssh
 
 ID = "i-0123456789abcdef0"
 ADDRESS = "127.77.0.7"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbed.cloud import Cloud
 
-from .cloud import Cloud
 from .ec2.test_spot import run_spot
 from .scheduler.test_scheduler import make_role, schedule
 

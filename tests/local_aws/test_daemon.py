@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.cloud import Cloud, KeyFile, wait_until
+from testbed.ssh import reach
 
 from local_aws import daemon
 from local_aws.failure import Failure
 from local_aws.machines.process import census
 from tests.paths import POLICY
-
-from .cloud import Cloud, KeyFile, wait_until
-from .ssh import reach
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from testbed.cloud import Cloud, KeyFile, wait_until
+from testbed.ssh import Ssh, reach
 
 from local_aws import daemon
 from local_aws.connections import Connections
@@ -22,9 +24,6 @@ from local_aws.failure import Failure
 from local_aws.files import Files
 from local_aws.machines.process import census
 from tests.paths import POLICY
-
-from .cloud import Cloud, KeyFile, wait_until
-from .ssh import Ssh, reach
 
 FEW = 300  # files that the daemon may have open
 LINUX = Path("/proc/self/fd").is_dir()

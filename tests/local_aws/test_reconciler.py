@@ -7,11 +7,10 @@ import subprocess
 import time
 
 import pytest
+from testbed.cloud import Cloud, KeyFile, wait_until
+from testbed.ssh import reach
 
 from local_aws.machines.process import census
-
-from .cloud import Cloud, KeyFile, wait_until
-from .ssh import reach
 
 
 def test_a_running_instance_is_reached_at_its_own_address_and_published_port(

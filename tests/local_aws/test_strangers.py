@@ -18,6 +18,9 @@ import boto3
 import botocore.auth
 import pytest
 from botocore.config import Config
+from testbed import control
+from testbed.cloud import Cloud, KeyFile
+from testbed.ssh import reach
 
 from local_aws import daemon
 from local_aws.credentials import Credentials, account
@@ -25,10 +28,7 @@ from local_aws.failure import Failure
 from local_aws.files import Files, make_private, read_private
 from tests.paths import POLICY
 
-from . import control
-from .cloud import Cloud, KeyFile
 from .errors import refused
-from .ssh import reach
 from .test_aws_cli import AWS
 
 SERVICES: list[tuple[str, Callable[[Any], Any]]] = [

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.model.machine import Host
-
-from .openssh import OpenSshMachine
 
 
 class Recorder:

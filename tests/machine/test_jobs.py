@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine, free_port
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine import jobs
@@ -21,7 +22,6 @@ from tests.paths import REMOTE
 
 from .. import needs
 from .conftest import host_of
-from .openssh import OpenSshMachine, free_port
 
 
 @pytest.fixture

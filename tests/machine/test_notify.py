@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.config.model import Config, Notify
 from gpu_box.machine import setup
@@ -18,7 +19,6 @@ from gpu_box.model.machine import MachineState
 from tests.paths import REMOTE
 
 from .conftest import Recorder, host_of
-from .openssh import OpenSshMachine
 
 WEBHOOK = "https://hooks.slack.com/services/T0/B0/SECRET"
 ASKED = Config(name="ada", notify=Notify(webhook=WEBHOOK))

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
+from testbed.openssh import OpenSshMachine, free_port
 
 from gpu_box.config.model import Config, Limits
 from gpu_box.errors import MachineError, MachineUnreachable, StepFailed
@@ -28,7 +29,6 @@ from tests.paths import REMOTE
 
 from .. import needs
 from .conftest import Recorder, host_of
-from .openssh import OpenSshMachine, free_port
 
 STEPS = {
     "disk",

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.ssh import attach
@@ -17,7 +18,6 @@ from gpu_box.machine.ssh.shell import PYTHON
 from tests.paths import REMOTE
 
 from .conftest import host_of
-from .openssh import OpenSshMachine
 
 SKEL = Path("/etc/skel")
 STEP = """

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.cloud import Cloud, KeyFile, make_key
+from testbed.leash import leashed
 
 from local_aws.failure import Failure
 from local_aws.machines.nspawn.root_image import require_nspawn, root_image
-
-from ..local_aws.cloud import Cloud, KeyFile, make_key
-from .leash import leashed
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from testbed.cloud import Cloud
+
 from gpu_box.aws.client import Cloud as Aws
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.observe import read_instance
 from gpu_box.config.model import Config
 from gpu_box.model.observed import Deadline, Stopped
 from gpu_box.model.stop_reason import why
-
-from ..local_aws.cloud import Cloud
 
 T = TypeVar("T")
 

@@ -13,6 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from testbed.cloud import KeyFile, make_key
+from testbed.ssh import Ssh as Client
+from testbed.ssh import reach
+
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud as Aws
 from gpu_box.aws.deadline import read_deadline
@@ -24,9 +28,6 @@ from gpu_box.model.observed import Stopped
 from gpu_box.resources import remote
 from gpu_box.view.progress import Silent
 
-from ..local_aws.cloud import KeyFile, make_key
-from ..local_aws.ssh import Ssh as Client
-from ..local_aws.ssh import reach
 from .fleet import Fleet
 
 IDLE = 20  # s; a terminal's stamp of its last input has a grain of 8 s

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.cloud import Cloud, KeyFile, wait_until
+from testbed.leash import leashed
+from testbed.real_box import Box, start_box
 
 from local_aws import daemon
 from tests.paths import POLICY, ROOT
 
-from ..local_aws.cloud import Cloud, KeyFile, wait_until
-from .box import Box, start_box
 from .conftest import new_home
-from .leash import leashed
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(600)]
 
@@ -282,10 +282,10 @@ def test_tests_that_are_killed_leave_nothing_behind(nspawn: None, tmp_path: Path
 KILLED = """
 import sys, time
 from pathlib import Path
-from tests.local_aws.cloud import Cloud, make_key
-from tests.real_machine.box import start_box
+from testbed.cloud import Cloud, make_key
+from testbed.real_box import start_box
 from tests.real_machine.conftest import new_home
-from tests.real_machine.leash import leashed
+from testbed.leash import leashed
 
 home = new_home()
 with leashed(home):

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.cloud import wait_until
 
 from local_aws.failure import Failure
 from local_aws.machines.nspawn.root_image import require_nspawn
-
-from ..local_aws.cloud import wait_until
 
 pytestmark = pytest.mark.machine
 

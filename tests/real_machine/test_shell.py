@@ -8,11 +8,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from testbed.cloud import Cloud, KeyFile
+from testbed.real_box import start_box
 
 from tests.paths import REMOTE
-
-from ..local_aws.cloud import Cloud, KeyFile
-from .box import start_box
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(600)]
 

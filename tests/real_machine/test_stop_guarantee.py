@@ -10,13 +10,13 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from testbed.cloud import QUICK, Cloud
+from testbed.leash import leashed
 
-from ..local_aws.cloud import QUICK, Cloud
 from . import stories_of_faults, stories_of_hostility, stories_of_use  # noqa: F401 - they enter their stories
 from .conftest import new_home
 from .fleet import Fleet
 from .guaranteed import running
-from .leash import leashed
 from .story import STORIES, Outcome, Untold
 
 # One process begins all stories: with pytest-xdist, `--dist loadfile` keeps them together.

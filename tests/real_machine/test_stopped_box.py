@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbed import control
+from testbed.leash import leashed
 
 from gpu_box.aws import deadline
 from gpu_box.aws.client import Cloud
 from gpu_box.config.model import Config
 
 from ..docs.blocks import written
-from ..local_aws import control
 from ..people.saves import REASON, SAVES
 from ..user import COMMAND, CONFIG, User
 from .conftest import new_home
-from .leash import leashed
 
 pytestmark = pytest.mark.machine
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from testbed.cloud import wait_until
 
 from gpu_box.view import console
 from gpu_box.view.training import JobLog, Told, _figures, _parse
 
 from .. import needs
-from ..local_aws.cloud import wait_until
 from .conftest import OnTerminal
 
 STEP = {"phase": "fit", "epoch": 2, "epochs": 5, "step": 3, "steps": 12, "loss": 0.31, "accuracy": 0.905}

@@ -10,10 +10,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ConnectionClosedError
+from testbed.cloud import Cloud, KeyFile
 
 from local_aws import daemon
 
-from ..cloud import Cloud, KeyFile
 from ..errors import refused
 
 

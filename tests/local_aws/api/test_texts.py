@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from testbed.cloud import Cloud, make_key
 
-from ..cloud import Cloud, make_key
 from ..errors import refused
 from ..groups import make_group
 from ..scheduler.test_scheduler import TRUST, make_role, schedule

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..cloud import Cloud
+from testbed.cloud import Cloud
+
 from ..errors import refused
 from ..groups import make_group
 

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
+from testbed.cloud import SPOT, UBUNTU, Cloud
 
-from ..cloud import SPOT, UBUNTU, Cloud
 from ..groups import make_group
 from ..scheduler.test_scheduler import make_role, schedule
 from ..test_aws_cli import AWS, told

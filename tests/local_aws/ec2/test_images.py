@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from testbed.cloud import Cloud, wait_until
+
 from local_aws.machines.baked import BakedDisks
 
-from ..cloud import Cloud, wait_until
 from ..errors import refused
 
 

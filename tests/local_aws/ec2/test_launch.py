@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from testbed.cloud import Cloud, KeyFile
 
-from ..cloud import Cloud, KeyFile
 from ..errors import refused
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 
-from ..cloud import Cloud, wait_until
+from testbed.cloud import Cloud, wait_until
+
 from ..errors import refused
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import ClientError
+from testbed.cloud import Cloud
 
-from ..cloud import Cloud
 from ..errors import refused
 
 TAGS = [{"ResourceType": "placement-group", "Tags": [{"Key": "gpu-box:name", "Value": "ada.cluster"}]}]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..cloud import Cloud, wait_until
+from testbed.cloud import Cloud, wait_until
+
 from ..errors import refused
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from testbed.cloud import Cloud, make_key
 
 from local_aws.iam.policies import Need, allows
 
-from ..cloud import Cloud, make_key
 from ..errors import refused
 
 Client = Callable[[str], Any]

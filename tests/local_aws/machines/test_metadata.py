@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.utils import InstanceMetadataRegionFetcher
+from testbed.cloud import Cloud, KeyFile, wait_until
+from testbed.ssh import Ssh, reach
 
 from local_aws.machines.metadata import Metadata
 
 from ... import needs
-from ..cloud import Cloud, KeyFile, wait_until
-from ..ssh import Ssh, reach
 
 TREE = {"instance-id": "i-1", "placement/region": "us-east-1", "placement/availability-zone": "us-east-1a"}
 TTL = "x-aws-ec2-metadata-token-ttl-seconds"

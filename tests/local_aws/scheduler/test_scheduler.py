@@ -9,10 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from testbed.cloud import Cloud, wait_until
 
 from gpu_box.resources import infra
 
-from ..cloud import Cloud, wait_until
 from ..errors import refused
 
 STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.aws.client import Cloud
 from gpu_box.box import up
@@ -23,7 +24,6 @@ from tests.paths import REMOTE
 
 from ... import needs
 from ..conftest import Recorder, host_of
-from ..openssh import OpenSshMachine
 
 SECRET = "0123456789abcdef"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine.files import sftp, sync, upload_remote
@@ -20,7 +21,6 @@ from tests.paths import REMOTE
 
 from ... import needs
 from ..conftest import Recorder, host_of
-from ..openssh import OpenSshMachine
 
 transports = pytest.mark.parametrize("transport", needs.TRANSPORTS)
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.model.machine import Host
 
 from ..conftest import host_of
-from ..openssh import OpenSshMachine
 
 SCRIPT = """
 import pickle, sys

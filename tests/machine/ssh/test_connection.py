@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine, free_port
 
 from gpu_box.errors import HostKeyChanged, InputError, MachineError, MachineUnreachable
 from gpu_box.machine.ssh import host_key, keys
@@ -21,7 +22,6 @@ from gpu_box.machine.ssh.shell import LineSplitter, quote
 from gpu_box.model.public_key import fingerprint
 
 from ..conftest import Recorder, host_of
-from ..openssh import OpenSshMachine, free_port
 
 
 def test_a_command_gives_its_output_and_exit_status(shared_connection: Connection) -> None:

@@ -8,6 +8,8 @@ import time
 from dataclasses import replace
 
 import pytest
+from testbed.cloud import wait_until
+from testbed.openssh import OpenSshMachine
 
 from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
@@ -17,9 +19,7 @@ from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.early_check import Ahead
 from tests.paths import REMOTE
 
-from ...local_aws.cloud import wait_until
 from ..conftest import host_of
-from ..openssh import OpenSshMachine
 
 ASKED = Desired(remote=REMOTE, watch=("idle_after=7200",))
 

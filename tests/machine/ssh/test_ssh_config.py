@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from testbed.openssh import OpenSshMachine, free_port
 
 from gpu_box.errors import InputError
 from gpu_box.machine.ssh import attach, keys, ssh_config
@@ -15,7 +16,6 @@ from gpu_box.model.machine import Host
 
 from ... import needs
 from ..conftest import host_of
-from ..openssh import OpenSshMachine, free_port
 
 USERS = "# mine\nHost work\n    User me\n\tPort 2222\n\nHost *\n    ForwardAgent yes\n"
 

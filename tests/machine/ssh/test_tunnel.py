@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from testbed.openssh import OpenSshMachine, free_port
 
 from gpu_box.errors import CloudError, HostKeyChanged, MachineUnreachable
 from gpu_box.machine.ssh import tunnel
@@ -16,7 +17,6 @@ from gpu_box.model.machine import Host
 from gpu_box.model.observed import InstanceState
 
 from ..conftest import Recorder, host_of
-from ..openssh import OpenSshMachine, free_port
 from ..relay import relay
 
 

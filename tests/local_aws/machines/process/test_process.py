@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from testbed.cloud import KeyFile, make_key, wait_until
+from testbed.ssh import Ssh
 
 from local_aws.machines.process import census, environment
 from local_aws.machines.process.process import ProcessMachine
@@ -16,9 +18,7 @@ from watch.read.machine import Machine
 from watch.read.processes import time_since_boot
 
 from .... import needs
-from ...cloud import KeyFile, make_key, wait_until
 from ...process_box import ADDRESS, admitted, boot, connected
-from ...ssh import Ssh
 
 
 def test_the_environment_is_the_machines_own(

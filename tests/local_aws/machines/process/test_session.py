@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import paramiko
+from testbed.cloud import wait_until
+from testbed.ssh import Ssh
 
 from .... import needs
-from ...cloud import wait_until
 from ...process_box import connected
-from ...ssh import Ssh
 
 
 def test_a_command_runs_in_the_machines_home_and_its_status_comes_back(ssh: Ssh, machine_home: Path) -> None:

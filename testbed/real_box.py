@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..local_aws.cloud import Cloud, KeyFile, make_key, wait_until
-from ..local_aws.ssh import Ssh, reach
+from .cloud import Cloud, KeyFile, make_key, wait_until
+from .ssh import Ssh, reach
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from botocore.config import Config
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gpu_box.resources import infra
 from local_aws import daemon
-from tests.paths import POLICY
 
 from . import control
 
@@ -45,7 +45,7 @@ class Cloud:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.exports = daemon.start_as_owner(home, POLICY)  # who may everything
+        self.exports = daemon.start_as_owner(home, infra("operator-policy.json"))  # who may everything
         self.endpoint = self.exports["AWS_ENDPOINT_URL"]
         self._clients: dict[tuple[str, str], Any] = {}
 

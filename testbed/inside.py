@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from gpu_box.resources import infra
 from local_aws import install
 from local_aws.credentials import account
 from local_aws.files import Files
@@ -24,9 +25,6 @@ from local_aws.iam.authorization import operator_policy
 from local_aws.machines.machine import Boot, Machine
 from local_aws.reconciler import Reconciler
 from local_aws.world import World
-from tests.paths import POLICY
-
-from .faults import Body
 
 
 class Nothing:
@@ -53,6 +51,16 @@ class Nothing:
         return b""
 
     def cut(self, cut: bool) -> None: ...
+
+
+class Body:
+    """What botocore reads an answer from."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: Any) -> list[bytes]:
+        return [self._content]
 
 
 class Inside:
@@ -89,10 +97,10 @@ class Inside:
         self.machines = False  # whether those of instances that are launched from now on are real ones
         files = Files(home)
         files.folder.mkdir(parents=True)
-        own = account(files)
+        own, policy = account(files), operator_policy(infra("operator-policy.json"))
         self.world, kept = Watched(), Unsaved(files.state)
         self._reconciler = Reconciler(self.world, kept, kind, files.machines)
-        self._app = Cloud(self.world, kept, own, operator_policy(POLICY), changed=changed)
+        self._app = Cloud(self.world, kept, own, policy, changed=changed)
         self._server = server.serving(self._app, server.listening(0))
         endpoint = f"http://127.0.0.1:{self._server.port}"
         self.exports = {

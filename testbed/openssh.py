@@ -15,16 +15,22 @@ import subprocess
 import time
 from pathlib import Path
 
-from .. import needs
+import pytest
+
+from . import programs
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/lib/ssh/sftp-server")
 
 
 class OpenSshMachine:
     def __init__(self, folder: Path, *, path: str | None = None, sftp: bool = True) -> None:
-        """path: PATH of its sessions, to take programs away. Skips the test where there is no server."""
-        needs.require_programs("sshd", "ssh-keygen", "ps")
-        self._sftp_server = needs.require_one_of("sftp-server", *SFTP_SERVERS)
+        """path: PATH of its sessions, to take programs away. Skips the test if there is no server."""
+        if missing := programs.missing("sshd", "ssh-keygen", "ps"):
+            pytest.skip(missing)
+        found = next((server for server in SFTP_SERVERS if Path(server).exists()), None)
+        if found is None:
+            pytest.skip("needs sftp-server")
+        self._sftp_server = found
         self.folder, self.home, self.sshd_dir = folder, folder / "home", folder / "sshd"
         for made in (self.home, self.sshd_dir, folder / "tmux"):
             made.mkdir(parents=True)
@@ -47,7 +53,7 @@ class OpenSshMachine:
         log = (self.folder / "sshd.log").open("ab")
         with log:
             self._server = subprocess.Popen(
-                [needs.find("sshd") or "", "-D", "-e", "-f", str(self.folder / "sshd_config")],
+                [programs.find("sshd") or "", "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
