@@ -31,12 +31,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 from vgg16 import speed  # noqa: E402
 from vgg16.data.sources import Source  # noqa: E402
 from vgg16.evaluate import predict  # noqa: E402
-from vgg16.initialise import random_state  # noqa: E402
 from vgg16.model import TABLE_D, VGG16, multiply_adds  # noqa: E402
 from vgg16.precision import Precision, choose  # noqa: E402
 from vgg16.preprocess import RANDOM, Normalise  # noqa: E402
 from vgg16.report import Report  # noqa: E402
 from vgg16.train import Trainer  # noqa: E402
+from vgg16.weights.initialise import random_state  # noqa: E402
 
 ROUNDS = 3  # of each measurement, taken in turn, so that a warming device is fair to all
 CLASSES = 2

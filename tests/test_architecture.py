@@ -110,6 +110,11 @@ def test_what_runs_on_a_bare_machine_needs_only_the_standard_library_of_python_3
             assert top in sys.stdlib_module_names or top in own, f"{path}: {name}"
 
 
+def test_the_lesson_is_read_in_one_sitting() -> None:
+    """Modules at the top of vgg16; what belongs together has a folder."""
+    assert len(list((REMOTE / "vgg16").glob("*.py"))) <= 20
+
+
 # Helpers and measurements: a test may be read without a benchmark, and the other way round.
 BESIDE_EACH_OTHER = {"testbed": ("tests", "benchmarks"), "benchmarks": ("tests",), "docs": ("tests",)}
 

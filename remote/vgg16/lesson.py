@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg16 import initialise, precision, speed, weights
+from vgg16 import precision, speed
 from vgg16.data import nvdecode
 from vgg16.data.augment import Augment
 from vgg16.data.batches import Batches, find_pictures
@@ -35,6 +35,7 @@ from vgg16.preprocess import Preprocessing
 from vgg16.ranks import ALONE, Ranks
 from vgg16.report import Report
 from vgg16.train import Epoch, Trainer
+from vgg16.weights import initialise, loading
 
 # Pictures that random weights are set right by (`initialise.calibrate`).
 _CALIBRATION_PICTURES = 64
@@ -76,7 +77,7 @@ class Vgg16:
         self.decoder = nvdecode.choose(decoder, self.device, self.report.warn)
         choice = weights_choice or os.environ.get("VGG16_WEIGHTS") or "imagenet"
         with ranks.one_before_the_others():  # who may have to fetch them
-            chosen = weights.load(choice, self.report.warn)
+            chosen = loading.load(choice, self.report.warn)
         self.weights_name = chosen.name
         self.preprocessing = chosen.preprocessing.at(size or int(os.environ.get("VGG16_SIZE") or 224))
         self.classes = list(chosen.classes)
@@ -267,7 +268,7 @@ class Vgg16:
         return Source(len(imgs), steps, numbers.astype(np.int64), epoch)
 
 
-def _build(chosen: weights.Weights, preprocessing: Preprocessing, width: int, seed: int) -> VGG16:
+def _build(chosen: loading.Weights, preprocessing: Preprocessing, width: int, seed: int) -> VGG16:
     classes = 1000 if chosen.state is None else len(chosen.state["classifier.6.bias"])
     net = VGG16(preprocessing, classes, width=width)
     state = initialise.random_state(net, seed) if chosen.state is None else chosen.state

@@ -22,7 +22,7 @@ class VGG16(nn.Module):
     (n, classes).
 
     Parameters hold no memory until `load_state_dict(state, assign=True)` gives them some (`weights` and
-    `initialise` make such states): 138 million random numbers are not drawn to be thrown away.
+    `weights.initialise` make such states): 138 million random numbers are not drawn to be thrown away.
     width: channels of the first block, 64 in the paper; tests take fewer. hidden: of the linear layers.
     """
 

@@ -12,11 +12,11 @@ import torch
 from vgg16.data.augment import Augment
 from vgg16.data.cache import FeatureCache
 from vgg16.errors import TrainingFailed
-from vgg16.initialise import random_state
 from vgg16.lesson import Vgg16
 from vgg16.model import VGG16
 from vgg16.preprocess import CAFFE, RANDOM, Preprocessing
 from vgg16.report import Report
+from vgg16.weights.initialise import random_state
 
 SMALL = RANDOM.at(32)
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vgg16.initialise import random_state
 from vgg16.model import VGG16, multiply_adds
 from vgg16.preprocess import CAFFE, RANDOM, TORCHVISION, Normalise
+from vgg16.weights.initialise import random_state
 
 # Simonyan and Zisserman, table 1, column D, written out again on purpose.
 BLOCKS = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]
@@ -133,7 +133,7 @@ def test_colours_are_those_that_the_weights_were_trained_on() -> None:
 
 
 def test_calibrated_random_features_keep_pictures_apart() -> None:
-    from vgg16.initialise import calibrate
+    from vgg16.weights.initialise import calibrate
 
     net = VGG16(RANDOM.at(32), 2, width=16)
     net.load_state_dict(random_state(net, 0), assign=True)

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from vgg16 import weights
 from vgg16.errors import BadWeights
-from vgg16.initialise import random_state
 from vgg16.lesson import Vgg16
 from vgg16.model import VGG16
 from vgg16.preprocess import CAFFE, TORCHVISION
-from vgg16.weights import load, to_torchvision_names
+from vgg16.weights import loading
+from vgg16.weights.initialise import random_state
+from vgg16.weights.loading import load, to_torchvision_names
 
 WIDTH = 4
 
@@ -98,8 +98,8 @@ def test_the_official_file_is_found_in_torch_home(
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     path = save(state, folder)
-    entry = weights.Entry("imagenet", f"http://127.0.0.1:9/{path.name}", TORCHVISION)
-    monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
+    entry = loading.Entry("imagenet", f"http://127.0.0.1:9/{path.name}", TORCHVISION)
+    monkeypatch.setitem(loading.ENTRIES, "imagenet", entry)
     vgg = Vgg16("imagenet", size=32, width=WIDTH, cache=None)
     assert vgg.classes[0] == "tench" and len(vgg.classes) == 1000
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8).numpy()
@@ -122,8 +122,8 @@ def test_caffe_weights_bring_their_own_colours_and_shape(
     path = save(state, tmp_path)
     assert load(f"caffe:{path}").preprocessing == CAFFE
     # Under any name, a published file is known by its content.
-    entry = weights.Entry("caffe", f"http://127.0.0.1:9/{path.name}", CAFFE)
-    monkeypatch.setitem(weights.ENTRIES, "caffe", entry)
+    entry = loading.Entry("caffe", f"http://127.0.0.1:9/{path.name}", CAFFE)
+    monkeypatch.setitem(loading.ENTRIES, "caffe", entry)
     renamed = path.rename(tmp_path / "mine.pth")
     assert load(str(renamed)).preprocessing == CAFFE
     vgg = Vgg16(str(renamed), size=32, width=WIDTH, cache=None)
@@ -132,8 +132,8 @@ def test_caffe_weights_bring_their_own_colours_and_shape(
 
 def test_without_a_network_the_choice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vgg16.data.download._TRIES", 1)
-    entry = weights.Entry("imagenet", "http://127.0.0.1:9/vgg16-397923af.pth", TORCHVISION)
-    monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
+    entry = loading.Entry("imagenet", "http://127.0.0.1:9/vgg16-397923af.pth", TORCHVISION)
+    monkeypatch.setitem(loading.ENTRIES, "imagenet", entry)
     with pytest.raises(BadWeights, match="cannot be reached.*--weights none.*--weights FILE"):
         load("imagenet", say=lambda line: None)
 

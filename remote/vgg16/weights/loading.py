@@ -16,7 +16,7 @@ from torch import Tensor
 from vgg16.data.download import download
 from vgg16.errors import BadWeights, DownloadFailed
 from vgg16.preprocess import CAFFE, RANDOM, TORCHVISION, Preprocessing
-from vgg16.safetensors import read_safetensors
+from vgg16.weights.safetensors import read_safetensors
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class Weights:
 
 def imagenet_classes() -> tuple[str, ...]:
     """ImageNet's 1,000 names in the order of the network's outputs: each synset's first word in WordNet."""
-    return tuple(files("vgg16").joinpath("imagenet_names.txt").read_text(encoding="utf-8").splitlines())
+    return tuple(
+        files("vgg16.weights").joinpath("imagenet_names.txt").read_text(encoding="utf-8").splitlines()
+    )
 
 
 def load(choice: str, say: Callable[[str], None] = print) -> Weights:

@@ -1,0 +1,1 @@
+"""Weights: published, from a file, or random."""
