@@ -25,13 +25,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 
 from vgg16 import speed  # noqa: E402
 from vgg16.data.sources import Source  # noqa: E402
 from vgg16.evaluate import predict  # noqa: E402
-from vgg16.model import TABLE_D, VGG16, multiply_adds  # noqa: E402
+from vgg16.model import TABLE_D, VGG16  # noqa: E402
 from vgg16.precision import Precision, choose  # noqa: E402
 from vgg16.preprocess import RANDOM, Normalise  # noqa: E402
 from vgg16.report import Report  # noqa: E402
@@ -113,7 +114,9 @@ class Bench:
             self.features = self.features.to(device)  # where `sources` keeps them, as far as they fit
 
     def cases(self) -> list[Case]:
-        forward = 2 * multiply_adds(self.size, CLASSES, self.width) / 1e9
+        with FlopCounterMode(display=False) as counter:
+            self._network().to("meta")(self.images[:1].to("meta"))
+        forward = counter.get_total_flops() / 1e9
         hidden = 64 * self.width
         inputs = 8 * self.width * 49
         head = 2 * (inputs * hidden + hidden * hidden + 2 * hidden * CLASSES) / 1e9

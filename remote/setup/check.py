@@ -1,10 +1,9 @@
 """What is there, in one go: for `up`, to find what is missing, and for `status`, to show it. Only reads."""
 
-import shutil
 from typing import Any, Dict
 
 from setup import card, jupyter_server, steps, watcher
-from setup.desired import HOME, Desired
+from setup.desired import Desired
 from setup.step import NEEDED, Step
 from setup.steps.watch import look as look_at_watch
 
@@ -19,7 +18,6 @@ def look(desired: Desired) -> Dict[str, Any]:
             "port": jupyter_server.port(),
             "answering": jupyter["line"].startswith("JupyterLab answers"),
         },
-        "disk_free": shutil.disk_usage(str(HOME)).free,
         "gpu": card.describe(),
         "reboot_needed": card.needs_reboot(),
         "watch": watch.answer(),

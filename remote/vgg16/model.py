@@ -97,17 +97,3 @@ def _convolutions(width: int) -> Iterator[nn.Module]:
             yield nn.Conv2d(channels, entry * width // 64, kernel_size=3, padding=1)
             yield nn.ReLU(inplace=True)
             channels = entry * width // 64
-
-
-def multiply_adds(size: int = 224, classes: int = 1000, width: int = 64) -> int:
-    """Of one picture, forward: 15.47 billion for VGG16 at 224 pixels; two FLOP each (30.94 GFLOP)."""
-    total, channels, side = 0, 3, size
-    for entry in TABLE_D:
-        if isinstance(entry, str):
-            side //= 2
-        else:
-            outputs = entry * width // 64
-            total += 9 * channels * outputs * side * side
-            channels = outputs
-    hidden = 64 * width
-    return total + channels * 49 * hidden + hidden * hidden + hidden * classes

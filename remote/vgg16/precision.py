@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from vgg16.errors import Problem
+
 NAMES = ("auto", "fp32", "fp16", "bf16")
 
 
@@ -29,7 +31,9 @@ class Precision:
 
 
 def choose(name: str, device: torch.device) -> Precision:
-    """name: one of NAMES; "auto" takes what the device is fast at."""
+    """name: one of NAMES; "auto" takes what the device is fast at. Raises Problem for another name."""
+    if name not in NAMES:
+        raise Problem(f"precision {name!r}: take one of {', '.join(NAMES)}")
     if name != "auto":
         return Precision(name, device)
     if device.type != "cuda":

@@ -1,4 +1,4 @@
-"""decide(samples, policy) -> Verdict: whether to stop, when, and why. Pure: no clock, no files, no machine.
+"""Whether to stop, when, and why: `step` per sample, then `verdict`. Pure: no clock, no files, no machine.
 
 Two figures carry it all: `since`, the seconds since the box was last seen used, and `idle`, those of them
 that count. A sample of use makes both 0. A quiet sample lets both grow. A sample that cannot tell (a reading
@@ -7,7 +7,7 @@ reached stuck_after. The box stops when `idle` reaches idle_after: so never late
 stuck_after after its last use, whatever breaks. Seconds that nobody watched count for nothing.
 """
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 from . import limits
 from .policy import Policy
@@ -52,14 +52,6 @@ class Verdict(NamedTuple):
     last_used: Tuple[str, float]  # what, Unix time
     signals: Dict[str, Signal]
     seen: Dict[str, Tuple[str, float]]  # each signal's own last use
-
-
-def decide(samples: Iterable[Union[Sample, Event]], policy: Policy) -> Verdict:
-    """The verdict after all these samples, oldest first."""
-    state = State()
-    for sample in samples:
-        state = step(state, sample, policy)
-    return verdict(state, policy)
 
 
 def step(state: State, sample: Union[Sample, Event], policy: Policy) -> State:

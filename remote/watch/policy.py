@@ -31,7 +31,6 @@ class Policy(NamedTuple):
     progress_cores: float = 0.05  # a kernel or a job that uses less of everything is stuck
     progress_bps: float = 1e5  # bytes/s
     guard_after: float = 900.0  # the guard stops the box when the heartbeat stood still this long
-    fuse_after: float = 1800.0  # the fuse stops it when nothing reported healthy this long after boot
     budget_marks: Tuple[Tuple[float, float], ...] = ()  # per cent of the budget, and the Unix time at which
     stop_command: Tuple[str, ...] = ()  # instead of the system's poweroff
 
@@ -112,6 +111,6 @@ def _value(key: str, value: Any) -> Any:
     number = seconds(value)
     if key in NUMBERS:
         return number
-    if number <= 0 and key in ("interval", "slow", "probe_timeout", "window", "guard_after", "fuse_after"):
+    if number <= 0 and key in ("interval", "slow", "probe_timeout", "window", "guard_after"):
         raise ValueError("must be above zero")
     return number

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vgg16.data import nvdecode
 from vgg16.data.sources import Source
 from vgg16.errors import Problem, TrainingFailed
 from vgg16.evaluate import evaluate, predict
@@ -204,6 +205,14 @@ def test_whole_batches_alone_go_through_the_compiled_network() -> None:
     figures = list(faster.fit(linear_source(28), None, 2))
     assert [f.train_loss for f in figures] == [f.train_loss for f in expected]
     assert compiled[0].sizes == [8, 8, 8] * 2  # not the 4 that are left
+
+
+def test_another_precision_or_decoder_than_there_is_is_refused_with_those_that_are() -> None:
+    cpu = torch.device("cpu")
+    with pytest.raises(Problem, match=r"precision 'fp8': take one of auto, fp32, fp16, bf16"):
+        choose("fp8", cpu)
+    with pytest.raises(Problem, match=r"decoder 'libjpeg': take one of auto, pillow, nvimgcodec"):
+        nvdecode.choose("libjpeg", cpu, print)
 
 
 def test_compiling_waits_for_a_gpu_and_many_pictures() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from watch.judge import decide
+from watch.judge import State, verdict
 from watch.policy import Policy
 from watch.read.jupyter import Kernels
 from watch.read.jupyter_servers import Servers
@@ -346,4 +346,4 @@ def test_no_server_at_all_is_quiet_not_unknown(tmp_path):
         [User("me", os.getuid(), str(tmp_path))], set(), mono=1.0, wall=time.time(), slow=0.0, timeout=2.0
     )
     assert seen is None
-    assert not decide([], Policy()).stop
+    assert not verdict(State(), Policy()).stop

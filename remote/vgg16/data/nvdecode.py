@@ -124,8 +124,10 @@ class Decoder:
 def choose(name: str, device: torch.device, say: Callable[[str], None]) -> Decoder | None:
     """name: one of NAMES; None is Pillow. "auto": the GPU decodes where there are one and the package.
 
-    Raises Problem where the decoder that is asked for is not to be had.
+    Raises Problem for another name, and where the decoder that is asked for is not to be had.
     """
+    if name not in NAMES:
+        raise Problem(f"decoder {name!r}: take one of {', '.join(NAMES)}")
     if name == "pillow" or (name == "auto" and device.type != "cuda"):
         return None
     try:

@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
 
 import gpu_box.box.up
 from gpu_box.aws.client import Cloud
@@ -25,8 +24,6 @@ from gpu_box.machine.ssh import keys
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
-
-T = TypeVar("T")
 
 _PORT = 29500  # torchrun's own default for its rendezvous
 

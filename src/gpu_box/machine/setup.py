@@ -215,9 +215,7 @@ def _machine_state(found: dict[str, Any], wanted: str) -> MachineState:
         jupyter=JupyterState(
             port=None if port is None else int(port), answering=bool(jupyter.get("answering"))
         ),
-        code=str(found["mirror"]),
         mirror_current=found["mirror"] == wanted,
-        disk_free_bytes=int(found["disk_free"]),
         gpu=str(found.get("gpu", "")),
         project=str(found.get("project", "")),
         reboot_needed=bool(found.get("reboot_needed")),

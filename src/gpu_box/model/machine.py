@@ -61,9 +61,7 @@ class MachineState:
 
     steps: tuple[StepState, ...]
     jupyter: JupyterState
-    code: str  # fingerprint of the box's copy of remote/; "" where there is none
-    mirror_current: bool  # whether that is this installation's
-    disk_free_bytes: int
+    mirror_current: bool  # whether the box's copy of remote/ is this installation's
     gpu: str  # "Tesla T4", "2 x Tesla T4", "" for none
     project: str = ""  # fingerprint of the project that was last pushed whole (`Selection`)
     reboot_needed: bool = False

@@ -9,21 +9,12 @@ from __future__ import annotations
 import email
 import gzip
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
 
 
-@dataclass(frozen=True)
-class HostKey:
-    """private: PEM; public: OpenSSH line, or "" where the user data gave none."""
-
-    private: str
-    public: str
-
-
-def host_key(user_data: bytes) -> HostKey | None:
-    """The ed25519 key under `ssh_keys` of a #cloud-config document; None where there is none to read."""
+def host_key(user_data: bytes) -> str | None:
+    """The private ed25519 key (PEM) under `ssh_keys` of a #cloud-config document, None without one."""
     for document in _cloud_configs(user_data):
         try:
             config = yaml.safe_load(document)
@@ -31,7 +22,7 @@ def host_key(user_data: bytes) -> HostKey | None:
             continue  # cloud-init logs it and goes on too
         keys = config.get("ssh_keys") if isinstance(config, dict) else None
         if isinstance(keys, dict) and isinstance(private := keys.get("ed25519_private"), str):
-            return HostKey(private, str(keys.get("ed25519_public", "")))
+            return private
     return None
 
 

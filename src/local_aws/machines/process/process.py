@@ -166,7 +166,7 @@ def _write_host_key(folder: Path, boot: Boot) -> None:
     private.unlink(missing_ok=True)
     given = cloud_init.host_key(boot.user_data)
     key = (
-        asyncssh.import_private_key(given.private)
+        asyncssh.import_private_key(given)
         if given is not None
         else asyncssh.generate_private_key("ssh-ed25519")
     )
