@@ -15,13 +15,15 @@ LOCAL_AWS = ROOT / "src" / "local_aws"
 
 # A package may import itself and these:
 # cli -> view -> box -> {aws, machine, plan} -> {store, config} -> model.
-BASE = {"errors", "units", "resources"}
+BASE = {"errors", "units", "resources", "files", "polling"}
 FACTS = BASE | {"model"}
 OWN = FACTS | {"store", "config"}
 MAY_IMPORT = {
     "errors": set(),
     "units": {"errors"},
     "resources": {"errors"},
+    "files": set(),
+    "polling": set(),
     "model": BASE,
     "store": FACTS,
     "config": FACTS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,3 +147,14 @@ def test_the_region_offered_first_is_the_one_that_aws_s_own_tools_would_take(
     assert default_region() == "eu-west-1"
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     assert default_region() == "eu-north-1"
+
+
+def test_the_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+    """As an editor's: others of a project's group may read it if this user's files are like that."""
+    for umask, mode in ((0o027, 0o640), (0o077, 0o600)):
+        before = os.umask(umask)
+        try:
+            write(tmp_path / "config.yaml", replace(DEFAULTS, name="mine"))
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "config.yaml").stat().st_mode) == mode

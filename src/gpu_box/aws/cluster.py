@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.launch_options import read_launchable
-from gpu_box.aws.polling import delete_when_free
 from gpu_box.errors import CloudError
 from gpu_box.model.progress import Reporter
 

@@ -20,9 +20,9 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import DENIED_CODES, code_of, translated
-from gpu_box.aws.polling import attempts
 from gpu_box.errors import CloudUnreachable
 from gpu_box.model.observed import Deadline
+from gpu_box.polling import attempts
 from gpu_box.resources import infra
 
 NOT_OFFERED = "EventBridge Scheduler is not offered in this region"

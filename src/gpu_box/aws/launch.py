@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from gpu_box import polling
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
@@ -64,12 +64,11 @@ def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Repo
 
 def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> Instance | None:
     asked = launch_request(cloud, step, place, group_id)
-    give_up = time.monotonic() + _NOT_YET_S
     with translated(f"launching {place}"):
-        while True:
+        for _ in polling.attempts(_NOT_YET_S, every_s=0.5):
             try:
-                raw = cloud.ec2.run_instances(**asked)["Instances"][0]
-                break
+                instance = parse_instance(cloud.ec2.run_instances(**asked)["Instances"][0])
+                return instance if instance.exists else None
             except ClientError as error:
                 if code_of(error) == "IdempotentParameterMismatch":
                     return None
@@ -77,11 +76,7 @@ def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> In
                     raise disk_too_small(int(least[1])) from None
                 if code_of(error) not in _NOT_YET_CODES:
                     raise
-                if time.monotonic() > give_up:
-                    return None  # gone again, by another hand's `down`
-            time.sleep(0.5)
-    instance = parse_instance(raw)
-    return instance if instance.exists else None
+    return None  # gone again, by another hand's `down`
 
 
 def launch_request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> dict[str, Any]:

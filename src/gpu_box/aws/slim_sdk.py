@@ -14,8 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from gpu_box.files import write_whole
 from gpu_box.resources import infra
-from gpu_box.store.files import write_whole
 
 Model = dict[str, Any]
 

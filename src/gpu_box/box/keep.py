@@ -13,6 +13,7 @@ from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box import converge, find, spent
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
+from gpu_box.files import write_whole
 from gpu_box.machine import setup, watcher
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import Instance, InstanceState, Observed, Stopped
@@ -22,7 +23,6 @@ from gpu_box.plan import box as plan
 from gpu_box.plan import budget, limits
 from gpu_box.plan.steps import NoteExtend
 from gpu_box.store import last_seen
-from gpu_box.store.files import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe_all
+from gpu_box.files import write_whole
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.model.observed import InstanceState
 
@@ -64,7 +65,4 @@ def _read(cache: Path) -> dict[str, tuple[float, list[str]]]:
 
 def _write(cache: Path, known: dict[str, tuple[float, list[str]]]) -> None:
     with suppress(OSError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        fresh = cache.with_name(f".{cache.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(known), encoding="utf-8")
-        fresh.replace(cache)
+        write_whole(cache, json.dumps(known))

@@ -18,6 +18,7 @@ from gpu_box.box import find, spent
 from gpu_box.box.project import results_folder
 from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError
+from gpu_box.files import write_whole
 from gpu_box.machine import watcher
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.answer import read_json
@@ -93,8 +94,7 @@ def _activity(
             with connect(find.host_of(config, observed)) as connection:
                 text = watcher.ask_activity(connection)
             found = watcher.parse_activity(text)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps({"instance": instance.id, "at": now.isoformat(), "activity": text}))
+            write_whole(kept, json.dumps({"instance": instance.id, "at": now.isoformat(), "activity": text}))
             return found, now
         except (GpuBoxError, ValueError, OSError) as error:
             report.note(f"the box does not tell what it did: {error}")

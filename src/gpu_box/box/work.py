@@ -21,6 +21,7 @@ from gpu_box.machine.files import sync
 from gpu_box.machine.jupyter_login import Door
 from gpu_box.machine.ssh import attach
 from gpu_box.machine.ssh.connection import Connection, connect
+from gpu_box.machine.ssh.shell import quote
 from gpu_box.machine.ssh.tunnel import Tunnel
 from gpu_box.model.machine import Host, SyncResult
 from gpu_box.model.observed import Observed
@@ -186,29 +187,24 @@ def with_price(
 def training(data: str, settings: Mapping[str, object]) -> str:
     """`-m vgg16 train ...`, for the machine's shell."""
     options = [f"--{key}={value}" for key, value in settings.items() if value is not None]
-    places = f"--data {_expand(_folder(data))} --results {_expand(f'{WORK}/results')}"
+    places = f"--data {quote(_folder(data))} --results {quote(f'{WORK}/results')}"
     return f"-m vgg16 train {places} {shlex.join(options)}"
 
 
 def prepared(data: str) -> str:
     """What comes before it: the built-in set of faces is made on the box."""
-    return f"python -m vgg16 data faces --to {_expand(_folder(data))} || exit; " if data == "faces" else ""
+    return f"python -m vgg16 data faces --to {quote(_folder(data))} || exit; " if data == "faces" else ""
 
 
 def _folder(data: str) -> str:
     return f"{WORK}/data/{data}" if "/" not in data else data
 
 
-def _expand(path: str) -> str:
-    """Quoted for the machine's shell, which still expands a leading ~/."""
-    return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
-
-
 def _jupyter_access(connection: Connection) -> tuple[int, str, str]:
     """Port, token and page, read over the verified connection; never through a command's words."""
     result = connection.run(
         "cat ~/.gpu-box/jupyter/port ~/.gpu-box/jupyter/token && "
-        f"{{ [ ! -f {_expand(f'{WORK}/{_LESSON}')} ] || echo lesson; }}",
+        f"{{ [ ! -f {quote(f'{WORK}/{_LESSON}')} ] || echo lesson; }}",
         check=False,
     )
     words = result.stdout.split()

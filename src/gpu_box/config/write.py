@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +13,7 @@ from typing import Any
 
 from gpu_box.config import read, values
 from gpu_box.errors import ConfigError, InputError
+from gpu_box.files import write_whole
 from gpu_box.resources import example_config
 
 
@@ -107,15 +107,11 @@ def render(answers: Answers) -> str:
 def write(path: Path, answers: Answers) -> None:
     """Whole or not at all. Raises ConfigError as `render` does, InputError where nothing can be written."""
     text = render(answers)
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        path.parent.stat()  # a folder that was mistyped is not made
+        write_whole(path, text, mode=None)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from None
-    finally:  # Ctrl-C included
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def check(**answers: str | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
 
 
@@ -21,22 +20,3 @@ def file_of_box(kind: str, *, cloud: str, profile: str | None, region: str, box:
     """cloud: the host and port that EC2 answers on: what is so in another cloud is nothing to this one."""
     parts = [re.sub(r"[^A-Za-z0-9.-]", "_", part) for part in (cloud, profile or "default", region, box)]
     return data_home().joinpath(kind, *parts[:-1], f"{parts[-1]}.json")
-
-
-def write_whole(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
-    """Replace the file as a whole or not at all, also with two commands at once. Raises OSError.
-
-    durable: also if the power fails right afterwards.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from gpu_box.store.files import write_whole
+from gpu_box.files import write_whole
 
 
 def other(memory: Path, config: Path | None) -> Path | None:

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from gpu_box.files import write_whole
 from gpu_box.model.observed import ANYTHING, NOTHING, Expected
-from gpu_box.store.files import write_whole
 
 
 def read(path: Path) -> Expected:

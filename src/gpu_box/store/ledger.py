@@ -13,8 +13,8 @@ from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from gpu_box.files import write_whole
 from gpu_box.model.spending import added
-from gpu_box.store.files import write_whole
 
 _KEPT = timedelta(days=400)
 Ledger = dict[str, dict[date, Decimal]]

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gpu_box.store.files import write_whole
+from gpu_box.files import write_whole
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_box.store.files import write_whole
+from gpu_box.files import write_whole
 
 _KEPT = 8  # runs
 

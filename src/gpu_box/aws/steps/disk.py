@@ -6,10 +6,10 @@ from botocore.exceptions import ClientError
 
 from gpu_box.aws import tags
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.polling import attempts
 from gpu_box.aws.steps.work import POLL_FIRST_S, Work, delete
 from gpu_box.errors import CloudError
 from gpu_box.plan.steps import DeleteVolume, GrowDisk
+from gpu_box.polling import attempts
 
 _GROWING_S = 60.0  # a modification takes effect within seconds
 _TOO_SOON = frozenset({"VolumeModificationRateExceeded", "IncorrectModificationState"})

@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import tags
 from gpu_box.aws.errors import translated
 from gpu_box.aws.observe import parse_image, read_images, read_snapshots
-from gpu_box.aws.polling import attempts
 from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete, race_if
 from gpu_box.errors import CloudError
 from gpu_box.plan.steps import CreateImage, DeleteSnapshot, DeregisterImage, WaitForImage
+from gpu_box.polling import attempts
 from gpu_box.units import format_duration
 
 _IMAGE_S, _IMAGE_POLL_S = 4 * 3600.0, 15.0  # a first snapshot of 100 GiB takes a quarter of an hour or so

@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import launch, tags
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.observe import read_instance
-from gpu_box.aws.polling import attempts
 from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete
 from gpu_box.errors import CapacityError, CloudError
 from gpu_box.model.observed import InstanceState
@@ -23,6 +22,7 @@ from gpu_box.plan.steps import (
     Terminate,
     WaitForInstance,
 )
+from gpu_box.polling import attempts
 
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}

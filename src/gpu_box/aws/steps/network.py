@@ -8,8 +8,8 @@ from dataclasses import replace
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import requests, tags
+from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.polling import delete_when_free
 from gpu_box.aws.security_group import foreign_rules, ssh_permission
 from gpu_box.aws.steps.work import Work, delete, race_if
 from gpu_box.model.observed import Cidr, KeyPair, SecurityGroup

@@ -10,8 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from gpu_box.aws.client import Cloud
+from gpu_box.aws.deletion import GONE
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.polling import GONE
 from gpu_box.model.observed import Instance, Observed
 from gpu_box.model.progress import Reporter
 

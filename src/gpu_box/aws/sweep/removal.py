@@ -7,12 +7,13 @@ from typing import Any
 
 from gpu_box.aws import deadline
 from gpu_box.aws.client import Cloud
+from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import translated
 from gpu_box.aws.observe import read_instances
-from gpu_box.aws.polling import attempts, delete_when_free
 from gpu_box.errors import CloudError
 from gpu_box.model.leftovers import Leftover
 from gpu_box.model.observed import InstanceState
+from gpu_box.polling import attempts
 
 # In this order: a request launches again what is terminated before it, an image holds its snapshots, and a
 # group is in use until its instances are gone. Each: its kind, EC2's operation, the argument for the id.

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from gpu_box import polling
 from gpu_box.errors import MachineUnreachable
 from gpu_box.machine.ssh.command import MOST_BYTES, Clock, TooMuch, exchange
 from gpu_box.machine.ssh.command import Result as Result
@@ -85,16 +86,16 @@ def connect(host: Host, *, timeout_s: float = 10, attempts: int = 1) -> Connecti
 def wait_for_ssh(host: Host, *, timeout_s: float, report: Reporter) -> Connection:
     """Try until the machine lets us in. Only silence and a login not yet set up are waited for."""
     _require_key(host)
-    began = time.monotonic()
-    while True:
+    refused: MachineUnreachable | LoginRefused | None = None
+    for waited_s in polling.attempts(timeout_s, every_s=_POLL_S):
+        if refused:
+            report.update("ssh", f"{refused.what} yet, {waited_s:.0f} s")
         try:
             return Connection(host, timeout_s=min(5.0, timeout_s))
         except (MachineUnreachable, LoginRefused) as error:
-            waited_s = time.monotonic() - began
-            if waited_s >= timeout_s:
-                raise
-            report.update("ssh", f"{error.what} yet, {waited_s:.0f} s")
-        time.sleep(_POLL_S)
+            refused = error
+    assert refused is not None, "there is at least one attempt"
+    raise refused
 
 
 class Connection:

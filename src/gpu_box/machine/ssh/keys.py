@@ -11,7 +11,6 @@ import hashlib
 import os
 import stat
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gpu_box.errors import InputError
+from gpu_box.files import write_whole
 from gpu_box.model.public_key import fingerprint
 
 _ED25519 = b"ssh-ed25519"
@@ -154,34 +154,17 @@ def _make_key_pair(path: Path) -> None:
     comment = "gpu-box"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_new(path, _openssh_pem(private, comment=comment), mode=0o600)
+        write_whole(path, _openssh_pem(private, comment=comment), durable=True, replace=False)
         # Written from what is at `path` now, which may be the other one's.
         public_line = read_key_pair(path).line
-        _write_new(path.with_name(path.name + ".pub"), f"{public_line} {comment}\n", mode=0o644)
+        public = path.with_name(path.name + ".pub")
+        write_whole(public, f"{public_line} {comment}\n", mode=0o644, durable=True, replace=False)
     except OSError as error:
         raise InputError(
             f"no SSH key can be made here ({error.strerror})",
             where=str(path),
             remedy="Make the folder writable, or set ssh.key to another path.",
         ) from None
-
-
-def _write_new(path: Path, content: str, *, mode: int) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # unlike rename, refuses to replace
-        except FileExistsError:
-            return
-        except OSError:  # a file system without hard links
-            os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def _public_key(private: Ed25519PrivateKey | RSAPrivateKey) -> PublicKey:

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_box.errors import InputError
+from gpu_box.files import write_whole
 from gpu_box.model.machine import Host
-from gpu_box.store.files import data_home, write_whole
+from gpu_box.store.files import data_home
 
 _FOLDER = "gpu-box.d"
 _SOCKET_PATH_LIMIT = 104  # bytes of a Unix socket's path on macOS; 108 on Linux
