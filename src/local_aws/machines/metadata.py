@@ -12,9 +12,9 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from local_aws.connections import connections
+from local_aws.machines.listener import StreamListener
 
 ADDRESS, PORT = "169.254.169.254", 80  # on every instance
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"  # AWS's SDKs look there instead, where it is set
@@ -69,27 +69,16 @@ class MetadataService:
     def __init__(self, tree: Callable[[], Mapping[str, str]], *, below: str = "") -> None:
         self._below = below
         self._metadata = Metadata(tree)
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener = StreamListener(self._serve, limit=_HEAD_LIMIT, backlog=_BACKLOG)
 
     async def open(self, listener: socket.socket) -> None:
         """listener: bound; of the machine's own network."""
-        self._server = await asyncio.start_server(
-            self._serve, sock=listener, limit=_HEAD_LIMIT, backlog=_BACKLOG
-        )
+        await self._listener.open(listener)
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        await self._listener.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         peer = writer.get_extra_info("socket")
         connections().add(peer, listener=self)
         try:
@@ -107,10 +96,6 @@ class MetadataService:
             pass  # whoever asked has gone
         finally:
             connections().remove(peer)
-            self._tasks.discard(task)
-            with suppress(OSError):
-                writer.close()
-                await writer.wait_closed()
 
 
 def _look_up(tree: Mapping[str, str], path: str) -> str | None:

@@ -15,6 +15,8 @@ import urllib.request
 from contextlib import suppress
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from local_aws.machines.listener import StreamListener
+
 PORT = 3128
 _CHUNK = 64 * 1024  # bytes
 _HEAD_LIMIT = 64 * 1024  # bytes
@@ -28,39 +30,26 @@ class Forbidden(Exception):
 
 class Proxy:
     def __init__(self) -> None:
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener = StreamListener(_serve, limit=_HEAD_LIMIT)
 
     async def open(self, listener: socket.socket) -> None:
         """listener: a socket of the box's namespace."""
         listener.bind(("127.0.0.1", PORT))
-        self._server = await asyncio.start_server(self._serve, sock=listener, limit=_HEAD_LIMIT)
+        await self._listener.open(listener)
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        await self._listener.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await _relay(reader, writer)
-        except Forbidden as error:
-            writer.write(_refusal("403 Forbidden", str(error)))
-        except (TimeoutError, OSError) as error:
-            writer.write(_refusal("502 Bad Gateway", str(error)))
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            writer.write(_refusal("400 Bad Request", "not a request to a proxy"))
-        finally:
-            self._tasks.discard(task)
-            with suppress(OSError):
-                writer.close()
-                await writer.wait_closed()
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        await _relay(reader, writer)
+    except Forbidden as error:
+        writer.write(_refusal("403 Forbidden", str(error)))
+    except (TimeoutError, OSError) as error:
+        writer.write(_refusal("502 Bad Gateway", str(error)))
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+        writer.write(_refusal("400 Bad Request", "not a request to a proxy"))
 
 
 async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

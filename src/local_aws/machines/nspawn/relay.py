@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from local_aws.connections import connections
+from local_aws.machines.listener import Tasks, accepted
 from local_aws.machines.nspawn.namespace import Namespace
 from local_aws.machines.process.sshd import listening_socket
 
@@ -28,33 +29,25 @@ class Relay:
         self._box_port = box_port
         self._admits = admits
         self._listener: socket.socket | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._flowing = asyncio.Event()
         self._flowing.set()
 
     async def open(self, address: str, port: int) -> int:
         """Take the address, on that port if it is free, and return the port."""
         self._listener = listening_socket(address, port, listen=False)
-        self._spawn(self._answer_when_box_does(self._listener))
+        loop = asyncio.get_running_loop()
+        self._tasks.add(loop.create_task(self._answer_when_box_does(self._listener)))
         return int(self._listener.getsockname()[1])
 
     async def close(self) -> None:
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        await self._tasks.end()
 
     async def cut(self, cut: bool) -> None:
         self._flowing.clear() if cut else self._flowing.set()
-
-    def _spawn(self, work: object) -> None:
-        assert asyncio.iscoroutine(work)
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _answer_when_box_does(self, listener: socket.socket) -> None:
         while (probe := await self._reach_box()) is None:
@@ -64,15 +57,8 @@ class Relay:
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            peer, (address, *_) = listener.accept()
-        except OSError:
-            return  # it gave up before we came to it
-        if not self._admits(address):
-            peer.close()
-            return
-        peer.setblocking(False)
-        self._spawn(self._serve(peer))
+        if peer := accepted(listener, self._admits):
+            self._tasks.add(asyncio.get_running_loop().create_task(self._serve(peer)))
 
     async def _serve(self, peer: socket.socket) -> None:
         connections().add(peer, listener=self)

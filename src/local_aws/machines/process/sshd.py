@@ -13,12 +13,12 @@ from pathlib import Path
 import asyncssh
 
 from local_aws.connections import connections
+from local_aws.machines.listener import Tasks, accepted
 from local_aws.machines.process import session
 from local_aws.machines.process.sftp import HomeSFTP
 
 _LOGIN = "ubuntu"
 _HOST_KEY = "ssh_host_ed25519_key"
-_CLOSING_S = 5.0
 _LOGIN_S = 30.0  # gpu-box logs in with a key, which takes no typing; OpenSSH allows 120
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Sshd:
         self._admits = admits
         self._host_key = self._read_host_key()
         self._peers: set[socket.socket] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._listener: socket.socket | None = None
 
     async def open(self, address: str, port: int) -> int:
@@ -64,8 +64,7 @@ class Sshd:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
         self._break_all()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSING_S)
+        await self._tasks.end(cancel=False)
 
     def _break_all(self) -> None:
         for peer in self._peers:
@@ -73,17 +72,8 @@ class Sshd:
                 peer.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            peer, (address, *_) = listener.accept()
-        except OSError:
-            return  # it gave up before we came to it
-        if not self._admits(address):
-            peer.close()  # a security group drops silently; closing keeps a test from waiting a minute
-            return
-        peer.setblocking(False)
-        task = asyncio.get_running_loop().create_task(self._serve(peer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if peer := accepted(listener, self._admits):
+            self._tasks.add(asyncio.get_running_loop().create_task(self._serve(peer)))
 
     async def _serve(self, peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
