@@ -13,7 +13,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .place import find as find_place
-from .read.command import find, run
+from .read.command import answer, find
 from .status import status
 
 _QUERY = "name,utilization.gpu,memory.used,memory.total,temperature.gpu"
@@ -48,19 +48,22 @@ def _memory() -> Optional[List[int]]:
 
 
 def _gpus() -> Optional[List[Dict[str, Any]]]:
-    """Empty where there is no NVIDIA driver."""
+    """Those that answer: a warning or a lost card hides no other. Empty without an NVIDIA driver."""
     program = find("nvidia-smi")
     if not program:
         return []
     try:
-        output = run([program, "--query-gpu=" + _QUERY, "--format=csv,noheader,nounits"], seconds=5.0)
-        return [_gpu(line) for line in output.splitlines()]
-    except (OSError, ValueError):
+        output, status = answer(
+            [program, "--query-gpu=" + _QUERY, "--format=csv,noheader,nounits"], seconds=5.0
+        )
+    except OSError:
         return None
+    rows = [[word.strip() for word in line.split(",")] for line in output.splitlines()]
+    gpus = [_gpu(*row) for row in rows if len(row) == 5 and None not in map(_number, row[2:4])]
+    return gpus if gpus or not status else None
 
 
-def _gpu(line: str) -> Dict[str, Any]:
-    name, percent, used, total, celsius = (word.strip() for word in line.split(","))
+def _gpu(name: str, percent: str, used: str, total: str, celsius: str) -> Dict[str, Any]:
     return {
         "name": name,
         "percent": _number(percent),

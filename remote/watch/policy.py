@@ -24,7 +24,7 @@ class Policy(NamedTuple):
     probe_timeout: float = 10.0  # nvidia-smi and Jupyter get this long
     window: float = 60.0  # cpu, disk and network are means over this: one burst is not work
     gpu_window: float = 180.0  # several nvidia-smi readings: a data loader's pause is still work
-    gpu_percent: float = 5.0  # a desktop's 1 % is not work
+    gpu_percent: float = 1.0  # of a GPU that a compute process uses
     cpu_cores: float = 0.10  # of one core, not of all 96
     disk_bps: float = 1e6  # bytes/s
     network_bps: float = 1e6  # bytes/s

@@ -10,7 +10,7 @@ percent=$(cat /tmp/percent)
 [ "$percent" != hang ] || exec sleep 1000
 case $1 in
 pmon) echo "0 4711 C $percent 0 - - python" ;;
-*) echo "0, $percent" ;;
+*) echo "0, $percent, GPU-0" ;;
 esac
 """
 

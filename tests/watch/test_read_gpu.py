@@ -6,13 +6,17 @@ import json
 import os
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from watch import panel
+from watch.judge import decide
+from watch.policy import Policy
 from watch.read import command
 from watch.read.gpu import read_gpus
-from watch.sample import Gpu, Unknown
+from watch.sample import Gpu, Sample, Unknown
 
 STAND_IN = f"""#!{sys.executable} -S
 import json, os, sys, time
@@ -20,17 +24,25 @@ state = json.load(open(os.path.join(os.path.dirname(__file__), "gpus.json")))
 time.sleep(state.get("hangs", 0))
 if state.get("fails"):
     sys.exit(9)
-if sys.argv[1] == "pmon":
+asked = "pmon" if sys.argv[1] == "pmon" else sys.argv[1][8:].partition("=")[0]
+if asked in state.get("answers", {{}}):
+    text, status = state["answers"][asked]
+    sys.stdout.write(text)
+    sys.exit(status)
+if asked == "pmon":
     if state.get("pmon") is None:
         sys.exit(2)
     print("# gpu         pid   type     sm    mem    enc    dec    command")
     print("# Idx           #    C/G      %      %      %      %    name")
     for line in state["pmon"]:
         print(line)
-else:
+elif asked == "gpu":
     for index, percent in enumerate(state["percent"]):
-        print(f"{{index}}, {{percent}}")
+        print(f"{{index}}, {{percent}}, GPU-{{index}}")
+else:
+    sys.exit(2)
 """
+FACTS = tomllib.loads((Path(__file__).parent / "nvidia_smi.toml").read_text())["case"]
 
 
 @pytest.fixture
@@ -50,12 +62,54 @@ def gpus(tmp_path, monkeypatch):
 
 
 def _read(seconds: float = 5.0):
-    return read_gpus(seconds=seconds, busy_from=5.0, devices=os.environ["TEST_DEVICES"])
+    return read_gpus(seconds=seconds, busy_from=Policy().gpu_percent, devices=os.environ["TEST_DEVICES"])
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact["name"])
+def test_what_nvidia_smi_answers_on_real_machines_is_read_right(gpus, fact):
+    texts = [fact.get(key, "").lstrip("\n") for key in ("query", "pmon", "apps")]
+    status = fact.get("exit", [0, 0, 0])
+    gpus(answers=dict(zip(("gpu", "pmon", "compute-apps"), zip(texts, status, strict=True), strict=True)))
+    found = _read()
+    if fact.get("unknown"):
+        assert isinstance(found, Unknown)
+        return
+    computes = {int(gpu): tuple(pids) for gpu, pids in fact.get("computes", {}).items()}
+    assert {gpu.gpu: gpu.pids for gpu in found if gpu.compute} == computes
+    rows = [line.split(",") for line in texts[0].splitlines() if line.count(",") == 2]
+    assert [str(gpu.gpu) for gpu in found] == [row[0] for row in rows]
+
+
+def test_the_live_panel_shows_the_cards_beside_a_warning_and_a_lost_one(gpus):
+    rows = "WARNING: infoROM is corrupted at gpu 0000:01:00.0\nNVIDIA L4, 97, 10, 100, 60\n"
+    gpus(
+        answers={
+            "gpu": (rows + "NVIDIA L4, [GPU is lost], [GPU is lost], [GPU is lost], [GPU is lost]\n", 14)
+        }
+    )
+    assert [(gpu["name"], gpu["percent"]) for gpu in panel._gpus()] == [("NVIDIA L4", 97.0)]
+
+
+def test_there_are_twenty_real_answers_each_with_its_source():
+    assert len(FACTS) >= 20 and all(fact["source"] for fact in FACTS)
 
 
 def test_idle_gpus_cost_one_call_and_show_their_utilisation(gpus):
-    gpus(percent=[0, 2])
-    assert _read() == (Gpu(0, 0.0, False), Gpu(1, 2.0, False))
+    gpus(percent=[0, 0])
+    assert _read() == (Gpu(0, 0.0, False), Gpu(1, 0.0, False))
+
+
+def test_a_compute_process_counts_from_one_percent_on(gpus):
+    gpus(percent=[1], pmon=["    0      4711     C      1      0      -      -    python"])
+    assert _read() == (Gpu(0, 1.0, True, (4711,)),)
+    assert _verdict(_read()) == "active"
+    gpus(percent=[1], pmon=["    0      900     G      1      0      -      -    Xorg"])
+    assert _verdict(_read()) != "active"
+
+
+def _verdict(reading) -> str:
+    sample = Sample(boot="b", mono=100.0, wall=1e9, up=1000.0, over=15.0, gpu=reading)
+    return decide([sample], Policy()).state
 
 
 def test_a_busy_gpu_names_the_processes_that_compute_on_it(gpus):

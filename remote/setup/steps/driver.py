@@ -38,8 +38,11 @@ def apply(desired: Desired, session: Session) -> State:
         _install(session)
     if card.needs_reboot():
         return needed(_REBOOT)
-    line = session.run(_QUERY, timeout_s=120, show=False).splitlines()[0]
-    name, version, memory = (part.strip() for part in line.split(","))
+    lines = session.run(_QUERY, timeout_s=120, show=False).splitlines()
+    rows = [line.split(",") for line in lines if line.count(",") == 2]  # nvidia-smi warns in between
+    if not rows:
+        raise Failed("nvidia-smi shows no card: %s" % (lines[0] if lines else "no answer"))
+    name, version, memory = (part.strip() for part in rows[0])
     return done("%s, %s, driver %s" % (card.describe() or name, memory, version))
 
 
