@@ -3,8 +3,7 @@
 POST /embedded/weather with a JSON object; keys that are left out stay as they are. DELETE brings fair
 weather.
 
-    {"delays": {"pending": 0.5, "stopping": 0.5, "shutting-down": 0.5,
-                "image": 0.5, "iam": 0.3, "spot-relaunch": 1.0},
+    {"timing": "real", "faster": 20, "delays": {"pending": 0.5},
      "terminated_shown_s": 3600, "spot_notice_s": 120,
      "capacity": {"g4dn.xlarge": {"us-east-1a": 0, "*": 4}},
      "spot_capacity": {"*": {"*": 0}},
@@ -13,7 +12,9 @@ weather.
      "faults": [{"service": "ec2", "operation": "RunInstances",
                  "code": "RequestLimitExceeded", "status": 503}]}
 
-Where `spot_capacity` is less than what runs, AWS takes spot instances back (see `interruption`).
+`timing` sets all delays to those of a profile (see `timing`), divided by `faster`; `delays` then sets single
+ones, in seconds. Where `spot_capacity` is less than what runs, AWS takes spot instances back (see
+`interruption`).
 A fault with a code answers with that error. One without cuts the connection: before the call took effect,
 or, with "when": "after", after it ("took effect, answer lost"). "skip" lets that many matching calls pass
 first, "times" is how many are hit (default 1; 0 for all). Operation "*" is any.
@@ -22,17 +23,11 @@ first, "times" is how many are hit (default 1; 0 for all). Operation "*" is any.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
-# Seconds. AWS takes 5-30 for pending and up to minutes for stopping; here a person waits, or a test.
-_DELAYS_S = {
-    "pending": 0.5,
-    "stopping": 0.5,
-    "shutting-down": 0.5,
-    "image": 0.5,  # CreateImage until it is available
-    "iam": 0.3,  # until a new role or instance profile is known to other services; AWS: about 10
-    "spot-relaunch": 1.0,  # until a persistent spot request launches, or starts, again
-}
+from local_aws import timing
+
 # vCPUs a region, generous (a new account has 0 of most). Names as in the Service Quotas console.
 _QUOTAS = {
     "L-1216C47A": 1152,
@@ -63,7 +58,7 @@ class Fault:
 
 @dataclass
 class Weather:
-    delays: dict[str, float] = field(default_factory=lambda: dict(_DELAYS_S))
+    delays: dict[str, float] = field(default_factory=lambda: dict(timing.QUICK))
     terminated_shown_s: float = 3600.0  # EC2 shows a terminated instance for about an hour
     capacity: dict[str, dict[str, int]] = field(default_factory=dict)
     spot_capacity: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -76,16 +71,21 @@ class Weather:
 
     def change(self, wanted: dict[str, Any]) -> None:
         """Raises ValueError for what is not understood, and then changes nothing."""
-        unknown = wanted.keys() - self.__dict__.keys()
+        unknown = wanted.keys() - self.__dict__.keys() - {"timing", "faster"}
         if unknown:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
-        if bad := wanted.get("delays", {}).keys() - _DELAYS_S.keys():
+        if bad := wanted.get("delays", {}).keys() - timing.QUICK.keys():
             raise ValueError(f"unknown delays: {', '.join(sorted(bad))}")
+        if "faster" in wanted and "timing" not in wanted:
+            raise ValueError("faster: of which timing?")
+        delays = dict(self.delays)
+        if "timing" in wanted:
+            delays = timing.profile(wanted["timing"], faster=float(wanted.get("faster", 1)))
         try:
             faults = [Fault(**fault) for fault in wanted["faults"]] if "faults" in wanted else self.faults
         except TypeError as error:
             raise ValueError(str(error)) from error
-        self.delays.update(wanted.get("delays", {}))
+        self.delays = delays | wanted.get("delays", {})
         self.quotas.update(wanted.get("quotas", {}))
         self.regions = tuple(wanted.get("regions", self.regions))
         self.terminated_shown_s = wanted.get("terminated_shown_s", self.terminated_shown_s)
@@ -93,6 +93,10 @@ class Weather:
         self.capacity = wanted.get("capacity", self.capacity)
         self.spot_capacity = wanted.get("spot_capacity", self.spot_capacity)
         self.faults = faults
+
+    def delay(self, name: str) -> timedelta:
+        """A state that was saved by an older version lacks the newer ones."""
+        return timedelta(seconds=self.delays.get(name, timing.QUICK[name]))
 
     def strike(self, service: str, operation: str) -> Fault | None:
         """The fault that hits this call, counted down; None where it goes well."""

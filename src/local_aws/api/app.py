@@ -20,13 +20,16 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+
 from local_aws.api import authentication, incoming, signature, texts
-from local_aws.api.calls import Call, as_wsgi, identify
+from local_aws.api.calls import Call, as_wsgi, form, identify
 from local_aws.api.dispatch import Api, Unimplemented
 from local_aws.api.errors import error_answer
 from local_aws.api.signature import Incomplete, Request
 from local_aws.credentials import Account
-from local_aws.ec2 import interruption, regions
+from local_aws.ec2 import interruption, regions, visibility
 from local_aws.faults import Weather, set_weather, weather
 from local_aws.iam.authorization import Operator, refusal
 from local_aws.state import State
@@ -112,13 +115,21 @@ class Cloud:
                 return _error(call.service, *why, 403)
             if why := texts.refusal(call):
                 return _error(call.service, *why, 400)
-            answer = self._execute(call, environ)
+            answer = self._ec2(call, environ) if call.service == "ec2" else self._execute(call, environ)
             if call.changes:
                 self._state.save()
                 self._changed()
             if fault is not None:
                 return _strike(call, fault)
         return answer
+
+    def _ec2(self, call: Call, environ: dict[str, Any]) -> Answer:
+        """As EC2 sees it now: not all that there is."""
+        backend = ec2_backends[DEFAULT_ACCOUNT_ID][call.region]
+        if why := visibility.refusal(backend, call.operation, list(form(call.body).values())):
+            return _error(call.service, *why, 400)
+        with visibility.as_seen(backend, call.operation):
+            return self._execute(call, environ)
 
     def _execute(self, call: Call, environ: dict[str, Any]) -> Answer:
         told: list[Any] = []

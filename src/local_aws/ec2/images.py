@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
@@ -84,7 +84,7 @@ def create(
         image.size_gib, image.volume_type = volume.size, volume.volume_type
         image.ebs_snapshot.volume.size = volume.size
     image.made_of = instance_id
-    image.due = now() + timedelta(seconds=weather().delays["image"])
+    image.due = now() + weather().delay("image")
     image.add_tags(tags.get("image", {}))
     image.ebs_snapshot.add_tags(tags.get("snapshot", {}))
     backend.amis[image.id] = image

@@ -162,7 +162,7 @@ def next_due(backend: Any) -> Iterable[datetime]:
 def _enter(instance: Any, state: str) -> None:
     instance._state.name, instance._state.code = state, _CODES[state]
     mark = extra(instance)
-    mark.due = now() + timedelta(seconds=weather().delays[state])
+    mark.due = now() + weather().delay(state)
     mark.noticed = mark.taken = None  # a notice is of one boot
 
 

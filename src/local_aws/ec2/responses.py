@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -148,7 +147,7 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
             profile = backend.get_instance_profile(name) if name else backend.get_instance_profile_by_arn(arn)
         except NotFoundException:
             profile = None
-        settled = timedelta(seconds=weather().delays["iam"])
+        settled = weather().delay("iam")
         if profile is None or utcnow() - profile.create_date < settled:
             field, value = ("name", name) if name else ("arn", arn)
             raise EC2ClientError(

@@ -58,7 +58,7 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
 
     def wait(self) -> None:
         """For capacity: AWS keeps trying as long as the request is there."""
-        self.relaunch = now() + timedelta(seconds=max(_PATIENCE_S, weather().delays["spot-relaunch"]))
+        self.relaunch = now() + max(timedelta(seconds=_PATIENCE_S), weather().delay("spot-relaunch"))
 
     @property
     def launch_specification(self) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def stopped(backend: Any, instance: Any) -> None:
     code = "instance-stopped-no-capacity" if by_aws else "instance-stopped-by-user"
     request = _move(backend, instance, when="active", state="disabled", code=code)
     if request is not None and by_aws:
-        request.relaunch = now() + timedelta(seconds=weather().delays["spot-relaunch"])
+        request.relaunch = now() + weather().delay("spot-relaunch")
 
 
 def survives(backend: Any, instance: Any) -> bool:
@@ -206,7 +206,7 @@ def terminated(backend: Any, instance: Any) -> None:
     request.code = "instance-terminated-no-capacity" if by_aws else "instance-terminated-by-user"
     if request.state in ("active", "disabled") and request.persistent:
         request.state, request.instance = "open", None
-        request.relaunch = now() + timedelta(seconds=weather().delays["spot-relaunch"])
+        request.relaunch = now() + weather().delay("spot-relaunch")
     elif request.state != "cancelled":
         request.state = "closed"
 

@@ -118,7 +118,7 @@ def _check(account_id: str, partition: str, given: dict[str, Any]) -> None:
 def _check_role(account_id: str, partition: str, arn: str) -> None:
     """AWS checks as the schedule is made that the role may be assumed; a new one may not for some seconds."""
     role = next((r for r in iam_backends[account_id][partition].roles.values() if r.arn == arn), None)
-    known = role is not None and utcnow() - role.create_date >= timedelta(seconds=weather().delays["iam"])
+    known = role is not None and utcnow() - role.create_date >= weather().delay("iam")
     if role is None or not known or not _trusts_scheduler(role.assume_role_policy_document):
         raise ValidationException(
             "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
