@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from unittest import mock
 
-from gpu_box.aws import launch
+from gpu_box.aws import launch, made
 from gpu_box.aws.steps import network
 
 # Not forked from a test's process, which has threads; and not started anew, which takes seconds each.
@@ -38,5 +38,6 @@ def impatient() -> Iterator[None]:
         mock.patch("time.sleep", lambda seconds: sleep(min(seconds, _LONGEST_SLEEP_S))),
         mock.patch.object(network, "_GROUP_IN_USE_S", 2.0),
         mock.patch.object(launch, "_NOT_YET_S", 2.0),
+        mock.patch.object(made, "NOT_YET_S", 2.0),
     ):
         yield

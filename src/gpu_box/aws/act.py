@@ -16,11 +16,12 @@ from typing import Any
 
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.steps import deadline, disk, image, instance, network, notes
-from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work
+from gpu_box.aws.steps.work import Raced, Work
 from gpu_box.model.observed import Observed
 from gpu_box.model.progress import Reporter
 from gpu_box.plan import steps as s
 
+_RACED_S = 1.0
 # Each takes its step and the round's Work, and may return a line to show instead of the step's own.
 _HANDLERS: Mapping[type[s.Step], Callable[[Any, Work], str | None]] = {
     s.ImportKeyPair: network.import_key_pair,
@@ -83,8 +84,11 @@ def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter, observed: Obser
             side_by_side(*(partial(_reported, work, step) for step in stage))
     except Raced as raced:
         report.note(f"{raced}; looking again")
-        time.sleep(POLL_FIRST_S)
+        # What another one has just made is not shown at once, either.
+        time.sleep(_RACED_S)
         work.whole = False
+    finally:
+        cloud.made.add(cloud.box, observed, work.observed)
     return work.observed, work.whole
 
 

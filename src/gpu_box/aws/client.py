@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from gpu_box.aws import slim_sdk
 from gpu_box.aws.errors import CAPACITY_CODES, translated
+from gpu_box.aws.made import Made
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 
@@ -30,7 +31,8 @@ class _Clients:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._lock = threading.Lock()
-        self._made: dict[tuple[str, str, bool], Any] = {}
+        self._clients: dict[tuple[str, str, bool], Any] = {}
+        self.made = Made()
 
     @cached_property
     def session(self) -> Any:
@@ -48,9 +50,9 @@ class _Clients:
         key = (service, region, brisk)
         # boto3's session is not thread-safe while it makes a client; a made client is.
         with self._lock:
-            if key not in self._made:
-                self._made[key] = self._make(service, region, brisk=brisk)
-            return self._made[key]
+            if key not in self._clients:
+                self._clients[key] = self._make(service, region, brisk=brisk)
+            return self._clients[key]
 
     def forget(self) -> None:
         with self._lock:
@@ -71,6 +73,8 @@ class _Clients:
         with translated("reaching AWS"):
             client = self.session.client(service, region_name=region, config=settings)
         client.meta.events.register_first("needs-retry.ec2", _raise_if_no_capacity)
+        if service == "ec2":
+            self.made.follow(client)
         return client
 
 
@@ -118,6 +122,15 @@ class Cloud:
     def host(self) -> str:
         """The host and port that EC2 answers on, which differ from cloud to cloud."""
         return str(urlsplit(self.ec2.meta.endpoint_url).netloc)
+
+    @property
+    def made(self) -> Made:
+        return self._clients.made
+
+    @property
+    def box(self) -> str:
+        """A name for the box and its region."""
+        return f"{self.region}/{self.config.name}"
 
     def elsewhere(self, region: str, *, box: str = "") -> Cloud:
         """The same account in another region, which AWS has named itself; `box`: for another box."""

@@ -27,12 +27,17 @@ def delete_when_free(
     for _ in attempts(timeout_s, every_s=1.0):
         try:
             getattr(cloud.ec2, operation)(**arguments)
-            return
+            return cloud.made.forget(named(arguments))
         except ClientError as error:
             if code_of(error).endswith(GONE):
-                return
+                return cloud.made.forget(named(arguments))
             if code_of(error) not in in_use:
                 raise
             refused = error
     assert refused is not None, "there is at least one attempt"
     raise refused
+
+
+def named(arguments: dict[str, Any]) -> list[str]:
+    """The ids in the arguments of a delete: each is an id, a name or a list of ids."""
+    return [id_ for value in arguments.values() for id_ in (value if isinstance(value, list) else [value])]

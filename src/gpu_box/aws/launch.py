@@ -23,7 +23,15 @@ from gpu_box.plan.steps import RunInstance
 from gpu_box.resources import infra
 
 # What was just made is not at once visible to every part of EC2 ("Eventual consistency", EC2 API reference).
-_NOT_YET_CODES = frozenset({"InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidKeyPair.NotFound"})
+_NOT_YET_CODES = frozenset(
+    {
+        "InvalidGroup.NotFound",
+        "InvalidGroupId.NotFound",
+        "InvalidKeyPair.NotFound",
+        "InvalidPlacementGroup.Unknown",
+        "InvalidSecurityGroupID.NotFound",
+    }
+)
 _NOT_YET_S = 10.0
 # "Volume of size 20GB is smaller than snapshot 'snap-0123', expect size >= 35GB": InvalidBlockDeviceMapping.
 _LEAST_DISK = re.compile(r"smaller than snapshot .*expect size >= ?(\d+)")

@@ -55,8 +55,13 @@ def observe(
     without: COSTS, MEANS or ALL_BUT_WHERE, if not needed. expected: counts only where some are not.
     brisk: wait for EC2 alone, and for IAM and Scheduler a few seconds. What they do not answer is unread.
 
+    What this process made a moment ago counts as there, shown or not.
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
+    return cloud.made.complete(cloud.box, _observe(cloud, ask_caller, without, expected))
+
+
+def _observe(cloud: Cloud, ask_caller: bool, without: Collection[str], expected: Expected) -> Observed:
     region = cloud.region  # fails here, in words, before any thread starts
     reads = {name: read for name, read in _reads(cloud, brisk=brisk).items() if name not in without}
     if ask_caller and cloud.config.network.allow_ssh_from is None:

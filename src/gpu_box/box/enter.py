@@ -78,6 +78,8 @@ def _reach(
 
 def _still_running(cloud: Cloud, instance: Instance) -> Instance:
     now = read_instance(cloud, instance.id)
+    if now is None and cloud.made.is_new(instance.id):
+        return instance
     if now is None or now.state is not InstanceState.RUNNING or not now.address:
         state = now.state if now else InstanceState.TERMINATED
         raise CloudError(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import launch, tags
+from gpu_box.aws import launch, made, tags
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.observe import read_instance
 from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete
@@ -97,8 +97,11 @@ def change_type(step: ChangeType, work: Work) -> None:
 
 def wait_for_instance(step: WaitForInstance, work: Work) -> str:
     state, wait_s = InstanceState.UNKNOWN, _WAIT_S[step.state]
-    for _ in attempts(wait_s, every_s=POLL_FIRST_S, at_most_s=_POLL_MAX_S):
+    for waited_s in attempts(wait_s, every_s=POLL_FIRST_S, at_most_s=_POLL_MAX_S):
         instance = read_instance(work.cloud, step.instance_id)
+        if instance is None and step.state is not InstanceState.TERMINATED and waited_s < made.NOT_YET_S:
+            work.report.update(step.title, f"instance {step.instance_id}: AWS does not show it yet")
+            continue
         state = instance.state if instance else InstanceState.TERMINATED
         if state is step.state and (
             instance is None or instance.address or state is not InstanceState.RUNNING

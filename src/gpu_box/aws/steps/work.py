@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.deletion import GONE
+from gpu_box.aws.deletion import GONE, named
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.model.observed import Instance, Observed
 from gpu_box.model.progress import Reporter
@@ -57,6 +57,7 @@ def delete(work: Work, doing: str, operation: str, **arguments: Any) -> None:
         except ClientError as error:
             if not code_of(error).endswith(GONE):
                 raise
+    work.cloud.made.forget(named(arguments))
 
 
 def race_if(error: ClientError, code: str, line: str) -> None:
