@@ -27,6 +27,7 @@ from gpu_box.polling import attempts
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
 _POLL_MAX_S = 3.0
+_STOP_S = 300.0  # as long as `running` may take
 _INTERRUPTED = "IncorrectSpotRequestState"
 
 
@@ -73,12 +74,7 @@ def start_instance(step: StartInstance, work: Work) -> None:
 
 def stop_instance(step: StopInstance, work: Work) -> None:
     with translated(f"stopping {step.instance_id}"):
-        try:
-            work.cloud.ec2.stop_instances(InstanceIds=[step.instance_id])
-        except ClientError as error:
-            # It is on its way down by another hand: what remains is to wait for it.
-            if code_of(error) != "IncorrectInstanceState":
-                raise
+        _stop(step, work)
     # Only so that `why` can tell it from other hands: a meter that is off matters more than who stopped it.
     asked = f"{datetime.now(UTC).isoformat(timespec='seconds')} {tags.owner(work.cloud.config)}"
     with suppress(CloudError):
@@ -86,6 +82,30 @@ def stop_instance(step: StopInstance, work: Work) -> None:
             work.cloud, step.instance_id, {tags.STOP: tags.tag_value(asked)}, "noting who stopped it"
         )
     work.know_instance(step.instance_id, state=InstanceState.STOPPING)
+
+
+def _stop(step: StopInstance, work: Work) -> None:
+    """Until AWS accepts it, or it is on its way down by another hand.
+
+    AWS refuses while the instance "has never reached the 'running' state" (EC2's IncorrectInstanceState).
+    """
+    refused: ClientError | None = None
+    for _ in attempts(_STOP_S, every_s=POLL_FIRST_S, at_most_s=_POLL_MAX_S):
+        try:
+            work.cloud.ec2.stop_instances(InstanceIds=[step.instance_id])
+            return
+        except ClientError as error:
+            if code_of(error) != "IncorrectInstanceState":
+                raise
+            refused = error
+        instance = read_instance(work.cloud, step.instance_id)
+        if instance and not instance.state.bills:
+            return
+        work.report.update(step.title, f"instance {step.instance_id}: AWS stops it once it has started")
+    raise CloudError(
+        f"AWS did not accept to stop {step.instance_id} for {_STOP_S / 60:.0f} minutes; it bills",
+        remedy="Run `gpu-box stop` again, or `gpu-box down`, which AWS accepts at any time.",
+    ) from refused
 
 
 def change_type(step: ChangeType, work: Work) -> None:
