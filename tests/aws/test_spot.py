@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from gpu_box.errors import CapacityError
+from gpu_box.aws.steps import instance
+from gpu_box.box import image
+from gpu_box.errors import CapacityError, CloudError
+from gpu_box.model.observed import BAKED, InstanceState
 
+from ..local_aws.cloud import wait_until
 from .conftest import Laptop, Weather
 
 
@@ -51,12 +55,49 @@ def test_a_box_that_aws_took_back_is_left_to_aws_to_start(
     mine = laptop(market="spot")
     first = mine.up().instance
     assert first is not None
-    mine.stop()
-    weather(faults=[{"operation": "StartInstances", "code": "IncorrectSpotRequestState"}])
+    weather(spot_capacity={"*": {"*": 0}}, spot_notice_s=0.1)
+    wait_until(lambda: mine.observe().live[0].state is InstanceState.STOPPED)
     with pytest.raises(CapacityError) as refused:
         mine.up()
     assert "starts it by itself" in refused.value.what
     assert [one.id for one in mine.observe().live] == [first.id]
+
+
+def test_a_box_that_was_just_stopped_starts_as_soon_as_its_request_has_followed(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    weather(delays={"spot-follows": 1.0})
+    mine = laptop(market="spot")
+    first = mine.up().instance
+    mine.stop()
+    again = mine.up().instance
+    assert first is not None and again is not None
+    assert (again.id, again.state) == (first.id, InstanceState.RUNNING)
+    assert any("AWS still stops its spot request" in line for line in mine.report.lines)
+
+
+def test_a_request_that_never_follows_is_not_blamed_on_capacity(
+    laptop: Callable[..., Laptop], weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instance, "_REQUEST_S", 0.5)
+    weather(delays={"spot-follows": 60})
+    mine = laptop(market="spot")
+    mine.up()
+    mine.stop()
+    with pytest.raises(CloudError, match="still being stopped") as refused:
+        mine.up()
+    assert not isinstance(refused.value, CapacityError)
+
+
+def test_a_baked_spot_box_runs_again(laptop: Callable[..., Laptop], weather: Weather) -> None:
+    weather(delays={"spot-follows": 1.0})
+    mine = laptop(market="spot")
+    mine.up()
+    made = image.begin(mine.cloud, BAKED, mine.report)
+    mine.up()
+    baked = image.end(mine.cloud, made, mine.report)
+    assert [one.state for one in baked.live] == [InstanceState.RUNNING]
+    assert [one.state for one in baked.images] == ["available"]
 
 
 def test_spot_alone_is_never_paid_for_on_demand(laptop: Callable[..., Laptop], weather: Weather) -> None:

@@ -79,6 +79,7 @@ def stop(backend: Any, instances: list[Any]) -> Changed:
     changed = _snapshot(instances)
     for instance in instances:
         if instance.state in ("pending", "running"):
+            spot.stopping(backend, instance)
             _leave(instance, "stopping", f"User initiated ({_stamp()})", *_BY_USER)
     return changed
 
@@ -107,6 +108,8 @@ def shut_down_from_inside(backend: Any, instance: Any) -> None:
     if instance.state not in ("pending", "running"):
         return
     keeps = instance.instance_initiated_shutdown_behavior != "terminate" and spot.can_stop(backend, instance)
+    if keeps:
+        spot.stopping(backend, instance)
     # AWS gives no time in this StateTransitionReason.
     _leave(instance, "stopping" if keeps else "shutting-down", "User initiated", *_BY_ITSELF)
 

@@ -14,7 +14,18 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.utils import convert_tag_spec
 
-from local_aws.ec2 import capacity, catalogue, disks, groups, images, interruption, launch, lifecycle, spot
+from local_aws.ec2 import (
+    capacity,
+    catalogue,
+    disks,
+    groups,
+    images,
+    interruption,
+    launch,
+    lifecycle,
+    spot,
+    spot_follow,
+)
 from local_aws.ec2.lifecycle import Changed
 
 _EBS_KEY_ID = "0eb50eb5-0eb5-40eb-80eb-0eb50eb50eb5"
@@ -102,6 +113,7 @@ class EC2(EC2Backend):  # type: ignore[misc]
             [
                 lifecycle.settle(self, is_held),
                 interruption.settle(self),
+                spot_follow.settle(self),
                 spot.relaunch_due(self),
                 images.settle(self),
             ]
@@ -111,6 +123,7 @@ class EC2(EC2Backend):  # type: ignore[misc]
         return [
             *lifecycle.next_due(self),
             *interruption.next_due(self),
+            *spot_follow.next_due(self),
             *spot.next_due(self),
             *images.next_due(self),
         ]

@@ -14,6 +14,7 @@ from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.utils import random_spot_request_id
 from moto.iam.models import iam_backends
 
+from local_aws.ec2 import spot_follow
 from local_aws.ec2.extra import extra, now
 from local_aws.faults import weather
 
@@ -173,13 +174,22 @@ def marked(backend: Any, instance: Any) -> None:
     _move(backend, instance, when="active", state="active", code=code)
 
 
+def stopping(backend: Any, instance: Any) -> None:
+    """By its user, through a call or from inside."""
+    if (request := _request_of(backend, instance)) is not None and request.state == "active":
+        spot_follow.mark(request)
+
+
 def stopped(backend: Any, instance: Any) -> None:
     """What AWS stopped, AWS alone starts again; what its user stopped, by a call or from inside, stays."""
-    by_aws = extra(instance).code.startswith("Server.")
-    code = "instance-stopped-no-capacity" if by_aws else "instance-stopped-by-user"
-    request = _move(backend, instance, when="active", state="disabled", code=code)
-    if request is not None and by_aws:
+    request = _request_of(backend, instance)
+    if request is None or request.state != "active":
+        return
+    if extra(instance).code.startswith("Server."):
+        request.state, request.code = "disabled", "instance-stopped-no-capacity"
         request.relaunch = now() + weather().delay("spot-relaunch")
+    else:
+        spot_follow.stopped(request)
 
 
 def survives(backend: Any, instance: Any) -> bool:

@@ -101,6 +101,23 @@ def test_a_persistent_spot_instance_stops_and_starts(cloud: Cloud) -> None:
     assert the_request(cloud)["State"] == "active"
 
 
+def test_a_spot_instance_that_its_user_stopped_cannot_be_started_until_its_request_follows(
+    cloud: Cloud,
+) -> None:
+    cloud.weather(delays={"spot-follows": 1.0})
+    instance = run_spot(cloud, "persistent")
+    cloud.ec2.stop_instances(InstanceIds=[instance])
+    assert status_of(cloud) == ("active", "marked-for-stop")
+    cloud.wait(instance, "stopped")
+    assert status_of(cloud) == ("active", "marked-for-stop")
+    with refused("IncorrectSpotRequestState"):
+        cloud.ec2.start_instances(InstanceIds=[instance])
+    wait_until(lambda: status_of(cloud) == ("disabled", "instance-stopped-by-user"))
+    cloud.ec2.start_instances(InstanceIds=[instance])
+    cloud.wait(instance, "running")
+    assert status_of(cloud) == ("active", "fulfilled")
+
+
 def test_cancelling_the_request_of_a_stopped_spot_instance_ends_the_instance(cloud: Cloud) -> None:
     instance = run_spot(cloud, "persistent")
     cloud.ec2.stop_instances(InstanceIds=[instance])

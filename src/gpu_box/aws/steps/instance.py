@@ -28,7 +28,7 @@ from gpu_box.polling import attempts
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
 _POLL_MAX_S = 3.0
 _STOP_S = 300.0  # as long as `running` may take
-_INTERRUPTED = "IncorrectSpotRequestState"
+_REQUEST_STATE, _REQUEST_S = "IncorrectSpotRequestState", 180.0
 
 
 def run_instance(step: RunInstance, work: Work) -> str:
@@ -46,20 +46,11 @@ def run_instance(step: RunInstance, work: Work) -> str:
 
 def start_instance(step: StartInstance, work: Work) -> None:
     try:
-        with translated(f"starting {step.instance_id}"):
-            work.cloud.ec2.start_instances(InstanceIds=[step.instance_id])
+        _start(step, work)
     except CloudError as error:
-        if error.code == _INTERRUPTED:
-            # "Only Amazon EC2 can restart an interrupted stopped Spot Instance" (EC2 User Guide).
-            raise CapacityError(
-                "AWS took this spot instance back, and starts it by itself once it has capacity; "
-                "nothing was lost",
-                code=error.code,
-                remedy="`gpu-box up --wait 1h` waits for it.",
-            ) from error
         if error.code == "IncorrectInstanceState":
             raise Raced(f"{step.instance_id} is no longer stopped") from error
-        if not isinstance(error, CapacityError):
+        if not isinstance(error, CapacityError) or error.code == _REQUEST_STATE:
             raise
         # Its disk is in this zone: another instance elsewhere would come up without the work on it.
         raise CapacityError(
@@ -70,6 +61,36 @@ def start_instance(step: StartInstance, work: Work) -> None:
             "another type, `gpu-box move` takes the box to another zone with its disk.",
         ) from error
     work.know_instance(step.instance_id, state=InstanceState.PENDING)
+
+
+def _start(step: StartInstance, work: Work) -> None:
+    """A spot request follows the stop of its instance within a minute or so; until then AWS refuses a start
+    (github.com/hashicorp/terraform-provider-aws/issues/33399).
+    """
+    found = next((i for i in work.observed.instances if i.id == step.instance_id), None)
+    for _ in attempts(_REQUEST_S, every_s=1.0, at_most_s=_POLL_MAX_S):
+        try:
+            with translated(f"starting {step.instance_id}"):
+                work.cloud.ec2.start_instances(InstanceIds=[step.instance_id])
+            return
+        except CloudError as error:
+            if error.code != _REQUEST_STATE:
+                raise
+            if found and found.reason_code.startswith("Server."):
+                # "Only Amazon EC2 can restart an interrupted stopped Spot Instance" (EC2 User Guide).
+                raise CapacityError(
+                    "AWS took this spot instance back, and starts it by itself once it has capacity; "
+                    "nothing was lost",
+                    code=error.code,
+                    remedy="`gpu-box up --wait 1h` waits for it.",
+                ) from error
+        work.report.update(step.title, f"instance {step.instance_id}: AWS still stops its spot request")
+    raise CloudError(
+        f"the spot request of {step.instance_id} is still being stopped after {_REQUEST_S / 60:.0f} minutes; "
+        "nothing was lost",
+        code=_REQUEST_STATE,
+        remedy="AWS starts the instance only afterwards: run `gpu-box up` again in some minutes.",
+    )
 
 
 def stop_instance(step: StopInstance, work: Work) -> None:
