@@ -35,7 +35,6 @@ from gpu_box.plan.steps import (
     CountSession,
     CreateSecurityGroup,
     NoteExtend,
-    RunInstance,
     StartInstance,
     Step,
     WaitForInstance,
@@ -176,12 +175,6 @@ def test_addresses_given_in_the_config_win_over_the_one_that_was_found() -> None
     config = Config(network=Network(allow_ssh_from=(CAFE,)))
     steps = up(NOTHING, config)
     assert [s.ssh_from for s in steps if isinstance(s, CreateSecurityGroup)] == [(CAFE,)]
-
-
-def test_an_instance_that_is_gone_changes_what_the_next_launch_is_known_by() -> None:
-    gone = instance(InstanceState.TERMINATED, id="i-0")
-    [run] = [s for s in up(world(gone, deadline=None)) if isinstance(s, RunInstance)]
-    assert run.previous == ("i-0",)
 
 
 def test_a_disk_smaller_than_the_image_is_refused_before_anything_is_made() -> None:

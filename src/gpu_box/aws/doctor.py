@@ -205,7 +205,6 @@ def _launch(cloud: Cloud, observed: Observed, launchable: Launchable, generation
     step = RunInstance(
         launch=Launch(generation=generation, public_key=_SOME_KEY, user_data=""),
         launchable=launchable,
-        previous=(),
     )
     group_id = observed.group.id if observed.group else ""
     request = launch_request(cloud, step, launchable.placements[0], group_id)

@@ -13,8 +13,9 @@ from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.instance import parse_instance
+from gpu_box.aws.observe import read_instances
 from gpu_box.config.model import Config
-from gpu_box.errors import CapacityError, QuotaError, disk_too_small
+from gpu_box.errors import CapacityError, CloudError, QuotaError, disk_too_small
 from gpu_box.model.observed import MOVING, Instance, Placement
 from gpu_box.model.progress import Reporter
 from gpu_box.model.public_key import fingerprint
@@ -33,6 +34,11 @@ _NOT_YET_CODES = frozenset(
     }
 )
 _NOT_YET_S = 10.0
+# A token is good for one launch until a day after its instance is terminated (boto/boto3#4406,
+# ansible/ansible#4033), whether or not that is still shown.
+_OTHER_PARAMETERS = "IdempotentParameterMismatch"
+_USED_CODES = frozenset({_OTHER_PARAMETERS, "IdempotentInstanceTerminated"})
+_TOKENS = 100
 # "Volume of size 20GB is smaller than snapshot 'snap-0123', expect size >= 35GB": InvalidBlockDeviceMapping.
 _LEAST_DISK = re.compile(r"smaller than snapshot .*expect size >= ?(\d+)")
 # Only a persistent request's instance can be stopped and started (EC2 User Guide, "Stop a Spot Instance");
@@ -71,24 +77,50 @@ def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Repo
 
 
 def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> Instance | None:
-    asked = launch_request(cloud, step, place, group_id)
     with translated(f"launching {place}"):
-        for _ in polling.attempts(_NOT_YET_S, every_s=0.5):
+        for nth in range(_TOKENS):
             try:
-                instance = parse_instance(cloud.ec2.run_instances(**asked)["Instances"][0])
-                return instance if instance.exists else None
+                raw = _asked(cloud, launch_request(cloud, step, place, group_id, nth=nth))
             except ClientError as error:
-                if code_of(error) == "IdempotentParameterMismatch":
-                    return None
-                if least := _LEAST_DISK.search(str(error)):
-                    raise disk_too_small(int(least[1])) from None
-                if code_of(error) not in _NOT_YET_CODES:
+                if code_of(error) not in _USED_CODES:
                     raise
-    return None  # gone again, by another hand's `down`
+                if code_of(error) == _OTHER_PARAMETERS and _has_instance(cloud):
+                    return None
+                continue
+            instance = parse_instance(raw) if raw else None
+            if instance is None or instance.exists:
+                return instance
+    raise CloudError(
+        f"AWS remembers {_TOKENS} launches of this box in {place.zone} that are terminated",
+        remedy="Run `gpu-box down`, then `up`: it begins a new box, which AWS does not know.",
+    )
 
 
-def launch_request(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> dict[str, Any]:
-    """Of RunInstances."""
+def _asked(cloud: Cloud, request: dict[str, Any]) -> dict[str, Any] | None:
+    """RunInstances' instance. None where another hand's `down` removed what it needs."""
+    for _ in polling.attempts(_NOT_YET_S, every_s=0.5):
+        try:
+            instance: dict[str, Any] = cloud.ec2.run_instances(**request)["Instances"][0]
+            return instance
+        except ClientError as error:
+            if least := _LEAST_DISK.search(str(error)):
+                raise disk_too_small(int(least[1])) from None
+            if code_of(error) not in _NOT_YET_CODES:
+                raise
+    return None
+
+
+def _has_instance(cloud: Cloud) -> bool:
+    """Whether there is one of this box, made a moment ago by another hand: AWS may show it late."""
+    states = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    filters = [*tags.of_box(cloud.config), states]
+    return any(read_instances(cloud, filters) for _ in polling.attempts(_NOT_YET_S, every_s=0.5))
+
+
+def launch_request(
+    cloud: Cloud, step: RunInstance, place: Placement, group_id: str, *, nth: int = 0
+) -> dict[str, Any]:
+    """Of RunInstances. nth: how many client tokens of this life and place AWS has refused as used up."""
     config = cloud.config
     disk = {
         "VolumeSize": config.disk.size_gib,
@@ -104,7 +136,7 @@ def launch_request(cloud: Cloud, step: RunInstance, place: Placement, group_id: 
         **({"Placement": {"GroupName": tags.cluster_name(config)}} if config.cluster else {}),
         "MinCount": 1,
         "MaxCount": 1,
-        "ClientToken": _client_token(step, place),
+        "ClientToken": _client_token(step, place, nth),
         "ImageId": step.launchable.image_id,
         "InstanceType": place.type,
         "KeyName": tags.resource_name(config),
@@ -145,14 +177,16 @@ def _instance_tags(cloud: Cloud, step: RunInstance) -> dict[str, str]:
     }
 
 
-def _client_token(step: RunInstance, place: Placement) -> str:
-    """The same for every laptop and retry in this life of the box; another once an instance of it is gone.
+def _client_token(step: RunInstance, place: Placement, nth: int) -> str:
+    """The same sequence for every laptop and retry in this life of the box: whoever launches it again after
+    an instance is gone, AWS refuses the same tokens to all of them and takes the same one.
 
     64 characters, EC2's limit.
     """
     # A box that moved is launched again in the same life, and from another image.
     own = (step.launchable.image_id,) if step.launchable.image_kind else ()
-    parts = (*own, step.launch.generation, place.type, place.zone, place.market, *step.previous)
+    again = (str(nth),) if nth else ()
+    parts = (*own, step.launch.generation, place.type, place.zone, place.market, *again)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

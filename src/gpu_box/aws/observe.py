@@ -58,10 +58,12 @@ def observe(
     What this process made a moment ago counts as there, shown or not.
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
-    return cloud.made.complete(cloud.box, _observe(cloud, ask_caller, without, expected))
+    return cloud.made.complete(cloud.box, _observe(cloud, ask_caller, without, expected, brisk))
 
 
-def _observe(cloud: Cloud, ask_caller: bool, without: Collection[str], expected: Expected) -> Observed:
+def _observe(
+    cloud: Cloud, ask_caller: bool, without: Collection[str], expected: Expected, brisk: bool
+) -> Observed:
     region = cloud.region  # fails here, in words, before any thread starts
     reads = {name: read for name, read in _reads(cloud, brisk=brisk).items() if name not in without}
     if ask_caller and cloud.config.network.allow_ssh_from is None:

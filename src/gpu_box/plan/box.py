@@ -89,11 +89,7 @@ def up(
             *_key_pair(observed, public_key),
             *_access(config, observed, launch=launch, launchable=launchable),
             *_deadline_role(observed),
-            RunInstance(
-                launch=launch,
-                launchable=launchable,
-                previous=tuple(sorted(i.id for i in observed.instances if not i.exists)),
-            ),
+            RunInstance(launch=launch, launchable=launchable),
         ]
     require_readable(config.name, instance)
     _check_key(instance, public_key)

@@ -120,7 +120,6 @@ class RunInstance(Step):
     stage: ClassVar[int] = 1
     launch: Launch
     launchable: Launchable
-    previous: tuple[str, ...] = ()  # instances of this generation that are gone; part of the ClientToken
 
     def __str__(self) -> str:
         first, *others = self.launchable.placements

@@ -17,7 +17,7 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError, OperationDisableApiStopNotPermitted, OperationNotPermitted4
 from moto.ec2.models.instances import InstanceState, StateReason
 
-from local_aws.ec2 import spot
+from local_aws.ec2 import client_tokens, spot
 from local_aws.ec2.extra import extra, now
 from local_aws.faults import weather
 
@@ -204,6 +204,7 @@ def _arrive(backend: Any, instance: Any, state: str) -> None:
         instance.terminate()
         instance.security_groups = []  # EC2 shows none for a terminated instance
         mark.ended = now()
+        client_tokens.ended(backend, instance)
         spot.terminated(backend, instance)
     instance._state.name, instance._state.code = state, _CODES[state]
     _explain(instance)

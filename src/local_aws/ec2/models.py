@@ -5,8 +5,6 @@ Must be named `models` beside a `urls`: moto derives the routes of a backend fro
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +24,7 @@ from local_aws.ec2 import (
     spot,
     spot_follow,
 )
+from local_aws.ec2.client_tokens import Launch
 from local_aws.ec2.lifecycle import Changed
 
 _EBS_KEY_ID = "0eb50eb5-0eb5-40eb-80eb-0eb50eb50eb5"
@@ -33,7 +32,7 @@ _EBS_KEY_ID = "0eb50eb5-0eb5-40eb-80eb-0eb50eb50eb5"
 
 class EC2(EC2Backend):  # type: ignore[misc]
     def __init__(self, region_name: str, account_id: str) -> None:
-        self.launches: dict[str, tuple[str, str]] = {}  # client token and zone -> fingerprint, reservation id
+        self.launches: dict[str, Launch] = {}  # by client token and zone
         super().__init__(region_name, account_id)
 
     # ---- launching
@@ -65,27 +64,6 @@ class EC2(EC2Backend):  # type: ignore[misc]
                 asked = tags.get("spot-instances-request", {})
                 spot.make_request(self, instance, order.spot_options, given, asked)
         return reservation
-
-    def earlier_launch(self, token: str, params: dict[str, Any]) -> Any:
-        """The reservation that this client token made, None for a new token. Raises for other parameters.
-
-        Zonal where the request names a zone or subnet, regional else (EC2 API, "Ensuring idempotency").
-        """
-        known = self.launches.get(_scope(token, params))
-        if known is None:
-            return None
-        fingerprint, reservation_id = known
-        if fingerprint != _fingerprint(params):
-            raise EC2ClientError(
-                "IdempotentParameterMismatch",
-                "The client token you have provided is associated with a resource that is already "
-                "deleted or that has "
-                "different parameters than the ones you have specified. Please use a different client token.",
-            )
-        return self.reservations.get(reservation_id)
-
-    def remember_launch(self, token: str, params: dict[str, Any], reservation: Any) -> None:
-        self.launches[_scope(token, params)] = (_fingerprint(params), reservation.id)
 
     def modify_volume(self, volume_id: str, target_size: int | None = None, *rest: Any, **more: Any) -> Any:
         disks.check_modify(self.get_volume(volume_id), target_size)
@@ -168,16 +146,3 @@ class EC2(EC2Backend):  # type: ignore[misc]
         self, instance_id: str, name: str, description: str, tag_specifications: list[dict[str, Any]]
     ) -> Any:
         return images.create(self, instance_id, name, description, convert_tag_spec(tag_specifications))
-
-
-def _scope(token: str, params: dict[str, Any]) -> str:
-    subnet = params.get("SubnetId") or next(
-        (n.get("SubnetId") for n in params.get("NetworkInterfaces") or []), None
-    )
-    zone = (params.get("Placement") or {}).get("AvailabilityZone")
-    return json.dumps([token, subnet or zone])
-
-
-def _fingerprint(params: dict[str, Any]) -> str:
-    kept = {k: v for k, v in params.items() if k not in ("ClientToken", "DryRun")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()

@@ -13,7 +13,7 @@ from moto.ec2.responses import EC2Response
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 
-from local_aws.ec2 import attributes, placement, prices, regions
+from local_aws.ec2 import attributes, client_tokens, placement, prices, regions
 from local_aws.ec2.consoles import console_output
 from local_aws.ec2.lifecycle import Changed
 from local_aws.faults import weather
@@ -32,7 +32,7 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
     def run_instances(self) -> Any:
         token = self._get_param("ClientToken")
         params = dict(self.params.original_dict() if hasattr(self.params, "original_dict") else self.params)
-        if token and (earlier := self.ec2_backend.earlier_launch(token, params)):
+        if token and (earlier := client_tokens.earlier(self.ec2_backend, token, params)):
             return ActionResult(earlier)
         self._check_instance_profile()
         group = self._get_param("Placement.GroupName")
@@ -42,7 +42,7 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         for instance in result.result.instances if group else ():
             placement.put(instance, group)
         if token:
-            self.ec2_backend.remember_launch(token, params, result.result)
+            client_tokens.remember(self.ec2_backend, token, params, result.result)
         return result
 
     def start_instances(self) -> Any:

@@ -28,14 +28,19 @@ def test_a_client_token_is_good_for_one_instance_a_zone(cloud: Cloud) -> None:
     assert a != b
 
 
-def test_a_repeated_client_token_tells_of_the_terminated_instance(cloud: Cloud) -> None:
+def test_the_client_token_of_a_terminated_instance_is_refused_for_a_day(cloud: Cloud) -> None:
     first = cloud.run(ClientToken="once")
     cloud.ec2.terminate_instances(InstanceIds=[first])
     cloud.wait(first, "terminated")
-    again = cloud.ec2.run_instances(
-        ImageId=cloud.ubuntu(), InstanceType="g4dn.xlarge", MinCount=1, MaxCount=1, ClientToken="once"
-    )
-    assert [(i["InstanceId"], i["State"]["Name"]) for i in again["Instances"]] == [(first, "terminated")]
+    with refused("IdempotentInstanceTerminated"):
+        cloud.run(ClientToken="once")
+    with refused("IdempotentParameterMismatch"):
+        cloud.run(ClientToken="once", InstanceType="g5.xlarge")
+    cloud.weather(terminated_shown_s=0)  # no longer shown, and still known
+    with refused("IdempotentInstanceTerminated"):
+        cloud.run(ClientToken="once")
+    cloud.weather(delays={"token-kept": 0})
+    assert cloud.run(ClientToken="once") != first
 
 
 def test_a_refused_launch_does_not_use_up_its_client_token(cloud: Cloud) -> None:
