@@ -56,7 +56,7 @@ class _Clients:
 
     def forget(self) -> None:
         with self._lock:
-            self._made.clear()
+            self._clients.clear()
             self.__dict__.pop("session", None)
 
     def _make(self, service: str, region: str, *, brisk: bool) -> Any:
