@@ -60,7 +60,7 @@ def test_nothing_is_started_that_aws_may_not_stop(
     mine.up()
     mine.stop()
     down(service)
-    elsewhere = laptop(owner="ada")
+    elsewhere = laptop()
     with pytest.raises(CloudError, match="deadline cannot be armed now") as refused:
         converge(elsewhere.cloud, elsewhere.report, lambda seen: planned_up(elsewhere, seen))
     assert "nothing was changed" in str(refused.value)

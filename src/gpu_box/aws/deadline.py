@@ -179,7 +179,7 @@ def arm(
     scheduler = cloud.client("scheduler")
     settings: dict[str, Any] = {
         "Name": tags.resource_name(cloud.config),
-        "Description": _DESCRIPTION + tags.tag_value(tags.owner(cloud.config)),
+        "Description": _DESCRIPTION + tags.owner_tag(cloud.config),
         "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
         "ScheduleExpressionTimezone": "UTC",
         "FlexibleTimeWindow": {"Mode": "OFF"},

@@ -146,6 +146,9 @@ def _check_launch(cloud: Cloud, launch: Launchable | GpuBoxError) -> Check:
 
 def _check_deadline(cloud: Cloud, observed: Observed | GpuBoxError) -> Check:
     """Making a role or a schedule cannot be tried without doing it; who may not read may not make."""
+    if isinstance(observed, Observed) and observed.deadline_unread:
+        remedy = "`up` starts nothing until IAM and EventBridge Scheduler answer; `stop` needs neither."
+        return Check(name="deadline", ok=False, line=observed.deadline_unread, remedy=remedy)
     if isinstance(observed, Observed):
         why = observed.deadline_unavailable
     else:

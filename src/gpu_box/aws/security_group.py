@@ -29,9 +29,11 @@ def parse(raw: dict[str, Any]) -> SecurityGroup:
     for permission, _, key, source in _rules(raw):
         if _is_ssh(permission) and key.startswith("Cidr"):
             (ours if _is_ours(permission, source) else theirs).append(ip_network(source[key], strict=False))
+    values = tags.tag_map(raw)
     return SecurityGroup(
         id=raw["GroupId"],
-        generation=tags.tag_map(raw).get(tags.GENERATION, ""),
+        generation=values.get(tags.GENERATION, ""),
+        owner=values.get(tags.OWNER, ""),
         ssh_from=frozenset(ours),
         ssh_from_foreign=frozenset(theirs),
         foreign=tuple(sorted(line for _, line in foreign_rules(raw))),

@@ -52,6 +52,11 @@ def owner(config: Config) -> str:
     return config.owner or getpass.getuser()
 
 
+def owner_tag(config: Config) -> str:
+    """The value of the tag: the owner's name, as far as EC2 takes it."""
+    return tag_value(owner(config))
+
+
 def tags(config: Config, **more: str) -> list[dict[str, str]]:
     """AWS's list form. `Name` is what the console shows."""
     return _tags(config, resource_name(config), config.name, more)

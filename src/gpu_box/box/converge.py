@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from gpu_box.aws import tags
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.box import find, spent
@@ -15,6 +16,7 @@ from gpu_box.model.observed import (
     Observed,
 )
 from gpu_box.model.progress import Reporter
+from gpu_box.plan.ownership import require_mine
 from gpu_box.plan.steps import DeleteSnapshot, Step, Terminate
 
 # Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
@@ -34,10 +36,12 @@ def converge(
     """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
 
     Between rounds AWS is asked again only where its answers have not told all that a round changed.
+    Raises AnothersBox, before anything is changed, for a box of another owner.
     """
     observed = find.observe_box(cloud, ask_caller=ask_caller, without=without, expected=expected, brisk=brisk)
     acted = False
     for _ in range(_MAX_ROUNDS):
+        require_own(cloud, observed)
         steps = next_steps(observed)
         if not steps:
             return observed, acted
@@ -55,3 +59,9 @@ def converge(
         where="; ".join(str(step) for step in steps),
         remedy="See whether another gpu-box, a console or a script works on it, then run this again.",
     )
+
+
+def require_own(cloud: Cloud, observed: Observed) -> None:
+    """Raises AnothersBox for a box of another owner, unless the user agreed to change that."""
+    if not cloud.config.any_owner:
+        require_mine(observed, tags.owner_tag(cloud.config), name=cloud.config.name)

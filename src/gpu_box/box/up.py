@@ -19,7 +19,7 @@ from gpu_box.aws.observe import COSTS
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.aws.quotas import missing_quota
 from gpu_box.box import enter, find, project, spent
-from gpu_box.box.converge import converge
+from gpu_box.box.converge import converge, require_own
 from gpu_box.config.model import Config
 from gpu_box.errors import CapacityError
 from gpu_box.machine import jobs, setup, watcher
@@ -147,6 +147,7 @@ def plan_up(cloud: Cloud) -> Planned:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
     public_key = keys.read_public_line(cloud.config.ssh.key) or _A_KEY_TO_COME
     observed = find.observe_box(cloud, ask_caller=True)
+    require_own(cloud, observed)
     config, kept = limits.kept(cloud.config, observed.instance)
     steps = _next_up_steps(cloud.sharing(config), public_key, observed, really=False)
     instance = observed.instance

@@ -32,7 +32,7 @@ def sweep_command(
 
     opts = options(context)
     cloud, report = opts.cloud(), opts.reporter()
-    me = tags.owner(cloud.config)
+    me = tags.owner_tag(cloud.config)
     swept = sweep(cloud, everything=everything, report=report)
     mine = swept.mine(me, opts.name)
     if not (removing and mine):

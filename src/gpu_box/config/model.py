@@ -96,6 +96,9 @@ class Config:
     jupyter: Jupyter = field(default_factory=Jupyter)
     boxes: int = 1  # so many alike, in one cluster: gpu_box.box.cluster
     cluster: str | None = None  # of a member of one: the cluster's name; never in the file
+    any_owner: bool = (
+        False  # whether another owner's box may be changed, as its user agreed; never in the file
+    )
     notify: Notify = field(default_factory=Notify)
     packages: tuple[str, ...] = ()  # more Python packages for the box's environment
     kaggle: bool = False  # bring this laptop's Kaggle credentials, and Kaggle's package, to the box

@@ -114,6 +114,7 @@ class SecurityGroup:
     ssh_from: frozenset[Cidr] = frozenset()  # let in by gpu-box's own rules,
     ssh_from_foreign: frozenset[Cidr] = frozenset()  # and by such as somebody made by hand
     foreign: tuple[str, ...] = ()  # all rules made by hand, in words
+    owner: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,12 @@ def create_security_group(step: CreateSecurityGroup, work: Work) -> None:
         except ClientError as error:
             race_if(error, "InvalidGroup.Duplicate", "the security group is there already")
     _allow(work, group_id, step.ssh_from)
-    group = SecurityGroup(id=group_id, generation=step.generation, ssh_from=frozenset(step.ssh_from))
+    group = SecurityGroup(
+        id=group_id,
+        generation=step.generation,
+        ssh_from=frozenset(step.ssh_from),
+        owner=tags.owner_tag(config),
+    )
     work.know(group=group)
 
 

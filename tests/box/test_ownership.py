@@ -1,0 +1,68 @@
+"""In a shared account nobody stops, changes or removes another person's box by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from gpu_box.aws.act import act
+from gpu_box.box import image, keep, resize, up
+from gpu_box.model.observed import BAKED, InstanceState, Observed, SecurityGroup
+from gpu_box.plan.ownership import AnothersBox, other_owner
+from gpu_box.plan.steps import CreateSecurityGroup
+
+from ..aws.conftest import Laptop, Owner
+
+CHANGES: dict[str, Callable[[Laptop], object]] = {
+    "up": lambda bob: bob.up(),
+    "plan": lambda bob: up.plan_up(bob.cloud),
+    "stop": lambda bob: bob.stop(),
+    "down": lambda bob: bob.down(),
+    "resize": lambda bob: resize.resize(bob.cloud, "g4dn.2xlarge", bob.report),
+    "bake": lambda bob: image.begin(bob.cloud, BAKED, bob.report),
+    "extend": lambda bob: keep.extend(bob.cloud, timedelta(hours=1), bob.report),
+}
+
+
+@pytest.mark.parametrize("command", CHANGES)
+def test_a_box_of_the_same_name_of_somebody_else_is_not_touched(
+    laptop: Callable[..., Laptop], command: str
+) -> None:
+    ada, bob = laptop(owner="ada"), laptop(owner="bob")
+    ada.up()
+    before, written = ada.observe(), []
+    for service in ("ec2", "iam", "scheduler"):
+        events = bob.cloud.client(service).meta.events
+        events.register("before-call", lambda model, **_: written.append(model.name))
+    with pytest.raises(AnothersBox, match="ada has a box named") as refused:
+        CHANGES[command](bob)
+    assert "`owner: ada` if that is you" in str(refused.value)
+    assert all(operation.startswith(("Describe", "Get", "List")) for operation in written), written
+    assert ada.observe() == before
+
+
+def test_with_the_user_s_consent_it_is_stopped_all_the_same(laptop: Callable[..., Laptop]) -> None:
+    laptop(owner="ada").up()
+    bob = laptop(owner="bob", any_owner=True)
+    stopped = bob.stop().instance
+    assert stopped is not None and stopped.state is InstanceState.STOPPED
+    assert stopped.stop_asked is not None and stopped.stop_asked.by == "bob"
+
+
+def test_a_box_that_was_only_begun_has_its_owner_too(laptop: Callable[..., Laptop], owner: Owner) -> None:
+    ada = laptop(owner="ada")
+    observed, vpc = ada.observe(), owner("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    act(ada.cloud, [CreateSecurityGroup(vpc_id=vpc, generation="g", ssh_from=())], ada.report, observed)
+    with pytest.raises(AnothersBox):
+        laptop(owner="bob").up()
+
+
+def test_what_names_no_owner_is_nobody_else_s() -> None:
+    group = SecurityGroup(id="sg-1", generation="g", owner="")
+    seen = Observed(region="us-east-1", group=group)
+    assert other_owner(seen, "bob") == ""
+    assert other_owner(replace(seen, group=replace(group, owner="bob")), "bob") == ""
+    assert other_owner(replace(seen, group=replace(group, owner="ada")), "bob") == "ada"
