@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 HOME = Path.home()
 ROOT = HOME / ".gpu-box"
@@ -18,7 +18,7 @@ WORK = HOME / "work"
 class Desired:
     packages: Tuple[str, ...] = ()  # requirements on top of the box's own
     jupyter_port: int = 8888
-    watch: Tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800"
+    policy: Dict[str, Any] = field(default_factory=dict)  # what policy.json is to hold (watch/policy.py)
     kaggle: Tuple[Tuple[str, str], ...] = ()  # files of ~/.kaggle that the laptop brings, and their sha256
     notify: str = ""  # sha256 of ~/.gpu-box/notify.json that the laptop brings; "": there is to be none
 
@@ -28,10 +28,22 @@ class Desired:
         return cls(
             packages=tuple(fields.get("packages", ())),
             jupyter_port=int(fields.get("jupyter_port", 8888)),
-            watch=tuple(fields.get("watch", ())),
+            policy=fields["policy"] if "policy" in fields else _of_words(fields.get("watch", ())),
             kaggle=tuple((name, digest) for name, digest in fields.get("kaggle", ())),
             notify=str(fields.get("notify", "")),
         )
+
+
+def _of_words(words: Iterable[str]) -> Dict[str, Any]:
+    """The policy as an older laptop sends it: "idle_after=1800"."""
+    policy: Dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        try:
+            policy[key] = float(value)
+        except ValueError:
+            policy[key] = value or None
+    return policy
 
 
 def fingerprint(*parts: object) -> str:

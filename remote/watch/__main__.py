@@ -13,13 +13,14 @@ guard [LOOKS]            one look of the guard
 policy k=v ...           change the thresholds and limits of the watcher that runs
 notify EVENT TEXT        send a notice to the webhook that ~/.gpu-box/notify.json names
 install [k=v ...]        arm the watcher and the guard (by sudo, where it must)
+                         k=v: also one JSON object, for `policy` too
 uninstall                disarm both
 """
 
 import contextlib
 import os
 import sys
-from typing import Callable, Dict, List
+from typing import Any, Callable, Dict, List
 
 from . import place as places
 from . import policy as policies
@@ -202,7 +203,7 @@ def _policy(words: List[str]) -> int:
 
     if needs_root():
         return _by_sudo("policy", words)
-    set_policy(words)
+    set_policy(_settings(words))
     return 0
 
 
@@ -211,7 +212,7 @@ def _install(words: List[str]) -> int:
 
     if needs_root():
         return _by_sudo("install", words)
-    print("\n".join(install(words)))
+    print("\n".join(install(_settings(words))))
     return 0
 
 
@@ -222,6 +223,16 @@ def _uninstall(words: List[str]) -> int:
         return _by_sudo("uninstall", words)
     print("\n".join(uninstall()))
     return 0
+
+
+def _settings(words: List[str]) -> Dict[str, Any]:
+    """ "idle_after=30m" or a JSON object, each; the last one counts."""
+    import json
+
+    values: Dict[str, Any] = {}
+    for word in words:
+        values.update(json.loads(word) if word.startswith("{") else [word.partition("=")[::2]])
+    return values
 
 
 def _by_sudo(command: str, words: List[str]) -> int:

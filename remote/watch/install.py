@@ -6,7 +6,7 @@ import os
 import signal
 import stat
 import time
-from typing import List
+from typing import Any, Dict, List
 
 from . import place, policy
 from .read.command import find, run
@@ -18,10 +18,10 @@ UNITS = ("gpu-box-watch.service", "gpu-box-guard.service", "gpu-box-guard.timer"
 WRAPPER = '#!/bin/sh\ncd "%s" && exec /usr/bin/python3 -s -m watch "$@"\n'
 
 
-def install(settings: List[str]) -> List[str]:
+def install(settings: Dict[str, Any]) -> List[str]:
     """Lines for a person. Safe to run again; a newer folder replaces the installed one.
 
-    settings: "idle_after=30m" and the like, for policy.json; those not given stay as they are there.
+    settings: for policy.json, as `policy.parse` takes them; those not given stay as they are there.
     """
     os.umask(0o022)  # every user looks at its status, and sends notices by its code
     set_policy(settings)
@@ -39,19 +39,28 @@ def install(settings: List[str]) -> List[str]:
     return ["watcher: armed", "guard: armed", "fuse: %s" % _fuse()]
 
 
-def set_policy(settings: List[str]) -> None:
-    """Change policy.json; a watcher that runs takes it up with its next sample. ValueError for nonsense."""
+def set_policy(settings: Dict[str, Any]) -> None:
+    """Change policy.json; a watcher that runs takes it up with its next sample. ValueError for nonsense.
+
+    What the file holds already and this version cannot read, as of a newer one, is dropped.
+    """
     where = place.find()
     os.makedirs(where.state, exist_ok=True)
-    values = {}
-    if os.path.exists(where.policy):
-        with contextlib.suppress(ValueError), open(where.policy, encoding="utf-8") as file:
-            values = json.load(file)
-    values.update(word.partition("=")[::2] for word in settings)
-    wrong = policy.parse(values)[1]
+    wrong = policy.parse(settings)[1]
     if wrong:
         raise ValueError("; ".join(wrong))
+    values = {key: value for key, value in _written(where).items() if not policy.parse({key: value})[1]}
+    values.update(settings)
     place.write(where.policy, json.dumps(values, indent=1, sort_keys=True) + "\n")
+
+
+def _written(where: place.Place) -> Dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError, ValueError, RecursionError):
+        with open(where.policy, encoding="utf-8") as file:
+            values = json.load(file)
+        if isinstance(values, dict):
+            return values
+    return {}
 
 
 def needs_root() -> bool:

@@ -12,19 +12,18 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import time, timedelta
 from pathlib import Path
 from time import perf_counter
 
 import pytest
 from testbed.openssh import OpenSshMachine, free_port
 
-from gpu_box.config.model import Config, Limits
 from gpu_box.errors import MachineError, MachineUnreachable, StepFailed
 from gpu_box.machine import jobs, setup
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.policy import WatchPolicy
 from tests.paths import REMOTE
 
 from .. import needs
@@ -47,7 +46,7 @@ STEPS = {
 
 @pytest.fixture(scope="module")
 def desired() -> Desired:
-    return Desired(remote=REMOTE, jupyter_port=free_port(), watch=("idle_after=7200",))
+    return Desired(remote=REMOTE, jupyter_port=free_port(), policy=WatchPolicy(idle_after=7200))
 
 
 @pytest.fixture(scope="module")
@@ -426,14 +425,14 @@ def test_the_watcher_watches_by_the_configs_policy_and_cannot_stop_a_host_that_i
         pytest.skip("no watcher yet")
     assert state.watch and next(each for each in state.watch.layers if each.name == "watcher").armed
     policy = json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())
-    assert policy["idle_after"] == "7200"
+    assert policy["idle_after"] == 7200
     assert policy["stop_command"] == "true"
-    other = replace(desired, watch=("idle_after=3600",))
+    other = replace(desired, policy=WatchPolicy(idle_after=3600))
     with connect(host_of(machine)) as connection:
         state = setup.check(connection, other)
         assert "watch" in [step.name for step in state.steps if step.status == "needed"]
         assert not setup.apply(connection, state, other, report).needs_work
-    assert json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())["idle_after"] == "3600"
+    assert json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())["idle_after"] == 3600
 
 
 def test_a_package_that_cannot_be_had_is_named_and_the_environment_stays(
@@ -447,18 +446,3 @@ def test_a_package_that_cannot_be_had_is_named_and_the_environment_stays(
         connection.run("~/.gpu-box/venv/bin/python -c 'import numpy'")
         setup.apply(connection, setup.check(connection, desired), desired, report)
         assert not setup.check(connection, desired).needs_work
-
-
-def test_the_policy_of_the_watcher_is_the_configs() -> None:
-    config = Config(limits=Limits(max_hours=timedelta(hours=1.5), stop_at=time(23, 0)))
-    words = dict(word.split("=") for word in setup.desired(config, market="on-demand").watch)
-    assert (words["idle_after"], words["stuck_after"], words["max_hours"]) == ("1800", "7200", "1.5")
-    assert words["stop_at"] == "23:00"
-
-
-def test_only_a_spot_box_looks_for_the_notice_of_an_interruption() -> None:
-    looks = {
-        market: dict(word.split("=") for word in setup.desired(Config(), market=market).watch)["notice"]
-        for market in ("spot", "on-demand")
-    }
-    assert looks == {"spot": "5", "on-demand": "0"}

@@ -1,6 +1,7 @@
 """The idle watcher, armed: the work is remote/watch's own; see there."""
 
 import hashlib
+import json
 import os
 import sys
 import time
@@ -34,11 +35,13 @@ def look(desired: Desired, asked: watcher.Asked) -> State:
 
 
 def apply(desired: Desired, session: Session) -> State:
-    words = list(desired.watch)
+    policy = dict(desired.policy)
     if watcher.shares_its_host():
         # It watches as everywhere; the only thing that it may end is the machine, never the host.
-        words.append("stop_command=" + os.environ.get("GPU_BOX_POWEROFF", "true"))
-    said = session.run([sys.executable, "-m", "watch", "install", *words], cwd=REMOTE, timeout_s=300)
+        policy["stop_command"] = os.environ.get("GPU_BOX_POWEROFF", "true")
+    said = session.run(
+        [sys.executable, "-m", "watch", "install", json.dumps(policy)], cwd=REMOTE, timeout_s=300
+    )
     session.say("waiting for the watcher's first report")
     deadline = time.monotonic() + _REPORTS_WITHIN_S
     while not watcher.is_armed(watcher.Asked().answer()):
@@ -58,7 +61,7 @@ def _fingerprint(desired: Desired) -> str:
         (str(path.relative_to(watcher.PACKAGE)), hashlib.sha256(path.read_bytes()).hexdigest())
         for path in sorted(files)
     ]
-    return fingerprint(code, desired.watch)
+    return fingerprint(code, desired.policy)
 
 
 STEP = Step("watch", check, apply)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from gpu_box.machine.ssh.connection import Connection, Result
 from gpu_box.machine.ssh.shell import PYTHON, quote
 from gpu_box.model.answer import NONSENSE, read_json
 from gpu_box.model.machine import JupyterState, MachineState, StepState
+from gpu_box.model.policy import WatchPolicy
 from gpu_box.model.progress import Reporter
 from gpu_box.resources import remote
 
@@ -35,12 +36,14 @@ class Desired:
     remote: Path
     packages: tuple[str, ...] = ()
     jupyter_port: int = 8888
-    watch: tuple[str, ...] = ()  # the watcher's policy, as words: "idle_after=1800" (seconds)
+    policy: WatchPolicy = WatchPolicy()
     kaggle: tuple[tuple[str, str], ...] = ()  # files of the laptop's ~/.kaggle, and their sha256
     notify: bytes = field(default=b"", repr=False)  # what the box's notify.json holds; empty: no notices
 
     def to_json(self) -> str:
-        asked = {name: getattr(self, name) for name in ("packages", "jupyter_port", "watch", "kaggle")}
+        asked = {name: getattr(self, name) for name in ("packages", "jupyter_port", "kaggle")}
+        asked["policy"] = asdict(self.policy)
+        asked["watch"] = _as_words(self.policy)
         # Secrets are compared by digest: this travels in a command's words.
         asked["notify"] = hashlib.sha256(self.notify).hexdigest() if self.notify else ""
         return json.dumps(asked)
@@ -52,7 +55,7 @@ def desired(config: Config, *, market: str) -> Desired:
         remote=remote(),
         packages=_packages(config),
         jupyter_port=config.jupyter.port,
-        watch=_watch_policy(config, market),
+        policy=_policy(config, market),
         kaggle=kaggle.digests(config),
         notify=notify_settings(config),
     )
@@ -63,17 +66,26 @@ def _packages(config: Config) -> tuple[str, ...]:
     return (*config.packages, "kaggle") if config.kaggle and not named else config.packages
 
 
-def _watch_policy(config: Config, market: str) -> tuple[str, ...]:
-    words = [
-        f"idle_after={config.idle.after.total_seconds():g}",
-        f"stuck_after={config.idle.stuck_after.total_seconds():g}",
-        f"max_hours={config.limits.max_hours.total_seconds() / 3600:g}",
-        f"stop_at={config.limits.stop_at:%H:%M}" if config.limits.stop_at else "stop_at=",
-        f"notice={_NOTICE_LOOKS_S if market == 'spot' else 0:g}",
-    ]
+def _policy(config: Config, market: str) -> WatchPolicy:
+    idle, limits = config.idle, config.limits
     # A time of day is the laptop's, wherever the box stands.
     zone = os.environ.get("TZ", "") or os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
-    return (*words, f"tz={zone}" if config.limits.stop_at else "tz=")
+    return WatchPolicy(
+        idle_after=idle.after.total_seconds(),
+        stuck_after=idle.stuck_after.total_seconds(),
+        max_hours=limits.max_hours.total_seconds() / 3600,
+        stop_at=f"{limits.stop_at:%H:%M}" if limits.stop_at else None,
+        notice=_NOTICE_LOOKS_S if market == "spot" else 0.0,
+        tz=(zone or None) if limits.stop_at else None,
+    )
+
+
+def _as_words(policy: WatchPolicy) -> list[str]:
+    """As a box that an older gpu-box set up compares it, so that `status` finds that box as it is."""
+    told = {key: "" if value is None else value for key, value in asdict(policy).items()}
+    return [
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in told.items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,12 @@ from gpu_box.machine.ssh import early_check, ssh_config
 from gpu_box.machine.ssh.command import MOST_BYTES
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.early_check import Ahead
+from gpu_box.model.policy import WatchPolicy
 from tests.paths import REMOTE
 
 from ..conftest import host_of
 
-ASKED = Desired(remote=REMOTE, watch=("idle_after=7200",))
+ASKED = Desired(remote=REMOTE, policy=WatchPolicy(idle_after=7200))
 
 
 def test_it_brings_what_a_check_brings(shared_machine: OpenSshMachine) -> None:
@@ -68,7 +69,7 @@ def test_an_answer_to_another_question_does_not_count(shared_machine: OpenSshMac
     host = host_of(shared_machine)
     ssh_config.private_config(host)
     with Ahead(host.name, ASKED) as one:
-        assert one.answer(host, replace(ASKED, watch=("idle_after=60",))) is None
+        assert one.answer(host, replace(ASKED, policy=WatchPolicy(idle_after=60))) is None
 
 
 def test_a_machine_with_another_host_key_is_not_shown_the_key(
