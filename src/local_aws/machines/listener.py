@@ -56,6 +56,8 @@ class StreamListener:
         self._tasks.add(task)
         try:
             await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            pass  # by `close`; asyncio of Python 3.11 would log a traceback
         finally:
             with suppress(OSError):
                 writer.close()
