@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -39,8 +40,15 @@ def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
     """Of the user whom infra/operator-policy.json makes, held to it by the cloud."""
-    yield daemon.start(cloud_home, POLICY)
-    daemon.stop(cloud_home)
+    with embedded(cloud_home) as exports:
+        yield exports
+
+
+@contextmanager
+def embedded(home: Path) -> Iterator[dict[str, str]]:
+    """An embedded cloud; its exports, of the user that gpu-box is."""
+    yield daemon.start(home, POLICY)
+    daemon.stop(home)
 
 
 @pytest.fixture

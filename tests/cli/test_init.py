@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from gpu_box.cli.main import main
 from gpu_box.config.read import load
 
 from ..aws.conftest import Weather, aws, cloud_home, embedded_exports, weather
-from ..user import COMMAND
+from .terminal import Terminal, ended, terminals
 
 __all__ = ["aws", "cloud_home", "embedded_exports", "weather"]
 
-Terminal = Callable[..., "pexpect.spawn[str]"]
 G = "L-DB2E81BA"
 
 
@@ -35,30 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def terminal(folder: Path) -> Iterator[Terminal]:
     """`terminal("--region", "eu-west-1")`: `gpu-box init` with a person at it."""
-    started: list[pexpect.spawn[str]] = []
-
-    def start(*words: str) -> pexpect.spawn[str]:
-        environment = {**os.environ, "TERM": "dumb"}
-        child = pexpect.spawn(
-            str(COMMAND),
-            ["init", *words],
-            env=environment,
-            encoding="utf-8",
-            timeout=60,
-            dimensions=(40, 120),
-        )
-        started.append(child)
-        return child
-
-    yield start
-    for child in started:
-        child.close(force=True)
-
-
-def ended(child: pexpect.spawn[str]) -> int:
-    child.expect(pexpect.EOF)
-    child.close()
-    return int(child.exitstatus if child.exitstatus is not None else -child.signalstatus)
+    with terminals("init") as start:
+        yield start
 
 
 def test_the_four_questions_show_what_their_answers_cost(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from gpu_box.aws.client import Cloud
@@ -22,11 +20,9 @@ from gpu_box.model.observed import InstanceState
 from gpu_box.resources import remote
 
 from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
-from ..user import COMMAND
+from .terminal import Terminal, ended, terminals
 
 __all__ = ["aws", "cloud_home", "embedded_exports", "laptop"]
-
-Terminal = Callable[..., "pexpect.spawn[str]"]
 
 
 @pytest.fixture
@@ -60,29 +56,8 @@ def with_job(mine: Laptop) -> Iterator[Laptop]:
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
     """`terminal("stop")`: the command with a person at it."""
-    started: list[pexpect.spawn[str]] = []
-
-    def start(*words: str) -> pexpect.spawn[str]:
-        child = pexpect.spawn(
-            str(COMMAND),
-            list(words),
-            env={**os.environ, "TERM": "dumb"},
-            encoding="utf-8",
-            timeout=30,
-            dimensions=(40, 200),
-        )
-        started.append(child)
-        return child
-
-    yield start
-    for child in started:
-        child.close(force=True)
-
-
-def ended(child: pexpect.spawn[str]) -> int:
-    child.expect(pexpect.EOF)
-    child.close()
-    return int(child.exitstatus if child.exitstatus is not None else -child.signalstatus)
+    with terminals() as start:
+        yield start
 
 
 def state(mine: Laptop) -> InstanceState:

@@ -29,7 +29,7 @@ from gpu_box.view.sweep import forgotten_lines
 from local_aws import daemon
 from tests.paths import POLICY
 
-from ..conftest import Laptop, Owner, Recorder, Weather
+from ..conftest import Laptop, Owner, Recorder, Weather, embedded
 from ..proxy import Seen, proxied
 
 ME = getpass.getuser()
@@ -46,8 +46,8 @@ def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
-    yield daemon.start(cloud_home, POLICY)
-    daemon.stop(cloud_home)
+    with embedded(cloud_home) as exports:
+        yield exports
 
 
 @pytest.fixture
