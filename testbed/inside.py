@@ -152,12 +152,11 @@ class Inside:
 
     def restore(self, snapshot: bytes) -> None:
         """All that there was then, and nothing else."""
-        from moto.core.base_backend import BackendDict
-
+        from local_aws.moto_inside import loaded_backends
         from local_aws.state import NOT_KEPT, load
 
         with self.world.lock:
-            for backends in BackendDict._instances:
+            for backends in loaded_backends():
                 if backends.service_name not in NOT_KEPT:
                     for regions in backends.values():
                         regions.clear()

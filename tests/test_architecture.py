@@ -112,6 +112,25 @@ def test_what_runs_on_a_bare_machine_needs_only_the_standard_library_of_python_3
             assert top in sys.stdlib_module_names or top in own, f"{path}: {name}"
 
 
+DOCUMENTED = {"_asdict", "_exit", "_field_defaults", "_fields", "_replace"}  # of named tuples and os
+# May use a private name of a library's object. What is needed of each library is in a test of its own.
+INSIDE = {"src/local_aws/moto_inside.py", "remote/vgg16/speed.py"}
+
+
+@pytest.mark.parametrize("folder", ["src", "remote"])
+def test_private_names_of_a_library_are_used_in_one_place(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not _is_own(node):
+                assert str(path.relative_to(ROOT)) in INSIDE, f"{path}:{node.lineno}: {node.attr}"
+
+
+def _is_own(node: ast.Attribute) -> bool:
+    """Of self or the like, or documented: __name__, os._exit, a named tuple's _replace."""
+    documented = node.attr.startswith("__") or node.attr in DOCUMENTED
+    return documented or ast.unparse(node.value) in ("self", "cls", "super()")
+
+
 def test_the_lesson_is_read_in_one_sitting() -> None:
     """Modules at the top of vgg16; what belongs together has a folder."""
     assert len(list((REMOTE / "vgg16").glob("*.py"))) <= 20

@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from vgg16.elastic import HOPELESS, leave_word, restarts
@@ -15,6 +16,7 @@ from vgg16.kaggle import competition
 from vgg16.kaggle.competition import DOGS_VS_CATS
 
 # Small enough for two cores without a GPU, on the 200 photographs of `data faces`: half a minute.
+AddParser = Callable[..., argparse.ArgumentParser]  # of a parser's commands
 _DEMO = {"weights": "none", "image_size": 48, "epochs": 8, "batch_size": 16}
 
 
@@ -52,32 +54,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vgg16", description=__doc__)
     parser.set_defaults(goes_on="the same command goes on where it was")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_data(commands)
-    _add_train(commands)
-    _add_kaggle(commands)
+    _add_data(commands.add_parser)
+    _add_train(commands.add_parser)
+    _add_kaggle(commands.add_parser)
     return parser
 
 
-def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    data = commands.add_parser("data", help="prepare pictures: train/CLASS, valid/CLASS, test/unknown")
+def _add_data(add: AddParser) -> None:
+    data = add("data", help="prepare pictures: train/CLASS, valid/CLASS, test/unknown")
     kinds = data.add_subparsers(required=True, metavar="KIND")
     faces = kinds.add_parser("faces", help="200 real photographs that scikit-image ships: no download")
     faces.add_argument("--to", type=_path, required=True, help="folder to make")
     faces.set_defaults(run=_faces)
 
 
-def _add_kaggle(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    fetch = commands.add_parser("fetch", help="Kaggle's Dogs vs Cats, downloaded, unpacked and split")
+def _add_kaggle(add: AddParser) -> None:
+    fetch = add("fetch", help="Kaggle's Dogs vs Cats, downloaded, unpacked and split")
     fetch.add_argument("--to", type=_path, required=True, help="folder to make")
     fetch.add_argument("--zip", type=_path, nargs="+", help="Kaggle's zip files, where you have them already")
     fetch.set_defaults(run=_fetch)
-    split = commands.add_parser("split", help="a folder with Kaggle's flat train/cat.0.jpg, split in place")
+    split = add("split", help="a folder with Kaggle's flat train/cat.0.jpg, split in place")
     split.add_argument("folder", type=_path, help="with train/ and maybe test/")
     split.set_defaults(run=_split)
     for parser in (fetch, split):
         parser.add_argument("--valid", type=_positive, default=2000, help="pictures to hold out (2000)")
         parser.add_argument("--seed", type=int, default=0, help="of which are held out (0)")
-    submit = commands.add_parser("submit", help="a trained run's answers to Kaggle, as id,label")
+    submit = add("submit", help="a trained run's answers to Kaggle, as id,label")
     submit.add_argument("--results", type=_path, required=True, help="the folder that `train` filled")
     submit.add_argument("--clip", type=_clip, help="as for train (default: chosen on valid)")
     submit.add_argument("--sample", type=_path, help="Kaggle's sample_submission.csv (default: the data's)")
@@ -88,10 +90,8 @@ def _add_kaggle(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         parser.add_argument("--competition", default=DOGS_VS_CATS, help="Kaggle's name for it")
 
 
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    train = commands.add_parser(
-        "train", help="fine-tune VGG16", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+def _add_train(add: AddParser) -> None:
+    train = add("train", help="fine-tune VGG16", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     option = train.add_argument
     option(
         "--data",

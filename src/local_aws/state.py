@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from moto.backends import get_backend
-from moto.core.base_backend import BackendDict
 
 from local_aws.faults import Weather, set_weather, weather
 from local_aws.files import read_private, write_private
+from local_aws.moto_inside import loaded_backends
 
 # Holds a lambda, so it cannot be pickled, and nothing that is not made anew: the public parameters.
 NOT_KEPT = {"ssm"}
@@ -40,7 +40,7 @@ def dumped() -> bytes:
     """All of this process's cloud, as it is."""
     kept = {
         backends.service_name: {account: dict(regions.items()) for account, regions in backends.items()}
-        for backends in BackendDict._instances
+        for backends in loaded_backends()
         if backends.service_name not in NOT_KEPT
     }
     return pickle.dumps((kept, weather()), protocol=pickle.HIGHEST_PROTOCOL)

@@ -38,7 +38,7 @@ def modify(backend: Any, params: dict[str, Any]) -> None:
         setattr(instance, camelcase_to_underscores(name), value)
     if groups:
         instance.security_groups = groups
-        instance.nics[0]._group_set = list(groups)
+        backend.modify_network_interface_attribute(instance.nics[0].id, [group.id for group in groups])
     for mapping in mappings:
         keep = (mapping.get("Ebs") or {}).get("DeleteOnTermination")
         device = instance.block_device_mapping.get(mapping.get("DeviceName"))

@@ -20,6 +20,7 @@ from moto.ec2.models.instances import InstanceState, StateReason
 from local_aws.ec2 import client_tokens, spot
 from local_aws.ec2.extra import extra, now
 from local_aws.faults import weather
+from local_aws.moto_inside import explain_state
 
 PORT_TAG = "gpu-box:ssh-port"
 _CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
@@ -163,7 +164,7 @@ def next_due(backend: Any) -> Iterable[datetime]:
 
 
 def _enter(instance: Any, state: str) -> None:
-    instance._state.name, instance._state.code = state, _CODES[state]
+    instance.instance_state.name, instance.instance_state.code = state, _CODES[state]
     mark = extra(instance)
     mark.due = now() + weather().delay(state)
     mark.noticed = mark.taken = None  # a notice is of one boot
@@ -186,7 +187,7 @@ def _leave_by_aws(instance: Any, state: str, code: str, what: str) -> None:
 
 def _explain(instance: Any) -> None:
     mark = extra(instance)
-    instance._reason = mark.reason
+    explain_state(instance, mark.reason)
     instance.state_reason = StateReason(mark.message, mark.code) if mark.code else StateReason()
 
 
@@ -206,7 +207,7 @@ def _arrive(backend: Any, instance: Any, state: str) -> None:
         mark.ended = now()
         client_tokens.ended(backend, instance)
         spot.terminated(backend, instance)
-    instance._state.name, instance._state.code = state, _CODES[state]
+    instance.instance_state.name, instance.instance_state.code = state, _CODES[state]
     _explain(instance)
 
 
@@ -219,7 +220,7 @@ def _forget(backend: Any, instance: Any) -> None:
 
 
 def _snapshot(instances: list[Any]) -> Changed:
-    return [(i, InstanceState(i._state.name, i._state.code)) for i in instances]
+    return [(i, InstanceState(i.state, i.state_code)) for i in instances]
 
 
 def _stamp() -> str:
