@@ -47,6 +47,8 @@ NEEDED = [
 ]  # fmt: skip
 # A method of moto's that reads what we set.
 READS = [
+    ("moto.core.base_backend.BackendDict._create_account_specific_backend", "backend", "install.py",
+     "our EC2, Scheduler and SSM"),
     ("moto.ec2.models.instances.Instance.state_transition_reason", "_reason", "moto_inside.py", "`why`"),
     ("moto.ssm.models.SimpleSystemManagerBackend.get_parameters", "_parameters", "services/parameters.py",
      "the ids of the public images"),
