@@ -9,6 +9,7 @@ weather.
      "spot_capacity": {"*": {"*": 0}},
      "quotas": {"L-DB2E81BA": 0},
      "regions": ["us-east-1", "eu-west-2"],
+     "launch_failures": [{"code": "Server.InsufficientInstanceCapacity", "zone": "us-east-1a"}],
      "faults": [{"service": "ec2", "operation": "RunInstances",
                  "code": "RequestLimitExceeded", "status": 503}]}
 
@@ -56,6 +57,15 @@ class Fault:
         return self.service in (ANY, service) and self.operation in (ANY, operation)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LaunchFailure:
+    """See `ec2.launch_failure`."""
+
+    code: str  # of a StateReason
+    zone: str = ANY
+    times: int = 1  # 0: always
+
+
 @dataclass
 class Weather:
     delays: dict[str, float] = field(default_factory=lambda: dict(timing.QUICK))
@@ -68,6 +78,7 @@ class Weather:
     regions: tuple[str, ...] = ()
     spot_notice_s: float = 120.0  # from a spot interruption notice to the interruption
     faults: list[Fault] = field(default_factory=list)
+    launch_failures: list[LaunchFailure] = field(default_factory=list)
 
     def change(self, wanted: dict[str, Any]) -> None:
         """Raises ValueError for what is not understood, and then changes nothing."""
@@ -83,6 +94,7 @@ class Weather:
             delays = timing.profile(wanted["timing"], faster=float(wanted.get("faster", 1)))
         try:
             faults = [Fault(**fault) for fault in wanted["faults"]] if "faults" in wanted else self.faults
+            failures = [LaunchFailure(**one) for one in wanted.get("launch_failures", ())]
         except TypeError as error:
             raise ValueError(str(error)) from error
         self.delays = delays | wanted.get("delays", {})
@@ -93,6 +105,12 @@ class Weather:
         self.capacity = wanted.get("capacity", self.capacity)
         self.spot_capacity = wanted.get("spot_capacity", self.spot_capacity)
         self.faults = faults
+        if "launch_failures" in wanted:
+            self.launch_failures = failures
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        """What a state of an older version lacks is as at first."""
+        self.__dict__ = Weather().__dict__ | saved
 
     def delay(self, name: str) -> timedelta:
         """A state that was saved by an older version lacks the newer ones."""

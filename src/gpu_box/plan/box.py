@@ -7,10 +7,12 @@ until the answer is empty. So a plan never needs to foresee the outcome of a ste
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError, disk_too_small
+from gpu_box.model.failed_start import failed_start, had_no_room
 from gpu_box.model.observed import Deadline, Instance, InstanceState, Launch, Launchable, Observed
 from gpu_box.model.public_key import fingerprint, same_key
 from gpu_box.model.spending import Rates
@@ -50,6 +52,7 @@ from gpu_box.plan.steps import (
 
 # A budget's end moves by seconds from one look to the next; only a real change moves the deadline.
 _SLACK = timedelta(minutes=5)
+_NO_ROOM_FOR = timedelta(minutes=2)  # until a place that had no room is tried again
 _MINUTE = timedelta(minutes=1)  # deadlines are whole minutes
 # A schedule of less than this might be in the past by the time that AWS has it.
 _LEAST_AHEAD = timedelta(minutes=2)
@@ -89,7 +92,7 @@ def up(
             *_key_pair(observed, public_key),
             *_access(config, observed, launch=launch, launchable=launchable),
             *_deadline_role(observed),
-            RunInstance(launch=launch, launchable=launchable),
+            RunInstance(launch=launch, launchable=_with_room(launchable, observed, now)),
         ]
     require_readable(config.name, instance)
     _check_key(instance, public_key)
@@ -279,6 +282,16 @@ def _extra_instances(observed: Observed) -> Iterator[Step]:
             if request.instance_id == instance.id:
                 yield CancelSpotRequest(request_id=request.id)
         yield Terminate(instance_id=instance.id, why="terminate: a second one of this box, never used")
+
+
+def _with_room(launchable: Launchable, observed: Observed, now: datetime) -> Launchable:
+    """Without the places where AWS has just accepted a launch and then had no room. CapacityError for all."""
+    failed = [i for i in observed.instances if had_no_room(i) and now - i.launched < _NO_ROOM_FOR]
+    full = {(i.type, i.zone, i.market) for i in failed}
+    left = tuple(p for p in launchable.placements if (p.type, p.zone, p.market) not in full)
+    if not left:
+        raise failed_start(failed[-1])
+    return replace(launchable, placements=left)
 
 
 def _key_pair(observed: Observed, public_key: str) -> Iterator[Step]:

@@ -17,9 +17,9 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError, OperationDisableApiStopNotPermitted, OperationNotPermitted4
 from moto.ec2.models.instances import InstanceState, StateReason
 
-from local_aws.ec2 import client_tokens, spot
+from local_aws.ec2 import client_tokens, launch_failure, spot
 from local_aws.ec2.extra import extra, now
-from local_aws.faults import weather
+from local_aws.faults import LaunchFailure, weather
 from local_aws.moto_inside import explain_state
 
 PORT_TAG = "gpu-box:ssh-port"
@@ -148,7 +148,11 @@ def settle(backend: Any, is_held: Callable[[str, str], bool]) -> bool:
             target = _ENDS_AS[instance.state]
             overdue = moment - mark.due > _LONGEST_HOLD
             if overdue or not is_held(instance.id, target):
-                _arrive(backend, instance, target)
+                failure = launch_failure.strike(instance) if target == "running" else None
+                if failure:
+                    _fail(backend, instance, failure)
+                else:
+                    _arrive(backend, instance, target)
                 changed = True
         if mark.ended and moment - mark.ended > timedelta(seconds=weather().terminated_shown_s):
             _forget(backend, instance)
@@ -209,6 +213,17 @@ def _arrive(backend: Any, instance: Any, state: str) -> None:
         spot.terminated(backend, instance)
     instance.instance_state.name, instance.instance_state.code = state, _CODES[state]
     _explain(instance)
+
+
+def _fail(backend: Any, instance: Any, failure: LaunchFailure) -> None:
+    """A launch ends in `terminated`, a start in `stopped`."""
+    mark = extra(instance)
+    mark.reason, mark.code, mark.message = failure.code, failure.code, launch_failure.message(failure)
+    if mark.has_run:
+        _arrive(backend, instance, "stopped")
+    else:
+        _enter(instance, "shutting-down")
+        _explain(instance)
 
 
 def _forget(backend: Any, instance: Any) -> None:

@@ -89,6 +89,25 @@ def test_what_never_ran_cannot_be_stopped(cloud: Cloud) -> None:
         cloud.ec2.stop_instances(InstanceIds=[instance])
 
 
+def test_a_launch_may_fail_after_it_was_accepted(cloud: Cloud) -> None:
+    cloud.weather(launch_failures=[{"code": "Client.VolumeLimitExceeded"}])
+    instance = cloud.wait(cloud.run(), "terminated")
+    assert reason(cloud, instance)[1] == "Client.VolumeLimitExceeded"
+    assert cloud.state(cloud.wait(cloud.run(), "running")) == "running"
+
+
+def test_a_start_may_fail_after_it_was_accepted_and_the_disk_is_kept(cloud: Cloud) -> None:
+    instance = cloud.wait(cloud.run(), "running")
+    cloud.ec2.stop_instances(InstanceIds=[instance])
+    cloud.wait(instance, "stopped")
+    zone = cloud.see(instance)["Placement"]["AvailabilityZone"]
+    cloud.weather(launch_failures=[{"code": "Client.InternalError", "zone": zone}])
+    cloud.ec2.start_instances(InstanceIds=[instance])
+    wait_until(lambda: reason(cloud, instance)[1] == "Client.InternalError")
+    assert cloud.state(instance) == "stopped"
+    assert cloud.see(instance)["StateReason"]["Message"] == "Client.InternalError: Client error on launch"
+
+
 def test_a_terminated_instance_is_forgotten_after_a_while(cloud: Cloud) -> None:
     instance = cloud.run()
     cloud.ec2.terminate_instances(InstanceIds=[instance])

@@ -12,6 +12,7 @@ from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.observe import read_instance
 from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete
 from gpu_box.errors import CapacityError, CloudError
+from gpu_box.model.failed_start import failed_start
 from gpu_box.model.observed import InstanceState
 from gpu_box.plan.steps import (
     CancelSpotRequest,
@@ -27,6 +28,9 @@ from gpu_box.polling import attempts
 # Seconds. EC2 says `running` within half a minute or so; `stopped` can take minutes.
 _WAIT_S = {InstanceState.RUNNING: 300, InstanceState.STOPPED: 900, InstanceState.TERMINATED: 900}
 _POLL_MAX_S = 3.0
+_STALE_S = 15.0  # of an answer that is older than the start before it
+_DEAD = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
+_ON_ITS_WAY_DOWN = (InstanceState.STOPPING, *_DEAD)
 _STOP_S = 300.0  # as long as `running` may take
 _REQUEST_STATE, _REQUEST_S = "IncorrectSpotRequestState", 180.0
 
@@ -137,13 +141,14 @@ def change_type(step: ChangeType, work: Work) -> None:
 
 
 def wait_for_instance(step: WaitForInstance, work: Work) -> str:
-    state, wait_s = InstanceState.UNKNOWN, _WAIT_S[step.state]
+    state, wait_s, began = InstanceState.UNKNOWN, _WAIT_S[step.state], False
     for waited_s in attempts(wait_s, every_s=POLL_FIRST_S, at_most_s=_POLL_MAX_S):
         instance = read_instance(work.cloud, step.instance_id)
         if instance is None and step.state is not InstanceState.TERMINATED and waited_s < made.NOT_YET_S:
             work.report.update(step.title, f"instance {step.instance_id}: AWS does not show it yet")
             continue
         state = instance.state if instance else InstanceState.TERMINATED
+        began = began or state.bills
         if state is step.state and (
             instance is None or instance.address or state is not InstanceState.RUNNING
         ):
@@ -153,7 +158,13 @@ def wait_for_instance(step: WaitForInstance, work: Work) -> str:
             else:
                 work.see(instance)
             return f"instance {step.instance_id}: {state}{at}"
-        if _cannot_become(state, step.state):
+        # What was just started may still be shown as it was before.
+        stopped_again = state is InstanceState.STOPPED and (began or waited_s > _STALE_S)
+        if step.state is InstanceState.RUNNING and instance and (stopped_again or state in _ON_ITS_WAY_DOWN):
+            if state in _DEAD and isinstance(failed_start(instance), CapacityError):
+                raise Raced(failed_start(instance).what)  # another place may have room
+            raise failed_start(instance)
+        if state in _DEAD and step.state is not InstanceState.TERMINATED:
             reason = f" ({instance.reason})" if instance and instance.reason else ""
             raise CloudError(
                 f"instance {step.instance_id} is {state} instead of {step.state}{reason}",
@@ -178,10 +189,3 @@ def cancel_spot_request(step: CancelSpotRequest, work: Work) -> None:
         "cancel_spot_instance_requests",
         SpotInstanceRequestIds=[step.request_id],
     )
-
-
-def _cannot_become(state: InstanceState, wanted: InstanceState) -> bool:
-    dead = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
-    if wanted is InstanceState.RUNNING:
-        return state in (InstanceState.STOPPING, *dead)
-    return wanted is InstanceState.STOPPED and state in dead
