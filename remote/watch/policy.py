@@ -28,6 +28,7 @@ class Policy(NamedTuple):
     cpu_cores: float = 0.10  # of one core, not of all 96
     disk_bps: float = 1e6  # bytes/s
     network_bps: float = 1e6  # bytes/s
+    transfer_bps: float = 1e5  # bytes/s that rsync, curl, git and the like carry: a tenth of a slow uplink
     progress_cores: float = 0.05  # a kernel or a job that uses less of everything is stuck
     progress_bps: float = 1e5  # bytes/s
     guard_after: float = 900.0  # the guard stops the box when the heartbeat stood still this long
@@ -37,7 +38,7 @@ class Policy(NamedTuple):
 
 TEXTS = ("stop_at", "tz")
 NUMBERS: Tuple[str, ...] = ("max_hours", "deadline", "gpu_percent", "cpu_cores", "disk_bps", "network_bps")
-NUMBERS += ("progress_cores", "progress_bps")
+NUMBERS += ("transfer_bps", "progress_cores", "progress_bps")
 
 
 def parse(values: Dict[str, Any], base: Policy = Policy()) -> Tuple[Policy, List[str]]:  # noqa: B008

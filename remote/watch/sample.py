@@ -3,7 +3,7 @@
     {"boot": "6e1c...", "mono": 812.4, "wall": 1767225600.0, "up": 815.0, "over": 15.0,
      "gpu": [{"gpu": 0, "percent": 97.0, "compute": true, "pids": [812]}],
      "cpu": {"value": 0.98, "who": "python"},
-     "disk": {"value": 0.0, "who": ""}, "network": {"value": 2.1e6, "who": ""},
+     "disk": {"value": 0.0, "who": ""}, "network": {"value": 2.1e5, "who": "rsync"},
      "ssh": [{"name": "pts/0", "quiet": 34.0}, {"name": "vscode-server", "quiet": 81.0}],
      "jupyter": {"kernels": [{"name": "lesson1.ipynb", "state": "busy", "quiet": 3.0, "cores": 0.9,
                               "bps": 0.0, "gpu": true}],
@@ -44,11 +44,14 @@ class Gpu(NamedTuple):
 
 class Rate(NamedTuple):
     value: float  # cores or bytes/s
-    who: str  # the process that used most
+    who: str  # the process that used most; of the network: the transfer, "" for other sockets
+
+
+SYNC = "gpu-box sync"  # the name under which files on their way from or to the laptop are used
 
 
 class Used(NamedTuple):
-    """A terminal or a document."""
+    """A terminal, an editor, files on their way (SYNC) or a document."""
 
     name: str
     quiet: Optional[float]

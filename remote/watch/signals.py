@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .policy import Policy
-from .sample import SIGNALS, Gpu, Job, Jupyter, Rate, Sample, Unknown, Used
+from .sample import SIGNALS, SYNC, Gpu, Job, Jupyter, Rate, Sample, Unknown, Used
 
 NEVER = float("inf")
 
@@ -69,8 +69,10 @@ def _disk(rate: Rate, means: Means, policy: Policy) -> Signal:
 
 
 def _network(rate: Rate, means: Means, policy: Policy) -> Signal:
-    age = 0.0 if means.network.value >= policy.network_bps else NEVER
-    return Signal(age, "network", _speed(means.network.value))
+    # With a name it is a transfer's.
+    least = policy.transfer_bps if means.network.who else policy.network_bps
+    age = 0.0 if means.network.value >= least else NEVER
+    return Signal(age, _by("network", means.network), _speed(means.network.value))
 
 
 def _ssh(ttys: Tuple[Used, ...], means: Means, policy: Policy) -> Signal:
@@ -78,6 +80,7 @@ def _ssh(ttys: Tuple[Used, ...], means: Means, policy: Policy) -> Signal:
     if last is None:
         return Signal(NEVER, "nobody typed" if ttys else "nobody is logged in")
     verb = "typed on" if last.name.startswith(("pts", "tty")) else "saved in"
+    verb = "files moved by" if last.name == SYNC else verb
     return Signal(last.quiet or 0.0, "%s %s" % (verb, last.name))
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +32,19 @@ def hook() -> Iterator[Webhook]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+@pytest.fixture
+def start():
+    """start(*argv) -> Popen; all of them are ended by their own process group."""
+    started = []
+
+    def start(*argv, **options) -> subprocess.Popen:
+        started.append(subprocess.Popen(argv, start_new_session=True, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait(10)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from only import only
 from tests import needs
 
 from watch.judge import State, step
@@ -31,35 +32,6 @@ PYTHON = sys.executable
 BUSY = 0.05  # cores; a loop alone gets a whole one, and much less where this machine is busy
 
 
-@pytest.fixture
-def start():
-    """start(*argv) -> Popen; all of them are ended by their own process group."""
-    started = []
-
-    def start(*argv, **options) -> subprocess.Popen:
-        started.append(subprocess.Popen(argv, start_new_session=True, **options))
-        return started[-1]
-
-    yield start
-    for process in started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        process.wait(10)
-
-
-def _only(*pids: int):
-    """Count these processes and what they start, as if they alone were people's."""
-    sessions = set(pids)
-
-    def classify(pid: int, uid: int, name: str) -> Kind:
-        try:
-            return Kind.WORK if os.getsid(pid) in sessions else Kind.NOBODY
-        except ProcessLookupError:
-            return Kind.NOBODY
-
-    return classify
-
-
 def _usage(processes: Processes, seconds: float = 0.6):
     processes.look()
     time.sleep(seconds)
@@ -68,7 +40,7 @@ def _usage(processes: Processes, seconds: float = 0.6):
 
 def test_a_cpu_loop_is_one_busy_core(start):
     loop = start(PYTHON, "-c", "while True: pass")
-    usage = _usage(Processes(_only(loop.pid)))
+    usage = _usage(Processes(only(loop.pid)))
     assert BUSY < usage.cpu.value < 1.3
     assert usage.cpu.who.startswith("python")
 
@@ -76,7 +48,7 @@ def test_a_cpu_loop_is_one_busy_core(start):
 def test_a_loop_of_short_commands_is_work_too(start):
     """Each is gone before anyone looks; the kernel gives their time to the shell that reaped them."""
     shell = start("sh", "-c", f"while :; do {PYTHON} -S -c 'sum(range(10**6))'; done")
-    assert _usage(Processes(_only(shell.pid)), 1.0).cpu.value > BUSY
+    assert _usage(Processes(only(shell.pid)), 1.0).cpu.value > BUSY
 
 
 def test_what_a_process_used_before_the_first_look_is_no_use(start):
@@ -84,7 +56,7 @@ def test_what_a_process_used_before_the_first_look_is_no_use(start):
         PYTHON, "-c", "import time; sum(range(10**7)); print(1, flush=True); time.sleep(60)", stdout=-1
     )
     done.stdout.readline()
-    assert _usage(Processes(_only(done.pid))).cpu.value < BUSY
+    assert _usage(Processes(only(done.pid))).cpu.value < BUSY
     done.stdout.close()
 
 
@@ -92,7 +64,7 @@ def test_an_ended_process_is_not_counted_twice(start):
     """Its parent inherits all that it ever used; only what was not yet seen of it counts."""
     child = f"{PYTHON} -c 'import time; t=time.time()\nwhile time.time()-t < 1.2: pass'"
     parent = start("sh", "-c", f"{child}; sleep 60")
-    processes = Processes(_only(parent.pid))
+    processes = Processes(only(parent.pid))
     processes.look()
     total = 0.0
     for _ in range(5):
@@ -106,7 +78,7 @@ def test_writing_a_file_is_disk_use(start, tmp_path):
     path = str(tmp_path / "file")
     code = f"import time\nf=open({path!r},'wb',0)\nwhile True: f.write(b'x'*10**6); time.sleep(.05)"
     writer = start(PYTHON, "-c", code)
-    usage = _usage(Processes(_only(writer.pid)), 1.0)
+    usage = _usage(Processes(only(writer.pid)), 1.0)
     if usage.disk.value == 0:
         pytest.skip("this file system is memory")
     assert usage.disk.value > 2e6
@@ -115,7 +87,7 @@ def test_writing_a_file_is_disk_use(start, tmp_path):
 
 def test_the_tree_of_a_process_uses_what_its_children_use(start):
     shell = start("sh", "-c", f"{PYTHON} -c 'while True: pass' & wait")
-    processes = Processes(_only(shell.pid))
+    processes = Processes(only(shell.pid))
     _usage(processes)
     use = processes.tree(shell.pid)
     assert use.cores > BUSY and len(use.pids) == 2
@@ -298,7 +270,7 @@ def _read_jobs(home: Path, jobs: Jobs):
 def test_a_job_is_read_with_what_it_uses_until_it_exits(start, home):
     loop = start(PYTHON, "-c", "while True: pass")
     folder = _job(home, "train", loop.pid)
-    processes = Processes(_only(loop.pid))
+    processes = Processes(only(loop.pid))
     jobs = Jobs(processes)
     _usage(processes)
     (job,) = _read_jobs(home, jobs)
@@ -311,7 +283,7 @@ def test_a_job_whose_pid_is_someone_else_s_by_now_is_over(start, home):
     other = start("sleep", "60")
     folder = _job(home, "old", other.pid)
     os.utime(folder / "pid", (time.time() - 3600, time.time() - 3600))
-    processes = Processes(_only(other.pid))
+    processes = Processes(only(other.pid))
     processes.look()
     assert _read_jobs(home, Jobs(processes)) == ()
 
@@ -319,7 +291,7 @@ def test_a_job_whose_pid_is_someone_else_s_by_now_is_over(start, home):
 def test_a_job_s_log_that_grows_shows_progress(start, home):
     sleeper = start("sleep", "60")
     folder = _job(home, "waits", sleeper.pid)
-    processes = Processes(_only(sleeper.pid))
+    processes = Processes(only(sleeper.pid))
     jobs = Jobs(processes)
     processes.look()
     os.utime(folder / "log", (time.time() - 500, time.time() - 500))
@@ -331,7 +303,7 @@ def test_a_job_s_log_that_grows_shows_progress(start, home):
 def test_a_log_that_grew_between_two_samples_far_apart_is_use(start, home):
     sleeper = start("sleep", "60")
     folder = _job(home, "waits", sleeper.pid)
-    processes = Processes(_only(sleeper.pid))
+    processes = Processes(only(sleeper.pid))
     jobs = Jobs(processes)
     processes.look()
     os.utime(folder / "log", (time.time() - 90, time.time() - 90))
@@ -348,7 +320,7 @@ def test_nasty_files_in_a_home_harm_nobody(start, home):
     folder.mkdir()
     os.mkfifo(folder / "pid")
     (home / ".gpu-box" / "jobs" / "file").write_text("")
-    processes = Processes(_only(1))
+    processes = Processes(only(1))
     assert _read_jobs(home, Jobs(processes)) == ()
 
 

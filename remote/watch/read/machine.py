@@ -14,8 +14,10 @@ from .jupyter import Kernels
 from .network import Network
 from .people import User, classifier, counting_uid, machine_mark, users
 from .processes import Processes, Usage, time_since_boot
+from .syncs import Syncs
 from .terminals import Terminals
 from .text import read, shown
+from .transfers import carried
 
 
 class Machine:
@@ -29,6 +31,7 @@ class Machine:
         self._network = Network(counting_uid())
         self._terminals = Terminals(only=os.geteuid())
         self._editors = Editors()
+        self._syncs = Syncs()
         self._jobs = Jobs(self._processes)
         self._jupyter = Kernels(self._processes)
         self._gpu: Any = None
@@ -53,11 +56,12 @@ class Machine:
             gpu=gpu,
             cpu=cpu,
             disk=disk,
-            network=self._bytes(mono),
+            network=self._bytes(mono, usage),
             ssh=_try(
                 lambda: (
                     self._terminals.read(mono=mono, wall=wall, among=self._own_terminals())
                     + self._editors.read(people, mono=mono, wall=wall, slow=policy.slow)
+                    + self._syncs.read(people, mono=mono, wall=wall)
                 )
             ),
             jupyter=_try(
@@ -85,12 +89,18 @@ class Machine:
         gpus: Tuple[Gpu, ...] = () if self._gpu is None or isinstance(self._gpu, Unknown) else self._gpu
         return self._gpu, {pid for gpu in gpus for pid in gpu.pids}
 
-    def _bytes(self, mono: float) -> Any:
+    def _bytes(self, mono: float, usage: Any) -> Any:
         moved = _try(self._network.look)
         last, self._network_read = self._network_read, mono
-        if moved is None or isinstance(moved, Unknown) or last is None or mono <= last:
+        if isinstance(moved, Unknown):
             return moved
-        return Rate(moved / (mono - last), "")
+        sockets = Rate(moved / (mono - last) if moved and last is not None and mono > last else 0.0, "")
+        if not isinstance(usage, Usage):
+            return sockets if moved is not None else None
+        # The one of the two that is more of what counts as use of its kind.
+        transfers, policy = carried(self._processes, usage.over), self.policy
+        ahead = transfers.value * policy.network_bps >= sockets.value * policy.transfer_bps
+        return transfers if transfers.value and ahead else sockets
 
 
 def boot_id() -> str:

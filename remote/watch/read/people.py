@@ -33,6 +33,12 @@ EDITORS = re.compile(
     r"|/\.zed_server/|/JetBrains/RemoteDev|/code-server/"
 )
 RUNNERS = re.compile(r"/debugpy\b|/vscode_pytest/|/unittestadapter/|/run_pytest_script")
+# Programs whose purpose is to carry data; a person's is at work well below the rate that others need.
+CARRIERS = (
+    *("rsync", "scp", "sftp", "sftp-server", "curl", "wget", "wget2", "aria2c", "aws", "s5cmd", "rclone"),
+    *("git", "git-remote-http", "git-lfs", "dvc", "gsutil", "gcloud", "azcopy", "hf", "huggingface-cli"),
+    *("kaggle", "dockerd", "containerd", "podman", "nerdctl"),
+)
 JUPYTER_SERVERS = (
     *("jupyter-lab", "jupyter-server", "jupyter-notebook", "jupyter-labhub", "jupyterhub-singleuser"),
     *("jupyterlab", "jupyter_server", "notebook", "nbclassic"),  # python -m
@@ -85,7 +91,7 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
             return Kind.NOBODY
         if name in ATTENDANTS:
             return Kind.ATTENDS
-        words = _text(pid, "cmdline").split("\0")
+        words = _words(pid)
         program, path = _program(words)
         if program in JUPYTER_SERVERS + MONITORS:
             return Kind.ATTENDS
@@ -109,9 +115,19 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
     return classify
 
 
+def carries(pid: int, name: str) -> bool:
+    """Whether the process is a transfer. name: as the kernel gives it, cut to 15 characters."""
+    return name in CARRIERS or bool(PYTHON.match(name)) and _program(_words(pid))[0] in CARRIERS
+
+
+def is_editor(pid: int) -> bool:
+    """Whether the process belongs to an editor's server."""
+    return EDITORS.search(_words(pid)[0]) is not None
+
+
 def runs_jupyter(pid: int) -> bool:
     """Whether the process is a Jupyter server."""
-    return _program(_text(pid, "cmdline").split("\0"))[0] in JUPYTER_SERVERS
+    return _program(_words(pid))[0] in JUPYTER_SERVERS
 
 
 def _program(words: List[str]) -> Tuple[str, str]:
@@ -142,6 +158,10 @@ def machine_mark() -> Optional[str]:
 
 def _ordinary(uid: int) -> bool:
     return FIRST_USER <= uid != NOBODY_UID and uid != UNSET_LOGIN
+
+
+def _words(pid: int) -> List[str]:
+    return _text(pid, "cmdline").split("\0")
 
 
 def _text(pid: int, name: str) -> str:

@@ -8,7 +8,7 @@ import os
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..sample import Rate
-from .people import Kind
+from .people import Kind, carries
 from .text import shown
 
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")  # s
@@ -36,7 +36,7 @@ class Use(NamedTuple):
 class Process:
     __slots__ = (
         *("start", "parent", "terminal", "uid", "name", "kind", "recheck"),
-        *("cpu", "children", "bytes", "used", "moved"),
+        *("cpu", "children", "bytes", "used", "moved", "carries", "chars", "taken", "given"),
     )
 
     def __init__(self) -> None:
@@ -46,6 +46,9 @@ class Process:
         self.cpu = self.children = 0.0  # s, its own and its reaped children's
         self.bytes: Optional[int] = None
         self.used = self.moved = 0.0  # since the last look: s, bytes
+        self.carries = False  # it is a transfer
+        self.chars: Optional[Tuple[int, int]] = None  # bytes passed to read and write calls
+        self.taken = self.given = 0  # of these, since the last look
 
 
 class Processes:
@@ -94,6 +97,21 @@ class Processes:
         process = self._known.get(pid)
         return process.start * TICK if process else None
 
+    def get(self, pid: int) -> Optional[Process]:
+        return self._known.get(pid)
+
+    def working(self) -> Dict[int, Process]:
+        return {pid: process for pid, process in self._known.items() if process.kind is Kind.WORK}
+
+    def ancestors(self, pid: int) -> List[int]:
+        """From its parent up, as long as they are known."""
+        found: List[int] = []
+        process = self._known.get(pid)
+        while process is not None and process.parent not in found:
+            found.append(process.parent)
+            process = self._known.get(process.parent)
+        return found
+
     def people(self) -> List[int]:
         return [pid for pid, process in self._known.items() if process.kind is not Kind.NOBODY]
 
@@ -132,6 +150,7 @@ class Processes:
             if young or uid != known.uid or text != known.name:
                 known.uid, known.name = uid, text
                 known.kind = self._classify(pid, uid, text) if known.parent != 2 and pid != 2 else Kind.NOBODY
+                known.carries = known.kind is Kind.WORK and carries(pid, text)
             known.recheck = 0 if young else RECHECK
             return known
         except (OSError, ValueError, IndexError):
@@ -140,13 +159,18 @@ class Processes:
     def _measure(self, pid: int, process: Process, words: List[bytes], *, counts: bool) -> None:
         cpu = (int(words[11]) + int(words[12])) * TICK
         children = (int(words[13]) + int(words[14])) * TICK
-        moved = _bytes(pid) if process.kind is not Kind.NOBODY or process.cpu == 0 else None
+        moved, chars = _io(pid) if process.kind is not Kind.NOBODY or process.cpu == 0 else (None, None)
         process.used = (cpu - process.cpu if counts else 0.0) + (
             children - process.children if counts else 0.0
         )
-        known = 0 if process.bytes is None and counts and not process.cpu else process.bytes
+        fresh = counts and not process.cpu and process.bytes is None
+        known = 0 if fresh else process.bytes
         process.moved = float(moved - known) if counts and moved is not None and known is not None else 0.0
-        process.cpu, process.children, process.bytes = cpu, children, moved
+        before = (0, 0) if fresh else process.chars
+        process.taken = process.given = 0
+        if counts and chars is not None and before is not None:
+            process.taken, process.given = chars[0] - before[0], chars[1] - before[1]
+        process.cpu, process.children, process.bytes, process.chars = cpu, children, moved, chars
 
     def _settle(self, before: Dict[int, Process]) -> None:
         """Take what vanished processes were already seen to have used from the parents that reaped them."""
@@ -158,6 +182,8 @@ class Processes:
             if parent is not None and parent.kind is not Kind.NOBODY:
                 parent.used -= gone.cpu + gone.children
                 parent.moved -= gone.bytes or 0
+                taken, given = gone.chars or (0, 0)
+                parent.taken, parent.given = parent.taken - taken, parent.given - given
         for process in self._known.values():
             process.used, process.moved = max(0.0, process.used), max(0.0, process.moved)
 
@@ -194,10 +220,13 @@ def _file(path: bytes) -> bytes:
         os.close(file)
 
 
-def _bytes(pid: int) -> Optional[int]:
-    """Read from and written to storage (proc(5): read_bytes, write_bytes); None when not ours to see."""
+def _io(pid: int) -> Tuple[Optional[int], Optional[Tuple[int, int]]]:
+    """Bytes from and to storage, and bytes passed to read and write calls; None when not ours to see.
+
+    proc(5): read_bytes and write_bytes; rchar and wchar, which leave out send(2) and recv(2).
+    """
     try:
-        lines = _file(b"/proc/%d/io" % pid).splitlines()
-        return int(lines[4].split()[1]) + int(lines[5].split()[1])
+        fields = [int(line.split()[1]) for line in _file(b"/proc/%d/io" % pid).splitlines()[:6]]
+        return fields[4] + fields[5], (fields[0], fields[1])
     except (OSError, IndexError, ValueError):
-        return None
+        return None, None

@@ -13,7 +13,7 @@ import pytest
 from testbed.openssh import OpenSshMachine
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
-from gpu_box.machine.files import sftp, sync, upload_remote
+from gpu_box.machine.files import hold, sftp, sync, upload_remote
 from gpu_box.machine.files.selection import Entry, Selection
 from gpu_box.machine.files.transfer import Transfer
 from gpu_box.machine.ssh.connection import Connection, connect
@@ -65,6 +65,34 @@ def test_a_project_arrives_as_it_is(
     assert int((work / "train.py").stat().st_mtime) == int((project / "train.py").stat().st_mtime)
     assert (result.files, result.transport) == (4, transport)
     assert report.of("done") == ["sync"]
+
+
+def test_the_box_is_held_while_files_travel_and_not_after(
+    box: Connection,
+    machine: OpenSshMachine,
+    project: Path,
+    report: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hold, "_EVERY_S", 0.05)
+    mark, seen = machine.home / ".gpu-box/sync/active", []
+
+    def slowly(*_: object, **__: object) -> None:
+        began = mark.stat().st_mtime_ns
+        deadline = time.monotonic() + 10
+        while mark.stat().st_mtime_ns == began and time.monotonic() < deadline:
+            time.sleep(0.05)
+        seen.append(mark.stat().st_mtime_ns > began)
+
+    monkeypatch.setattr(sftp, "move", slowly)
+    monkeypatch.setattr(sftp, "fetch", slowly)
+    sync.push(box, project, "~/work", report=report, transport="sftp")
+    write(machine.home / "results", {"loss.csv": "1"})
+    sync.pull(box, "~/results", project, report=report)
+    assert seen == [True, True]
+    after = mark.stat().st_mtime_ns
+    time.sleep(0.3)
+    assert mark.stat().st_mtime_ns == after
 
 
 @needs.rsync

@@ -16,6 +16,7 @@ from typing import Any
 
 from gpu_box.errors import GpuBoxError, InputError, MachineUnreachable
 from gpu_box.machine.files import listing, rsync, sftp
+from gpu_box.machine.files.hold import held
 from gpu_box.machine.files.local_folder import Folder, is_printable, leads_inside
 from gpu_box.machine.files.rsync import Rsync
 from gpu_box.machine.files.selection import Entry, Selection, exclusion
@@ -87,7 +88,8 @@ def push(
             step=_STEP,
             streams=about["receives"],  # a box with older code does not
         )
-        return _move(connection, transfer, about, kept, report, transport, early)
+        with held(connection):
+            return _move(connection, transfer, about, kept, report, transport, early)
 
 
 def pull(
@@ -126,7 +128,8 @@ def pull(
             streams=about["sends"],  # a box with older code does not
         )
         _require_space(dest, transfer.total_bytes)
-        return _move(connection, transfer, about, kept, report, folder=folder)
+        with held(connection):
+            return _move(connection, transfer, about, kept, report, folder=folder)
 
 
 def watch(
