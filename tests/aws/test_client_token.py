@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from testbed.cloud import wait_until
 
 from gpu_box.aws import launch
 from gpu_box.config.model import Disk
 from gpu_box.model.observed import InstanceState
 
 from ..faults.faults import FAULTS, Killed, Saboteur
-from ..local_aws.cloud import wait_until
 from .conftest import Laptop, Owner, Weather
 
 

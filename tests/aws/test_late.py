@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from testbed.cloud import UBUNTU
 
 from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.aws.steps.instance import wait_for_instance
@@ -13,7 +14,6 @@ from gpu_box.model.observed import InstanceState, Observed
 from gpu_box.plan.steps import WaitForInstance
 
 from ..faults.faults import FAULTS, Killed, Place, Saboteur
-from ..local_aws.cloud import UBUNTU
 from .conftest import Laptop, Owner, Weather
 
 LATE_S = 0.6  # for AWS's two seconds: here nobody sleeps for longer than a tenth of a second

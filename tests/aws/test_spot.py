@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from testbed.cloud import wait_until
 
 from gpu_box.aws.steps import instance
 from gpu_box.box import image
 from gpu_box.errors import CapacityError, CloudError
 from gpu_box.model.observed import BAKED, InstanceState
 
-from ..local_aws.cloud import wait_until
 from .conftest import Laptop, Weather
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from functools import reduce
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from traces.builder import QUIET, UNREADABLE, Box, cpu, gpu, job, jupyter, kernel, rate
+from traces.decide import decide
 
-from watch.judge import State, Verdict, step, verdict
+from watch.judge import State, step, verdict
 from watch.log import Log
 from watch.policy import Policy
 from watch.sample import SIGNALS, Event, Sample, Unknown, dump, parse
@@ -38,11 +38,6 @@ def _trace(stretches) -> list[Sample]:
     for levels, length in stretches:
         box.run(length, **{name: MORE[name][level] for name, level in levels.items()})
     return box.samples
-
-
-def decide(samples, policy: Policy) -> Verdict:
-    """The verdict after all these samples, oldest first."""
-    return verdict(reduce(lambda state, sample: step(state, sample, policy), samples, State()), policy)
 
 
 def _stop(samples) -> float:

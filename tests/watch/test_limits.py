@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 from traces.builder import START, Box
+from traces.decide import decide
 
-from watch.judge import State, step, verdict
 from watch.limits import nearest, text
 from watch.policy import Policy
 from watch.sample import Used, parse
@@ -67,24 +67,24 @@ def test_the_reason_names_the_limit():
 
 def test_a_short_idle_time_says_that_the_first_minutes_after_a_start_are_for_the_person_to_come():
     policy = Policy(idle_after=120.0)
-    early, late = after(Box().run(2.5).samples, policy), after(Box().run(4.8).samples, policy)
+    early, late = decide(Box().run(2.5).samples, policy), decide(Box().run(4.8).samples, policy)
     assert not early.stop
     assert "stops no sooner than 5 min after its start" in early.reason
     assert late.stop
     assert "no sooner" not in late.reason
-    assert "no sooner" not in after(Box().run(2.5).samples, Policy()).reason
+    assert "no sooner" not in decide(Box().run(2.5).samples, Policy()).reason
 
 
 def test_an_age_below_zero_gives_no_more_time_than_use_right_now():
-    used = after(Box().run(1, ssh=(Used("pts/0", 0.0),)).samples, Policy())
-    ahead = after(Box().run(1, ssh=(Used("pts/0", -86_400.0),)).samples, Policy())
+    used = decide(Box().run(1, ssh=(Used("pts/0", 0.0),)).samples, Policy())
+    ahead = decide(Box().run(1, ssh=(Used("pts/0", -86_400.0),)).samples, Policy())
     assert ahead.stops_in == used.stops_in == 1800.0
     assert ahead.last_used[1] <= START + 60
 
 
 def test_samples_in_the_wrong_order_add_no_idle_time():
     samples = Box().run(10).samples
-    assert after([*samples, *samples], Policy()).idle_for == after(samples, Policy()).idle_for
+    assert decide([*samples, *samples], Policy()).idle_for == decide(samples, Policy()).idle_for
 
 
 def test_a_recorded_name_prints_no_control_characters():
@@ -92,13 +92,6 @@ def test_a_recorded_name_prints_no_control_characters():
         '{"boot":"b","mono":20,"wall":1767225600,"up":20,"over":15,"cpu":{"value":1,"who":"a\\u001b]0;b\\u0007"},'
         '"job":[{"name":"x\\ny"}]}'
     )
-    now = after([parse(line)], Policy())
+    now = decide([parse(line)], Policy())
     assert "cpu (a?]0;b?)" in now.reason
     assert all(signal.text.isprintable() for signal in now.signals.values())
-
-
-def after(samples, policy: Policy):
-    state = State()
-    for sample in samples:
-        state = step(state, sample, policy)
-    return verdict(state, policy)

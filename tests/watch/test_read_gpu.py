@@ -10,9 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from traces.decide import decide
 
 from watch import panel
-from watch.judge import decide
 from watch.policy import Policy
 from watch.read import command
 from watch.read.gpu import read_gpus

@@ -12,9 +12,9 @@ import time
 import pytest
 from only import only
 from tests import needs
+from traces.decide import decide
 from watcher_box import REMOTE, until
 
-from watch.judge import decide
 from watch.policy import Policy
 from watch.read.people import User
 from watch.read.processes import Processes

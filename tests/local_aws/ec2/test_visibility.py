@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from testbed.cloud import Cloud, KeyFile, wait_until
 
-from ..cloud import Cloud, KeyFile, wait_until
 from ..errors import refused
 
 LATE_S = 0.6
