@@ -9,7 +9,7 @@ import ast
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -18,6 +18,8 @@ from pathlib import Path
 from textwrap import dedent
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from gpu_box.model.results import printed
 
 _SCALARS: dict[Any, dict[str, Any]] = {
     NoneType: {"type": "null"},
@@ -75,7 +77,7 @@ def _of(shape: Any, types: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _object(shape: type, types: dict[str, dict[str, Any]]) -> dict[str, Any]:
     hints, said, text = get_type_hints(shape), _comments(shape), shape.__doc__ or ""
     properties = {}
-    for field in fields(shape):
+    for field in printed(shape):
         told = properties[field.name] = _of(hints[field.name], types)
         if words := [word for word in (told.get("description"), said.get(field.name)) if word]:
             told["description"] = "; ".join(words)

@@ -165,3 +165,26 @@ def test_a_command_makes_its_session_of_the_sdk_at_the_top() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Cloud"
     }
     assert makers == {"aws/client.py", "cli/completion.py", "cli/context.py", "cli/init.py"}
+
+
+def test_a_command_shows_what_its_function_returned() -> None:
+    """`cli` copies no fields from one result to another."""
+    tree = ast.parse((SOURCE / "model" / "results.py").read_text(encoding="utf-8"))
+    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef)} | {
+        "Plan",
+        "Up",
+        "Swept",
+        "Removed",
+    }
+    made = {
+        (path.name, node.func.id)
+        for path in (SOURCE / "cli").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+    }
+    assert made == {
+        ("box.py", "Gone"),  # without a call: nothing is there
+        ("report.py", "ReportFile"),  # the page is drawn by `view`
+        ("local_cloud.py", "LocalCloud"),  # only `cli` knows the embedded cloud
+        ("local_cloud.py", "LocalStopped"),
+    }

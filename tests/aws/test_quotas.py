@@ -119,9 +119,9 @@ def test_more_is_asked_for_once(laptop: Callable[..., Laptop], weather: Weather)
     mine = laptop(region="eu-west-3", instance_types=("g4dn.xlarge", "g4dn.12xlarge"))
     weather(quotas={G: 0})
     uses = read_quotas(mine.cloud)
-    first = request_increase(mine.cloud, uses)
+    first = request_increase(mine.cloud, uses).request
     assert (first.vcpus, first.status, first.new) == (48, "PENDING", True), "enough for the largest"
-    again = request_increase(mine.cloud, uses)
+    again = request_increase(mine.cloud, uses).request
     assert (again.id, again.new) == (first.id, False)
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from gpu_box.box.notify import Herald
-from gpu_box.box.status import Status
 from gpu_box.config.model import Config, Limits, Notify
 from gpu_box.model.observed import Observed, Stopped
-from gpu_box.model.spending import Spent
+from gpu_box.model.results import StatusView
 from gpu_box.model.watch import Look, Task, WatchState
 
 NOW = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
@@ -23,14 +22,14 @@ WATCH = WatchState(
 LOOK = Look(at=NOW, watch=WATCH, cores=4, load=0.0, memory=None, gpus=(), tasks=())
 
 
-def status(*, month: str = "1", stopped: Stopped | None = None) -> Status:
-    return Status(
-        observed=Observed(region="us-east-1"),
-        price=None,
-        spent=Spent(session=Decimal(0), today=Decimal(0), month=Decimal(month)),
+def status(*, month: str = "1", stopped: Stopped | None = None) -> StatusView:
+    return StatusView(
+        box="ada",
+        state="running",
+        region="us-east-1",
+        usd_month=Decimal(month),
         stopped=stopped,
-        machine=None,
-        unreachable="",
+        observed=Observed(region="us-east-1"),
     )
 
 

@@ -87,7 +87,7 @@ def test_up_launches_from_the_image_that_down_kept_and_plan_says_so(laptop: Lapt
     assert not left.live and not left.volumes and left.group is None
     assert [left_over.id for left_over in left.images] == [kept]
     planned = up.plan_up(mine.cloud)
-    assert any("from its own disk as of" in str(step) for step in planned.steps)
+    assert any("from its own disk as of" in step.line for step in planned.steps)
     mine.up()
     assert image_id(mine) == kept
     mine.down()

@@ -105,7 +105,7 @@ def test_tighter_limits_move_the_deadline_of_a_running_box_and_looser_ones_move_
         up.bring_up(one.cloud, one.public_key, one.report, loosen=True)
         assert timedelta(0) <= deadline(one) - (seen.launched + max_hours) < timedelta(minutes=1)
         planned = up.plan_up(one.cloud)
-        assert planned.steps == () and planned.deadline == deadline(one)
+        assert planned.steps == () and planned.stops_at == deadline(one)
 
 
 def test_a_cut_between_deadline_and_tag_is_made_good_by_the_next_up(
@@ -129,8 +129,8 @@ def _cut(*_: object, **__: object) -> None:
 def test_plan_compares_and_changes_nothing(tight: Laptop, laptop: Callable[..., Laptop]) -> None:
     planned = up.plan_up(laptop().cloud)
     assert planned.steps == ()
-    assert len(planned.kept) == 3
-    assert planned.config.limits == TIGHT
+    assert len(planned.limits_kept) == 3
+    assert planned.rules.limits == TIGHT
 
 
 def test_the_command_keeps_them_without_a_terminal_and_ends_with_0(

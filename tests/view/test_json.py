@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 
 from gpu_box.config.model import Config
+from gpu_box.model.machine import Host
 from gpu_box.model.observed import InstanceState
+from gpu_box.model.results import JobStarted
 from gpu_box.view.json import dumps, plain
+
+HOST = Host(name="ada", address="203.0.113.7", port=22, user="ubuntu", key=Path("key"), host_keys=())
 
 
 class Colour(Enum):
@@ -57,6 +61,11 @@ class Pair:
 def test_each_type_has_one_form(value: object, told: object) -> None:
     assert plain(value) == told
     assert json.loads(dumps(value)) == told
+
+
+def test_what_only_the_terminal_s_view_needs_is_not_printed() -> None:
+    done = JobStarted(job="train", host=HOST)
+    assert plain([done]) == [{"job": "train"}]
 
 
 def test_the_whole_config_has_one() -> None:

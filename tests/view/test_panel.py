@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.theme import Theme
 
 from gpu_box.machine.watcher import parse_look
+from gpu_box.model.observed import Observed
+from gpu_box.model.results import StatusView
 from gpu_box.model.watch import Look
 from gpu_box.view.panel import Panel
-from gpu_box.view.status import StatusView
 
 NOW = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
 VIEW = StatusView(
@@ -29,6 +30,7 @@ VIEW = StatusView(
     usd_hour=Decimal("0.53"),
     usd_session=Decimal("1.06"),
     deadline=NOW + timedelta(hours=10),
+    observed=Observed(region="eu-west-1"),
 )
 RAW: dict[str, Any] = {
     "at": NOW.timestamp(),

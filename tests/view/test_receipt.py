@@ -6,10 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import ip_network
+from typing import Any
 
 from gpu_box.aws.prices.prices import price_of
+from gpu_box.box.up import Plan
 from gpu_box.config.model import Config, Limits
 from gpu_box.model.observed import Launch, Launchable, Placement
+from gpu_box.model.price import Price
+from gpu_box.model.results import PlannedStep
 from gpu_box.plan.steps import (
     ArmDeadline,
     CreateDeadlineRole,
@@ -46,10 +50,33 @@ FROM_NOTHING: list[Step] = [
 ]
 
 
+def receipt_of(
+    config: Config, *, region: str, instance_type: str, steps: list[Step], price: Price, **more: Any
+) -> Any:
+    plan = Plan(
+        box=config.name,
+        region=region,
+        instance_type=instance_type,
+        steps=tuple(PlannedStep(mark=s.mark, title=s.title, line=str(s), stage=s.stage) for s in steps),
+        usd_hour=price.hour,
+        usd_hour_on_demand=price.hour_on_demand,
+        usd_month_stopped=price.disk_month,
+        prices=price.source,
+        missing_quota=None,
+        foreign_rules=(),
+        config=None,
+        limits_kept=(),
+        rules=config,
+        stops_at=None,
+        gpu=str(price.gpu or ""),
+    )
+    return receipt(replace(plan, **more))
+
+
 def test_from_nothing_with_names_as_long_as_aws_s_own(draw: Draw) -> None:
     price = price_of("g4dn.xlarge", "eu-west-1", CONFIG.disk)
     shown = draw(
-        receipt(CONFIG, region="eu-west-1", instance_type="g4dn.xlarge", steps=FROM_NOTHING, price=price)
+        receipt_of(CONFIG, region="eu-west-1", instance_type="g4dn.xlarge", steps=FROM_NOTHING, price=price)
     )
     assert (
         shown
@@ -84,7 +111,9 @@ def test_from_stopped_the_deadline_is_armed_before_the_start(draw: Draw) -> None
         Terminate(instance_id="i-00000000000000000", why="a second one of this box"),
     ]
     price = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
-    shown = draw(receipt(CONFIG, region="us-east-1", instance_type="g4dn.xlarge", steps=steps, price=price))
+    shown = draw(
+        receipt_of(CONFIG, region="us-east-1", instance_type="g4dn.xlarge", steps=steps, price=price)
+    )
     assert shown.splitlines()[2:5] == [
         "  - instance  i-00000000000000000: a second one of this box",
         "  ~ deadline  AWS stops it at Sat 23:00, whatever the box does",
@@ -94,7 +123,7 @@ def test_from_stopped_the_deadline_is_armed_before_the_start(draw: Draw) -> None
 
 def test_of_a_type_without_a_known_price_that_is_said(draw: Draw) -> None:
     price = price_of("m7i.large", "us-east-1", CONFIG.disk)
-    shown = draw(receipt(CONFIG, region="us-east-1", instance_type="m7i.large", steps=[], price=price))
+    shown = draw(receipt_of(CONFIG, region="us-east-1", instance_type="m7i.large", steps=[], price=price))
     assert (
         shown
         == """\
@@ -114,7 +143,7 @@ gpu-box in us-east-1: m7i.large
 def test_of_a_spot_box_it_tells_both_prices_and_what_that_saves(draw: Draw) -> None:
     on_demand = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
     price = replace(on_demand, instance_hour=Decimal("0.158"), on_demand_hour=on_demand.instance_hour)
-    shown = draw(receipt(CONFIG, region="us-east-1", instance_type="g4dn.xlarge", steps=[], price=price))
+    shown = draw(receipt_of(CONFIG, region="us-east-1", instance_type="g4dn.xlarge", steps=[], price=price))
     assert shown.splitlines()[4:8] == [
         "  an hour running, spot         $0.174",
         "    on demand it would be       $0.542",
@@ -126,7 +155,7 @@ def test_of_a_spot_box_it_tells_both_prices_and_what_that_saves(draw: Draw) -> N
 def test_a_quota_that_is_missing_is_told_last(draw: Draw) -> None:
     price = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
     shown = draw(
-        receipt(
+        receipt_of(
             CONFIG,
             region="us-east-1",
             instance_type="g4dn.xlarge",
@@ -141,7 +170,7 @@ def test_a_quota_that_is_missing_is_told_last(draw: Draw) -> None:
 def test_in_a_pipe_every_step_is_one_line(draw: Draw) -> None:
     price = price_of("g4dn.xlarge", "eu-west-1", CONFIG.disk)
     shown = draw(
-        receipt(CONFIG, region="eu-west-1", instance_type="g4dn.xlarge", steps=FROM_NOTHING, price=price),
+        receipt_of(CONFIG, region="eu-west-1", instance_type="g4dn.xlarge", steps=FROM_NOTHING, price=price),
         width=10_000,
     )
     assert len([line for line in shown.splitlines() if line.startswith("  + ")]) == len(FROM_NOTHING)

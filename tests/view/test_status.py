@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from gpu_box.model.machine import StepState
-from gpu_box.model.observed import Stopped
+from gpu_box.model.observed import Instance, InstanceState, Listed, Observed, Stopped
+from gpu_box.model.results import Row, StatusView
 from gpu_box.model.watch import Layer, Signal, WatchState
 from gpu_box.view.json import dumps
-from gpu_box.view.status import Row, StatusView, boxes_table, status_lines
+from gpu_box.view.status import boxes_table, status_lines
 
 from .conftest import Draw
 
@@ -54,6 +55,14 @@ RUNNING = StatusView(
     usd_budget=Decimal("50"),
     usd_month_stopped=Decimal("8.00"),
     deadline=NOON + timedelta(hours=12),
+    observed=Observed(region="us-east-1"),
+)
+INSTANCE = Instance(
+    id="i-0123456789abcdef0",
+    state=InstanceState.RUNNING,
+    type="g4dn.xlarge",
+    zone="us-east-1a",
+    launched=NOON,
 )
 ROW = Row(
     box="gpu-box",
@@ -64,6 +73,7 @@ ROW = Row(
     since=NOON,
     owner="ada",
     usd_hour=Decimal("0.542"),
+    listed=Listed(box="gpu-box", instance=INSTANCE),
 )
 
 
@@ -146,7 +156,7 @@ gpu-box  stopped
 
 
 def test_no_box(draw: Draw) -> None:
-    view = StatusView(box="gpu-box", state="none", region="us-east-1")
+    view = StatusView(box="gpu-box", state="none", region="us-east-1", observed=Observed(region="us-east-1"))
     assert draw(status_lines(view)) == "There is no box 'gpu-box' in us-east-1; `gpu-box up` makes it."
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gpu_box.aws.doctor import Check
-from gpu_box.model.leftovers import Leftover, Sweep, Unread
+from gpu_box.model.leftovers import Leftover, Swept, Unread
 from gpu_box.view.doctor import checks_table
 from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 
@@ -25,8 +25,9 @@ ROLE = Leftover(kind="role", id="gpu-box-ada-2-eu-west-2", region="global", box=
 UNPRICED = Leftover(kind="instance", id="i-1", region="us-east-1", usd_month=None, note="trn9.huge")
 
 
-def swept(*found: Leftover, unread: tuple[Unread, ...] = ()) -> Sweep:
-    return Sweep(regions=("eu-west-2", "us-east-1"), found=found, unread=unread)
+def swept(*found: Leftover, unread: tuple[Unread, ...] = ()) -> Swept:
+    usd = sum((one.usd_month or Decimal(0) for one in found), Decimal(0))
+    return Swept(regions=("eu-west-2", "us-east-1"), found=found, usd_month=usd, unread=unread)
 
 
 def test_the_dearest_comes_first_and_the_sum_last(draw: Draw) -> None:

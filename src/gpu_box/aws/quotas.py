@@ -17,6 +17,7 @@ from gpu_box.aws.errors import translated
 from gpu_box.aws.prices.catalogue import catalogue
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import Instance, InstanceState
+from gpu_box.model.results import QuotaAsked, Request
 
 _SERVICE = "ec2"
 _ON_DEMAND, _SPOT = "on-demand", "spot"
@@ -54,16 +55,6 @@ class QuotaUse:
             f"{self.instance_type} ({self.market}) needs {self.wanted} vCPUs of the quota '{self.name}' "
             f"({self.code}), and {max(0, self.limit - self.used)} of {self.limit} are free"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """An increase that AWS was asked for. status: AWS's word."""
-
-    id: str
-    vcpus: int
-    status: str
-    new: bool  # whether it was made now
 
 
 def quota_code(instance_type: str, market: str) -> str | None:
@@ -132,7 +123,7 @@ def missing_quota(cloud: Cloud, own: Instance | None = None) -> str | None:
     return f"{uses[0]}: {way_out}"
 
 
-def request_increase(cloud: Cloud, uses: Sequence[QuotaUse]) -> Request:
+def request_increase(cloud: Cloud, uses: Sequence[QuotaUse]) -> QuotaAsked:
     """Ask AWS for what is missing of one quota: for the largest of what is wanted. Raises CloudError.
 
     Where the account has asked before and nobody has decided, that is told and nothing is asked.
@@ -145,15 +136,16 @@ def request_increase(cloud: Cloud, uses: Sequence[QuotaUse]) -> Request:
         )["RequestedQuotas"]
         for asked in history:
             if asked["Status"] in _UNDECIDED:
-                return _request(asked, new=False)
+                return _asked(uses[0], asked, new=False)
         made = client.request_service_quota_increase(
             ServiceCode=_SERVICE, QuotaCode=code, DesiredValue=float(wanted)
         )["RequestedQuota"]
-    return _request(made, new=True)
+    return _asked(uses[0], made, new=True)
 
 
-def _request(raw: dict[str, Any], *, new: bool) -> Request:
-    return Request(id=raw["Id"], vcpus=int(raw["DesiredValue"]), status=raw["Status"], new=new)
+def _asked(use: QuotaUse, raw: dict[str, Any], *, new: bool) -> QuotaAsked:
+    request = Request(id=raw["Id"], vcpus=int(raw["DesiredValue"]), status=raw["Status"], new=new)
+    return QuotaAsked(code=use.code, name=use.name, request=request)
 
 
 def _quota(cloud: Cloud, code: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from gpu_box.machine.ssh import keys
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import Gone, JobStarted
 
 _PORT = 29500  # torchrun's own default for its rendezvous
 
@@ -59,15 +60,16 @@ def up(
         ) from error
 
 
-def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> None:
+def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> list[Gone]:
     """Every member with its disk, then what they shared. Raises GpuBoxError."""
     members = members_of(cloud)
-    each_member(members, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
+    gone = each_member(members, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
     if members[0].config.cluster and len(members) > 1:
         remove_cluster(members[0], report)
+    return gone
 
 
-def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> work.Job:
+def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> JobStarted:
     """torchrun on every member, rank 0 and with it all results on the first. Returns the first one's job."""
     members = members_of(cloud)
     if len(members) == 1:
@@ -87,7 +89,7 @@ def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> work.Job:
         line = torchrun(rank, len(hosts), first.private_address, run) + work.training(data, priced)
         with connect(hosts[rank]) as connection:
             jobs.start(connection, work.TRAIN_JOB, work.prepared(data) + line, cwd=WORK)
-    return work.Job(host=hosts[0], name=work.TRAIN_JOB)
+    return JobStarted(host=hosts[0], job=work.TRAIN_JOB)
 
 
 def torchrun(rank: int, count: int, address: str, run: str) -> str:

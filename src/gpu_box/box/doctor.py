@@ -9,7 +9,7 @@ from gpu_box.aws import doctor
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.my_address import check_address
 from gpu_box.aws.observe import observe
-from gpu_box.aws.quotas import QuotaUse, Request, read_wanted_quotas, request_increase
+from gpu_box.aws.quotas import QuotaUse, read_wanted_quotas
 from gpu_box.box.find import host_at
 from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError
@@ -41,10 +41,6 @@ def missing_quotas(cloud: Cloud) -> list[list[QuotaUse]]:
     uses = read_wanted_quotas(cloud, observe(cloud).instance)
     lacking = sorted((use for use in uses if not use.fits), key=lambda use: use.code)
     return [list(of_one) for _, of_one in groupby(lacking, key=lambda use: use.code)]
-
-
-def request_quota(cloud: Cloud, uses: list[QuotaUse]) -> Request:
-    return request_increase(cloud, uses)
 
 
 def _observe(cloud: Cloud) -> Observed | GpuBoxError:

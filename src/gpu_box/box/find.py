@@ -98,6 +98,11 @@ def foreign_lines(rules: Collection[str]) -> list[str]:
     return [f"the security group also lets in {rule} ({kept})" for rule in rules]
 
 
+def kept_lines(kept: Collection[str]) -> list[str]:
+    """What is said of limits that are tighter on the running box."""
+    return [f"{line}: the box keeps its own until `gpu-box up` has asked" for line in kept]
+
+
 def memory(kind: str, cloud: Cloud) -> Path:
     config = cloud.config
     return file_of_box(kind, cloud=cloud.host, profile=config.profile, region=cloud.region, box=config.name)

@@ -6,35 +6,22 @@ anywhere, each may be run again, and goes on where it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.box import converge, find
-from gpu_box.box.up import Up, up
+from gpu_box.box.up import up
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.model.observed import BAKED, MOVING, Image, Instance, Observed
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import Baked, Moved, Unbaked
 from gpu_box.plan import box as plan
 from gpu_box.plan import images, limits
 from gpu_box.plan.readable import require_readable
 from gpu_box.plan.steps import NoteBake, Step
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baked:
-    image: Image
-    size_gib: int
-    usd_month: Decimal  # at most: AWS bills what is written
-    up: Up | None  # None: it was stopped, and is left so
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moved:
-    before: str  # zone
-    up: Up
 
 
 def bake(cloud: Cloud, report: Reporter) -> Baked:
@@ -52,10 +39,11 @@ def bake(cloud: Cloud, report: Reporter) -> Baked:
     made = next(i for i in observed.images if i.id == image.id)
     snapshots = [s for s in observed.snapshots if s.id in made.snapshot_ids]
     return Baked(
-        image=made,
+        box=config.name,
+        state="running" if started else "stopped",
+        image=made.id,
         size_gib=sum(s.size_gib for s in snapshots),
         usd_month=sum((s.usd_month for s in snapshots), Decimal(0)),
-        up=started,
     )
 
 
@@ -79,10 +67,11 @@ def end(cloud: Cloud, image: Image, report: Reporter) -> Observed:
     return converge.converge(cloud, report, lambda seen: images.finish(seen, image.id))[0]
 
 
-def remove(cloud: Cloud, report: Reporter) -> Observed:
+def remove(cloud: Cloud, report: Reporter) -> Unbaked:
     """The box's images, and what they bill. Refused where one of them is all there is of its disk."""
     require_removable(find.observe_box(cloud))
-    return converge.converge(cloud, report, lambda seen: images.remove(seen, seen.images))[0]
+    converge.converge(cloud, report, lambda seen: images.remove(seen, seen.images))
+    return Unbaked(box=cloud.config.name)
 
 
 def require_removable(observed: Observed) -> None:
@@ -101,11 +90,12 @@ def move(cloud: Cloud, report: Reporter) -> Moved:
     room for it. Raises CloudError where there is no box, or it runs; InputError where it could go nowhere.
     """
     observed = find.observe_box(cloud)
-    if observed.instance is None and observed.images:
-        return Moved(before="", up=up(cloud, report))  # cut after its instance went
-    instance = require_movable(cloud.config, observed)
-    carry(cloud, report)
-    return Moved(before=instance.zone, up=up(cloud, report))
+    before = None
+    if observed.instance or not observed.images:  # else cut after its instance went
+        before = require_movable(cloud.config, observed).zone
+        carry(cloud, report)
+    done = up(cloud, report)
+    return Moved(box=done.box, state=done.state, instance=done.instance, before=before, zone=done.zone)
 
 
 def require_movable(config: Config, observed: Observed) -> Instance:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from gpu_box.box.status import Status
 from gpu_box.config.model import Config, Notify
+from gpu_box.model.results import StatusView
 from gpu_box.model.watch import Look
 from gpu_box.plan.budget import MARKS
 from gpu_box.units import format_money
@@ -86,16 +86,16 @@ class Herald:
         self._jobs: set[str] = set()
         self._ran = False
 
-    def found(self, status: Status) -> None:
+    def found(self, status: StatusView) -> None:
         """AWS has been asked, and it runs."""
         self._ran = True
         limit = self._config.limits.budget
-        if not limit or not status.spent:
+        if not limit or status.usd_month is None:
             return
-        before, self._spent = self._spent, 100 * status.spent.month / limit
+        before, self._spent = self._spent, 100 * status.usd_month / limit
         passed = [mark for mark in MARKS if before is not None and before < mark <= self._spent]
         if passed:
-            of = f"{format_money(status.spent.month)} of {format_money(limit)}"
+            of = f"{format_money(status.usd_month)} of {format_money(limit)}"
             self._tell("budget", "budget", f"{passed[-1]} % of this month's budget is spent: {of}")
 
     def looked(self, look: Look, deadline: datetime | None) -> None:
@@ -109,7 +109,7 @@ class Herald:
             self._tell("job", "job ended", f"{job} has ended: `gpu-box logs {job}` tells how")
         self._jobs = jobs
 
-    def ended(self, status: Status) -> None:
+    def ended(self, status: StatusView) -> None:
         """It runs no more."""
         if not self._ran:
             return

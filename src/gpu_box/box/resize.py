@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.aws.prices.prices import read_price, read_price_of
 from gpu_box.box import converge, find, image, spent, stop, up
-from gpu_box.box.up import Up
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import MOVING, Observed
-from gpu_box.model.price import Price
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import Resized
 from gpu_box.plan import box as plan
 from gpu_box.plan import limits
 from gpu_box.plan.readable import require_readable
@@ -21,21 +21,12 @@ from gpu_box.plan.steps import NoteResize, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resized:
-    before: str  # "" where an earlier one, cut after its instance went, is gone on with
-    after: str
-    price_before: Price | None  # None where `before` is ""
-    price: Price  # of the new type
-    up: Up | None  # None: it was stopped, and is left so
-
-
-@dataclass(frozen=True, kw_only=True)
 class Ahead:
     """What `resize` would change."""
 
     observed: Observed
-    price_before: Price | None  # None where an earlier one, cut after its instance went, is gone on with
-    price: Price
+    usd_hour_before: Decimal | None  # None: an earlier one, cut after its instance went, is gone on with
+    usd_hour: Decimal | None
 
     @property
     def before(self) -> str:
@@ -49,13 +40,13 @@ def look_ahead(cloud: Cloud, instance_type: str) -> Ahead:
     if instance is None:
         if not takes_an_image(observed, instance_type):
             raise CloudError(f"there is no box {cloud.config.name!r}", remedy="`gpu-box up` makes it.")
-        return Ahead(observed=observed, price_before=None, price=read_price(cloud, instance_type))
+        return Ahead(observed=observed, usd_hour_before=None, usd_hour=read_price(cloud, instance_type).hour)
     require_readable(cloud.config.name, instance)
     refuse_unfit(cloud, instance_type, like=instance)
     return Ahead(
         observed=observed,
-        price_before=read_price_of(cloud, instance),
-        price=read_price_of(cloud, replace(instance, type=instance_type)),
+        usd_hour_before=read_price_of(cloud, instance).hour,
+        usd_hour=read_price_of(cloud, replace(instance, type=instance_type)).hour,
     )
 
 
@@ -84,11 +75,12 @@ def resize(cloud: Cloud, instance_type: str, report: Reporter) -> Resized:
             started = up.up(cloud, report)
             act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
     return Resized(
+        box=config.name,
+        state="running" if started and ran else "stopped",
         before=ahead.before,
-        after=instance_type,
-        price_before=ahead.price_before,
-        price=read_price_of(cloud, started.instance) if started else ahead.price,
-        up=started if ran else None,
+        type=instance_type,
+        usd_hour=started.usd_hour if started else ahead.usd_hour,
+        usd_hour_before=ahead.usd_hour_before,
     )
 
 

@@ -5,16 +5,15 @@ Apart from `box`, as `status` is waited for and needs none of what `up` reads in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.observe import MEANS
 from gpu_box.aws.prices.prices import read_price_of
-from gpu_box.box.find import host_of, load_meanwhile, memory, observe_box
+from gpu_box.box.find import foreign_lines, host_of, kept_lines, load_meanwhile, memory, observe_box
 from gpu_box.box.spent import _first_market, budget_warning, note, rates_of
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, MachineError
@@ -23,28 +22,17 @@ from gpu_box.machine.ssh import ssh_config
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.early_check import Ahead
 from gpu_box.model.machine import MachineState
-from gpu_box.model.observed import InstanceState, Observed, Stopped
-from gpu_box.model.price import Price
-from gpu_box.model.spending import Spent
+from gpu_box.model.observed import Instance, InstanceState, Observed
+from gpu_box.model.results import ImageView, StatusView
 from gpu_box.model.stop_reason import why
 from gpu_box.plan import budget, limits
 from gpu_box.store import last_seen
+from gpu_box.units import format_duration
+
+_SOON = timedelta(minutes=10)  # as the watcher warns on the box
 
 
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    observed: Observed
-    price: Price | None
-    spent: Spent | None  # None where no price is known
-    stopped: Stopped | None  # why it is stopped, where it is
-    machine: MachineState | None  # None where it is not running, or did not answer
-    unreachable: str  # why it did not answer, or ""
-    budget_warning: str | None = None  # where half of it or more is spent
-    usd_budget: Decimal | None = None  # limits.budget, or the running box's own if that is tighter
-    kept: tuple[str, ...] = ()  # limits of the running box that are tighter than the config's
-
-
-def status(cloud: Cloud) -> Status:
+def status(cloud: Cloud) -> StatusView:
     """What AWS says, and where the machine runs, what it says of itself in one round trip."""
     config = cloud.config
     wanted = setup.desired(config, market=_first_market(config))
@@ -61,21 +49,106 @@ def status(cloud: Cloud) -> Status:
             left = read_console_record(cloud, instance.id)
         config, kept = limits.kept(config, instance)
         machine, unreachable = _ask_machine(config, observed, ahead)
-    price = read_price_of(cloud, instance) if instance else None
-    rates = rates_of(price) if price else None
+    images = tuple(ImageView(id=i.id, kind=i.kind, state=i.state, created=i.created) for i in observed.images)
+    if instance is None:
+        return StatusView(
+            box=config.name,
+            state="none",
+            region=observed.region,
+            images=images,
+            usd_month_images=observed.usd_month_images,
+            config=config.path,
+            observed=observed,
+        )
+    price, now = read_price_of(cloud, instance), datetime.now(UTC)
+    rates = rates_of(price)
     if rates:
         note(cloud, observed, rates)
-    return Status(
-        observed=observed,
-        price=price,
-        spent=budget.spent(observed, rates, now=datetime.now(UTC)) if rates else None,
-        stopped=why(instance, observed.deadline, left) if instance else None,
-        machine=machine,
-        unreachable=unreachable,
-        budget_warning=budget_warning(config, observed, rates),
+    money = budget.spent(observed, rates, now=now) if rates else None
+    deadline, missing = _deadline(observed, instance)
+    running = instance.state.bills
+    return StatusView(
+        box=config.name,
+        state=str(instance.state),
+        region=observed.region,
+        instance=instance.id,
+        type=instance.type,
+        zone=instance.zone,
+        address=instance.address,
+        since=instance.launched,
+        uptime=now - instance.launched if running else None,
+        usd_hour=price.hour,
+        usd_session=money.session if running and money else None,
+        usd_today=money.today if money else None,
+        usd_month=money.month if money else None,
         usd_budget=config.limits.budget,
-        kept=kept,
+        usd_month_stopped=price.disk_month,
+        images=images,
+        usd_month_images=observed.usd_month_images,
+        deadline=deadline,
+        deadline_missing=missing,
+        stopped=why(instance, observed.deadline, left),
+        gpu=machine.gpu if machine else "",
+        jupyter=_jupyter(machine) if machine else "",
+        watch=machine.watch if machine else None,
+        steps=machine.steps if machine else (),
+        notices=(
+            *_notices(observed, machine, unreachable, budget_warning(config, observed, rates), kept),
+            *_without_config(config),
+        ),
+        config=config.path,
+        observed=observed,
+        unreachable=unreachable,
     )
+
+
+def _deadline(observed: Observed, instance: Instance) -> tuple[datetime | None, str]:
+    """The deadline that AWS has for this instance, and why it is missing or "" if it is not."""
+    armed = observed.deadline
+    deadline = armed.at if armed and armed.instance_id == instance.id else None
+    if missing := observed.deadline_unavailable or observed.deadline_unread:
+        return deadline, missing
+    if armed and armed.broken:
+        return deadline, f"{armed.broken}; `gpu-box up` arms it anew"
+    return deadline, "" if deadline else "`gpu-box up` arms it"
+
+
+def _jupyter(machine: MachineState) -> str:
+    if not machine.jupyter.port:
+        return ""
+    answers = "answers" if machine.jupyter.answering else "does not answer"
+    return f"{answers} on the box's port {machine.jupyter.port}: `gpu-box jupyter` opens it"
+
+
+def _notices(
+    observed: Observed,
+    machine: MachineState | None,
+    unreachable: str,
+    warning: str | None,
+    kept: tuple[str, ...],
+) -> Iterator[str]:
+    """What a person should act on now. warning: of the budget. kept: limits of the running box."""
+    if unreachable:
+        yield unreachable
+    if observed.instance:
+        yield from (str(one) for one in observed.instance.unreadable if str(one) not in unreachable)
+    if observed.group:
+        yield from foreign_lines(observed.group.foreign)
+    if warning:
+        yield warning
+    yield from kept_lines(kept)
+    watch = machine.watch if machine else None
+    if watch is None:
+        return
+    used = watch.cause == "idle" and watch.state == "active"
+    if watch.stops_in is not None and watch.stops_in <= _SOON and not used:
+        hold = "keep 2h" if watch.cause == "idle" else "extend 2h"
+        yield f"stops in {format_duration(watch.stops_in)}: `gpu-box {hold}` holds that off"
+    yield from watch.complaints
+
+
+def _without_config(config: Config) -> list[str]:
+    return [] if config.path else ["no config.yaml here or in a parent folder: this shows all defaults"]
 
 
 def _ask_machine(config: Config, observed: Observed, ahead: Ahead) -> tuple[MachineState | None, str]:

@@ -18,16 +18,22 @@ from gpu_box.model.observed import (
     Observed,
 )
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import Gone, StoppedBox
 from gpu_box.plan import box as plan
 from gpu_box.plan.steps import Step
 from gpu_box.store import last_seen
 
 
-def stop(cloud: Cloud, report: Reporter) -> Observed:
+def stop(cloud: Cloud, report: Reporter) -> StoppedBox:
     """The meter off; done only once EC2 says `stopped`. The disk stays."""
     observed = halt(cloud, report)
     ssh_config.forget_address(cloud.config.name)
-    return observed
+    instance = observed.instance
+    return StoppedBox(
+        box=cloud.config.name,
+        state=str(instance.state) if instance else "none",
+        usd_month_stopped=read_price_of(cloud, instance).disk_month if instance else None,
+    )
 
 
 def halt(cloud: Cloud, report: Reporter) -> Observed:
@@ -50,14 +56,14 @@ def halt(cloud: Cloud, report: Reporter) -> Observed:
     return observed
 
 
-def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Observed:
+def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Gone:
     """Everything that this box made in AWS, removed; then read back that nothing is left.
 
     keep_images: but for its baked image, from which the next `up` launches.
     """
-    observed = bring_down(cloud, report, keep_images=keep_images)
+    bring_down(cloud, report, keep_images=keep_images)
     ssh_config.remove(cloud.config.name)
-    return observed
+    return Gone(box=cloud.config.name)
 
 
 def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Observed:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.launch import render_user_data
@@ -26,7 +28,7 @@ from gpu_box.machine import jobs, setup, watcher
 from gpu_box.machine.files import kaggle
 from gpu_box.machine.ssh import keys, ssh_config
 from gpu_box.machine.ssh.connection import Connection
-from gpu_box.model.machine import Host, MachineState
+from gpu_box.model.machine import MachineState
 from gpu_box.model.observed import (
     ANYTHING,
     Instance,
@@ -35,8 +37,8 @@ from gpu_box.model.observed import (
     Observed,
     Stopped,
 )
-from gpu_box.model.price import Price
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import VIEW_ONLY, PlannedStep
 from gpu_box.model.stop_reason import why
 from gpu_box.plan import box as plan
 from gpu_box.plan import budget, images, limits
@@ -50,35 +52,45 @@ _ASK_AGAIN_S = 20.0  # capacity comes back when somebody else's instance goes: s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
-    """What `up` would do next, and what it costs."""
-
-    observed: Observed
-    steps: tuple[Step, ...]
-    price: Price  # of the type that runs, or would be tried first
+class Plan:
+    box: str
+    region: str
     instance_type: str
-    missing_quota: str | None  # why the account may not run it
-    config: Config  # with the limits that the running box keeps
-    kept: tuple[str, ...]  # a line for each of them
-    deadline: datetime | None  # when AWS stops the box after these steps; None: not known before the launch
+    steps: tuple[PlannedStep, ...]  # in AWS; empty: nothing is missing there
+    usd_hour: Decimal | None  # running; null: the type's price is not known
+    usd_hour_on_demand: Decimal | None  # of a spot instance: what it would cost on demand
+    usd_month_stopped: Decimal  # its disk
+    prices: str  # where they are from, and of when
+    missing_quota: str | None  # what stands in the way
+    foreign_rules: tuple[str, ...]  # of the security group, added by somebody else
+    config: Path | None  # the file that was read; null: none, all defaults
+    limits_kept: tuple[
+        str, ...
+    ]  # of the running box, tighter than the config's: `up` asks before it loosens them
+    rules: Config = field(metadata=VIEW_ONLY)  # with the limits that the running box keeps
+    stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS, after these steps; None: not known yet
+    gpu: str = field(metadata=VIEW_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Up:
-    """A box that is up: where it is, and how its machine was found."""
-
-    observed: Observed
-    instance: Instance
-    host: Host
-    machine: MachineState
-    price: Price
-    stopped: Stopped | None  # why it was stopped, where it was
-    changed: bool  # whether anything had to be done
-    budget_warning: str | None  # where half of it or more is spent
-    resumed: tuple[str, ...]  # jobs that a spot interruption had ended, and that run again
-    config: Config  # with the limits that the running box keeps
-    kept: tuple[str, ...]  # a line for each of them
-    deadline: datetime | None  # when AWS stops this instance; None: AWS's side cannot be armed
+    box: str
+    state: str  # EC2's word
+    changed: bool  # whether anything was to be done
+    instance: str
+    type: str
+    zone: str
+    address: str | None
+    ssh_port: int
+    usd_hour: Decimal | None
+    deadline: datetime | None  # at which AWS stops it; null: not armed
+    stopped: Stopped | None  # why it had stopped before
+    resumed: tuple[str, ...]  # jobs that go on after an interruption by AWS
+    warning: str | None  # of the budget
+    limits_kept: tuple[str, ...]  # of the running box, tighter than the config's
+    observed: Observed = field(metadata=VIEW_ONLY)
+    rules: Config = field(metadata=VIEW_ONLY)  # with the limits that the running box keeps
+    stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS; None: its side cannot be armed
 
 
 def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False) -> Up:
@@ -126,24 +138,29 @@ def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen
             report.note(line)
     price = read_price_of(cloud, instance)
     return Up(
-        observed=observed,
-        instance=instance,
-        host=host,
-        machine=machine,
-        price=price,
+        box=config.name,
+        state=str(instance.state),
+        changed=acted or told or to_set_up or to_sync is not None or bool(resumed),
+        instance=instance.id,
+        type=instance.type,
+        zone=instance.zone,
+        address=instance.address,
+        ssh_port=instance.ssh_port,
+        usd_hour=price.hour,
+        deadline=observed.deadline.at if observed.deadline else None,
         stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
         if found.instance
         else None,
-        changed=acted or told or to_set_up or to_sync is not None or bool(resumed),
-        budget_warning=spent.budget_warning(config, observed, spent.rates_of(price)),
         resumed=resumed,
-        config=config,
-        kept=kept,
-        deadline=budget.deadline_of(observed, instance),
+        warning=spent.budget_warning(config, observed, spent.rates_of(price)),
+        limits_kept=kept,
+        observed=observed,
+        rules=config,
+        stops_at=budget.deadline_of(observed, instance),
     )
 
 
-def plan_up(cloud: Cloud) -> Planned:
+def plan_up(cloud: Cloud) -> Plan:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
     public_key = keys.read_public_line(cloud.config.ssh.key) or _A_KEY_TO_COME
     observed = find.observe_box(cloud, ask_caller=True)
@@ -156,15 +173,22 @@ def plan_up(cloud: Cloud) -> Planned:
         lambda: read_price_of(cloud, instance) if instance else spent.first_price(cloud),
         lambda: missing_quota(cloud, instance),
     )
-    return Planned(
-        observed=observed,
-        steps=tuple(steps),
-        price=price,
+    return Plan(
+        box=config.name,
+        region=observed.region,
         instance_type=instance_type,
+        steps=tuple(PlannedStep(mark=s.mark, title=s.title, line=str(s), stage=s.stage) for s in steps),
+        usd_hour=price.hour,
+        usd_hour_on_demand=price.hour_on_demand,
+        usd_month_stopped=price.disk_month,
+        prices=price.source,
         missing_quota=missing,
-        config=config,
-        kept=kept,
-        deadline=_deadline_after(steps, observed),
+        foreign_rules=observed.group.foreign if observed.group else (),
+        config=config.path,
+        limits_kept=kept,
+        rules=config,
+        stops_at=_deadline_after(steps, observed),
+        gpu=str(price.gpu or ""),
     )
 
 

@@ -14,12 +14,12 @@ from datetime import timedelta
 from gpu_box.aws.client import Cloud
 from gpu_box.box import find, status
 from gpu_box.box.notify import Herald
-from gpu_box.box.status import Status
 from gpu_box.errors import CredentialsError, GpuBoxError, MachineError
 from gpu_box.machine import watcher
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import StatusView
 from gpu_box.model.watch import Look
 
 _EVERY = timedelta(seconds=3)
@@ -27,7 +27,7 @@ _SELDOM = timedelta(seconds=20)  # where nobody sees it
 _ASK_AWS_S = 60.0
 _PAUSE_S = 3.0  # before a machine that does not answer is tried again
 
-Shown = Callable[[Status, Look | None, str], None]
+Shown = Callable[[StatusView, Look | None, str], None]
 """What AWS says, what the machine says (None: nothing yet), and why it does not, or ""."""
 
 
@@ -35,7 +35,7 @@ class _AskAws(Exception):  # noqa: N818 - no error: what AWS said is a minute ol
     pass
 
 
-def watch(cloud: Cloud, show: Shown, herald: Herald, *, every: timedelta = _EVERY) -> Status:
+def watch(cloud: Cloud, show: Shown, herald: Herald, *, every: timedelta = _EVERY) -> StatusView:
     """Shows until the box runs no more; returns what AWS says then. Raises CloudError."""
     while True:
         found = status.status(cloud)
@@ -47,7 +47,7 @@ def watch(cloud: Cloud, show: Shown, herald: Herald, *, every: timedelta = _EVER
         herald.found(found)
         asked = time.monotonic()
 
-        def on_look(look: Look, found: Status = found, asked: float = asked) -> None:
+        def on_look(look: Look, found: StatusView = found, asked: float = asked) -> None:
             show(found, look, "")
             herald.looked(look, found.observed.deadline.at if found.observed.deadline else None)
             if time.monotonic() - asked > _ASK_AWS_S:

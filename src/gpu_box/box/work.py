@@ -23,9 +23,10 @@ from gpu_box.machine.ssh import attach
 from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.machine.ssh.shell import quote
 from gpu_box.machine.ssh.tunnel import Tunnel
-from gpu_box.model.machine import Host, SyncResult
+from gpu_box.model.machine import SyncResult
 from gpu_box.model.observed import Observed
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import JobStarted
 
 TRAIN_JOB = "train"
 _LESSON = "notebooks/lesson1.ipynb"  # below ~/work, JupyterLab's root
@@ -36,14 +37,6 @@ ONE_A_GPU = (
     '[ "$gpus" -le 1 ] || ranks="-m vgg16.launch --standalone --local-addr=127.0.0.1 --nproc-per-node=$gpus '
     f'--max-restarts={RESTARTS}"; '
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A job on a box that was found running when we looked."""
-
-    host: Host
-    name: str
 
 
 def ssh_command(cloud: Cloud, command: Sequence[str], *, tty: bool) -> list[str]:
@@ -122,13 +115,13 @@ def pull(cloud: Cloud, path: str, to: Path | None, report: Reporter) -> tuple[Sy
         return sync.pull(connection, f"{WORK}/{path}", target, exclude=(), report=report), target
 
 
-def start(cloud: Cloud, command: Sequence[str], *, name: str | None = None) -> Job:
+def start(cloud: Cloud, command: Sequence[str], *, name: str | None = None) -> JobStarted:
     host = find_host(cloud)
     line = command[0] if len(command) == 1 else shlex.join(command)
     job = name or job_name(command)
     with connect(host) as connection:
         jobs.start(connection, job, line, cwd=WORK)
-    return Job(host=host, name=job)
+    return JobStarted(host=host, job=job)
 
 
 def job_name(command: Sequence[str]) -> str:
@@ -140,7 +133,7 @@ def job_name(command: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", Path(script).stem) or "job"
 
 
-def find(cloud: Cloud, name: str | None) -> Job:
+def find(cloud: Cloud, name: str | None) -> JobStarted:
     host = find_host(cloud)
     with connect(host) as connection:
         known = jobs.list_jobs(connection)
@@ -149,15 +142,15 @@ def find(cloud: Cloud, name: str | None) -> Job:
     names = [job.name for job in known]
     if name is not None and name not in names:
         raise InputError(f"no job {name!r} on this box", remedy=f"There are: {', '.join(names)}.")
-    return Job(host=host, name=name or max(known, key=lambda job: job.started).name)
+    return JobStarted(host=host, job=name or max(known, key=lambda job: job.started).name)
 
 
-def follow(job: Job, on_line: Callable[[str], None]) -> int:
+def follow(job: JobStarted, on_line: Callable[[str], None]) -> int:
     """The log to `on_line` until the job ends; its exit status. Survives a dropped connection."""
-    return jobs.follow(job.host, job.name, on_line)
+    return jobs.follow(job.host, job.job, on_line)
 
 
-def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> Job:
+def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> JobStarted:
     """VGG16 on the box, as the job `train`; with several GPUs, one process each.
 
     settings: options of `python -m vgg16 train`; those that are None are left out.
@@ -168,7 +161,7 @@ def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> Job:
     with connect(host) as connection:
         line = f"{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced)}"
         jobs.start(connection, TRAIN_JOB, line, cwd=WORK)
-    return Job(host=host, name=TRAIN_JOB)
+    return JobStarted(host=host, job=TRAIN_JOB)
 
 
 def with_price(
@@ -227,7 +220,7 @@ class Ended:
     spared: str
 
 
-def finish(cloud: Cloud, job: Job, exit_status: int, then: Then, report: Reporter) -> Ended:
+def finish(cloud: Cloud, job: JobStarted, exit_status: int, then: Then, report: Reporter) -> Ended:
     """Raises GpuBoxError where the box cannot be stopped."""
     results, missing = None, ""
     try:
@@ -242,7 +235,7 @@ def finish(cloud: Cloud, job: Job, exit_status: int, then: Then, report: Reporte
     else:
         stop.down(cloud, report)
     return Ended(
-        job=job.name,
+        job=job.job,
         exit_status=exit_status,
         results=results,
         then="stop" if spared else then,

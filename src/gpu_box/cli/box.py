@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpu_box.cli.completion import instance_types
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.lazy import command_name
-from gpu_box.units import format_duration, format_money, parse_duration
+from gpu_box.units import format_money, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from gpu_box.aws.client import Cloud
     from gpu_box.box.resize import Ahead
-    from gpu_box.box.status import Status
-    from gpu_box.box.up import Up as Done
     from gpu_box.cli.context import Options
     from gpu_box.config.model import Config
     from gpu_box.model.observed import Observed
-    from gpu_box.view.status import StatusView
 
 
-_SOON = timedelta(minutes=10)  # as the watcher warns on the box
 _STOP_WAITS_S = 3.0  # for the names of the running jobs, at most
 
 
@@ -44,54 +38,15 @@ def register(app: typer.Typer) -> None:
 
 def plan_command(context: typer.Context) -> None:
     """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
-    from gpu_box.box.find import foreign_lines
     from gpu_box.box.members import each_member, members_of
     from gpu_box.box.up import plan_up
-    from gpu_box.cli.results import Plan, PlannedStep, one_or_all
+    from gpu_box.cli.results import one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.receipt import receipt
 
     opts = options(context)
-    members = members_of(opts.cloud())
-    planned = each_member(members, lambda member, _: plan_up(member), opts.reporter())
-    results = [
-        Plan(
-            box=member.config.name,
-            region=one.observed.region,
-            instance_type=one.instance_type,
-            steps=tuple(PlannedStep(mark=s.mark, title=s.title, line=str(s)) for s in one.steps),
-            usd_hour=one.price.hour,
-            usd_hour_on_demand=one.price.hour_on_demand,
-            usd_month_stopped=one.price.disk_month,
-            prices=one.price.source,
-            missing_quota=one.missing_quota,
-            foreign_rules=one.observed.group.foreign if one.observed.group else (),
-            config=one.config.path,
-            limits_kept=one.kept,
-        )
-        for member, one in zip(members, planned, strict=True)
-    ]
-
-    def draw() -> Any:
-        receipts = [
-            receipt(
-                one.config,
-                region=one.observed.region,
-                instance_type=one.instance_type,
-                steps=one.steps,
-                price=one.price,
-                missing_quota=one.missing_quota,
-                notices=[
-                    *foreign_lines(one.observed.group.foreign if one.observed.group else ()),
-                    *kept_lines(one.kept),
-                ],
-                deadline=one.deadline,
-            )
-            for one in planned
-        ]
-        return stacked(receipts)
-
-    opts.show(one_or_all(results), draw)
+    plans = each_member(members_of(opts.cloud()), lambda member, _: plan_up(member), opts.reporter())
+    opts.show(one_or_all(plans), lambda: stacked([receipt(one) for one in plans]))
 
 
 def up_command(
@@ -108,9 +63,9 @@ def up_command(
 ) -> None:
     """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
     from gpu_box.box import cluster
-    from gpu_box.cli.results import Up, one_or_all
+    from gpu_box.cli.results import one_or_all
     from gpu_box.plan import limits
-    from gpu_box.view.why import stop_line
+    from gpu_box.view.up import up_lines
 
     opts = options(context)
     cloud = opts.cloud()
@@ -125,52 +80,9 @@ def up_command(
         loosen = opts.agrees(f"{'; '.join(looser.lines)}. Loosen the limits of the running box?")
         with opts.timed("up") as report:
             ups = cluster.up(cloud, report, wait=waiting, loosen=loosen)
-    results = [
-        Up(
-            box=done.host.name,
-            state=str(done.instance.state),
-            changed=done.changed,
-            instance=done.instance.id,
-            type=done.instance.type,
-            zone=done.instance.zone,
-            address=done.instance.address,
-            ssh_port=done.instance.ssh_port,
-            usd_hour=done.price.hour,
-            deadline=done.observed.deadline.at if done.observed.deadline else None,
-            stopped=done.stopped,
-            resumed=done.resumed,
-            warning=done.budget_warning,
-            limits_kept=done.kept,
-        )
-        for done in ups
-    ]
-
-    def draw() -> str:
-        lines = []
-        for done in ups:
-            instance, price = done.instance, done.price.hour
-            hour = f", {format_money(price)} an hour" if price is not None else ""
-            where = f"{instance.type} in {instance.zone} at {instance.address}"
-            lines.append(f"{done.host.name} is up: {where}{hour}")
-            lines += [f"  it had stopped {stop_line(done.stopped)}"] if done.stopped else []
-            if done.resumed:
-                lines.append(f"  goes on after the interruption by AWS: {', '.join(done.resumed)}")
-            lines += [f"  ! {done.budget_warning}"] if done.budget_warning else []
-        # The members of a cluster may have been started at different times.
-        lines += dict.fromkeys("  " + "; ".join(_stop_lines(done)) for done in ups)
-        lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
-        return "\n".join(lines)
-
-    opts.show(one_or_all(results), draw)
+    opts.show(one_or_all(ups), lambda: up_lines(ups))
     if any(done.changed for done in ups):  # one that was up already is told within a second
         mention_forgotten(opts, cloud.config, ups[0].observed)
-
-
-def _stop_lines(done: Done) -> list[str]:
-    from gpu_box.view.receipt import stop_lines
-
-    idle, in_aws = stop_lines(done.config, done.deadline)
-    return [idle, in_aws if done.deadline else "stopped by its own watcher; AWS's deadline is NOT ARMED"]
 
 
 def _remove_foreign_rules(opts: Options, cloud: Cloud) -> None:
@@ -202,47 +114,30 @@ def status_command(
     cloud = opts.cloud()
     members = members_of(cloud)
     if watch:
-        member = only_member(cloud, "--watch")
-        found = [watch_live(member, lambda seen: _status_view(member.config, seen))]
+        views = [watch_live(only_member(cloud, "--watch"))]
     else:
-        found = each_member(members, lambda member, _: status(member), opts.reporter())
-    views = [_status_view(member.config, one) for member, one in zip(members, found, strict=True)]
-    opts.show(one_or_all(views), lambda: stacked([status_lines(v) for v in views]))
-    mention_forgotten(opts, cloud.config, found[0].observed)
+        views = each_member(members, lambda member, _: status(member), opts.reporter())
+    opts.show(one_or_all(views), lambda: stacked([status_lines(view) for view in views]))
+    mention_forgotten(opts, cloud.config, views[0].observed)
 
 
 def ls_command(context: typer.Context) -> None:
     """Every box of the region, whoever made it."""
-    from gpu_box.aws.observe import observe_all
-    from gpu_box.aws.prices.prices import price_reader
+    from gpu_box.box.ls import list_boxes
     from gpu_box.plan.readable import unreadable_lines
-    from gpu_box.view.status import Row, boxes_table
+    from gpu_box.view.status import boxes_table
     from gpu_box.view.sweep import forgotten_lines
 
     opts = options(context)
-    cloud = opts.cloud()
-    listed, price_of = observe_all(cloud), price_reader(cloud)
-    rows = [
-        Row(
-            box=one.box,
-            state=str(one.instance.state),
-            type=one.instance.type,
-            zone=one.instance.zone,
-            instance=one.instance.id,
-            since=one.instance.launched,
-            owner=one.instance.owner,
-            usd_hour=price_of(one.instance).hour if one.instance.state.bills else None,
-            notices=tuple(map(str, one.instance.unreadable)),
-        )
-        for one in listed
-        if one.instance.state != "terminated"
-    ]
+    cloud, report = opts.cloud(), opts.reporter()
+    rows = list_boxes(cloud)
     opts.show(rows, lambda: boxes_table(rows, cloud.region))
-    for one in listed:
-        for line in unreadable_lines(one.box, one.instance):
-            opts.reporter().note(line)
+    for row in rows:
+        for line in unreadable_lines(row.box, row.listed.instance):
+            report.note(line)
+    listed = [row.listed for row in rows]
     for line in forgotten_lines(listed, datetime.now(UTC), after=cloud.config.limits.forgotten_after):
-        opts.reporter().note(line)
+        report.note(line)
 
 
 def resize_command(
@@ -257,7 +152,6 @@ def resize_command(
     """
     from gpu_box.box.members import only_member
     from gpu_box.box.resize import look_ahead, resize
-    from gpu_box.cli.results import Resized
     from gpu_box.cli.running import hourly
 
     opts = options(context)
@@ -269,24 +163,14 @@ def resize_command(
             opts.confirm(_resize_question(opts, cloud, instance_type, ahead))
     with opts.timed("resize") as report:
         done = resize(cloud, instance_type, report)
-    state = "running" if done.up else "stopped"
-    result = Resized(
-        box=name,
-        state=state,
-        before=done.before,
-        type=done.after,
-        usd_hour=done.price.hour,
-        usd_hour_before=done.price_before.hour if done.price_before else None,
-    )
 
     def draw() -> str:
-        hour = hourly(done.price)
-        old = hourly(done.price_before)
-        was = f" (it was {done.before}{old})" if done.before not in ("", done.after) else ""
-        start = "" if done.up else "; `gpu-box up` starts it"
-        return f"{name} is {state}: {done.after}{was}{hour}{start}"
+        old = f" (it was {done.before}{hourly(done.usd_hour_before)})"
+        was = old if done.before not in ("", done.type) else ""
+        start = "" if done.state == "running" else "; `gpu-box up` starts it"
+        return f"{name} is {done.state}: {done.type}{was}{hourly(done.usd_hour)}{start}"
 
-    opts.show(result, draw)
+    opts.show(done, draw)
 
 
 def _resize_question(opts: Options, cloud: Cloud, instance_type: str, ahead: Ahead) -> str:
@@ -294,9 +178,9 @@ def _resize_question(opts: Options, cloud: Cloud, instance_type: str, ahead: Ahe
 
     instance = ahead.observed.instance
     stops = ", which stops and starts again" if instance and instance.state.bills else ""
-    was = f"from {ahead.before}{hourly(ahead.price_before)}, " if ahead.before else ""
+    was = f"from {ahead.before}{hourly(ahead.usd_hour_before)}, " if ahead.before else ""
     ending = ending_of(opts, [(cloud, ahead.observed)])
-    return f"{ending}Resize {cloud.config.name}{stops}: {was}to {instance_type}{hourly(ahead.price)}?"
+    return f"{ending}Resize {cloud.config.name}{stops}: {was}to {instance_type}{hourly(ahead.usd_hour)}?"
 
 
 def stop_command(context: typer.Context) -> None:
@@ -304,12 +188,12 @@ def stop_command(context: typer.Context) -> None:
 
     On a terminal it names running jobs, which end, and asks, unless the box does not answer within 3 s.
     """
-    from gpu_box.aws.prices.prices import read_price_of
     from gpu_box.box import running_jobs
     from gpu_box.box.members import each_member, members_of
     from gpu_box.box.stop import stop
-    from gpu_box.cli.results import StoppedBox, one_or_all
+    from gpu_box.cli.results import one_or_all
     from gpu_box.cli.running import ends
+    from gpu_box.model.results import StoppedBox
 
     opts = options(context)
     members = members_of(opts.cloud())
@@ -319,13 +203,7 @@ def stop_command(context: typer.Context) -> None:
         if ending := [one for one in told if one.names]:
             opts.confirm(f"{ends(ending)}Stop {' and '.join(member.config.name for member in members)}?")
     with opts.timed("stop") as report:
-        observed = each_member(members, stop, report)
-    results = []
-    for member, seen in zip(members, observed, strict=True):
-        instance = seen.instance
-        month = read_price_of(member, instance).disk_month if instance else None
-        state = str(instance.state) if instance else "none"
-        results.append(StoppedBox(box=member.config.name, state=state, usd_month_stopped=month))
+        results = each_member(members, stop, report)
 
     def line(told: StoppedBox) -> str:
         if told.usd_month_stopped is None:
@@ -346,8 +224,9 @@ def down_command(
     from gpu_box.aws.observe import observe
     from gpu_box.box import cluster
     from gpu_box.box.members import each_member, members_of
-    from gpu_box.cli.results import Gone, one_or_all
+    from gpu_box.cli.results import one_or_all
     from gpu_box.cli.running import ending_of
+    from gpu_box.model.results import Gone
 
     opts = options(context)
     cloud = opts.cloud()
@@ -366,14 +245,14 @@ def down_command(
             what, lost = f"boxes {', '.join(there)}", lost.replace("its disk", "their disks")
         ending = ending_of(opts, zip(members, found, strict=True))
         opts.confirm(f"{ending}Remove {what} in {region}{lost}?")
+    gone = [Gone(box=member.config.name) for member in members]
     if there or len(members) > 1:
         with opts.timed("down") as report:
-            cluster.down(cloud, report, keep_images=keep_image)
+            gone = cluster.down(cloud, report, keep_images=keep_image)
     kept = sum(len(seen.images) for seen in found) if keep_image else 0
-    results = [Gone(box=member.config.name) for member in members]
     names = ", ".join(member.config.name for member in members)
     opts.show(
-        one_or_all(results),
+        one_or_all(gone),
         lambda: (
             f"Nothing of {names} is left in {region} "
             + ("but its image " if kept else "")
@@ -389,95 +268,6 @@ def _duration(text: str, where: str) -> timedelta:
         return parse_duration(text)
     except ValueError as error:
         raise InputError(str(error), where=where, remedy="Give a time such as 45m or 2h.") from None
-
-
-def kept_lines(kept: Sequence[str]) -> list[str]:
-    """What is said of limits that are tighter on the running box."""
-    return [f"{line}: the box keeps its own until `gpu-box up` has asked" for line in kept]
-
-
-def _notices(found: Status) -> Iterator[str]:
-    """What a person should act on now."""
-    from gpu_box.box.find import foreign_lines
-
-    if found.unreachable:
-        yield found.unreachable
-    if found.observed.instance:
-        unreadable = found.observed.instance.unreadable
-        yield from (str(one) for one in unreadable if str(one) not in found.unreachable)
-    if found.observed.group:
-        yield from foreign_lines(found.observed.group.foreign)
-    if found.budget_warning:
-        yield found.budget_warning
-    yield from kept_lines(found.kept)
-    watch = found.machine.watch if found.machine else None
-    if watch is None:
-        return
-    used = watch.cause == "idle" and watch.state == "active"
-    if watch.stops_in is not None and watch.stops_in <= _SOON and not used:
-        hold = "keep 2h" if watch.cause == "idle" else "extend 2h"
-        yield f"stops in {format_duration(watch.stops_in)}: `gpu-box {hold}` holds that off"
-    yield from watch.complaints
-
-
-def _without_config(config: Config) -> list[str]:
-    return [] if config.path else ["no config.yaml here or in a parent folder: this shows all defaults"]
-
-
-def _status_view(config: Config, found: Status) -> StatusView:
-    from gpu_box.view.status import ImageView, StatusView
-
-    observed, instance, now = found.observed, found.observed.instance, datetime.now(UTC)
-    images = tuple(ImageView(id=i.id, kind=i.kind, state=i.state, created=i.created) for i in observed.images)
-    if instance is None:
-        return StatusView(
-            box=config.name,
-            state="none",
-            region=observed.region,
-            images=images,
-            usd_month_images=observed.usd_month_images,
-            config=config.path,
-        )
-    machine, price = found.machine, found.price
-    armed = observed.deadline
-    deadline = armed.at if armed and armed.instance_id == instance.id else None
-    broken = armed.broken if armed else ""
-    assert price is not None
-    running = instance.state.bills
-    jupyter = ""
-    if machine and machine.jupyter.port:
-        answers = "answers" if machine.jupyter.answering else "does not answer"
-        jupyter = f"{answers} on the box's port {machine.jupyter.port}: `gpu-box jupyter` opens it"
-    return StatusView(
-        box=config.name,
-        state=str(instance.state),
-        region=observed.region,
-        instance=instance.id,
-        type=instance.type,
-        zone=instance.zone,
-        address=instance.address,
-        since=instance.launched,
-        uptime=now - instance.launched if running else None,
-        usd_hour=price.hour,
-        usd_session=found.spent.session if running and found.spent else None,
-        usd_today=found.spent.today if found.spent else None,
-        usd_month=found.spent.month if found.spent else None,
-        usd_budget=found.usd_budget,
-        usd_month_stopped=price.disk_month,
-        images=images,
-        usd_month_images=observed.usd_month_images,
-        deadline=deadline,
-        deadline_missing=observed.deadline_unavailable
-        or observed.deadline_unread
-        or (f"{broken}; `gpu-box up` arms it anew" if broken else "" if deadline else "`gpu-box up` arms it"),
-        stopped=found.stopped,
-        gpu=machine.gpu if machine else "",
-        jupyter=jupyter,
-        watch=machine.watch if machine else None,
-        steps=machine.steps if machine else (),
-        notices=(*_notices(found), *_without_config(config)),
-        config=config.path,
-    )
 
 
 def mention_forgotten(opts: Options, config: Config, observed: Observed) -> None:

@@ -30,7 +30,7 @@ def _in_aws(context: typer.Context) -> list[str]:
         from gpu_box.cli import local_cloud
         from gpu_box.cli.context import enter_embedded_cloud
 
-        if local_cloud.status() is None:
+        if not local_cloud.status().running:
             return []
         enter_embedded_cloud()
         config = replace(config, profile=None)

@@ -47,16 +47,19 @@ def policy_command() -> None:
 
 
 def _request(opts: Options, cloud: Cloud) -> None:
-    from gpu_box.box.doctor import missing_quotas, request_quota
-    from gpu_box.cli.results import QuotaAsked
+    from gpu_box.aws.quotas import request_increase
+    from gpu_box.box.doctor import missing_quotas
 
     lacking = missing_quotas(cloud)
     lines, made = ["" if lacking else "No quota is missing: nothing is asked for."], []
     for uses in lacking:
         vcpus = max(use.used + use.wanted for use in uses)
         opts.confirm(f"Ask AWS for {vcpus} vCPUs of '{uses[0].name}' ({uses[0].code})?")
-        asked = request_quota(cloud, uses)
-        made.append(QuotaAsked(code=uses[0].code, name=uses[0].name, request=asked))
-        how = "asked AWS" if asked.new else "AWS has been asked already"
-        lines.append(f"{uses[0].name}: {how} for {asked.vcpus} vCPUs ({asked.status.lower()}, {asked.id})")
+        asked = request_increase(cloud, uses)
+        made.append(asked)
+        request = asked.request
+        how = "asked AWS" if request.new else "AWS has been asked already"
+        lines.append(
+            f"{asked.name}: {how} for {request.vcpus} vCPUs ({request.status.lower()}, {request.id})"
+        )
     opts.show(made, lambda: "\n".join(line for line in lines if line))

@@ -28,7 +28,6 @@ def bake_command(
     from gpu_box.aws.observe import observe
     from gpu_box.box import find, image
     from gpu_box.box.members import only_member
-    from gpu_box.cli.results import Baked, Unbaked
     from gpu_box.cli.running import ending_of
     from gpu_box.plan.readable import require_readable
 
@@ -39,8 +38,7 @@ def bake_command(
         if not opts.yes:
             image.require_removable(observe(cloud))
         opts.confirm(f"Remove the image of {config.name!r}?")
-        image.remove(cloud, opts.reporter())
-        opts.show(Unbaked(box=config.name), lambda: f"{config.name} has no image.")
+        opts.show(image.remove(cloud, opts.reporter()), lambda: f"{config.name} has no image.")
         return
     if not opts.yes:
         observed = find.where(cloud, entering=False)
@@ -50,19 +48,12 @@ def bake_command(
             opts.confirm(f"{ending}Bake {config.name}, which stops and starts again?")
     with opts.timed("bake") as report:
         done = image.bake(cloud, report)
-    result = Baked(
-        box=config.name,
-        state="running" if done.up else "stopped",
-        image=done.image.id,
-        size_gib=done.size_gib,
-        usd_month=done.usd_month,
-    )
     opts.show(
-        result,
+        done,
         lambda: (
-            f"{config.name} is baked: {done.image.id}, {done.size_gib} GiB, "
+            f"{config.name} is baked: {done.image}, {done.size_gib} GiB, "
             f"{format_money(done.usd_month)} a month at most\n"
-            f"  {config.name} is {result.state}; `down --keep-image` keeps it, and `up` launches from it"
+            f"  {config.name} is {done.state}; `down --keep-image` keeps it, and `up` launches from it"
         ),
     )
 
@@ -75,7 +66,6 @@ def move_command(context: typer.Context) -> None:
     from gpu_box.aws.observe import observe
     from gpu_box.box.image import move, require_movable
     from gpu_box.box.members import only_member
-    from gpu_box.cli.results import Moved
 
     opts = options(context)
     cloud = only_member(opts.cloud(), "move")
@@ -87,13 +77,5 @@ def move_command(context: typer.Context) -> None:
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
     with opts.timed("move") as report:
         done = move(cloud, report)
-    instance = done.up.instance
-    result = Moved(
-        box=config.name,
-        state=str(instance.state),
-        instance=instance.id,
-        before=done.before or None,
-        zone=instance.zone,
-    )
     was = f" (it was in {done.before})" if done.before else ""
-    opts.show(result, lambda: f"{config.name} is up in {instance.zone}{was}, with its disk as it was left")
+    opts.show(done, lambda: f"{config.name} is up in {done.zone}{was}, with its disk as it was left")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,34 +43,29 @@ def env_command(context: typer.Context) -> None:
 def status_command(context: typer.Context) -> None:
     """Whether its daemon runs, where, and how many boxes it has."""
     from gpu_box.cli import local_cloud
-    from gpu_box.cli.results import LocalCloud
 
     found = local_cloud.status()
-    if found is None:
+    if not found.running:
         local_cloud.require_answer()
-        _show(context, LocalCloud(running=False), lambda: "The embedded cloud does not run.")
-        return
 
     def draw() -> str:
+        if not found.running:
+            return "The embedded cloud does not run."
         return (
             f"The embedded cloud runs: {found.endpoint}, pid {found.pid}, since {found.started:%H:%M}, "
             f"{found.boxes} box{'' if found.boxes == 1 else 'es'} running."
         )
 
-    _show(context, LocalCloud(running=True, **asdict(found)), draw)
+    _show(context, found, draw)
 
 
 def stop_command(context: typer.Context) -> None:
     """End the daemon and its machines. Their disks stay until their boxes are taken down."""
     from gpu_box.cli import local_cloud
-    from gpu_box.cli.results import LocalStopped
 
-    stopped = local_cloud.stop()
-    _show(
-        context,
-        LocalStopped(stopped=stopped),
-        lambda: "The embedded cloud stopped." if stopped else "The embedded cloud does not run.",
-    )
+    done = local_cloud.stop()
+    line = "The embedded cloud stopped." if done.stopped else "The embedded cloud does not run."
+    _show(context, done, lambda: line)
 
 
 def aliases_command(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from gpu_box import resources
 from gpu_box.errors import GpuBoxError, InputError
+from gpu_box.model.results import LocalCloud, LocalStopped
 from gpu_box.store.files import data_home
 from gpu_box.view import progress
 from local_aws import daemon
-from local_aws.daemon import DaemonStatus
 from local_aws.failure import Failure
 
 _POLICY = "operator-policy.json"
@@ -29,9 +30,10 @@ def start_as_owner() -> dict[str, str]:
         return daemon.start_as_owner(data_home(), resources.infra(_POLICY), note=_say)
 
 
-def status() -> DaemonStatus | None:
+def status() -> LocalCloud:
     with _failures():
-        return daemon.status(data_home())
+        found = daemon.status(data_home())
+    return LocalCloud(running=True, **asdict(found)) if found else LocalCloud(running=False)
 
 
 def require_answer() -> None:
@@ -42,10 +44,9 @@ def require_answer() -> None:
         )
 
 
-def stop() -> bool:
-    """Whether it ran."""
+def stop() -> LocalStopped:
     with _failures():
-        return daemon.stop(data_home())
+        return LocalStopped(stopped=daemon.stop(data_home()))
 
 
 def _say(line: str) -> None:

@@ -22,7 +22,7 @@ def report_command(
 ) -> None:
     """What it did, when it stopped and why, what it cost a day, how training went: one HTML file."""
     from gpu_box.box.report import gather
-    from gpu_box.cli.results import ReportFile
+    from gpu_box.model.results import ReportFile
     from gpu_box.view.report import report_html
 
     opts = options(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from gpu_box.box import running_jobs
@@ -12,7 +13,6 @@ from gpu_box.units import format_money
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
     from gpu_box.model.observed import Observed
-    from gpu_box.model.price import Price
 
 _PATIENCE_S = 10.0  # for the boxes to answer, all of them together
 
@@ -29,6 +29,6 @@ def ends(running: Iterable[running_jobs.Running]) -> str:
     return "".join(f"{one} " for one in running)
 
 
-def hourly(price: Price | None) -> str:
-    """ ", $0.54 an hour", or "" where it is not known."""
-    return f", {format_money(price.hour)} an hour" if price and price.hour is not None else ""
+def hourly(usd: Decimal | None) -> str:
+    """ ", $0.54 an hour", or "" if it is not known."""
+    return f", {format_money(usd)} an hour" if usd is not None else ""

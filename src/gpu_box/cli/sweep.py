@@ -26,7 +26,6 @@ def sweep_command(
     """What gpu-box left in any region, and what it costs a month. With --name: removes of that box alone."""
     from gpu_box.aws import tags
     from gpu_box.aws.sweep.sweep import remove, sweep
-    from gpu_box.cli.results import Removed, Swept
     from gpu_box.cli.running import ending_of
     from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 
@@ -36,8 +35,7 @@ def sweep_command(
     swept = sweep(cloud, everything=everything, report=report)
     mine = swept.mine(me, opts.name)
     if not (removing and mine):
-        told = Swept(regions=swept.regions, found=swept.found, usd_month=swept.usd_month, unread=swept.unread)
-        opts.show(told, lambda: sweep_view(swept))
+        opts.show(swept, lambda: sweep_view(swept))
         if swept.unread:
             raise typer.Exit(1)
         return
@@ -48,13 +46,7 @@ def sweep_command(
     ]
     ending = ending_of(opts, running)
     opts.confirm(f"{removal_lines(mine)}\n{ending}Remove these {len(mine)}, disks with all that is on them?")
-    failed = remove(cloud, mine, report=report)
-    after = sweep(cloud, everything=False, report=report)
-    left = after.mine(me, opts.name)
-    unread = (*failed, *after.unread)
-    opts.show(
-        Removed(removed=tuple(one for one in mine if one not in left), left=left, unread=unread),
-        lambda: removed_view(len(mine), left, unread),
-    )
-    if left or unread:
+    done = remove(cloud, mine, report=report, box=opts.name)
+    opts.show(done, lambda: removed_view(len(mine), done.left, done.unread))
+    if done.left or done.unread:
         raise typer.Exit(1)

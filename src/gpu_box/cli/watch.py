@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,11 +11,10 @@ from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
-    from gpu_box.box import status
-    from gpu_box.view.status import StatusView
+    from gpu_box.model.results import StatusView
 
 
-def watch_live(cloud: Cloud, view_of: Callable[[status.Status], StatusView]) -> status.Status:
+def watch_live(cloud: Cloud) -> StatusView:
     """Returns what AWS says once the box runs no more."""
     if not sys.stdout.isatty():
         raise InputError(
@@ -36,7 +34,7 @@ def watch_live(cloud: Cloud, view_of: Callable[[status.Status], StatusView]) -> 
             return watch(
                 cloud,
                 lambda found, look, trouble: live.update(
-                    Panel(view=view_of(found), look=look, trouble=trouble or "; ".join(complaints))
+                    Panel(view=found, look=look, trouble=trouble or "; ".join(complaints))
                 ),
                 notify.Herald(cloud.config, complaints.append),
             )

@@ -14,8 +14,8 @@ from gpu_box.errors import InputError
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
-    from gpu_box.box.work import Job
     from gpu_box.config.model import Config
+    from gpu_box.model.results import JobStarted
 
 
 class Then(StrEnum):
@@ -152,34 +152,33 @@ def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> No
         opts.confirm(f"Remove {config.name} with its disk when the job has ended and its results are here?")
 
 
-def _follow(opts: Options, cloud: Cloud, job: Job, follow: bool, then: Then | None = None) -> None:
+def _follow(opts: Options, cloud: Cloud, job: JobStarted, follow: bool, then: Then | None = None) -> None:
     """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
     from gpu_box.box import watch, work
-    from gpu_box.cli.results import JobStarted
     from gpu_box.view import progress
     from gpu_box.view.training import JobLog
 
     if not follow or (opts.json and then is None):
         opts.show(
-            JobStarted(job=job.name),
-            lambda: f"Job {job.name} runs on the box; `gpu-box logs {job.name}` follows it.",
+            job,
+            lambda: f"Job {job.job} runs on the box; `gpu-box logs {job.job}` follows it.",
         )
         return
     progress.over()
     try:
-        with watch.beside(cloud, opts.reporter(), but=job.name):
+        with watch.beside(cloud, opts.reporter(), but=job.job):
             if opts.json:
                 status = work.follow(job, lambda line: None)
             else:
                 with JobLog() as log:
                     status = work.follow(job, log.take)
     except KeyboardInterrupt:
-        print(f"\nJob {job.name} runs on; `gpu-box logs {job.name}` follows it again.", file=sys.stderr)
+        print(f"\nJob {job.job} runs on; `gpu-box logs {job.job}` follows it again.", file=sys.stderr)
         if then:
             print(f"Nobody is left to {then} the box: it stops when idle.", file=sys.stderr)
         raise
     if status:
-        print(f"job {job.name} ended with exit status {status}", file=sys.stderr)
+        print(f"job {job.job} ended with exit status {status}", file=sys.stderr)
     _tell(cloud.config, job, status)
     if then:
         _end(opts, cloud, job, status, then)
@@ -187,17 +186,17 @@ def _follow(opts: Options, cloud: Cloud, job: Job, follow: bool, then: Then | No
         raise typer.Exit(status)
 
 
-def _tell(config: Config, job: Job, status: int) -> None:
+def _tell(config: Config, job: JobStarted, status: int) -> None:
     from gpu_box.box.notify import tell
 
     problem = tell(
-        config.notify, "job", f"{config.name}: job ended", f"{job.name} ended with exit status {status}"
+        config.notify, "job", f"{config.name}: job ended", f"{job.job} ended with exit status {status}"
     )
     if problem:
         print(f"gpu-box: {problem}", file=sys.stderr)
 
 
-def _end(opts: Options, cloud: Cloud, job: Job, status: int, then: Then) -> None:
+def _end(opts: Options, cloud: Cloud, job: JobStarted, status: int, then: Then) -> None:
     from gpu_box.box import work
 
     name = cloud.config.name

@@ -33,14 +33,11 @@ class Unread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class Swept:
     regions: tuple[str, ...]
     found: tuple[Leftover, ...]
+    usd_month: Decimal
     unread: tuple[Unread, ...]
-
-    @property
-    def usd_month(self) -> Decimal:
-        return sum((one.usd_month or Decimal(0) for one in self.found), Decimal(0))
 
     def mine(self, owner: str, box: str | None = None) -> tuple[Leftover, ...]:
         """What may be removed: gpu-box's and this owner's, for an account has many; of one box or of all.
@@ -53,3 +50,10 @@ class Sweep:
         used |= {one.region for one in self.unread}
         roles = [one for one in self.found if one.kind == "role" and one.region not in used]
         return (*own, *roles) if own or box is None else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    removed: tuple[Leftover, ...]
+    left: tuple[Leftover, ...]
+    unread: tuple[Unread, ...]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
 from typing import Any
+
+from gpu_box.model.results import printed
 
 
 def dumps(value: Any) -> str:
@@ -23,7 +25,7 @@ def dumps(value: Any) -> str:
 def plain(value: Any) -> Any:
     """value: frozen dataclasses, containers and scalars; anything else becomes its text."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in printed(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from gpu_box.model.results import StatusView
 from gpu_box.model.watch import Look
 from gpu_box.units import format_bytes, format_duration
-from gpu_box.view.status import StatusView, money_line
+from gpu_box.view.status import money_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gpu_box.box.find import foreign_lines, kept_lines
+from gpu_box.box.up import Plan
 from gpu_box.config.model import Config
-from gpu_box.model.price import Price
-from gpu_box.plan.steps import Step
+from gpu_box.model.results import PlannedStep
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:
@@ -17,37 +18,28 @@ if TYPE_CHECKING:
 _MARK_STYLE = {"+": "good", ">": "good", "~": "warn", "-": "bad"}
 
 
-def receipt(
-    config: Config,
-    *,
-    region: str,
-    instance_type: str,
-    steps: Sequence[Step],
-    price: Price,
-    missing_quota: str | None = None,
-    notices: Sequence[str] = (),
-    deadline: datetime | None = None,
-) -> RenderableType:
+def receipt(plan: Plan) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     from gpu_box.view.console import indented, marked
 
-    head = Text(config.name, style="what")
-    head.append(f" in {region}: {instance_type}", style="not bold")
-    head.append(f", {price.gpu}" if price.gpu else "", style="not bold")
+    head = Text(plan.box, style="what")
+    head.append(f" in {plan.region}: {plan.instance_type}", style="not bold")
+    head.append(f", {plan.gpu}" if plan.gpu else "", style="not bold")
     done = Text("  nothing to do on AWS: the box is up")
-    costs = [Text(f"  {label:<24}{amount:>12}") for label, amount in cost_lines(price)]
-    source = Text(f"  prices: {price.source}", style="quiet")
-    stops = [indented(line) for line in stop_lines(config, deadline)]
+    costs = [Text(f"  {label:<24}{amount:>12}") for label, amount in _cost_lines(plan)]
+    source = Text(f"  prices: {plan.prices}", style="quiet")
+    stops = [indented(line) for line in stop_lines(plan.rules, plan.stops_at)]
     gap = Text()
-    told = [*([missing_quota] if missing_quota else []), *notices]
+    notices = [*foreign_lines(plan.foreign_rules), *kept_lines(plan.limits_kept)]
+    told = [*([plan.missing_quota] if plan.missing_quota else []), *notices]
     warnings = [marked(Text("  !", style="warn"), Text(line, style="warn")) for line in told]
-    table = _step_table(steps) if steps else done
+    table = _step_table(plan.steps) if plan.steps else done
     return Group(head, gap, table, gap, *costs, source, gap, *stops, *([gap] if told else []), *warnings)
 
 
-def _step_table(steps: Sequence[Step]) -> RenderableType:
+def _step_table(steps: Sequence[PlannedStep]) -> RenderableType:
     """In the order in which they are taken: mark, what, and beside it what of it, however long."""
     from rich.padding import Padding
     from rich.table import Table
@@ -59,19 +51,19 @@ def _step_table(steps: Sequence[Step]) -> RenderableType:
     for step in sorted(steps, key=lambda step: step.stage):
         label = Text(step.mark, style=_MARK_STYLE[step.mark])
         label.append(f" {step.title}", style="default")
-        table.add_row(label, Text(str(step).removeprefix(step.title).lstrip(": ")))
+        table.add_row(label, Text(step.line.removeprefix(step.title).lstrip(": ")))
     return Padding(table, (0, 0, 0, 2), expand=False)
 
 
-def cost_lines(price: Price) -> list[tuple[str, str]]:
-    hour, on_demand = price.hour, price.hour_on_demand
+def _cost_lines(plan: Plan) -> list[tuple[str, str]]:
+    hour, on_demand = plan.usd_hour, plan.usd_hour_on_demand
     running = format_money(hour) if hour is not None else "not known"
     lines = [("an hour running" if on_demand is None else "an hour running, spot", running)]
     if on_demand is not None and hour is not None:
         saved = on_demand - hour
         lines.append(("  on demand it would be", format_money(on_demand)))
         lines.append((f"  saved by spot: {saved / on_demand:.0%}", format_money(saved)))
-    return [*lines, ("a month stopped (disk)", format_money(price.disk_month))]
+    return [*lines, ("a month stopped (disk)", format_money(plan.usd_month_stopped))]
 
 
 def stop_lines(config: Config, deadline: datetime | None = None) -> list[str]:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu_box.model.machine import StepState
-from gpu_box.model.observed import Stopped
+from gpu_box.model.results import Row, StatusView
 from gpu_box.model.watch import Signal, WatchState
 from gpu_box.units import format_duration, format_money
 from gpu_box.view.why import stop_line
@@ -19,48 +14,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STATE_STYLE = {"running": "good", "pending": "warn", "stopping": "warn", "shutting-down": "warn"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageView:
-    """An image of the box's disk."""
-
-    id: str
-    kind: str  # baked | moving
-    state: str  # EC2's word
-    created: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class StatusView:
-    """What `status` tells; its JSON form is this, field by field."""
-
-    box: str
-    state: str  # EC2's word, or "none"
-    region: str
-    instance: str | None = None
-    type: str | None = None
-    zone: str | None = None
-    address: str | None = None
-    since: datetime | None = None  # of the last start
-    uptime: timedelta | None = None
-    usd_hour: Decimal | None = None
-    usd_session: Decimal | None = None  # of this run
-    usd_today: Decimal | None = None  # of this UTC day, the disk included; so the next
-    usd_month: Decimal | None = None
-    usd_budget: Decimal | None = None  # limits.budget
-    usd_month_stopped: Decimal | None = None
-    images: tuple[ImageView, ...] = ()
-    usd_month_images: Decimal = Decimal(0)  # what they bill, at most
-    deadline: datetime | None = None
-    deadline_missing: str = ""  # why AWS's side is not armed
-    stopped: Stopped | None = None  # why, of a box that is stopped
-    watch: WatchState | None = None  # what the box's watcher says
-    gpu: str = ""
-    jupyter: str = ""
-    steps: tuple[StepState, ...] = ()
-    notices: tuple[str, ...] = ()
-    config: Path | None = None  # the file that was read; null: none, all defaults
 
 
 def status_lines(view: StatusView) -> RenderableType:
@@ -185,21 +138,6 @@ def _layer_rows(view: StatusView) -> list[tuple[str, RenderableType]]:
         ("armed", ", ".join(armed) or "nothing"),
         *(("NOT armed", f"{name}: {why}") for name, why in missing),
     ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A box in `ls`; its JSON form is a list of these."""
-
-    box: str
-    state: str
-    type: str
-    zone: str
-    instance: str
-    since: datetime
-    owner: str
-    usd_hour: Decimal | None
-    notices: tuple[str, ...] = ()  # what of it cannot be read, and how to repair that
 
 
 def boxes_table(rows: Sequence[Row], region: str) -> RenderableType:

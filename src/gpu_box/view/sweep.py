@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gpu_box.model.leftovers import Leftover, Sweep, Unread
+from gpu_box.model.leftovers import Leftover, Swept, Unread
 from gpu_box.model.observed import Listed
 from gpu_box.model.stop_reason import is_forgotten, lying
 from gpu_box.units import format_duration, format_money
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 
-def sweep_view(swept: Sweep) -> RenderableType:
+def sweep_view(swept: Swept) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 

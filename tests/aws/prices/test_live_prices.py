@@ -179,9 +179,11 @@ def test_a_default_config_has_a_price(laptop: Callable[..., Laptop]) -> None:
 
 def test_plan_and_status_and_the_price_itself_agree(laptop: Callable[..., Laptop]) -> None:
     mine = laptop(region="eu-west-2")
-    planned = up.plan_up(mine.cloud).price
+    planned = up.plan_up(mine.cloud)
     mine.up()
     mine.stop()
-    told = status.status(mine.cloud).price
-    assert planned == told == read_price(mine.cloud, "g4dn.xlarge")
-    assert planned.source == "live, today"
+    told = status.status(mine.cloud)
+    price = read_price(mine.cloud, "g4dn.xlarge")
+    assert planned.usd_hour == told.usd_hour == price.hour
+    assert planned.usd_month_stopped == told.usd_month_stopped == price.disk_month
+    assert planned.prices == "live, today"

@@ -24,7 +24,7 @@ from gpu_box.cli.context import Options
 from gpu_box.cli.main import main
 from gpu_box.config.model import Config, Limits
 from gpu_box.errors import CloudError
-from gpu_box.model.leftovers import Leftover, Sweep
+from gpu_box.model.leftovers import Leftover, Swept
 from gpu_box.view.sweep import forgotten_lines
 from local_aws import daemon
 from tests.paths import POLICY
@@ -70,7 +70,7 @@ def _nothing_stays(account: Owner, _few_regions: None, cloud_home: Path) -> Iter
         assert looked(everything=True).found == ()
 
 
-def looked(*, everything: bool = False, **settings: Any) -> Sweep:
+def looked(*, everything: bool = False, **settings: Any) -> Swept:
     return sweep(Cloud(Config(**settings)), everything=everything, report=Recorder())
 
 
@@ -87,7 +87,7 @@ def launch(ec2: Any, ssm: Any, kind: str = "g4dn.xlarge", **more: Any) -> str:
     return str(made["Instances"][0]["InstanceId"])
 
 
-def by_kind(swept: Sweep) -> dict[str, Leftover]:
+def by_kind(swept: Swept) -> dict[str, Leftover]:
     assert len({one.kind for one in swept.found}) == len(swept.found), swept.found
     return {one.kind: one for one in swept.found}
 
@@ -142,7 +142,7 @@ def test_everything_that_is_ours_is_removed_whatever_it_is(account: Callable[...
     assert (usd[volume], usd[snapshot], usd[address]) == (Decimal("9.6"), Decimal("6"), Decimal("3.65"))
     [request] = [one for one in swept.found if one.kind == "spot request"]
     assert "until it is cancelled" in request.note
-    assert remove(Cloud(Config()), swept.mine(ME), report=Recorder()) == []
+    assert remove(Cloud(Config()), swept.mine(ME), report=Recorder()).unread == ()
     assert looked().found == ()
 
 

@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.sweep.leftovers import read_region, read_roles
 from gpu_box.aws.sweep.removal import remove_region
 from gpu_box.errors import CloudError
-from gpu_box.model.leftovers import GLOBAL, Leftover, Sweep, Unread
+from gpu_box.model.leftovers import GLOBAL, Leftover, Removed, Swept, Unread
 from gpu_box.model.progress import Reporter
 
 
-def sweep(cloud: Cloud, *, everything: bool, report: Reporter) -> Sweep:
+def sweep(cloud: Cloud, *, everything: bool, report: Reporter) -> Swept:
     """everything: also what is not gpu-box's. Raises CloudError where the regions cannot be listed."""
     report.start("sweep", "asking for the regions")
     regions, now = enabled_regions(cloud), datetime.now(UTC)
@@ -35,7 +37,12 @@ def sweep(cloud: Cloud, *, everything: bool, report: Reporter) -> Sweep:
         else:
             found += answer
     report.done("sweep", f"looked in {len(regions)} regions: {len(found)} found")
-    return Sweep(regions=tuple(regions), found=tuple(_with_owners(found)), unread=tuple(unread))
+    return Swept(
+        regions=tuple(regions),
+        found=tuple(_with_owners(found)),
+        usd_month=sum((one.usd_month or Decimal(0) for one in found), Decimal(0)),
+        unread=tuple(unread),
+    )
 
 
 def enabled_regions(cloud: Cloud) -> list[str]:
@@ -44,18 +51,27 @@ def enabled_regions(cloud: Cloud) -> list[str]:
     return sorted(region["RegionName"] for region in regions)
 
 
-def remove(cloud: Cloud, leftovers: Sequence[Leftover], *, report: Reporter) -> list[Unread]:
-    """Remove them, regions at once; why it did not go where it did not. Safe to run again at any point."""
+def remove(
+    cloud: Cloud, leftovers: Sequence[Leftover], *, report: Reporter, box: str | None = None
+) -> Removed:
+    """Remove them, regions at once, then sweep again: what of yours is left. Safe to run again at any point.
+
+    box: that one alone, not all of yours.
+    """
     report.start("remove", f"removing {len(leftovers)}; an instance takes minutes to be gone")
     regions = sorted({one.region for one in leftovers})
     by_region = {r: [one for one in leftovers if one.region == r] for r in regions}
     answers = _at_once([partial(remove_region, cloud.elsewhere(r), there) for r, there in by_region.items()])
     report.done("remove", f"asked AWS to remove {len(leftovers)}")
-    return [
+    failed = [
         Unread(region=region, why=str(answer))
         for region, answer in zip(regions, answers, strict=True)
         if isinstance(answer, CloudError)
     ]
+    after = sweep(cloud, everything=False, report=report)
+    left = after.mine(tags.owner(cloud.config), box)
+    removed = tuple(one for one in leftovers if one not in left)
+    return Removed(removed=removed, left=left, unread=(*failed, *after.unread))
 
 
 def _at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
