@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from testbed.openssh import OpenSshMachine
 
+from gpu_box.machine.files import upload_remote
 from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.model.machine import Host
+from tests.paths import REMOTE
 
 
 class Recorder:
@@ -35,6 +38,20 @@ class Recorder:
 
     def of(self, kind: str) -> list[str]:
         return [step for event, step, _ in self.events if event == kind]
+
+
+def copy_of_remote(folder: Path, step: str) -> Path:
+    """remote/ with two set-up steps that install nothing: the code, and this one."""
+    copy = folder / "remote"
+    shutil.copytree(REMOTE, copy, ignore=shutil.ignore_patterns("__pycache__", "vgg16", "notebooks"))
+    (copy / "setup" / "steps" / "__init__.py").write_text(
+        f"from setup.steps import code, {step}\nALL = (code.STEP, {step}.STEP)\n"
+    )
+    check = copy / "setup" / "check.py"
+    jupyter = 'next(each for each in found if each["name"] == "jupyter")'
+    check.write_text(check.read_text().replace(jupyter, "found[0]"))
+    upload_remote.fingerprint.cache_clear()
+    return copy
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,10 @@ from testbed.openssh import OpenSshMachine
 
 from gpu_box.config.model import Config, Notify
 from gpu_box.machine import setup
-from gpu_box.machine.files import upload_remote
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.machine import MachineState
-from tests.paths import REMOTE
 
-from .conftest import Recorder, host_of
+from .conftest import Recorder, copy_of_remote, host_of
 
 WEBHOOK = "https://hooks.slack.com/services/T0/B0/SECRET"
 ASKED = Config(name="ada", notify=Notify(webhook=WEBHOOK))
@@ -27,16 +24,7 @@ ASKED = Config(name="ada", notify=Notify(webhook=WEBHOOK))
 @pytest.fixture
 def remote(tmp_path: Path) -> Path:
     """remote/ with the two steps that install nothing."""
-    copy = tmp_path / "remote"
-    shutil.copytree(REMOTE, copy, ignore=shutil.ignore_patterns("__pycache__", "vgg16", "notebooks"))
-    (copy / "setup" / "steps" / "__init__.py").write_text(
-        "from setup.steps import code, notify\nALL = (code.STEP, notify.STEP)\n"
-    )
-    check = copy / "setup" / "check.py"
-    jupyter = 'next(each for each in found if each["name"] == "jupyter")'
-    check.write_text(check.read_text().replace(jupyter, "found[0]"))
-    upload_remote.fingerprint.cache_clear()
-    return copy
+    return copy_of_remote(tmp_path, "notify")
 
 
 def set_up(machine: OpenSshMachine, remote: Path, config: Config, commands: list[str]) -> MachineState:

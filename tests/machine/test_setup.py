@@ -27,7 +27,7 @@ from gpu_box.model.policy import WatchPolicy
 from tests.paths import REMOTE
 
 from .. import needs
-from .conftest import Recorder, host_of
+from .conftest import Recorder, copy_of_remote, host_of
 
 STEPS = {
     "disk",
@@ -65,16 +65,7 @@ def ready(
 @pytest.fixture
 def bare_remote(tmp_path: Path) -> Path:
     """remote/ whose `python` step installs nothing: for tests of the machinery around the steps."""
-    copy = tmp_path / "remote"
-    shutil.copytree(REMOTE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "setup" / "steps" / "__init__.py").write_text(
-        "from setup.steps import code, slow\nALL = (code.STEP, slow.STEP)\n"
-    )
-    (copy / "setup" / "check.py").write_text(
-        (copy / "setup" / "check.py")
-        .read_text()
-        .replace('next(each for each in found if each["name"] == "jupyter")', "found[0]")
-    )
+    copy = copy_of_remote(tmp_path, "slow")
     write_slow_step(copy, "session.run(['sleep', '0.5'])")
     return copy
 

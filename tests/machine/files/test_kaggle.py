@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,13 @@ from gpu_box.box import up
 from gpu_box.config.model import Config, Sync
 from gpu_box.errors import InputError
 from gpu_box.machine import setup
-from gpu_box.machine.files import kaggle, upload_remote
+from gpu_box.machine.files import kaggle
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.machine import MachineState
-from tests.paths import REMOTE
 
 from ... import needs
-from ..conftest import Recorder, host_of
+from ..conftest import Recorder, copy_of_remote, host_of
 
 SECRET = "0123456789abcdef"
 
@@ -31,17 +29,7 @@ SECRET = "0123456789abcdef"
 @pytest.fixture
 def remote(tmp_path: Path) -> Path:
     """remote/ with the two steps that install nothing."""
-    copy = tmp_path / "remote"
-    ignored = shutil.ignore_patterns("__pycache__", "vgg16", "notebooks")
-    shutil.copytree(REMOTE, copy, ignore=ignored)
-    (copy / "setup" / "steps" / "__init__.py").write_text(
-        "from setup.steps import code, kaggle\nALL = (code.STEP, kaggle.STEP)\n"
-    )
-    check = copy / "setup" / "check.py"
-    jupyter = 'next(each for each in found if each["name"] == "jupyter")'
-    check.write_text(check.read_text().replace(jupyter, "found[0]"))
-    upload_remote.fingerprint.cache_clear()
-    return copy
+    return copy_of_remote(tmp_path, "kaggle")
 
 
 def put_on_laptop(home: Path, key: str = SECRET) -> bytes:
