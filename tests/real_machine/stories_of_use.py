@@ -100,6 +100,36 @@ def a_job_that_writes_to_the_disk(box: Box) -> Outcome:
 
 
 @story()
+def a_service_that_a_person_installed(box: Box) -> Outcome:
+    """As Ollama's installer does: a unit in /etc, a system user."""
+    box.arm()
+    _serve(box, "/etc/systemd/system", "User=daemon")
+    stays_up_by(box, "cpu")
+    box.ssh("sudo systemctl stop half")
+    return off(box, IDLE)
+
+
+@story()
+def sudo_systemd_run(box: Box) -> Outcome:
+    box.arm()
+    box.ssh(
+        'cat >half.py; sudo systemd-run --unit=half -p DynamicUser=yes python3 -c "$(cat half.py)"',
+        input=HALF,
+    )
+    stays_up_by(box, "cpu")
+    box.ssh("sudo systemctl stop half")
+    return off(box, IDLE)
+
+
+@story()
+def a_service_of_the_distribution_that_works(box: Box) -> Outcome:
+    """No use of the box, nor is its DynamicUser= a person."""
+    box.arm()
+    _serve(box, "/usr/lib/systemd/system", "DynamicUser=yes")
+    return off(box, IDLE)
+
+
+@story()
 def a_download(box: Box) -> Outcome:
     """From the Debian mirror through the machine's relay, at 2 MB/s and next to no processor."""
     box.arm()
@@ -174,3 +204,11 @@ for _ in $(seq 150); do
 done
 exit 1
 """
+
+
+def _serve(box: Box, folder: str, user: str) -> None:
+    """Start a service that uses half of a core, with its unit in this folder."""
+    unit = f"[Service]\n{user}\nExecStart=/usr/bin/python3 /usr/local/lib/half.py\n"
+    box.ssh("sudo tee /usr/local/lib/half.py >/dev/null", input=HALF)
+    box.ssh(f"sudo tee {folder}/half.service >/dev/null", input=unit)
+    box.ssh("sudo systemctl daemon-reload && sudo systemctl start half")

@@ -5,12 +5,18 @@ import os
 import re
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
+from . import services
 from .text import read
 
-FIRST_USER, NOBODY_UID = 1000, 65534  # login.defs UID_MIN; nobody
+FIRST_USER = 1000  # login.defs, UID_MIN
+# Greeters, DynamicUser=, nobody (systemd.io/UIDS-GIDS).
+SYSTEM_RANGE = range(60578, 65536)
 UNSET_LOGIN = 4294967295
-# Work only for people, though they run as root.
-SERVANTS = ("dockerd", "containerd", "containerd-shim", "podman", "conmon")
+# Work only for people, though they run as root or as a system user.
+SERVANTS = (
+    *("dockerd", "containerd", "containerd-shim", "podman", "conmon"),
+    *("ollama", "postgres", "mysqld", "mariadbd", "mongod", "redis-server"),
+)
 # They show or carry work; their own CPU is none. Names are cut to 15 characters by the kernel.
 ATTENDANTS = (
     *("sshd", "sshd-session", "systemd", "(sd-pam)", "dbus-daemon", "gpg-agent", "ssh-agent"),
@@ -37,7 +43,7 @@ RUNNERS = re.compile(r"/debugpy\b|/vscode_pytest/|/unittestadapter/|/run_pytest_
 CARRIERS = (
     *("rsync", "scp", "sftp", "sftp-server", "curl", "wget", "wget2", "aria2c", "aws", "s5cmd", "rclone"),
     *("git", "git-remote-http", "git-lfs", "dvc", "gsutil", "gcloud", "azcopy", "hf", "huggingface-cli"),
-    *("kaggle", "dockerd", "containerd", "podman", "nerdctl"),
+    *("kaggle", "dockerd", "containerd", "podman", "nerdctl", "ollama"),
 )
 JUPYTER_SERVERS = (
     *("jupyter-lab", "jupyter-server", "jupyter-notebook", "jupyter-labhub", "jupyterhub-singleuser"),
@@ -45,7 +51,6 @@ JUPYTER_SERVERS = (
 )
 PYTHON = re.compile(r"python[\d.]*$")
 MODULE = re.compile(r"-[bBdEhiIOPqsSuvx]*m(.*)")  # python -m NAME, and other options joined to it
-CONTAINER = re.compile(r"docker|libpod|kubepods|/lxc")
 
 
 class Kind(enum.Enum):
@@ -85,6 +90,7 @@ def counting_uid() -> Callable[[int], bool]:
 def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
     """classify(pid, uid, name) for the watcher with this pid."""
     me, mark = os.geteuid(), machine_mark()
+    above = services.base(_text(1, "cgroup"))
 
     def classify(pid: int, uid: int, name: str) -> Kind:
         if pid == own or not _peoples(pid, uid, name):
@@ -109,8 +115,7 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
         login = _text(pid, "loginuid")
         if login.isdigit() and _ordinary(int(login)):
             return True  # by sudo
-        group = _text(pid, "cgroup")
-        return "/user.slice/" in group or CONTAINER.search(group) is not None
+        return services.of_people(_text(pid, "cgroup"), above, _ordinary)
 
     return classify
 
@@ -157,7 +162,7 @@ def machine_mark() -> Optional[str]:
 
 
 def _ordinary(uid: int) -> bool:
-    return FIRST_USER <= uid != NOBODY_UID and uid != UNSET_LOGIN
+    return uid >= FIRST_USER and uid not in SYSTEM_RANGE and uid != UNSET_LOGIN
 
 
 def _words(pid: int) -> List[str]:
