@@ -56,6 +56,23 @@ def test_whatever_a_zone_lacks_the_next_one_is_asked_at_once(
     )
 
 
+# As in AWS's list of error codes, not as this project has them.
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "InsufficientReservedInstancesCapacity",
+        "InsufficientVolumeCapacity",
+        "UnfulfillableCapacity",
+        "VolumeTypeNotAvailableInZone",
+    ],
+)
+def test_each_lack_of_capacity_in_aws_s_list_is_known(code: str) -> None:
+    assert code in CAPACITY_CODES
+
+
 def test_no_capacity_anywhere_names_every_attempt_and_a_later_up_finishes(
     laptop: Callable[..., Laptop], weather: Weather
 ) -> None:

@@ -19,17 +19,21 @@ from gpu_box.errors import (
     QuotaError,
 )
 
-# Codes after which another zone or type may still do (AWS: "Error codes for the Amazon EC2 API").
+# Codes after which another zone or type may still do (AWS: "Error codes for the Amazon EC2 API"). For Reserved
+# Instances there are two: a client's error, and a server's in the singular.
 CAPACITY_CODES = frozenset(
     {
         "InsufficientInstanceCapacity",
         "InsufficientHostCapacity",
         "InsufficientCapacityOnOutpost",
         "InsufficientReservedInstanceCapacity",
+        "InsufficientReservedInstancesCapacity",
         "InsufficientVolumeCapacity",
         "InsufficientFreeAddressesInSubnet",
         "SpotMaxPriceTooLow",
+        "UnfulfillableCapacity",
         "Unsupported",
+        "VolumeTypeNotAvailableInZone",
     }
 )
 QUOTA_CODES = frozenset(
