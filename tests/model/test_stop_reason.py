@@ -79,6 +79,19 @@ def test_a_record_of_an_earlier_session_is_disregarded() -> None:
     told = why(SHUT_DOWN, None, old)
     assert told is not None
     assert (told.layer, told.at, told.signals) == ("box", None, ())
+    assert "not known yet" in told.reason
+
+
+def test_a_shutdown_without_a_record_is_blamed_on_none() -> None:
+    told = why(SHUT_DOWN, None, None)
+    assert told is not None
+    assert "not known yet" in told.reason and "somebody" not in told.reason
+
+
+def test_a_shutdown_that_the_box_saw_from_outside_was_no_layer() -> None:
+    assert LEFT is not None
+    told = why(SHUT_DOWN, None, replace(LEFT, layer="outside", reason="shut down from outside"))
+    assert told is not None
     assert "somebody's shutdown" in told.reason
 
 

@@ -1,4 +1,9 @@
-"""What a stopped box left on its console: why it stopped. EC2 keeps the last 64 KiB."""
+"""What a stopped box left on its console: why it stopped.
+
+EC2 keeps the last 64 KiB, for an hour or so. By default it shows what it posted after a change of state, up
+to 20 minutes late (github.com/canonical/pycloudlib/pull/193) and often without its end
+(github.com/edgelesssys/constellation/pull/2926); `Latest` shows what is there now, on Nitro alone.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +14,25 @@ from gpu_box.model.answer import read_json
 from gpu_box.model.observed import Stopped
 from gpu_box.model.stop_reason import parse_record
 
+_NOT_NITRO = "UnsupportedOperation"
 _RECORD = (
     "gpu-box-stopped "  # as remote/watch/stop.py, guard.sh and the fuse in infra/user-data.yaml write it
 )
 
 
 def read_console_record(cloud: Cloud, instance_id: str) -> Stopped | None:
-    """The last record on it; None where there is none, or where it may not be read: it is only a reason."""
-    try:
-        with translated("reading the console"):
-            raw = cloud.ec2.get_console_output(InstanceId=instance_id)
-    except CloudError:
-        return None
-    return find_record(raw.get("Output", ""))
+    """The last record on it; None where there is none yet, or it may not be read: it is only a reason."""
+    for latest in (True, False):
+        try:
+            with translated("reading the console"):
+                raw = cloud.ec2.get_console_output(InstanceId=instance_id, Latest=latest)
+        except CloudError as error:
+            if error.code == _NOT_NITRO:
+                continue
+            return None
+        if found := find_record(raw.get("Output", "")):
+            return found
+    return None
 
 
 def find_record(console: str) -> Stopped | None:

@@ -19,7 +19,7 @@ from gpu_box.errors import (
     QuotaError,
 )
 
-# Codes after which another zone or type may still do (AWS: "Error codes for the Amazon EC2 API"). For Reserved
+# Codes after which another zone or type may still do (AWS: "Error codes for the Amazon EC2 API"). Of Reserved
 # Instances there are two: a client's error, and a server's in the singular.
 CAPACITY_CODES = frozenset(
     {

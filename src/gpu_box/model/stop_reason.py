@@ -63,7 +63,7 @@ def why(instance: Instance, deadline: Deadline | None, left: Stopped | None) -> 
     too_late = mine and mine.layer == "AWS" and instance.reason_code != _BY_ITSELF
     if mine and mine.layer != "outside" and not by_user and not too_late:
         return mine
-    layer, reason = _by_whom(instance, deadline, at) if by_user else _of_itself(instance)
+    layer, reason = _by_whom(instance, deadline, at) if by_user else _of_itself(instance, mine)
     return Stopped(
         layer=layer,
         reason=reason,
@@ -73,9 +73,12 @@ def why(instance: Instance, deadline: Deadline | None, left: Stopped | None) -> 
     )
 
 
-def _of_itself(instance: Instance) -> tuple[str, str]:
-    if instance.reason_code == _BY_ITSELF:
+def _of_itself(instance: Instance, left: Stopped | None) -> tuple[str, str]:
+    if instance.reason_code == _BY_ITSELF and left:
         return "box", "shut down on the box itself, by no layer of gpu-box: somebody's shutdown"
+    if instance.reason_code == _BY_ITSELF:
+        # AWS shows a console late, cut, and for an hour: its silence says nothing about who it was.
+        return "box", "shut down on the box itself; why is not known yet: `gpu-box up` reads it from the box"
     return "AWS", _OTHERS.get(instance.reason_code) or instance.reason or "it does not tell why"
 
 

@@ -76,6 +76,11 @@ def memory_gib(instance_type: str) -> float:
     return int(_types()[instance_type]["MemoryInfo"]["SizeInMiB"]) / 1024
 
 
+def is_nitro(instance_type: str) -> bool:
+    """Bare metal is of the Nitro System, too, and has no hypervisor."""
+    return _types()[instance_type].get("Hypervisor") != "xen"
+
+
 @cache
 def zones_offering(region: str, instance_type: str) -> tuple[str, ...]:
     from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS

@@ -1,16 +1,74 @@
-"""Where GetConsoleOutput reads: whoever runs the machines says how."""
+"""GetConsoleOutput: late, cut and gone after an hour (EC2 API reference, "GetConsoleOutput").
+
+"By default, the console output returns buffered information that was posted shortly after an instance
+transition state"; the weather's delay `console` says how long after. "Available for at least one hour after
+the most recent post. Only the most recent 64 KB". `Latest` reads what is there now, "on instance types that
+use the Nitro hypervisor".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
 
+from moto.ec2.exceptions import EC2ClientError
+
+from local_aws.ec2 import catalogue
+from local_aws.ec2.extra import extra, now
+from local_aws.faults import weather
+
+_KEPT_BYTES = 64 * 1024
 _read: Callable[[str], bytes] = lambda instance_id: b""  # noqa: E731
 
 
 def read_consoles_with(read: Callable[[str], bytes]) -> None:
+    """Whoever runs the machines says how."""
     global _read
     _read = read
 
 
-def console_output(instance_id: str) -> bytes:
-    return _read(instance_id)
+def output(instance: Any, *, latest: bool) -> bytes:
+    if latest:
+        if not catalogue.is_nitro(instance.instance_type):
+            raise EC2ClientError(
+                "UnsupportedOperation",
+                "This instance type does not support retrieving the latest console logs.",
+            )
+        return b"" if _is_gone(instance) else _screen(instance)
+    mark = extra(instance)
+    late = bool(weather().delay("console"))
+    if late:
+        kept = mark.posted_at and now() - mark.posted_at <= weather().delay("console-kept")
+        return mark.posted if kept else b""
+    return b"" if _is_gone(instance) else _screen(instance)
+
+
+def changed(instance: Any) -> None:
+    """Its state did: AWS posts the console a while later."""
+    mark = extra(instance)
+    mark.changed = now()
+    mark.post_due = now() + weather().delay("console")
+
+
+def settle(backend: Any) -> bool:
+    """Post what is due. Whether anything was."""
+    due = [i for i in backend.all_instances() if (at := extra(i).post_due) and at <= now()]
+    for instance in due:
+        mark = extra(instance)
+        mark.posted, mark.posted_at, mark.post_due = _screen(instance), now(), None
+    return bool(due)
+
+
+def next_due(backend: Any) -> Iterable[datetime]:
+    return (at for instance in backend.all_instances() if (at := extra(instance).post_due))
+
+
+def _screen(instance: Any) -> bytes:
+    return _read(instance.id)[-_KEPT_BYTES:]
+
+
+def _is_gone(instance: Any) -> bool:
+    at = extra(instance).changed
+    ended = instance.state in ("stopped", "terminated")
+    return bool(ended and at and now() - at > weather().delay("console-kept"))

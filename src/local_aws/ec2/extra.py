@@ -23,6 +23,14 @@ class Extra:
     spot_request_id: str = ""
     noticed: datetime | None = None  # when this boot of a spot instance was told that AWS wants it back,
     taken: datetime | None = None  # and when AWS takes it
+    changed: datetime | None = None  # when it reached the state that it is in
+    post_due: datetime | None = None  # when AWS posts its console
+    posted: bytes = b""  # the console as last posted,
+    posted_at: datetime | None = None  # and when
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        """What a state of an older version lacks is as at first."""
+        self.__dict__ = Extra().__dict__ | saved
 
 
 def extra(instance: Any) -> Extra:

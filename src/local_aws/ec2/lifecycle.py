@@ -17,7 +17,7 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError, OperationDisableApiStopNotPermitted, OperationNotPermitted4
 from moto.ec2.models.instances import InstanceState, StateReason
 
-from local_aws.ec2 import client_tokens, launch_failure, spot
+from local_aws.ec2 import client_tokens, consoles, launch_failure, spot
 from local_aws.ec2.extra import extra, now
 from local_aws.faults import LaunchFailure, weather
 from local_aws.moto_inside import explain_state
@@ -212,6 +212,7 @@ def _arrive(backend: Any, instance: Any, state: str) -> None:
         client_tokens.ended(backend, instance)
         spot.terminated(backend, instance)
     instance.instance_state.name, instance.instance_state.code = state, _CODES[state]
+    consoles.changed(instance)
     _explain(instance)
 
 

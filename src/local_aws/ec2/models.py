@@ -15,6 +15,7 @@ from moto.ec2.utils import convert_tag_spec
 from local_aws.ec2 import (
     capacity,
     catalogue,
+    consoles,
     disks,
     groups,
     images,
@@ -94,6 +95,7 @@ class EC2(EC2Backend):  # type: ignore[misc]
                 spot_follow.settle(self),
                 spot.relaunch_due(self),
                 images.settle(self),
+                consoles.settle(self),
             ]
         )
 
@@ -104,6 +106,7 @@ class EC2(EC2Backend):  # type: ignore[misc]
             *spot_follow.next_due(self),
             *spot.next_due(self),
             *images.next_due(self),
+            *consoles.next_due(self),
         ]
 
     def _instances(self, instance_ids: list[str]) -> list[Any]:

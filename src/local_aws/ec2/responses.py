@@ -13,8 +13,7 @@ from moto.ec2.responses import EC2Response
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 
-from local_aws.ec2 import attributes, client_tokens, placement, prices, regions
-from local_aws.ec2.consoles import console_output
+from local_aws.ec2 import attributes, client_tokens, consoles, placement, prices, regions
 from local_aws.ec2.lifecycle import Changed
 from local_aws.faults import weather
 
@@ -114,7 +113,8 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
 
     def get_console_output(self) -> Any:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        output = base64.b64encode(console_output(instance.id))
+        shown = consoles.output(instance, latest=self._get_bool_param("Latest", False))
+        output = base64.b64encode(shown)
         return ActionResult(
             {
                 "InstanceId": instance.id,
