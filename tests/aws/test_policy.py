@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import quotas, tags
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.prices.prices import read_price
+from gpu_box.aws.relaunched import tag_again
 from gpu_box.aws.sweep.sweep import remove, sweep
 from gpu_box.aws.tags import tag_host_key
 from gpu_box.box import doctor, image
@@ -33,6 +34,7 @@ from gpu_box.errors import PermissionDenied
 from gpu_box.model.observed import BAKED
 from gpu_box.resources import infra
 
+from ..local_aws.cloud import wait_until
 from .conftest import Laptop, Owner, Weather
 
 POLICY: dict[str, Any] = json.loads(infra("operator-policy.json").read_text())
@@ -179,6 +181,18 @@ def publishes_the_host_key(mine: Laptop) -> None:
     tag_host_key(mine.cloud, found.id, HOST_KEY)
 
 
+def tags_again(mine: Laptop) -> None:
+    tag_again(mine.cloud, _relaunched(Laptop(replace(mine.config, market="spot"))))
+
+
+def _relaunched(mine: Laptop) -> str:
+    first = mine.up().instance
+    assert first is not None
+    mine.cloud.ec2.terminate_instances(InstanceIds=[first.id])
+    wait_until(lambda: any(not one.tagged for one in mine.observe().live))
+    return next(one.id for one in mine.observe().live if not one.tagged)
+
+
 def bakes(mine: Laptop) -> None:
     image.begin(mine.cloud, BAKED, mine.report)
 
@@ -203,6 +217,7 @@ def removes(mine: Laptop) -> None:
         ("LetEc2MakeItsOwnRoleForSpot", asks_for_spot, "iam:CreateServiceLinkedRole.*"),
         ("TagWhileMaking", launches, "ec2:CreateTags"),
         ("TagOwnInstances", publishes_the_host_key, "ec2:CreateTags"),
+        ("TagOwnSpotInstancesAgain", tags_again, "ec2:CreateTags"),
         ("ChangeAndRemoveOnlyWhatIsTagged", removes, "ec2:TerminateInstances"),
     ],
 )

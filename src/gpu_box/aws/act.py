@@ -36,6 +36,7 @@ _HANDLERS: Mapping[type[s.Step], Callable[[Any, Work], str | None]] = {
     s.StopInstance: instance.stop_instance,
     s.ChangeType: instance.change_type,
     s.WaitForInstance: instance.wait_for_instance,
+    s.TagAgain: instance.tag_again,
     s.Terminate: instance.terminate,
     s.CancelSpotRequest: instance.cancel_spot_request,
     s.CreateDeadlineRole: deadline.create_deadline_role,

@@ -19,6 +19,7 @@ from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
 from gpu_box.aws.my_address import caller_address
 from gpu_box.aws.prices.prices import snapshot_gib_month
+from gpu_box.aws.relaunched import read_relaunched
 from gpu_box.errors import CloudError, CredentialsError
 from gpu_box.model.observed import (
     ANYTHING,
@@ -39,7 +40,7 @@ from gpu_box.model.observed import (
 # Reads that may be left out; what they tell then stays empty in an Observed.
 COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})  # and start nothing by themselves
 MEANS = frozenset({"key_pair", "role", "spot_requests"})  # only who changes a box needs them
-ALL_BUT_WHERE = COSTS | MEANS | {"deadline"}  # whoever enters the machine needs none of them
+ALL_BUT_WHERE = COSTS | MEANS | {"deadline", "relaunched"}  # whoever enters the machine needs none of them
 
 
 def observe(
@@ -72,14 +73,17 @@ def _observe(
         reads["clients"] = lambda: _nothing(cloud.make_clients(*services))
     first = _FIRST.get(expected.state, reads.keys()) if without else reads.keys()
     fields = _ask(reads, first)
-    seen = Observed(region=region, **fields)
+    seen = Observed(region=region, **{k: v for k, v in fields.items() if k != "relaunched"})
     if expected.state == "nothing" and not seen.live:
         return seen  # a step that makes what is there already is refused
     if expected.state == "stopped" and (instance := _stopped_by_us(seen)):
         # Of a time that has passed: it is moved before the instance starts; where it is gone, AWS says so.
         deadline = Deadline(instance_id=instance.id, at=instance.launched, role_arn=expected.role_arn)
         return replace(seen, deadline=seen.deadline or deadline, deadline_role_arn=expected.role_arn)
-    return Observed(region=region, **(fields | _ask(reads, reads.keys() - first)))
+    fields |= _ask(reads, reads.keys() - first)
+    known = {instance.id for instance in fields["instances"]}
+    relaunched = tuple(i for i in fields.pop("relaunched", ()) if i.id not in known)
+    return Observed(region=region, **(fields | {"instances": fields["instances"] + relaunched}))
 
 
 # Clients are made while AWS is asked who is there, and not when they are needed. No call.
@@ -96,6 +100,7 @@ def _reads(cloud: Cloud, *, brisk: bool) -> dict[str, Callable[[], dict[str, Any
     config, ec2 = cloud.config, cloud.ec2
     return {
         "instances": lambda: _split(observe_all(cloud), config.name),
+        "relaunched": lambda: {"relaunched": read_relaunched(cloud)},
         "group": lambda: {"group": _read_group(ec2, config.name)},
         "key_pair": lambda: {"key_pair": _read_key_pair(ec2, config.name)},
         "deadline": lambda: _of_deadline("deadline", lambda: read_deadline(cloud, brisk=brisk)),

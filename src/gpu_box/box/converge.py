@@ -16,6 +16,7 @@ from gpu_box.model.observed import (
     Observed,
 )
 from gpu_box.model.progress import Reporter
+from gpu_box.plan.box import tag_again
 from gpu_box.plan.ownership import require_mine
 from gpu_box.plan.steps import DeleteSnapshot, Step, Terminate
 
@@ -42,7 +43,7 @@ def converge(
     acted = False
     for _ in range(_MAX_ROUNDS):
         require_own(cloud, observed)
-        steps = next_steps(observed)
+        steps = tag_again(observed) or next_steps(observed)
         if not steps:
             return observed, acted
         if any(isinstance(step, Terminate | DeleteSnapshot) for step in steps):

@@ -45,6 +45,7 @@ from gpu_box.plan.steps import (
     StartInstance,
     Step,
     StopInstance,
+    TagAgain,
     Terminate,
     WaitForImage,
     WaitForInstance,
@@ -89,6 +90,7 @@ def up(
             raise disk_too_small(launchable.min_disk_gib)
         return [
             *extra,
+            *_open_requests(observed),
             *_key_pair(observed, public_key),
             *_access(config, observed, launch=launch, launchable=launchable),
             *_deadline_role(observed),
@@ -125,6 +127,11 @@ def up(
                     else [WaitForInstance(instance_id=instance.id, state=InstanceState.RUNNING)]
                 ),
             ]
+
+
+def tag_again(observed: Observed) -> list[Step]:
+    """First of all, whatever the command: AWS permits the rest only to what carries the box's tags."""
+    return [TagAgain(instance_id=instance.id) for instance in observed.live if not instance.tagged]
 
 
 def stop(observed: Observed, *, rates: Rates | None = None) -> list[Step]:
@@ -282,6 +289,13 @@ def _extra_instances(observed: Observed) -> Iterator[Step]:
             if request.instance_id == instance.id:
                 yield CancelSpotRequest(request_id=request.id)
         yield Terminate(instance_id=instance.id, why="terminate: a second one of this box, never used")
+
+
+def _open_requests(observed: Observed) -> Iterator[Step]:
+    """A spot request whose instance is gone launches another one by itself: a second box."""
+    for request in observed.spot_requests:
+        if request.state == "open":
+            yield CancelSpotRequest(request_id=request.id)
 
 
 def _with_room(launchable: Launchable, observed: Observed, now: datetime) -> Launchable:

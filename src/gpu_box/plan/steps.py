@@ -141,6 +141,18 @@ class StartInstance(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TagAgain(Step):
+    """An instance that AWS launched by itself has no tag, and AWS permits nothing else before it has."""
+
+    title: ClassVar[str] = "instance"
+    mark: ClassVar[str] = "~"
+    instance_id: str
+
+    def __str__(self) -> str:
+        return f"instance {self.instance_id}: AWS launched it for the box's spot request; tagged again"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoteResize(Step):
     """That a running box is being resized: whoever finishes it starts the box again. type "": it is done."""
 

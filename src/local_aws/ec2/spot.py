@@ -228,7 +228,10 @@ def relaunch_due(backend: Any) -> bool:
         if request.instance is None and request.relaunch <= now():
             changed = True
             try:
-                backend.run_instances(**copy.deepcopy(request.launch), spot_request=request)
+                # "The instances and volumes that are launched by the Spot Instance request are not
+                # automatically tagged" (EC2 User Guide, "Spot Instance requests").
+                launch = copy.deepcopy(request.launch) | {"tags": {}}
+                backend.run_instances(**launch, spot_request=request)
             except Exception:  # no capacity, an image that is gone
                 request.code = "capacity-not-available"
                 request.wait()

@@ -75,7 +75,10 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
     used = list(_used(backend, fields, without_key="key-pair" in made))
     used += _placement_group(backend, operation, fields)
     for kind, name, tags in used:
-        yield Need(action, f"{owner(kind)}:{kind}/{name}", _resource_context(tags) | _request_context(direct))
+        context = _resource_context(tags) | _request_context(direct)
+        if kind == "instance":
+            context |= _instance_context(backend, name)
+        yield Need(action, f"{owner(kind)}:{kind}/{name}", context)
     if operation == "RunInstances" and "InstanceMarketOptions.MarketType" in fields:
         yield from _spot_role(account)
     if not (made or used):
@@ -121,6 +124,16 @@ def _request_context(tags: Fields) -> dict[str, Any]:
 
 def _resource_context(tags: Fields) -> dict[str, Any]:
     return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+
+
+def _instance_context(backend: Any, instance_id: str) -> dict[str, Any]:
+    """Of an existing one: its keys in the Service Authorization Reference, those that policies here name."""
+    instance = next((i for i in backend.all_instances() if i.id == instance_id), None)
+    if instance is None:
+        return {}
+    profile = getattr(instance, "iam_instance_profile", None)
+    market = "spot" if instance.lifecycle == "spot" else "on-demand"
+    return {"ec2:InstanceMarketType": market} | ({"ec2:InstanceProfile": profile["Arn"]} if profile else {})
 
 
 def _iam(operation: str, fields: Fields, account: str) -> Iterator[Need]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..cloud import Cloud, KeyFile, wait_until
+from testbed.cloud import Cloud, KeyFile, wait_until
 from ..errors import refused
 
 

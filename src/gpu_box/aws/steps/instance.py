@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import launch, made, tags
+from gpu_box.aws import launch, made, relaunched, tags
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.observe import read_instance
 from gpu_box.aws.steps.work import POLL_FIRST_S, Raced, Work, delete
@@ -20,6 +20,7 @@ from gpu_box.plan.steps import (
     RunInstance,
     StartInstance,
     StopInstance,
+    TagAgain,
     Terminate,
     WaitForInstance,
 )
@@ -176,6 +177,10 @@ def wait_for_instance(step: WaitForInstance, work: Work) -> str:
         remedy="AWS is slow today: run the command again, it goes on waiting."
         + (" It may still bill." if state.bills else ""),
     )
+
+
+def tag_again(step: TagAgain, work: Work) -> None:
+    relaunched.tag_again(work.cloud, step.instance_id)
 
 
 def terminate(step: Terminate, work: Work) -> None:

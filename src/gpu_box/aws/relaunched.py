@@ -1,0 +1,45 @@
+"""Instances that AWS launched by itself for this box: behind a persistent spot request, and without tags.
+
+"When you tag a Spot Instance request, the instances and volumes that are launched by the Spot Instance
+request are not automatically tagged" (EC2 User Guide; hashicorp/terraform-provider-aws#38821).
+They are found by the box's security group, and are the box's if their request carries its tag.
+"""
+
+from __future__ import annotations
+
+from gpu_box.aws import tags
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.errors import translated
+from gpu_box.aws.instance import parse_instance
+from gpu_box.model.observed import Instance
+
+_THERE = ["pending", "running", "stopping", "stopped", "shutting-down"]
+
+
+def read_relaunched(cloud: Cloud) -> tuple[Instance, ...]:
+    """Usually none, by one call."""
+    config, ec2 = cloud.config, cloud.ec2
+    with translated("looking for instances that AWS launched again"):
+        pages = ec2.get_paginator("describe_instances").paginate(
+            Filters=[
+                {"Name": "instance.group-name", "Values": [tags.resource_name(config)]},
+                {"Name": "instance-lifecycle", "Values": ["spot"]},
+                {"Name": "instance-state-name", "Values": _THERE},
+            ]
+        )
+        found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+        untagged = [i for i in found if tags.NAME not in tags.tag_map(i) and i.get("SpotInstanceRequestId")]
+        if not untagged:
+            return ()
+        ids = [i["SpotInstanceRequestId"] for i in untagged]
+        requests = ec2.describe_spot_instance_requests(
+            Filters=[{"Name": "spot-instance-request-id", "Values": ids}, *tags.of_box(config)]
+        )["SpotInstanceRequests"]
+    ours = {request["SpotInstanceRequestId"] for request in requests}
+    return tuple(parse_instance(i) for i in untagged if i["SpotInstanceRequestId"] in ours)
+
+
+def tag_again(cloud: Cloud, instance_id: str) -> None:
+    """With what every instance of the box carries. Raises CloudError."""
+    with translated("tagging the instance that AWS launched again"):
+        cloud.ec2.create_tags(Resources=[instance_id], Tags=tags.tags(cloud.config))
