@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from string import Template
@@ -169,12 +170,12 @@ def arm(
     role_arn: str,
     exists: bool = False,
     ready: bool = False,
-    wait_s: float = _ROLE_WAIT_S,
+    waiting: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make or move the schedule. Waits, up to wait_s, until a role that is new can be assumed.
+    """Make or move the schedule. Waits, up to 3 minutes, until a role that is new can be assumed.
 
     exists: whether there seems to be one for this instance, and so a role that may stop it. ready: whether
-    the role was just permitted to.
+    the role was just permitted to. waiting: called before each wait.
     """
     scheduler = cloud.client("scheduler")
     settings: dict[str, Any] = {
@@ -203,7 +204,7 @@ def arm(
             # nothing; and a deadline whose role may not stop anything is none.
             _permit(cloud)
         refused: ClientError | None = None
-        for _ in attempts(wait_s, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
+        for _ in attempts(_ROLE_WAIT_S, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
             try:
                 try:
                     scheduler.create_schedule(**settings)
@@ -214,6 +215,7 @@ def arm(
                 if "assume" not in str(error):
                     raise
                 refused = error
+                waiting()
                 _require_role(cloud)
         assert refused is not None, "there is at least one attempt"
         raise refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from testbed.cloud import Cloud, KeyFile, wait_until
+
 from ..errors import refused
 
 

@@ -34,6 +34,7 @@ def arm_deadline(step: ArmDeadline, work: Work) -> str | None:
             role_arn=role_arn,
             exists=step.exists,
             ready=work.observed.deadline_role_ready,
+            waiting=lambda: work.report.update(step.title, "deadline: AWS does not accept its new role yet"),
         )
     except PermissionDenied as error:
         return _not_armed(work, "your AWS user may not make schedules", error.what)

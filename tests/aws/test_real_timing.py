@@ -1,0 +1,55 @@
+"""A box's whole story, as AWS sees it, with all of AWS's delays: compressed by one factor, none left out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from gpu_box.config.model import Config, Network, Ssh
+from gpu_box.model.observed import InstanceState
+
+from .compressed import compress
+from .conftest import Laptop, Weather
+
+FASTER = 10
+
+
+@pytest.fixture
+def real(weather: Weather, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Seconds of AWS's, as they are: `real(iam=45)`."""
+
+    def begin(**seconds: float) -> None:
+        delays = {name: second / FASTER for name, second in seconds.items()}
+        weather(timing="real", faster=FASTER, delays=delays)
+        compress(monkeypatch, FASTER)
+
+    return begin
+
+
+# A new role is usually accepted within 12 seconds; it may take much longer.
+@pytest.mark.parametrize(("market", "seconds"), [("on-demand", {"iam": 45}), ("spot", {})], ids=str)
+def test_up_status_stop_up_and_down(
+    aws: dict[str, str], tmp_path: Path, real: Callable[..., None], market: str, seconds: dict[str, float]
+) -> None:
+    real(**seconds)
+    config = Config(
+        name=f"box-{secrets.token_hex(4)}",
+        market=market,
+        network=Network(allow_ssh_from=(ip_network("127.0.0.1/32"),)),
+        ssh=Ssh(key=tmp_path / "key"),
+    )
+    try:
+        up = Laptop(config).up()
+        assert up.instance is not None and up.instance.state is InstanceState.RUNNING
+        assert up.deadline is not None and up.deadline.instance_id == up.instance.id
+        assert [one.id for one in Laptop(config).observe().live] == [up.instance.id]
+        stopped = Laptop(config).stop().instance
+        assert stopped is not None and stopped.state is InstanceState.STOPPED
+        again = Laptop(config).up().instance
+        assert again is not None and (again.id, again.state) == (up.instance.id, InstanceState.RUNNING)
+    finally:
+        assert Laptop(config).down().nothing_left
