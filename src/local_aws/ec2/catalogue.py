@@ -78,7 +78,7 @@ def memory_gib(instance_type: str) -> float:
 
 def is_nitro(instance_type: str) -> bool:
     """Bare metal is of the Nitro System, too, and has no hypervisor."""
-    return _types()[instance_type].get("Hypervisor") != "xen"
+    return bool(_types()[instance_type].get("Hypervisor") != "xen")
 
 
 @cache
