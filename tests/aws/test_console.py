@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from testbed.cloud import wait_until
 
 from gpu_box.aws.console import read_console_record
 
-from ..local_aws.cloud import wait_until
 from .conftest import Laptop, Weather
 
 RECORD = {"layer": "watcher", "reason": "idle 30 min", "wall": datetime.now(UTC).timestamp()}

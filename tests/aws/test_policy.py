@@ -21,6 +21,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
+from testbed.cloud import wait_until
 
 from gpu_box.aws import quotas, tags
 from gpu_box.aws.console import read_console_record
@@ -34,7 +35,6 @@ from gpu_box.errors import PermissionDenied
 from gpu_box.model.observed import BAKED
 from gpu_box.resources import infra
 
-from ..local_aws.cloud import wait_until
 from .conftest import Laptop, Owner, Weather
 
 POLICY: dict[str, Any] = json.loads(infra("operator-policy.json").read_text())

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError
+from testbed.cloud import UBUNTU, wait_until
 
 from gpu_box.aws import tags
 from gpu_box.model.observed import InstanceState
 
-from ..local_aws.cloud import UBUNTU, wait_until
 from .conftest import Laptop, Owner, Weather
 
 
