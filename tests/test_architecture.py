@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "model": BASE,
     "store": FACTS,
     "config": FACTS,
-    "plan": OWN,
+    "plan": FACTS | {"config"},  # pure: decides from the facts that it is handed
     "aws": OWN | {"plan"},  # the steps that it carries out
     "machine": OWN,
     "box": OWN | {"aws", "machine", "plan"},
@@ -188,3 +188,13 @@ def test_a_command_shows_what_its_function_returned() -> None:
         ("local_cloud.py", "LocalCloud"),  # only `cli` knows the embedded cloud
         ("local_cloud.py", "LocalStopped"),
     }
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "plan").glob("*.py")), ids=lambda p: p.name)
+def test_a_plan_asks_neither_a_clock_nor_anybody(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            assert called not in {"now", "utcnow", "today", "time", "open", "read_text", "token_hex"}, called
+    asking = {"os", "time", "secrets", "random", "socket", "subprocess", "pathlib"}
+    assert not asking & {name.split(".")[0] for name in imports(path)}

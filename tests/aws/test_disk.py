@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 
 from gpu_box.aws.act import act
-from gpu_box.box import up
+from gpu_box.box.preview import preview
 from gpu_box.config.model import Disk
 from gpu_box.errors import CloudError, InputError
-from gpu_box.plan import box as plan
-from gpu_box.plan.steps import GrowDisk
+from gpu_box.plan.steps import GrowDisk, StartInstance
 
 from .conftest import Laptop, Owner, Recorder
 
@@ -34,12 +33,12 @@ def test_it_grows_with_the_config_running_or_stopped(laptop: Make, stopped: bool
     if stopped:
         mine.stop()
     larger = with_disk(mine, 150)
-    planned = up.plan_up(larger.cloud)
+    planned = preview(larger.cloud)
     assert any(step.line == "disk: 150 GiB instead of 100, everything on it kept" for step in planned.steps)
     after = larger.up().instance
     assert before and after and (after.id, after.disk_gib) == (before.id, 150)
     assert sizes(larger) == [150]
-    assert not any(step.title == "disk" for step in up.plan_up(larger.cloud).steps)
+    assert not any(step.title == "disk" for step in preview(larger.cloud).steps)
 
 
 def test_an_up_that_was_cut_after_the_modification_only_notes_it(laptop: Make) -> None:
@@ -93,4 +92,4 @@ def test_another_box_s_disk_is_not_touched(laptop: Make, owner: Owner) -> None:
 
 
 def test_the_order_of_the_steps_puts_it_before_the_start() -> None:
-    assert GrowDisk.stage < plan.StartInstance.stage
+    assert GrowDisk.stage < StartInstance.stage

@@ -16,9 +16,11 @@ from gpu_box.box.find import host_at
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError
 from gpu_box.machine.ssh.keys import ensure_key_pair
+from gpu_box.model.facts import Facts
 from gpu_box.model.observed import InstanceState, Observed
 from gpu_box.plan import box as plan
 from gpu_box.plan.steps import StopInstance, Terminate
+from gpu_box.plan.up import plan_up
 
 ID = "i-0e5c1e8bca09e7e0a"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
@@ -127,6 +129,10 @@ def test_a_field_that_aws_does_not_tell_is_missed_and_no_more(field: str) -> Non
     assert len(instance.unreadable) == (field in ("State", "LaunchTime", "Placement"))
 
 
+def facts(observed: Observed) -> Facts:
+    return Facts(observed=observed, now=datetime.now(UTC), public_key=KEY, rates=None)
+
+
 def test_a_box_in_an_unknown_state_is_counted_stopped_and_removed_but_not_entered() -> None:
     instance = parse_instance({**ANSWER, "State": {"Code": 99, "Name": "hibernating"}})
     assert instance.state.bills and instance.exists
@@ -135,7 +141,7 @@ def test_a_box_in_an_unknown_state_is_counted_stopped_and_removed_but_not_entere
     assert StopInstance(instance_id=ID) in plan.stop(observed)
     assert any(isinstance(step, Terminate) and step.instance_id == ID for step in plan.down(observed))
     with pytest.raises(CloudError, match="hibernating"):
-        plan.up(Config(), observed, now=datetime.now(UTC), public_key=KEY)
+        plan_up(Config(), facts(observed))
 
 
 @pytest.mark.parametrize("tag", [(tags.SSH_PORT, "n/a"), (tags.HOST_KEY, "garbage")])
@@ -145,12 +151,7 @@ def test_a_box_whose_address_is_not_readable_is_refused_in_one_line(tag: tuple[s
         host_at(Config(name="box"), instance, "")
     assert str(refused.value).startswith(f"{ID}: box 'box': its tag {tag[0]} is {tag[1]!r}: not a ")
     with pytest.raises(CloudError):
-        plan.up(
-            Config(),
-            Observed(region="us-east-1", instances=(instance,)),
-            now=datetime.now(UTC),
-            public_key=KEY,
-        )
+        plan_up(Config(), facts(Observed(region="us-east-1", instances=(instance,))))
 
 
 def test_a_key_that_gpu_box_makes_is_a_public_key(tmp_path: Any) -> None:

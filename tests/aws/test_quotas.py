@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gpu_box.aws.quotas import missing_quota, quota_code, read_quotas, request_increase
-from gpu_box.box import up
+from gpu_box.box.preview import preview
 from gpu_box.errors import PermissionDenied, QuotaError
 
 from .conftest import Laptop, Owner, Weather
@@ -49,7 +49,7 @@ def test_what_runs_and_what_is_wanted_are_added(laptop: Callable[..., Laptop], w
         "g4dn.xlarge (on-demand) needs 4 vCPUs of the quota 'Running On-Demand G and VT instances' "
         "(L-DB2E81BA), and 2 of 6 are free: `gpu-box doctor --request-quota` asks for more"
     )
-    assert up.plan_up(mine.cloud).missing_quota == missing_quota(mine.cloud)
+    assert preview(mine.cloud).missing_quota == missing_quota(mine.cloud)
     with pytest.raises(QuotaError):  # and so it is
         mine.up()
     other.stop()

@@ -13,9 +13,10 @@ from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box import find
 from gpu_box.box.converge import converge
 from gpu_box.errors import CloudError
+from gpu_box.model.facts import Facts
 from gpu_box.model.observed import InstanceState, Observed
-from gpu_box.plan import box as plan
 from gpu_box.plan.steps import Step
+from gpu_box.plan.up import plan_up
 
 from .conftest import Laptop, Weather
 
@@ -68,7 +69,8 @@ def test_nothing_is_started_that_aws_may_not_stop(
 
 
 def planned_up(mine: Laptop, seen: Observed) -> list[Step]:
-    return plan.up(mine.config, seen, now=datetime.now(UTC), public_key=mine.public_key)
+    facts = Facts(observed=seen, public_key=mine.public_key, rates=None, now=datetime.now(UTC))
+    return plan_up(mine.config, facts)
 
 
 def test_a_region_without_scheduler_is_said_to_have_none(

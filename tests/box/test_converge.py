@@ -15,7 +15,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from gpu_box.aws import deadline
 from gpu_box.aws.observe import observe_all
-from gpu_box.box import find, stop, up
+from gpu_box.box import find, stop
+from gpu_box.box.preview import preview
 from gpu_box.config.model import Network
 from gpu_box.errors import CloudUnreachable
 from gpu_box.model.observed import InstanceState
@@ -231,7 +232,7 @@ def test_a_rule_added_by_hand_is_told_and_kept_until_somebody_consents(
     assert group is not None and group.foreign == ()
     added = {"IpProtocol": "tcp", **permission}
     mine.cloud.ec2.authorize_security_group_ingress(GroupId=group.id, IpPermissions=[added])
-    assert up.plan_up(mine.cloud).steps == ()
+    assert preview(mine.cloud).steps == ()
     seen = mine.up().group
     assert seen is not None
     assert seen.foreign == (line,)

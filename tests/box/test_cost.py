@@ -15,7 +15,8 @@ from rich.theme import Theme
 from gpu_box.aws import tags
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.aws.tags import tag_instance
-from gpu_box.box import cost, find, image, status, stop, up
+from gpu_box.box import cost, find, image, status, stop
+from gpu_box.box.preview import Plan, preview
 from gpu_box.box.spent import rates_of, remember
 from gpu_box.config.model import Disk, Limits
 from gpu_box.errors import InputError
@@ -117,8 +118,8 @@ def test_plan_status_and_cost_agree_to_the_cent_running_stopped_and_baked(
     """As do `up` and all of them in the words of the command line, in tests/people/test_story.py."""
     mine = laptop(disk=Disk(size_gib=150, iops=6_000))
 
-    def told() -> tuple[up.Plan, StatusView, cost.CostReport]:
-        return up.plan_up(mine.cloud), status.status(mine.cloud), cost.total(mine.cloud)
+    def told() -> tuple[Plan, StatusView, cost.CostReport]:
+        return preview(mine.cloud), status.status(mine.cloud), cost.total(mine.cloud)
 
     def agree() -> None:
         planned, seen, spent = told()

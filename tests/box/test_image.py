@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from gpu_box.box import converge, image, up
+from gpu_box.box import converge, image
+from gpu_box.box.preview import preview
 from gpu_box.config.model import Disk
 from gpu_box.errors import CapacityError, CloudError, InputError
 from gpu_box.model.observed import BAKED, InstanceState, Observed
@@ -86,7 +87,7 @@ def test_up_launches_from_the_image_that_down_kept_and_plan_says_so(laptop: Lapt
     left, _ = converge.converge(mine.cloud, mine.report, lambda seen: plan.down(seen, keep_images=True))
     assert not left.live and not left.volumes and left.group is None
     assert [left_over.id for left_over in left.images] == [kept]
-    planned = up.plan_up(mine.cloud)
+    planned = preview(mine.cloud)
     assert any("from its own disk as of" in step.line for step in planned.steps)
     mine.up()
     assert image_id(mine) == kept

@@ -12,6 +12,7 @@ import pytest
 
 from gpu_box.aws.client import Cloud
 from gpu_box.box import up
+from gpu_box.box.preview import preview
 from gpu_box.cli.main import main
 from gpu_box.config.model import Config, Idle, Limits
 from gpu_box.model.observed import Instance, InstanceState
@@ -104,7 +105,7 @@ def test_tighter_limits_move_the_deadline_of_a_running_box_and_looser_ones_move_
         one = laptop(limits=Limits(max_hours=max_hours))
         up.bring_up(one.cloud, one.public_key, one.report, loosen=True)
         assert timedelta(0) <= deadline(one) - (seen.launched + max_hours) < timedelta(minutes=1)
-        planned = up.plan_up(one.cloud)
+        planned = preview(one.cloud)
         assert planned.steps == () and planned.stops_at == deadline(one)
 
 
@@ -127,7 +128,7 @@ def _cut(*_: object, **__: object) -> None:
 
 
 def test_plan_compares_and_changes_nothing(tight: Laptop, laptop: Callable[..., Laptop]) -> None:
-    planned = up.plan_up(laptop().cloud)
+    planned = preview(laptop().cloud)
     assert planned.steps == ()
     assert len(planned.limits_kept) == 3
     assert planned.rules.limits == TIGHT

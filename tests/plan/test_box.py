@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gpu_box.config.model import Config, Disk, Limits, Network
 from gpu_box.errors import CloudError, InputError
+from gpu_box.model.facts import Facts
 from gpu_box.model.observed import (
     Deadline,
     Instance,
@@ -30,15 +31,18 @@ from gpu_box.model.public_key import fingerprint
 from gpu_box.model.spending import Rates
 from gpu_box.plan import box as plan
 from gpu_box.plan import limits
+from gpu_box.plan.deadline import deadline_at, extend, extension
 from gpu_box.plan.steps import (
     ArmDeadline,
     CountSession,
     CreateSecurityGroup,
     NoteExtend,
+    NoteLimits,
     StartInstance,
     Step,
     WaitForInstance,
 )
+from gpu_box.plan.up import plan_up
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 HOME, CAFE = ip_network("203.0.113.7/32"), ip_network("2001:db8::7/128")
@@ -86,16 +90,16 @@ NOTHING = Observed(region="us-east-1", caller=(HOME,))
 RATES = Rates(hour=Decimal("0.50"), disk_month=Decimal("7.30"))
 
 
-def up(observed: Observed, config: Config | None = None, now: datetime = NOW) -> list[Step]:
-    return plan.up(
-        config or Config(),
-        observed,
-        now=now,
-        public_key=KEY,
-        launch=LAUNCH,
-        launchable=LAUNCHABLE,
-        rates=RATES,
+def facts(observed: Observed, now: datetime = NOW, rates: Rates | None = RATES) -> Facts:
+    return Facts(
+        observed=observed, now=now, public_key=KEY, launch=LAUNCH, launchable=LAUNCHABLE, rates=rates
     )
+
+
+def up(observed: Observed, config: Config | None = None, now: datetime = NOW) -> list[Step]:
+    """Without the note of the limits, which has a test of its own."""
+    steps = plan_up(config or Config(), facts(observed, now))
+    return [step for step in steps if not isinstance(step, NoteLimits)]
 
 
 def names(steps: list[Step]) -> list[str]:
@@ -224,7 +228,7 @@ def test_the_deadline_is_after_the_start_and_never_later_than_max_hours(
 ) -> None:
     start = start.replace(tzinfo=UTC)
     config = Config(limits=Limits(max_hours=timedelta(hours=hours), stop_at=stop_at))
-    at = plan.deadline_at(config, start)
+    at = deadline_at(config, start)
     assert start < at <= start + timedelta(hours=hours, minutes=1)
     assert (at.second, at.microsecond) == (0, 0)
 
@@ -247,7 +251,7 @@ def test_stop_at_is_what_the_clock_on_the_wall_says(
     tzset()
     try:
         config = Config(limits=Limits(max_hours=timedelta(hours=48), stop_at=time(23, 0)))
-        assert plan.deadline_at(config, started) == at
+        assert deadline_at(config, started) == at
     finally:
         monkeypatch.undo()
         tzset()
@@ -295,7 +299,7 @@ def test_a_budget_that_is_spent_starts_nothing() -> None:
 
 def test_a_budget_without_a_known_price_is_refused_and_not_ignored() -> None:
     with pytest.raises(InputError, match="price"):
-        plan.up(budget("50"), world(instance()), now=NOW, public_key=KEY, rates=None)
+        plan_up(budget("50"), facts(world(instance()), rates=None))
 
 
 def test_the_last_session_is_noted_with_the_end_that_ec2_tells() -> None:
@@ -310,17 +314,17 @@ def test_the_last_session_is_noted_with_the_end_that_ec2_tells() -> None:
 
 def test_extend_moves_the_deadline_once() -> None:
     base, at = NOW + timedelta(hours=11), NOW + timedelta(hours=13)
-    [noted] = plan.extend(world(instance()), base=base, at=at)
+    [noted] = extend(world(instance()), base=base, at=at)
     assert isinstance(noted, NoteExtend) and noted.moving == (base, at)
     on_its_way = instance(extending=(base, at))
-    [step] = plan.extend(world(on_its_way), base=base, at=at)
+    [step] = extend(world(on_its_way), base=base, at=at)
     assert isinstance(step, ArmDeadline)
     assert (step.at, step.exists) == (at, True)
     of_another = Deadline(instance_id="i-0", at=at, role_arn=ROLE)
-    [step] = plan.extend(world(on_its_way, deadline=of_another), base=base, at=at)
+    [step] = extend(world(on_its_way, deadline=of_another), base=base, at=at)
     assert not step.exists, "of an instance that is gone: who knows what its role may do"  # type: ignore[attr-defined]
     moved = Deadline(instance_id="i-1", at=at, role_arn=ROLE)
-    assert plan.extend(world(on_its_way, deadline=moved), base=base, at=at) == []
+    assert extend(world(on_its_way, deadline=moved), base=base, at=at) == []
 
 
 def test_an_extend_that_was_cut_adds_nothing_when_it_is_run_again() -> None:
@@ -334,7 +338,7 @@ def test_an_extend_that_was_cut_adds_nothing_when_it_is_run_again() -> None:
     ) -> tuple[datetime, datetime]:
         box = instance(extending=extending)
         deadline = Deadline(instance_id="i-1", at=armed, role_arn=ROLE)
-        return plan.extension(world(box, deadline=deadline), box, span, now=NOW, asked=asked)
+        return extension(world(box, deadline=deadline), box, span, now=NOW, asked=asked)
 
     assert told(base, None) == (base, at)
     assert told(base, (base, at)) == (base, at), "cut before it was moved"
@@ -378,7 +382,7 @@ def noted(**settings: object) -> Instance:
 def test_up_moves_the_deadline_of_a_running_box_when_the_limits_in_the_config_change(
     before: dict[str, object], after: dict[str, object], ends: timedelta
 ) -> None:
-    old = plan.deadline_at(Config(limits=Limits(**before)), STARTED)  # type: ignore[arg-type]
+    old = deadline_at(Config(limits=Limits(**before)), STARTED)  # type: ignore[arg-type]
     new = Config(limits=Limits(**after))  # type: ignore[arg-type]
     for at in (old, NOW + timedelta(hours=40)):  # also one that was extended before
         found = world(noted(**before), deadline=Deadline(instance_id="i-1", at=at, role_arn=ROLE))
@@ -403,6 +407,17 @@ def test_limits_by_which_a_running_box_should_have_stopped_already_are_refused(
     with pytest.raises(InputError, match="nothing was changed") as refused:
         up(found, Config(limits=Limits(max_hours=timedelta(minutes=minutes))))
     assert refused.value.where == "limits" and "gpu-box stop" in str(refused.value.remedy)
+
+
+def test_limits_are_noted_before_the_deadline_moves_later_and_after_it_has_moved_sooner() -> None:
+    """An `up` that is cut between the two is made good by the next one."""
+    running = world(noted(max_hours=timedelta(hours=12)))
+    later = plan_up(Config(limits=Limits(max_hours=timedelta(hours=24))), facts(running))
+    assert names(later) == ["NoteLimits", "ArmDeadline"]
+    sooner = Config(limits=Limits(max_hours=timedelta(hours=3)))
+    assert names(plan_up(sooner, facts(running))) == ["ArmDeadline"]
+    moved = replace(running, deadline=Deadline(instance_id="i-1", at=NOW + timedelta(hours=2), role_arn=ROLE))
+    assert names(plan_up(sooner, facts(moved))) == ["NoteLimits"]
 
 
 def test_down_leaves_the_role_that_another_box_of_the_region_needs() -> None:

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from gpu_box.aws.prices.prices import price_of
-from gpu_box.box.up import Plan
+from gpu_box.box.preview import Plan
 from gpu_box.config.model import Config, Limits
 from gpu_box.model.observed import Launch, Launchable, Placement
 from gpu_box.model.price import Price

@@ -22,6 +22,7 @@ from gpu_box.plan import box as plan
 from gpu_box.plan import images, limits
 from gpu_box.plan.readable import require_readable
 from gpu_box.plan.steps import NoteBake, Step
+from gpu_box.plan.up import refuse_smaller_disk
 
 
 def bake(cloud: Cloud, report: Reporter) -> Baked:
@@ -112,7 +113,7 @@ def require_movable(config: Config, observed: Observed) -> Instance:
             where="zones",
             remedy="Add the zones to which it may go, or leave the key out.",
         )
-    plan.refuse_smaller_disk(config, instance)
+    refuse_smaller_disk(config, instance)
     return instance
 
 

@@ -19,8 +19,7 @@ from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import Instance, InstanceState, Observed, Stopped
 from gpu_box.model.progress import Reporter
 from gpu_box.model.watch import Change, WatchState
-from gpu_box.plan import box as plan
-from gpu_box.plan import budget, limits
+from gpu_box.plan import budget, deadline, limits
 from gpu_box.plan.steps import NoteExtend
 from gpu_box.store import last_seen
 
@@ -122,14 +121,14 @@ def extend(cloud: Cloud, span: timedelta, report: Reporter) -> Extended:
 def extension(
     cloud: Cloud, observed: Observed, span: timedelta, *, now: datetime
 ) -> tuple[datetime, datetime]:
-    """As `plan.extension`. Noted here, too: once the last call took effect, AWS tells of none under way."""
+    """As `deadline.extension`. Also kept locally, because AWS no longer shows a finished change."""
     assert observed.instance is not None
     path = find.memory("extending", cloud)
     asked: tuple[datetime, datetime] | None = None
     with suppress(OSError, ValueError):
         before, after = map(datetime.fromisoformat, path.read_text(encoding="utf-8").split())
         asked = before.astimezone(UTC), after.astimezone(UTC)
-    base, at = plan.extension(observed, observed.instance, span, now=now, asked=asked)
+    base, at = deadline.extension(observed, observed.instance, span, now=now, asked=asked)
     with suppress(OSError):
         write_whole(path, f"{base.isoformat()} {at.isoformat()}")
     return base, at
@@ -137,7 +136,7 @@ def extension(
 
 def postpone(cloud: Cloud, base: datetime, at: datetime, report: Reporter) -> Observed:
     """AWS's part of it: noted, and moved. Cut anywhere, `extension` tells the same times again."""
-    return converge.converge(cloud, report, lambda seen: plan.extend(seen, base=base, at=at))[0]
+    return converge.converge(cloud, report, lambda seen: deadline.extend(seen, base=base, at=at))[0]
 
 
 def note_postponed(cloud: Cloud, observed: Observed, report: Reporter) -> None:

@@ -1,4 +1,4 @@
-"""The story of a box: up, stop, down, status. What AWS found is handed to the machine here, and only here.
+"""The story of `up`: AWS brings the box up, then its machine is set up. One is handed to the other here.
 
 Every function observes, plans, acts, and observes again until nothing is left to do; so each may be killed
 at any point and run again, from this laptop or another.
@@ -6,22 +6,18 @@ at any point and run again, from this laptop or another.
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 from gpu_box.aws.client import Cloud, side_by_side
-from gpu_box.aws.launch import render_user_data
-from gpu_box.aws.launch_options import read_launchable
 from gpu_box.aws.observe import COSTS
 from gpu_box.aws.prices.prices import read_price_of
-from gpu_box.aws.quotas import missing_quota
 from gpu_box.box import enter, find, project, spent
-from gpu_box.box.converge import converge, require_own
+from gpu_box.box.converge import converge
+from gpu_box.box.facts import FactsReader
 from gpu_box.config.model import Config
 from gpu_box.errors import CapacityError
 from gpu_box.machine import jobs, setup, watcher
@@ -32,44 +28,21 @@ from gpu_box.model.machine import MachineState
 from gpu_box.model.observed import (
     ANYTHING,
     Instance,
-    Launch,
-    Launchable,
     Observed,
     Stopped,
 )
 from gpu_box.model.progress import Reporter
-from gpu_box.model.results import VIEW_ONLY, PlannedStep
+from gpu_box.model.results import VIEW_ONLY
 from gpu_box.model.stop_reason import why
-from gpu_box.plan import box as plan
 from gpu_box.plan import budget, images, limits
-from gpu_box.plan.steps import ArmDeadline, Step
+from gpu_box.plan.deadline import deadline_at
+from gpu_box.plan.steps import Step
+from gpu_box.plan.up import plan_up
 from gpu_box.store import last_project, last_seen
 from gpu_box.units import format_duration
 
-_A_KEY_TO_COME = "ssh-ed25519 AAAA that-up-makes"
 _SAME_DEADLINE = timedelta(minutes=2)  # a budget's end moves a little from one look to the next
 _ASK_AGAIN_S = 20.0  # capacity comes back when somebody else's instance goes: seconds to hours
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    box: str
-    region: str
-    instance_type: str
-    steps: tuple[PlannedStep, ...]  # in AWS; empty: nothing is missing there
-    usd_hour: Decimal | None  # running; null: the type's price is not known
-    usd_hour_on_demand: Decimal | None  # of a spot instance: what it would cost on demand
-    usd_month_stopped: Decimal  # its disk
-    prices: str  # where they are from, and of when
-    missing_quota: str | None  # what stands in the way
-    foreign_rules: tuple[str, ...]  # of the security group, added by somebody else
-    config: Path | None  # the file that was read; null: none, all defaults
-    limits_kept: tuple[
-        str, ...
-    ]  # of the running box, tighter than the config's: `up` asks before it loosens them
-    rules: Config = field(metadata=VIEW_ONLY)  # with the limits that the running box keeps
-    stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS, after these steps; None: not known yet
-    gpu: str = field(metadata=VIEW_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,45 +133,6 @@ def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen
     )
 
 
-def plan_up(cloud: Cloud) -> Plan:
-    """The steps that `up` would take first. Changes nothing, here or in AWS."""
-    public_key = keys.read_public_line(cloud.config.ssh.key) or _A_KEY_TO_COME
-    observed = find.observe_box(cloud, ask_caller=True)
-    require_own(cloud, observed)
-    config, kept = limits.kept(cloud.config, observed.instance)
-    steps = _next_up_steps(cloud.sharing(config), public_key, observed, really=False)
-    instance = observed.instance
-    instance_type = instance.type if instance else config.instance_types[0]
-    price, missing = side_by_side(
-        lambda: read_price_of(cloud, instance) if instance else spent.first_price(cloud),
-        lambda: missing_quota(cloud, instance),
-    )
-    return Plan(
-        box=config.name,
-        region=observed.region,
-        instance_type=instance_type,
-        steps=tuple(PlannedStep(mark=s.mark, title=s.title, line=str(s), stage=s.stage) for s in steps),
-        usd_hour=price.hour,
-        usd_hour_on_demand=price.hour_on_demand,
-        usd_month_stopped=price.disk_month,
-        prices=price.source,
-        missing_quota=missing,
-        foreign_rules=observed.group.foreign if observed.group else (),
-        config=config.path,
-        limits_kept=kept,
-        rules=config,
-        stops_at=_deadline_after(steps, observed),
-        gpu=str(price.gpu or ""),
-    )
-
-
-def _deadline_after(steps: Sequence[Step], observed: Observed) -> datetime | None:
-    if observed.instance is None:
-        return None
-    moved = next((step.at for step in steps if isinstance(step, ArmDeadline)), None)
-    return moved or budget.deadline_of(observed, observed.instance)
-
-
 def bring_up(
     cloud: Cloud,
     public_key: str,
@@ -210,6 +144,7 @@ def bring_up(
     """What was found, what is now, and whether anything was done. wait, loosen: as for `up`."""
     found: list[Observed] = []
     give_up = time.monotonic() + wait.total_seconds()
+    facts = FactsReader(cloud, public_key)
     memory = find.memory("last-seen", cloud)
     expected = last_seen.read(memory)
     # Before anything is made: an `up` that is cut is followed by one that asks for all there is.
@@ -224,8 +159,7 @@ def bring_up(
             _tell_limits(report, cloud.config, observed, kept, loosen=bool(loosen))
         if loosen:
             config = cloud.config
-        ruled, observed = cloud.sharing(config), _counted(cloud, observed, config)
-        return _next_up_steps(ruled, public_key, observed, really=True)
+        return plan_up(config, facts.of(_counted(cloud, observed, config)))
 
     while True:
         try:
@@ -240,6 +174,7 @@ def bring_up(
             report.note(f"{error.what}; asking again for {format_duration(timedelta(seconds=left))}")
             time.sleep(min(left, _ASK_AGAIN_S))
             expected = ANYTHING
+            facts = FactsReader(cloud, public_key)  # hours may have passed
 
 
 def _tell_limits(
@@ -298,7 +233,7 @@ def _tell_deadline(
     rates = spent.rates_of(read_price_of(cloud, instance)) if limited else None
     if at is None:
         # Not to be armed in AWS: then the box alone keeps the limits.
-        at = plan.deadline_at(
+        at = deadline_at(
             cloud.config, instance.launched, budget.budget_end(cloud.config, observed, rates, now=now)
         )
         if watch.deadline and abs(watch.deadline - at) < _SAME_DEADLINE:
@@ -309,47 +244,3 @@ def _tell_deadline(
     marks = budget.budget_marks(cloud.config, observed, rates, now=now)
     watcher.set_deadline(connection, at, marks)
     return True
-
-
-def _next_up_steps(cloud: Cloud, public_key: str, observed: Observed, *, really: bool) -> list[Step]:
-    """really: False for a look only; then no key is read to derive the machine's first host key."""
-    launch: Launch | None = None
-    launchable: Launchable | None = None
-    instance = observed.instance
-    if instance is None:
-        launchable, price = side_by_side(
-            lambda: read_launchable(cloud, describe=not really), lambda: spent.first_price(cloud)
-        )
-        generation = observed.group.generation if observed.group else secrets.token_hex(8)
-        launch = Launch(
-            generation=generation,
-            public_key=public_key,
-            user_data=_user_data(cloud.config, generation) if really else "",
-        )
-    else:
-        price = read_price_of(cloud, instance)
-    steps = plan.up(
-        cloud.config,
-        observed,
-        now=datetime.now(UTC),
-        public_key=public_key,
-        launch=launch,
-        launchable=launchable,
-        rates=spent.rates_of(price),
-    )
-    if instance is None or (instance.state.bills and _arms_sooner(steps, observed)):
-        # Until the deadline has moved, the tag keeps the old limits: the `up` after one that is cut moves it.
-        return steps
-    return [*limits.note(cloud.config, instance), *steps]
-
-
-def _arms_sooner(steps: Sequence[Step], observed: Observed) -> bool:
-    armed = observed.deadline
-    return armed is not None and any(isinstance(s, ArmDeadline) and s.at < armed.at for s in steps)
-
-
-def _user_data(config: Config, generation: str) -> str:
-    first = keys.first_host_key(config.ssh.key, config.name, generation)
-    return render_user_data(
-        config, host_private_key=first.private_openssh_pem, host_public_key=first.public_line
-    )

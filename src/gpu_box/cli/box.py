@@ -39,13 +39,13 @@ def register(app: typer.Typer) -> None:
 def plan_command(context: typer.Context) -> None:
     """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
     from gpu_box.box.members import each_member, members_of
-    from gpu_box.box.up import plan_up
+    from gpu_box.box.preview import preview
     from gpu_box.cli.results import one_or_all
     from gpu_box.view.console import stacked
     from gpu_box.view.receipt import receipt
 
     opts = options(context)
-    plans = each_member(members_of(opts.cloud()), lambda member, _: plan_up(member), opts.reporter())
+    plans = each_member(members_of(opts.cloud()), lambda member, _: preview(member), opts.reporter())
     opts.show(one_or_all(plans), lambda: stacked([receipt(one) for one in plans]))
 
 

@@ -19,7 +19,8 @@ def shapes() -> dict[str, Any]:
     from gpu_box.box import keep, work
     from gpu_box.box.cost import CostReport
     from gpu_box.box.offers import Written
-    from gpu_box.box.up import Plan, Up
+    from gpu_box.box.preview import Plan
+    from gpu_box.box.up import Up
     from gpu_box.model import results
     from gpu_box.model.check import Check
     from gpu_box.model.leftovers import Removed, Swept

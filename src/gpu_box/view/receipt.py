@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gpu_box.box.find import foreign_lines, kept_lines
-from gpu_box.box.up import Plan
+from gpu_box.box.preview import Plan
 from gpu_box.config.model import Config
 from gpu_box.model.results import PlannedStep
 from gpu_box.units import format_duration, format_money

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from gpu_box.aws.prices.prices import price_of, read_price, snapshot_gib_month
-from gpu_box.box import status, up
+from gpu_box.box import status
+from gpu_box.box.preview import preview
 from gpu_box.config.model import Config, Disk
 from gpu_box.store.prices import PriceCache
 
@@ -179,7 +180,7 @@ def test_a_default_config_has_a_price(laptop: Callable[..., Laptop]) -> None:
 
 def test_plan_and_status_and_the_price_itself_agree(laptop: Callable[..., Laptop]) -> None:
     mine = laptop(region="eu-west-2")
-    planned = up.plan_up(mine.cloud)
+    planned = preview(mine.cloud)
     mine.up()
     mine.stop()
     told = status.status(mine.cloud)

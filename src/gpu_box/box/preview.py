@@ -1,0 +1,82 @@
+"""`plan`: what `up` would do next, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.quotas import missing_quota
+from gpu_box.box import find
+from gpu_box.box.converge import require_own
+from gpu_box.box.facts import FactsReader
+from gpu_box.config.model import Config
+from gpu_box.machine.ssh import keys
+from gpu_box.model.observed import Observed
+from gpu_box.model.results import VIEW_ONLY, PlannedStep
+from gpu_box.plan import budget, limits
+from gpu_box.plan.steps import ArmDeadline, Step
+from gpu_box.plan.up import plan_up
+
+_A_KEY_TO_COME = "ssh-ed25519 AAAA that-up-makes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    box: str
+    region: str
+    instance_type: str
+    steps: tuple[PlannedStep, ...]  # in AWS; empty: nothing is missing there
+    usd_hour: Decimal | None  # running; null: the type's price is not known
+    usd_hour_on_demand: Decimal | None  # of a spot instance: what it would cost on demand
+    usd_month_stopped: Decimal  # its disk
+    prices: str  # where they are from, and of when
+    missing_quota: str | None  # what stands in the way
+    foreign_rules: tuple[str, ...]  # of the security group, added by somebody else
+    config: Path | None  # the file that was read; null: none, all defaults
+    limits_kept: tuple[
+        str, ...
+    ]  # of the running box, tighter than the config's: `up` asks before it loosens them
+    rules: Config = field(metadata=VIEW_ONLY)  # with the limits that the running box keeps
+    stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS, after these steps; None: not known yet
+    gpu: str = field(metadata=VIEW_ONLY)
+
+
+def preview(cloud: Cloud) -> Plan:
+    """The steps that `up` would take first. Changes nothing, here or in AWS."""
+    public_key = keys.read_public_line(cloud.config.ssh.key) or _A_KEY_TO_COME
+    observed = find.observe_box(cloud, ask_caller=True)
+    require_own(cloud, observed)
+    config, kept = limits.kept(cloud.config, observed.instance)
+    instance = observed.instance
+    instance_type = instance.type if instance else config.instance_types[0]
+    facts = FactsReader(cloud, public_key, launches=False)
+    steps = plan_up(config, facts.of(observed))
+    price, missing = facts.price(observed), missing_quota(cloud, instance)
+    return Plan(
+        box=config.name,
+        region=observed.region,
+        instance_type=instance_type,
+        steps=tuple(PlannedStep(mark=s.mark, title=s.title, line=str(s), stage=s.stage) for s in steps),
+        usd_hour=price.hour,
+        usd_hour_on_demand=price.hour_on_demand,
+        usd_month_stopped=price.disk_month,
+        prices=price.source,
+        missing_quota=missing,
+        foreign_rules=observed.group.foreign if observed.group else (),
+        config=config.path,
+        limits_kept=kept,
+        rules=config,
+        stops_at=_deadline_after(steps, observed),
+        gpu=str(price.gpu or ""),
+    )
+
+
+def _deadline_after(steps: Sequence[Step], observed: Observed) -> datetime | None:
+    if observed.instance is None:
+        return None
+    moved = next((step.at for step in steps if isinstance(step, ArmDeadline)), None)
+    return moved or budget.deadline_of(observed, observed.instance)
