@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from gpu_box.aws.act import act
-from gpu_box.box import image, keep, resize, up
+from gpu_box.box import image, keep, preview, resize
 from gpu_box.model.observed import BAKED, InstanceState, Observed, SecurityGroup
 from gpu_box.plan.ownership import AnothersBox, other_owner
 from gpu_box.plan.steps import CreateSecurityGroup
@@ -18,7 +18,7 @@ from ..aws.conftest import Laptop, Owner
 
 CHANGES: dict[str, Callable[[Laptop], object]] = {
     "up": lambda bob: bob.up(),
-    "plan": lambda bob: up.plan_up(bob.cloud),
+    "plan": lambda bob: preview.preview(bob.cloud),
     "stop": lambda bob: bob.stop(),
     "down": lambda bob: bob.down(),
     "resize": lambda bob: resize.resize(bob.cloud, "g4dn.2xlarge", bob.report),
