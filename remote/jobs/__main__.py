@@ -8,7 +8,7 @@ from jobs import job as jobs
 from jobs.follow import follow
 from jobs.interrupt import interrupt, resume
 from jobs.start import start
-from jobs.stop import stop
+from jobs.stop import end, stop
 from jobs.supervise import supervise
 
 _REFUSED = 3  # exit status; the reason is on standard error
@@ -20,6 +20,8 @@ def main(arguments: List[str]) -> int:
         start(**json.load(sys.stdin))
     elif command == "interrupt":
         interrupt(float(rest[0]))
+    elif command == "end":
+        end(float(rest[0]))
     elif command == "resume":
         print(json.dumps(resume(float(rest[0]))))
     elif command == "list":
@@ -32,7 +34,7 @@ def main(arguments: List[str]) -> int:
         return supervise(rest[0])
     else:
         raise jobs.Refused(
-            "usage: python3 -m jobs start|list|follow NAME OFFSET|stop NAME|interrupt T|resume T"
+            "usage: python3 -m jobs start|list|follow NAME OFFSET|stop NAME|interrupt T|end SECONDS|resume T"
         )
     return 0
 

@@ -49,6 +49,7 @@ class Watcher:
         self._failed = ""
         self._metadata = Metadata()
         self._off_at: Optional[float] = None  # monotonic: when to be off, once AWS has told that it comes
+        self._forced = stop.FORCED  # s after which a shutdown is forced
 
     def run(self) -> None:
         """Until Ended. An exception ends the process: systemd starts it again, and the guard counts."""
@@ -93,6 +94,7 @@ class Watcher:
             return
         left = interruption.seconds_left(notice, time.time())
         self._off_at = time.monotonic() + left
+        self._forced = interruption.forced_after(notice, time.time())
         now, text = verdict(self._state, self._policy), interruption.message(left)
         # Now, should AWS be quicker than it said.
         _try(lambda: stop.record(self._place, "AWS", interruption.REASON, now, sample))
@@ -133,9 +135,18 @@ class Watcher:
         _try(lambda: stop.record(self._place, layer, reason, now, sample))
         text = "by its watcher: " + reason if layer == "watcher" else reason
         _try(lambda: notices.last_words("stopped", text))
+        if self._off_at is None:  # on a spot machine they have been told
+            _try(self._end_jobs)
         off = Event("poweroff", sample.boot, time.time())
         _try(lambda: self._log.append(off))
-        self._failed = "; ".join(stop.power_off(self._policy.stop_command, wait=self._wait))
+        self._failed = "; ".join(
+            stop.power_off(self._policy.stop_command, wait=self._wait, forced=self._forced)
+        )
+
+    def _end_jobs(self) -> None:
+        words = ["end", "%.0f" % stop.SAVING]
+        problems = interruption.ask_jobs(users(), words, within=stop.SAVING + 5)
+        self._complaints = self._complaints + problems
 
     def _wait(self, seconds: float) -> None:
         """Give a shutdown time to end us, alive to the guard meanwhile."""

@@ -26,17 +26,31 @@ COMMANDS = (
 )
 POWEROFF = 4  # SIGRTMIN+4 starts poweroff.target (systemd(1), "Signals")
 PATIENCE = 60.0  # s for a poweroff to take us along before the next one is tried
+# A shutdown waits for each unit as long as its TimeoutStopSec says, and ends us first. It does not end this
+# (DefaultDependencies=no). `systemctl --force --force` syncs the disks first; sysrq "o" needs none.
+FORCE = (
+    "trap '' TERM HUP; sleep $1; timeout 20 systemctl --force --force poweroff || echo o >/proc/sysrq-trigger"
+)
+FORCED = 60.0  # s after which a shutdown that hangs is forced
+SAVING = 30.0  # s for jobs to save and end, before the shutdown begins
 SAYS = "gpu-box: stopping this machine: "  # on the console, for whoever looks at it
 RECORD = "gpu-box-stopped "  # and, behind this, what stopped.json holds
 MESSAGE = 1000  # characters of what people are told
 RESERVE = 4096  # bytes of stopped.json, laid out beforehand: a full disk must not lose the reason
 
 
-def power_off(command: Tuple[str, ...], *, wait: Callable[[float], None] = time.sleep) -> List[str]:
-    """Power off by `command`, or by what the system has. Returns what went wrong: nothing did, if never."""
+def power_off(
+    command: Tuple[str, ...], *, wait: Callable[[float], None] = time.sleep, forced: float = FORCED
+) -> List[str]:
+    """Power off by `command`, or by what the system has. Returns what went wrong: nothing did, if never.
+
+    forced: s after which the system's shutdown is forced, by a unit that outlives us.
+    """
     problems = []
     if not command and "GPU_BOX_MACHINE" in os.environ:
         return ["this machine is a process of its host: what there is to power off is not its own"]
+    if not command and os.geteuid() == 0 and systemd():
+        problems += _force_after(forced)
     for argv in [list(command)] if command else [list(words) for words in COMMANDS]:
         if not find(argv[0]) and not os.access(argv[0], os.X_OK):
             problems.append("no %s" % argv[0])
@@ -56,6 +70,17 @@ def power_off(command: Tuple[str, ...], *, wait: Callable[[float], None] = time.
         wait(PATIENCE)
         problems.append("systemd did not obey its signal")
     return problems
+
+
+def _force_after(seconds: float) -> List[str]:
+    options = ["--quiet", "--no-block", "--collect", "--unit=gpu-box-force"]
+    options += ["--property=DefaultDependencies=no", "--property=OOMScoreAdjust=-900"]
+    words = ["/bin/sh", "-c", FORCE, "sh", "%.0f" % max(1.0, seconds)]
+    try:
+        run(["systemd-run", *options, *words], seconds=10.0, always=True)
+        return []
+    except OSError as error:  # also when it waits already, from the time before
+        return [str(error)]
 
 
 def reserve(path: str) -> None:

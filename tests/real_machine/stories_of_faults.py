@@ -61,6 +61,22 @@ def a_full_disk_and_no_watcher(box: Box) -> Outcome:
 
 
 @story()
+def a_unit_and_a_process_that_will_not_end(box: Box) -> Outcome:
+    """The shutdown would wait for half an hour; it is forced after a minute."""
+    _stubborn(box)
+    box.arm()
+    return off(box, IDLE + 60)
+
+
+@story(stopped_by="guard")
+def a_unit_that_will_not_end_under_the_guard(box: Box) -> Outcome:
+    _stubborn(box)
+    box.arm()
+    box.ssh("sudo systemctl mask --now gpu-box-watch")
+    return off(box, GUARD + 60)
+
+
+@story()
 def nvidia_smi_hangs(box: Box) -> Outcome:
     """It cannot tell for `stuck_after`, and no longer."""
     stand_in(box)
@@ -102,6 +118,17 @@ def a_reboot_lights_the_fuse_again(box: Box) -> Outcome:
 
 _PID = "systemctl show --property=MainPID --value gpu-box-watch"
 _FILL = "sudo dd if=/dev/zero of=/var/lib/gpu-box/filler bs=4k 2>/dev/null; true"
+
+
+def _stubborn(box: Box) -> None:
+    """A service that takes half an hour to stop, and a process of the user that ignores SIGTERM."""
+    unit = (
+        "[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/sleep 1800\nTimeoutStopSec=1800\n"
+        "[Install]\nWantedBy=multi-user.target\n"
+    )
+    box.ssh("sudo tee /etc/systemd/system/stubborn.service >/dev/null", input=unit)
+    box.ssh("sudo systemctl daemon-reload && sudo systemctl start stubborn")
+    box.ssh("setsid sh -c \"trap '' TERM HUP; sleep infinity\" >/dev/null 2>&1 </dev/null &")
 
 
 def _small_disk(box: Box) -> None:

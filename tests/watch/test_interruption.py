@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from watcher_box import until
 
-from watch.interruption import AHEAD, message, seconds_left
+from watch.interruption import AHEAD, forced_after, message, seconds_left
 from watch.read.moment import unix_time
 from watch.read.spot import Metadata, Notice, parse
 
@@ -33,6 +33,12 @@ def test_it_is_off_before_aws_takes_it_and_not_long_before():
     assert seconds_left(Notice("stop", 1120.0), 1000.0) == 120.0 - AHEAD
     assert seconds_left(Notice("stop", 1004.0), 1000.0) == 3.0
     assert seconds_left(Notice("stop", 990.0), 1000.0) == 0.0
+
+
+@pytest.mark.parametrize("at", [1120.0, 1040.0, 1016.0])
+def test_a_shutdown_that_hangs_is_forced_before_aws_takes_it(at):
+    notice = Notice("stop", at)
+    assert 1000.0 + seconds_left(notice, 1000.0) + forced_after(notice, 1000.0) < at
 
 
 def test_people_are_told_when_and_what_becomes_of_their_work():

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from watcher_box import REMOTE, Box, until
 
+from setup.processes import birth_of
+
 
 def test_an_idle_box_stops_and_says_why(box):
     box.start()
@@ -375,3 +377,20 @@ def test_being_told_twice_to_end_ends_it_quietly(box):
     time.sleep(0.02)
     watcher.terminate()
     assert watcher.wait(10) == 0
+
+
+def test_jobs_may_save_before_the_machine_stops(box, start):
+    """Also one that a limit stops; a job that never ends holds the stop up for half a minute at most."""
+    saved = box.root / "saved"
+    code = f"trap 'sleep 1; echo >{saved}; exit' TERM; sleep 60 & wait"
+    process = start("sh", "-c", code)
+    job = box.root / ".gpu-box/jobs/train"
+    job.mkdir(parents=True)
+    (box.root / ".gpu-box/remote").symlink_to(REMOTE)
+    files = {"command": "train", "pid": process.pid, "birth": birth_of(process.pid), "log": ""}
+    for name, text in files.items():
+        (job / name).write_text(f"{text}\n")
+    box.start()
+    assert box.stopped_within(20)
+    assert saved.exists() and saved.stat().st_mtime_ns < box.off.stat().st_mtime_ns
+    assert "so that the job can save" in (job / "log").read_text()
