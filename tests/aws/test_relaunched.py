@@ -9,6 +9,8 @@ from botocore.exceptions import ClientError
 from testbed.cloud import UBUNTU, wait_until
 
 from gpu_box.aws import tags
+from gpu_box.aws.observe import list_boxes
+from gpu_box.aws.sweep.sweep import remove, sweep
 from gpu_box.model.observed import InstanceState
 
 from .conftest import Laptop, Owner, Weather
@@ -45,6 +47,21 @@ def test_it_counts_as_the_box(laptop: Callable[..., Laptop], relaunched: str) ->
     seen = laptop(market="spot").observe()
     assert [one.id for one in seen.live] == [relaunched]
     assert not seen.nothing_left
+
+
+def test_ls_and_sweep_find_it_and_sweep_removes_it(
+    laptop: Callable[..., Laptop], relaunched: str, owner: Owner, weather: Weather
+) -> None:
+    weather(regions=["us-east-1"])
+    mine = laptop(market="spot")
+    name = mine.config.name
+    assert [row.instance.id for row in list_boxes(mine.cloud) if row.box == name and row.instance.exists] == [
+        relaunched
+    ]
+    swept = sweep(mine.cloud, everything=False, report=mine.report).mine(tags.owner(mine.config), name)
+    assert [one.id for one in swept if one.kind == "instance" and one.state == "running"] == [relaunched]
+    assert remove(mine.cloud, swept, report=mine.report) == []
+    assert state_of(owner, relaunched) == "terminated"
 
 
 def test_up_takes_it_tags_it_and_arms_its_deadline(laptop: Callable[..., Laptop], relaunched: str) -> None:

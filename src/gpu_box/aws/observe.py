@@ -19,7 +19,7 @@ from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
 from gpu_box.aws.my_address import caller_address
 from gpu_box.aws.prices.prices import snapshot_gib_month
-from gpu_box.aws.relaunched import read_relaunched
+from gpu_box.aws.relaunched import boxes_behind_requests, read_relaunched
 from gpu_box.errors import CloudError, CredentialsError
 from gpu_box.model.observed import (
     ANYTHING,
@@ -168,6 +168,16 @@ def observe_all(cloud: Cloud) -> list[Listed]:
         )
         raw = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
     listed = [Listed(box=tags.tag_map(i).get(tags.NAME, ""), instance=parse_instance(i)) for i in raw]
+    return sorted(listed, key=lambda row: (row.box, row.instance.launched))
+
+
+def observe_every_box(cloud: Cloud) -> list[Listed]:
+    """As `observe_all`, with instances that AWS launched by itself and that have no tag yet."""
+    listed, behind = side_by_side(lambda: observe_all(cloud), lambda: boxes_behind_requests(cloud))
+    missing = sorted(behind.keys() - {row.instance.id for row in listed})
+    if missing:
+        found = read_instances(cloud, [{"Name": "instance-id", "Values": missing}])
+        listed += [Listed(box=behind[i.id], instance=i) for i in found if not i.tagged]
     return sorted(listed, key=lambda row: (row.box, row.instance.launched))
 
 

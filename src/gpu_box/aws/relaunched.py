@@ -39,6 +39,15 @@ def read_relaunched(cloud: Cloud) -> tuple[Instance, ...]:
     return tuple(parse_instance(i) for i in untagged if i["SpotInstanceRequestId"] in ours)
 
 
+def boxes_behind_requests(cloud: Cloud) -> dict[str, str]:
+    """The box of each instance that a spot request of any box stands behind, in the region."""
+    with translated("reading spot requests"):
+        requests = cloud.ec2.describe_spot_instance_requests(
+            Filters=[{"Name": "tag-key", "Values": [tags.NAME]}]
+        )["SpotInstanceRequests"]
+    return {r["InstanceId"]: tags.tag_map(r)[tags.NAME] for r in requests if r.get("InstanceId")}
+
+
 def tag_again(cloud: Cloud, instance_id: str) -> None:
     """With what every instance of the box carries. Raises CloudError."""
     with translated("tagging the instance that AWS launched again"):

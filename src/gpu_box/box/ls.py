@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.observe import observe_all
+from gpu_box.aws.observe import observe_every_box
 from gpu_box.aws.prices.prices import price_reader
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.results import Row
@@ -11,7 +11,7 @@ from gpu_box.model.results import Row
 
 def list_boxes(cloud: Cloud) -> list[Row]:
     """Without those that are terminated. Raises CloudError."""
-    listed, price_of = observe_all(cloud), price_reader(cloud)
+    listed, price_of = observe_every_box(cloud), price_reader(cloud)
     return [
         Row(
             box=one.box,

@@ -35,13 +35,15 @@ def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftov
     read = partial(_read, cloud)
     forgotten_after = cloud.config.limits.forgotten_after
     # One after the other: regions are read side by side already, and 200 threads hold each other up.
+    requests = read("describe_spot_instance_requests", "SpotInstanceRequests")
+    launched = _with_their_requests_tags(read("describe_instances", "Reservations"), requests)
     return [
-        *_instances(cloud, read("describe_instances", "Reservations"), everything, now, forgotten_after),
+        *_instances(cloud, launched, everything, now, forgotten_after),
         *_volumes(cloud, read("describe_volumes", "Volumes"), everything),
         *_addresses(cloud, read("describe_addresses", "Addresses"), everything),
         *_snapshots(cloud, read("describe_snapshots", "Snapshots", OwnerIds=["self"]), everything, now),
         *_images(cloud, read("describe_images", "Images", Owners=["self"]), everything, now),
-        *_spot_requests(cloud, read("describe_spot_instance_requests", "SpotInstanceRequests"), everything),
+        *_spot_requests(cloud, requests, everything),
         *_groups(cloud, read("describe_security_groups", "SecurityGroups")),
         *_key_pairs(cloud, read("describe_key_pairs", "KeyPairs")),
         *_placement_groups(cloud, read("describe_placement_groups", "PlacementGroups")),
@@ -93,11 +95,21 @@ def _is_ours(raw: dict[str, Any]) -> bool:
     return tags.NAME in tags.tag_map(raw)
 
 
+def _with_their_requests_tags(
+    reservations: list[dict[str, Any]], requests: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The instances. What AWS launched again for a box's spot request has none of its tags (`relaunched`)."""
+    ours = {r["SpotInstanceRequestId"]: r["Tags"] for r in requests if _is_ours(r)}
+    for raw in (instance for reservation in reservations for instance in reservation["Instances"]):
+        own = None if _is_ours(raw) else ours.get(raw.get("SpotInstanceRequestId", ""))
+        yield {**raw, "Tags": own} if own else raw
+
+
 def _instances(
-    cloud: Cloud, reservations: list[dict[str, Any]], everything: bool, now: datetime, after: timedelta
+    cloud: Cloud, instances: Iterable[dict[str, Any]], everything: bool, now: datetime, after: timedelta
 ) -> Iterator[Leftover]:
     price_of = price_reader(cloud)
-    for raw in (instance for reservation in reservations for instance in reservation["Instances"]):
+    for raw in instances:
         instance = parse_instance(raw)
         accelerated = _ACCELERATED.match(instance.type) and instance.state.bills
         if not (_is_ours(raw) or (everything and accelerated)):

@@ -10,6 +10,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import translated
 from gpu_box.aws.observe import read_instances
+from gpu_box.aws.relaunched import tag_again
 from gpu_box.errors import CloudError
 from gpu_box.model.leftovers import Leftover
 from gpu_box.model.observed import InstanceState
@@ -37,6 +38,7 @@ _IN_USE = frozenset(
 
 def remove_region(cloud: Cloud, leftovers: Sequence[Leftover]) -> None:
     """Raises CloudError for the first thing that AWS does not let go of."""
+    _tag_again(cloud, {one.id: one.box for one in leftovers if one.kind == "instance" and one.box})
     for kind, operation, argument in _ORDER:
         ids = [one.id for one in leftovers if one.kind == kind]
         for id_ in ids:
@@ -49,6 +51,15 @@ def remove_region(cloud: Cloud, leftovers: Sequence[Leftover]) -> None:
     # The role last: what it stops is gone by then.
     if any(one.kind == "role" for one in leftovers):
         deadline.delete_role(cloud)
+
+
+def _tag_again(cloud: Cloud, boxes: dict[str, str]) -> None:
+    """What AWS launched again for a box's spot request: the policy permits its end only with the tags."""
+    if not boxes:
+        return
+    for instance in read_instances(cloud, [{"Name": "instance-id", "Values": list(boxes)}]):
+        if not instance.tagged:
+            tag_again(cloud.elsewhere(cloud.region, box=boxes[instance.id]), instance.id)
 
 
 def _remove(cloud: Cloud, operation: str, arguments: dict[str, Any]) -> None:
