@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from testbed.cloud import UBUNTU, wait_until
 
 from gpu_box.aws import tags
-from gpu_box.aws.observe import list_boxes
+from gpu_box.aws.observe import observe_every_box
 from gpu_box.aws.sweep.sweep import remove, sweep
 from gpu_box.model.observed import InstanceState
 
@@ -55,9 +55,9 @@ def test_ls_and_sweep_find_it_and_sweep_removes_it(
     weather(regions=["us-east-1"])
     mine = laptop(market="spot")
     name = mine.config.name
-    assert [row.instance.id for row in list_boxes(mine.cloud) if row.box == name and row.instance.exists] == [
-        relaunched
-    ]
+    assert [
+        row.instance.id for row in observe_every_box(mine.cloud) if row.box == name and row.instance.exists
+    ] == [relaunched]
     swept = sweep(mine.cloud, everything=False, report=mine.report).mine(tags.owner(mine.config), name)
     assert [one.id for one in swept if one.kind == "instance" and one.state == "running"] == [relaunched]
     assert remove(mine.cloud, swept, report=mine.report) == []
