@@ -60,7 +60,7 @@ def test_ls_and_sweep_find_it_and_sweep_removes_it(
     ] == [relaunched]
     swept = sweep(mine.cloud, everything=False, report=mine.report).mine(tags.owner(mine.config), name)
     assert [one.id for one in swept if one.kind == "instance" and one.state == "running"] == [relaunched]
-    assert remove(mine.cloud, swept, report=mine.report) == []
+    assert remove(mine.cloud, swept, report=mine.report).unread == ()
     assert state_of(owner, relaunched) == "terminated"
 
 
