@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from gpu_box.aws.act import act
 from gpu_box.box import image, keep, preview, resize
+from gpu_box.cli.main import main
 from gpu_box.model.observed import BAKED, InstanceState, Observed, SecurityGroup
 from gpu_box.plan.ownership import AnothersBox, other_owner
 from gpu_box.plan.steps import CreateSecurityGroup
@@ -66,3 +68,29 @@ def test_what_names_no_owner_is_nobody_else_s() -> None:
     assert other_owner(seen, "bob") == ""
     assert other_owner(replace(seen, group=replace(group, owner="bob")), "bob") == ""
     assert other_owner(replace(seen, group=replace(group, owner="ada")), "bob") == "ada"
+
+
+@pytest.mark.parametrize("command", [["stop"], ["down"], ["resize", "g4dn.2xlarge"]])
+def test_the_command_refuses_it_and_asks_with_force(
+    laptop: Callable[..., Laptop], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    ada = laptop(owner="ada")
+    ada.up()
+    config = tmp_path / "config.yaml"
+    config.write_text(f"name: {ada.config.name}\nregion: us-east-1\nowner: bob\n")
+    as_bob = ["--config", str(config), *command]
+    assert main(as_bob) == 1
+    assert f"ada has a box named {ada.config.name} here: nothing was changed" in capsys.readouterr().err
+    assert main([*as_bob, "--force"]) == 2, "there is no terminal to ask on"
+    assert f"The box {ada.config.name} is ada's, not yours." in capsys.readouterr().err
+    running = ada.observe().instance
+    assert running is not None and running.state is InstanceState.RUNNING and running.type == "g4dn.xlarge"
+
+
+def test_with_force_and_consent_it_is_removed(laptop: Callable[..., Laptop], tmp_path: Path) -> None:
+    ada = laptop(owner="ada")
+    ada.up()
+    config = tmp_path / "config.yaml"
+    config.write_text(f"name: {ada.config.name}\nregion: us-east-1\nowner: bob\n")
+    assert main(["--config", str(config), "--yes", "down", "--force"]) == 0
+    assert laptop(owner="ada").observe().nothing_left

@@ -10,6 +10,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.aws.prices.prices import read_price, read_price_of
 from gpu_box.box import converge, find, image, spent, stop, up
+from gpu_box.box.converge import require_own
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import MOVING, Observed
 from gpu_box.model.progress import Reporter
@@ -36,6 +37,7 @@ class Ahead:
 def look_ahead(cloud: Cloud, instance_type: str) -> Ahead:
     """Changes nothing. Raises InputError and CloudError as `resize` does."""
     observed = find.observe_box(cloud)
+    require_own(cloud, observed)
     instance = observed.instance
     if instance is None:
         if not takes_an_image(observed, instance_type):

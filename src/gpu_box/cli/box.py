@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpu_box.cli.completion import instance_types
+from gpu_box.cli.consent import Force, consented
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.lazy import command_name
 from gpu_box.units import format_money, parse_duration
@@ -145,6 +146,7 @@ def resize_command(
     instance_type: Annotated[
         str, typer.Argument(metavar="TYPE", help="As g5.xlarge.", autocompletion=instance_types)
     ],
+    force: Force = False,
 ) -> None:
     """Change the instance type; the disk is kept. A running box stops for it and starts again.
 
@@ -155,7 +157,7 @@ def resize_command(
     from gpu_box.cli.running import hourly
 
     opts = options(context)
-    cloud = only_member(opts.cloud(), "resize")
+    cloud = only_member(consented(opts, "Resize", force=force), "resize")
     name = cloud.config.name
     if not opts.yes:
         ahead = look_ahead(cloud, instance_type)
@@ -183,7 +185,7 @@ def _resize_question(opts: Options, cloud: Cloud, instance_type: str, ahead: Ahe
     return f"{ending}Resize {cloud.config.name}{stops}: {was}to {instance_type}{hourly(ahead.usd_hour)}?"
 
 
-def stop_command(context: typer.Context) -> None:
+def stop_command(context: typer.Context, force: Force = False) -> None:
     """Stop the meter. The disk stays, and the next `up` finds it as it was.
 
     On a terminal it names running jobs, which end, and asks, unless the box does not answer within 3 s.
@@ -196,7 +198,7 @@ def stop_command(context: typer.Context) -> None:
     from gpu_box.model.results import StoppedBox
 
     opts = options(context)
-    members = members_of(opts.cloud())
+    members = members_of(consented(opts, "Stop", force=force))
     # Only on a terminal, and only for a moment: a box that does not answer is stopped all the same.
     if opts.can_ask:
         told = running_jobs.find([(member, None) for member in members], patience_s=_STOP_WAITS_S)
@@ -219,19 +221,23 @@ def down_command(
     keep_image: Annotated[
         bool, typer.Option("--keep-image", help="But not its baked image: the next `up` launches from it.")
     ] = False,
+    force: Force = False,
 ) -> None:
     """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
     from gpu_box.aws.observe import observe
     from gpu_box.box import cluster
+    from gpu_box.box.converge import require_own
     from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import one_or_all
     from gpu_box.cli.running import ending_of
     from gpu_box.model.results import Gone
 
     opts = options(context)
-    cloud = opts.cloud()
+    cloud = consented(opts, "Remove", force=force)
     members = members_of(cloud)
     found = each_member(members, lambda member, _: observe(member), opts.reporter())
+    for member, seen in zip(members, found, strict=True):
+        require_own(member, seen)
     there = [member.config.name for member, seen in zip(members, found, strict=True) if not seen.nothing_left]
     region = found[0].region
     if there:
