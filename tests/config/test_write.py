@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_box.config.read import load, parse
-from gpu_box.config.write import DEFAULTS, Answers, default_region, refuse_existing, render, write
+from gpu_box.config.write import (
+    DEFAULTS,
+    Answers,
+    default_region,
+    proposed_name,
+    refuse_existing,
+    render,
+    write,
+)
 from gpu_box.errors import ConfigError, InputError
 from gpu_box.resources import example_config
 from gpu_box.units import parse_duration, parse_money
@@ -158,3 +166,20 @@ def test_the_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
         finally:
             os.umask(before)
         assert stat.S_IMODE((tmp_path / "config.yaml").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize(
+    ("owner", "folder", "name"),
+    [
+        ("ada", "/home/ada/dogs", "ada-dogs"),
+        ("CORP\\o'neil", "/srv/My Project (2)", "corp-o-neil-my-project-2"),
+        ("søren", "/", "s-ren"),
+        ("", "/", "gpu-box"),
+        ("a" * 40, "/dogs", "a" * 29),
+        ("ada", "/" + "b" * 24 + "-c", "ada-" + "b" * 24),
+    ],
+)
+def test_each_person_and_project_is_proposed_a_name_of_its_own(owner: str, folder: str, name: str) -> None:
+    proposed = proposed_name(owner, Path(folder))
+    assert proposed == name
+    assert parse(f"name: {proposed}".encode(), Path("/config.yaml")).name == proposed

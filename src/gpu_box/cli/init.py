@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def init_command(
 
     chosen = replace(
         write.DEFAULTS,
-        name=opts.name or write.DEFAULTS.name,
+        name=opts.name or write.proposed_name(getpass.getuser(), path.absolute().parent),
         region=region or write.default_region(),
         instance_type=instance_type or write.DEFAULTS.instance_type,
         max_hours=max_hours or write.DEFAULTS.max_hours,

@@ -32,6 +32,7 @@ NO_BUDGET = "none"
 DEFAULTS = Answers(
     name="gpu-box", region="us-east-1", instance_type="g4dn.xlarge", budget="50", max_hours="12h"
 )
+_LONGEST_NAME = 29  # a box's name has 32 at most, and the members of a cluster end with -2 to -99
 # What each is called when it is wrong.
 _TITLES = {
     "name": "name",
@@ -45,6 +46,12 @@ _TITLES = {
 def default_region() -> str:
     """The one that the AWS SDK would take from the environment, else us-east-1, where most is offered."""
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULTS.region
+
+
+def proposed_name(owner: str, folder: Path) -> str:
+    """OWNER-FOLDER, of what a box's name may be made of: in a shared account each person's own."""
+    parts = (re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-").lower() for part in (owner, folder.name))
+    return "-".join(filter(None, parts))[:_LONGEST_NAME].strip("-") or DEFAULTS.name
 
 
 def parse(question: str, answer: str) -> Any:
