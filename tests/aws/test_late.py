@@ -10,7 +10,8 @@ from testbed.cloud import UBUNTU
 from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.aws.steps.instance import wait_for_instance
 from gpu_box.aws.steps.work import Work
-from gpu_box.model.observed import InstanceState, Observed
+from gpu_box.box import image
+from gpu_box.model.observed import BAKED, InstanceState, Observed
 from gpu_box.plan.steps import WaitForInstance
 
 from ..faults.faults import FAULTS, Killed, Place, Saboteur
@@ -67,6 +68,23 @@ def test_an_instance_that_is_not_shown_yet_is_waited_for_and_not_taken_for_termi
     finally:
         ec2.terminate_instances(InstanceIds=[id_])
     assert any("does not show it yet" in line for line in mine.report.lines)
+
+
+def test_a_cluster_that_another_has_just_begun_is_finished(laptop: Callable[..., Laptop]) -> None:
+    dying = laptop(cluster="begun", instance_types=("g5.xlarge",))
+    Saboteur(("CreateSecurityGroup", 1), FAULTS["killed after"]).follow(dying.cloud)
+    with pytest.raises(Killed):
+        make_cluster(dying.cloud, dying.report)
+    mine = laptop(cluster="begun", instance_types=("g5.xlarge",))
+    make_cluster(mine.cloud, mine.report)
+    assert remove_cluster(mine.cloud, mine.report)
+
+
+def test_a_bake_waits_until_aws_shows_the_image(laptop: Callable[..., Laptop]) -> None:
+    mine = laptop()
+    mine.up()
+    made = image.begin(mine.cloud, BAKED, mine.report)
+    assert [one.id for one in image.end(mine.cloud, made, mine.report).images] == [made.id]
 
 
 def test_a_cluster_is_made_in_one_go(laptop: Callable[..., Laptop]) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import tags
+from gpu_box.aws import made, tags
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.launch_options import read_launchable
 from gpu_box.errors import CloudError
 from gpu_box.model.progress import Reporter
+from gpu_box.polling import attempts
 
 _STEP = "cluster"
 # Seconds until a terminated instance's network interface has let go of the group.
@@ -73,23 +74,24 @@ def _make_group(cloud: Cloud, vpc_id: str) -> str:
     config, ec2 = cloud.config, cloud.ec2
     with translated("making the cluster's security group"):
         try:
-            made: str = ec2.create_security_group(
+            group: str = ec2.create_security_group(
                 GroupName=tags.cluster_name(config),
                 Description=f"gpu-box {config.cluster}: its members among themselves",
                 VpcId=vpc_id,
                 TagSpecifications=[tags.cluster_tag_specification("security-group", config)],
             )["GroupId"]
-            return made
+            return group
         except ClientError as error:
             if code_of(error) != "InvalidGroup.Duplicate":
                 raise
-    group_id, _ = read_cluster(cloud)  # another `up` was first
-    if group_id is None:
-        raise CloudError(
-            f"there is a security group {tags.cluster_name(config)!r} that gpu-box did not make",
-            remedy="Delete it, or give the box another name.",
-        )
-    return group_id
+    for _ in attempts(made.NOT_YET_S, every_s=1.0):  # another `up` was first, and AWS may show it late
+        group_id, _placed = read_cluster(cloud)
+        if group_id is not None:
+            return group_id
+    raise CloudError(
+        f"there is a security group {tags.cluster_name(config)!r} that gpu-box did not make",
+        remedy="Delete it, or give the box another name.",
+    )
 
 
 def _let_members_talk(cloud: Cloud, group_id: str) -> None:
