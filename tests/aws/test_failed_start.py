@@ -52,6 +52,19 @@ def test_where_there_was_no_room_after_all_the_next_place_is_taken(
     assert any("no g4dn.xlarge left in us-east-1a after all" in line for line in mine.report.lines)
 
 
+@pytest.mark.parametrize("code", [NO_ROOM, "Client.InternalError"])
+def test_a_spot_launch_that_failed_leaves_no_request_that_launches_again(
+    laptop: Callable[..., Laptop], weather: Weather, code: str
+) -> None:
+    mine = laptop(market="spot", zones=("us-east-1a",))
+    weather(delays={"spot-relaunch": 1.0}, launch_failures=[{"code": code}])
+    with pytest.raises(CloudError):
+        mine.up()
+    weather(delays={"spot-relaunch": 0.0})
+    seen = mine.observe()
+    assert (seen.live, seen.spot_requests) == ((), ())
+
+
 def test_no_room_after_all_in_any_place_is_a_lack_of_capacity(
     laptop: Callable[..., Laptop], weather: Weather
 ) -> None:

@@ -60,6 +60,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         moved_from=values.get(tags.MOVED_FROM, ""),
         disk_gib=tag(tags.DISK, _gib, None),
         owner=values.get(tags.OWNER, ""),
+        spot_request_id=raw.get("SpotInstanceRequestId", ""),
         tagged=tags.NAME in values,
         unreadable=tuple(reading.unreadable),
     )

@@ -100,6 +100,7 @@ class Instance:
     limits: str = ""  # tag gpu-box:limits: those that it runs with (gpu_box.plan.limits)
     disk_gib: int | None = None  # tag gpu-box:disk-gib, of the root volume; None: of an older gpu-box
     owner: str = ""
+    spot_request_id: str = ""  # the request behind a spot instance
     tagged: bool = True  # False for one that AWS launched by itself, behind the box's spot request
     unreadable: tuple[Unreadable, ...] = ()  # what is left out above
 

@@ -162,9 +162,13 @@ def wait_for_instance(step: WaitForInstance, work: Work) -> str:
         # What was just started may still be shown as it was before.
         stopped_again = state is InstanceState.STOPPED and (began or waited_s > _STALE_S)
         if step.state is InstanceState.RUNNING and instance and (stopped_again or state in _ON_ITS_WAY_DOWN):
-            if state in _DEAD and isinstance(failed_start(instance), CapacityError):
-                raise Raced(failed_start(instance).what)  # another place may have room
-            raise failed_start(instance)
+            failure = failed_start(instance)
+            if state in _DEAD and instance.spot_request_id:
+                # Else AWS launches another one as soon as it can, whatever becomes of this `up`.
+                cancel_spot_request(CancelSpotRequest(request_id=instance.spot_request_id), work)
+            if state in _DEAD and isinstance(failure, CapacityError):
+                raise Raced(failure.what)  # another place may have room
+            raise failure
         if state in _DEAD and step.state is not InstanceState.TERMINATED:
             reason = f" ({instance.reason})" if instance and instance.reason else ""
             raise CloudError(
