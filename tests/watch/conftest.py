@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from notebook_server import program, server  # noqa: F401 - fixtures
 from watcher_box import Box
 from webhook import Webhook, webhook
 

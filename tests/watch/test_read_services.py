@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cgroup import group
 from tests import needs
 
 from watch.read import services
@@ -107,10 +106,10 @@ def test_system_users_and_dynamic_ones_are_no_people(uid):
 @needs.root
 @pytest.mark.parametrize("path", [f"docker/{ID}", f"system.slice/nerdctl-{ID}.scope"])
 def test_a_real_process_in_a_container_s_group_is_work(start, path):
-    with _group(path) as group:
+    with group(path) as folder:
         process = start("sleep", "60")
         assert _kind(process.pid) is Kind.NOBODY
-        (group / "cgroup.procs").write_text(str(process.pid))
+        (folder / "cgroup.procs").write_text(str(process.pid))
         assert path in Path(f"/proc/{process.pid}/cgroup").read_text()
         assert _kind(process.pid) is Kind.WORK
         process.kill()
@@ -132,25 +131,3 @@ def test_a_real_process_of_a_database_or_model_server_is_work(start, tmp_path, n
 def _kind(pid: int, uid: int = 0) -> Kind:
     name = Path(f"/proc/{pid}/comm").read_text().strip()
     return classifier(own=1)(pid, uid, name)
-
-
-@contextlib.contextmanager
-def _group(path: str) -> Iterator[Path]:
-    """A control group of the second version, and what lies above it; removed afterwards."""
-    mounts = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-    mount = next((mount for mount in mounts if Path(mount, "cgroup.procs").exists()), mounts[1])
-    made: list[Path] = []
-    try:
-        for folder in [*reversed(Path(path).parents), Path(path)]:
-            group = Path(mount, folder)
-            if not group.exists():
-                group.mkdir()
-                made.append(group)
-    except OSError as error:
-        pytest.skip(f"needs a writable cgroup file system: {error}")
-    try:
-        yield group
-    finally:
-        for group in reversed(made):
-            with contextlib.suppress(OSError):
-                group.rmdir()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import select
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from moved import moved, own_address
 from only import only
 from tests import needs
 
@@ -190,63 +189,25 @@ def test_a_stamp_that_stands_still_ages_by_the_monotonic_clock_whatever_the_wall
 
 def test_a_download_is_network_use_and_loopback_is_not():
     """Two sockets of this user over this machine's own address, which is no loopback one."""
-    address = _own_address()
+    address = own_address()
     if address is None:
         pytest.skip("needs an interface besides loopback")
     network = Network(lambda uid: uid == os.getuid())
     network.look()
-    with _moved(address, 5_000_000):
+    with moved(address, 5_000_000):
         assert network.look() >= 5_000_000
-    with _moved("127.0.0.1", 5_000_000):
+    with moved("127.0.0.1", 5_000_000):
         assert network.look() < 1_000_000
 
 
 def test_sockets_of_someone_else_are_not_people_s():
-    address = _own_address()
+    address = own_address()
     if address is None:
         pytest.skip("needs an interface besides loopback")
     network = Network(lambda uid: uid == 54321)
     network.look()
-    with _moved(address, 1_000_000):
+    with moved(address, 1_000_000):
         assert network.look() == 0
-
-
-def _own_address() -> str | None:
-    for line in Path("/proc/net/fib_trie").read_text().split("\n"):
-        words = line.split()
-        if words[:1] == ["|--"] and not words[1].startswith(("127.", "0.")):
-            probe = socket.socket()
-            try:
-                probe.bind((words[1], 0))
-                return words[1]
-            except OSError:
-                continue
-            finally:
-                probe.close()
-    return None
-
-
-@contextlib.contextmanager
-def _moved(address: str, size: int):
-    """So many bytes sent and received over this address by a process that keeps its connection open."""
-    code = """
-import socket, sys, threading
-listener = socket.create_server((sys.argv[1], 0))
-client = socket.create_connection(listener.getsockname())
-server, _ = listener.accept()
-threading.Thread(target=server.sendall, args=(b"x" * int(sys.argv[2]),)).start()
-left = int(sys.argv[2])
-while left:
-    left -= len(client.recv(1 << 16))
-print("moved", flush=True)
-sys.stdin.read()
-"""
-    argv = [PYTHON, "-c", code, address, str(size)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"moved\n"
-        yield
-        process.stdin.close()
-        process.wait(10)
 
 
 @pytest.fixture
