@@ -20,9 +20,9 @@ from notebook_server import NOTEBOOK, execute, until_seen
 from only import only
 from tests import needs
 from tests.paths import ROOT
+from traces.decide import decide
 from watcher_box import REMOTE
 
-from watch.judge import decide
 from watch.policy import Policy
 from watch.read import keeping, services
 from watch.read.editors import HISTORIES
