@@ -50,9 +50,8 @@ def settled(request: dict[str, Any]) -> dict[str, Any]:
 def test_doctor_tries_what_up_asks_for(laptop: Callable[..., Laptop], market: str) -> None:
     mine = laptop(market=market)
     sent = asked(mine)
-    permissions = next(
-        check for check in check_account(mine.cloud, mine.observe()) if check.name == "permissions"
-    )
+    checks = check_account(mine.cloud, mine.observe())
+    permissions = next(check for check in checks if check.name == "permissions")
     assert permissions.ok, permissions
     tried = dict(sent)
     assert all(request["DryRun"] for request in tried.values())
