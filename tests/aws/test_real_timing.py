@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gpu_box.aws.deadline import read_deadline
+from gpu_box.box.late_deadline import armed_meanwhile
 from gpu_box.config.model import Config, Network, Ssh
+from gpu_box.errors import CloudError
 from gpu_box.model.observed import InstanceState
 
 from .compressed import compress
@@ -43,9 +46,13 @@ def test_up_status_stop_up_and_down(
         ssh=Ssh(key=tmp_path / "key"),
     )
     try:
-        up = Laptop(config).up()
+        mine = Laptop(config)
+        up = mine.up()
+        with armed_meanwhile(mine.cloud, up, mine.report):
+            pass  # here the machine is set up
         assert up.instance is not None and up.instance.state is InstanceState.RUNNING
-        assert up.deadline is not None and up.deadline.instance_id == up.instance.id
+        armed, _ = read_deadline(mine.cloud)
+        assert armed is not None and armed.instance_id == up.instance.id
         assert [one.id for one in Laptop(config).observe().live] == [up.instance.id]
         stopped = Laptop(config).stop().instance
         assert stopped is not None and stopped.state is InstanceState.STOPPED
@@ -53,3 +60,19 @@ def test_up_status_stop_up_and_down(
         assert again is not None and (again.id, again.state) == (up.instance.id, InstanceState.RUNNING)
     finally:
         assert Laptop(config).down().nothing_left
+
+
+def test_a_box_whose_deadline_cannot_be_armed_in_three_minutes_is_stopped(
+    laptop: Callable[..., Laptop], real: Callable[..., None]
+) -> None:
+    real(iam=600)
+    mine = laptop()
+    up = mine.up()
+    assert up.deadline_late
+    with (
+        pytest.raises(CloudError, match="the instance was stopped"),
+        armed_meanwhile(mine.cloud, up, mine.report),
+    ):
+        pass  # here the machine is set up
+    [instance] = mine.observe().live
+    assert instance.state is InstanceState.STOPPED

@@ -85,6 +85,17 @@ def test_a_region_without_scheduler_is_said_to_have_none(
     assert up.deadline_unavailable == "EventBridge Scheduler is not offered in this region"
 
 
+def test_what_was_launched_is_stopped_if_its_deadline_cannot_be_armed(
+    laptop: Callable[..., Laptop], down: Callable[..., None]
+) -> None:
+    down("SCHEDULER")
+    mine = laptop()
+    with pytest.raises(CloudError, match="the instance was stopped"):
+        mine.up()
+    [instance] = mine.observe().live
+    assert instance.state is InstanceState.STOPPED
+
+
 @pytest.mark.parametrize("service", ["iam", "scheduler", "pricing", "service-quotas"])
 def test_stop_and_down_without_permission_for_the_others(
     laptop: Callable[..., Laptop], weather: Weather, service: str

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import DENIED_CODES, code_of, translated
-from gpu_box.errors import CloudUnreachable
+from gpu_box.errors import CloudError, CloudUnreachable
 from gpu_box.model.observed import Deadline
 from gpu_box.polling import attempts
 from gpu_box.resources import infra
@@ -36,6 +36,10 @@ _POLICY_NAME = "stop-boxes"
 # A new role cannot be assumed at once. Mostly it takes 10 s; two minutes have been seen, and Terraform's
 # provider waits that long (propagationTimeout in its iam package).
 _ROLE_WAIT_S, _ROLE_POLL_S, _ROLE_POLL_MOST_S = 180.0, 1.0, 5.0
+
+
+class RoleNotAccepted(CloudError):
+    """AWS cannot assume the role yet."""
 
 
 def read_deadline(cloud: Cloud, *, brisk: bool = False) -> tuple[Deadline | None, str]:
@@ -170,12 +174,14 @@ def arm(
     role_arn: str,
     exists: bool = False,
     ready: bool = False,
+    wait_s: float = _ROLE_WAIT_S,
     waiting: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make or move the schedule. Waits, up to 3 minutes, until a role that is new can be assumed.
+    """Make or move the schedule. Waits until a role that is new can be assumed. Raises CloudError.
 
     exists: whether there seems to be one for this instance, and so a role that may stop it. ready: whether
-    the role was just permitted to. waiting: called before each wait.
+    the role was just permitted to. wait_s: after which RoleNotAccepted is raised. waiting: called before each
+    wait.
     """
     scheduler = cloud.client("scheduler")
     settings: dict[str, Any] = {
@@ -203,8 +209,7 @@ def arm(
             # Of an `up` that was killed while it made the role, the next one finds a role that may do
             # nothing; and a deadline whose role may not stop anything is none.
             _permit(cloud)
-        refused: ClientError | None = None
-        for _ in attempts(_ROLE_WAIT_S, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
+        for _ in attempts(wait_s, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
             try:
                 try:
                     scheduler.create_schedule(**settings)
@@ -214,11 +219,13 @@ def arm(
             except scheduler.exceptions.ValidationException as error:
                 if "assume" not in str(error):
                     raise
-                refused = error
                 waiting()
                 _require_role(cloud)
-        assert refused is not None, "there is at least one attempt"
-        raise refused
+    raise RoleNotAccepted(
+        f"EventBridge Scheduler does not accept the new role {tags.role_name(cloud.region)} yet",
+        where="arming the deadline",
+        remedy="Run `gpu-box up` again in a few minutes.",
+    )
 
 
 def _require_role(cloud: Cloud) -> None:

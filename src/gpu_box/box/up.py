@@ -15,7 +15,8 @@ from decimal import Decimal
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.observe import COSTS
 from gpu_box.aws.prices.prices import read_price_of
-from gpu_box.box import enter, find, project, spent
+from gpu_box.aws.steps.deadline import NotArmed
+from gpu_box.box import enter, find, late_deadline, project, spent
 from gpu_box.box.converge import converge
 from gpu_box.box.facts import FactsReader
 from gpu_box.config.model import Config
@@ -85,7 +86,10 @@ def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen
     config, kept = limits.kept(config, instance)
     observed = _counted(cloud, observed, config)
     cloud = cloud.sharing(config)
-    with enter.enter(cloud, observed, report) as (connection, host):
+    with (
+        late_deadline.armed_meanwhile(cloud, observed, report),
+        enter.enter(cloud, observed, report) as (connection, host),
+    ):
         desired = setup.desired(config, market=instance.market)
         machine = setup.check(connection, desired)
         told = _tell_deadline(connection, cloud, observed, machine, found.instance)
@@ -167,6 +171,11 @@ def bring_up(
                 cloud, report, steps, ask_caller=True, without=_not_counted(cloud.config), expected=expected
             )
             return found[0], observed, acted or len(found) > 1
+        except NotArmed as error:
+            before = found[0].instance
+            if before is None or not before.state.bills:  # launched or started here, and not at work yet
+                late_deadline.stop_unguarded(cloud, report, error)
+            raise
         except CapacityError as error:
             left = give_up - time.monotonic()
             if left <= 0:

@@ -209,6 +209,7 @@ class Observed:
     snapshots: tuple[Snapshot, ...] = ()
     spot_requests: tuple[SpotRequest, ...] = ()  # those that could still launch something
     deadline: Deadline | None = None
+    deadline_late: bool = False  # whether it is still to be armed, once AWS accepts its new role
     deadline_role_arn: str | None = None  # None where it does not exist
     deadline_role_ready: bool = False  # whether it was seen to be allowed what it is for
     deadline_unavailable: str = ""  # why AWS's side cannot be armed (no permission); "" where it can

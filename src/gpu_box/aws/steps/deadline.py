@@ -8,6 +8,17 @@ from gpu_box.errors import CloudError, CloudUnreachable, PermissionDenied
 from gpu_box.model.observed import Deadline
 from gpu_box.plan.steps import ArmDeadline, CreateDeadlineRole, DeleteDeadline, DeleteDeadlineRole
 
+# Seconds that the round waits; after them the arming goes on beside the set-up (`box.late_deadline`).
+_HERE_S = 15.0
+
+
+class NotArmed(CloudError):
+    """The deadline could not be armed: AWS does not answer, or refuses it."""
+
+    @classmethod
+    def of(cls, error: CloudError) -> NotArmed:
+        return cls(error.what, where=error.where, remedy=error.remedy, code=error.code)
+
 
 def create_deadline_role(step: CreateDeadlineRole, work: Work) -> str | None:
     try:
@@ -34,19 +45,26 @@ def arm_deadline(step: ArmDeadline, work: Work) -> str | None:
             role_arn=role_arn,
             exists=step.exists,
             ready=work.observed.deadline_role_ready,
+            wait_s=_HERE_S,
             waiting=lambda: work.report.update(step.title, "deadline: AWS does not accept its new role yet"),
         )
+    except deadline.RoleNotAccepted as error:
+        if step.exists:
+            raise Raced("the deadline's role is gone") from error
+        late = Deadline(instance_id=step.instance_id, at=step.at, role_arn=role_arn)
+        work.know(deadline=late, deadline_late=True)
+        return "deadline: to be armed once AWS accepts its new role"
     except PermissionDenied as error:
         return _not_armed(work, "your AWS user may not make schedules", error.what)
-    except CloudUnreachable:
+    except CloudUnreachable as error:
         if work.cloud.is_offered("scheduler"):
-            raise
+            raise NotArmed.of(error) from error
         return _not_armed(work, deadline.NOT_OFFERED, deadline.NOT_OFFERED)
     except CloudError as error:
         # Of a schedule that is only moved, AWS checks its role again.
         if error.code == "NoSuchEntity" or (step.exists and error.code == "ValidationException"):
             raise Raced("the deadline's role is gone") from error
-        raise
+        raise NotArmed.of(error) from error
     work.know(deadline=Deadline(instance_id=step.instance_id, at=step.at, role_arn=role_arn))
     return None
 
