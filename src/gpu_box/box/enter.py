@@ -16,7 +16,7 @@ from gpu_box.machine.ssh import host_key
 from gpu_box.machine.ssh.connection import Connection, wait_for_ssh
 from gpu_box.machine.ssh.errors import LoginRefused
 from gpu_box.model.machine import Host
-from gpu_box.model.observed import PENDING_KEY, Instance, InstanceState, Observed
+from gpu_box.model.observed import PENDING_KEY, Instance, InstanceState, Observed, SecurityGroup
 from gpu_box.model.progress import Reporter
 
 # Seconds until the machine answers on port 22 after EC2 says `running`: 10-60 s on AWS.
@@ -35,8 +35,7 @@ def enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[
     instance = observed.instance
     assert instance is not None
     report.start("ssh", f"SSH to {instance.address}")
-    generation = observed.group.generation if observed.group else ""
-    connection, instance = _reach(cloud, instance, generation, report)
+    connection, instance = _reach(cloud, instance, observed.group, report)
     try:
         if find.has_first_host_key(instance):
             report.update("ssh", "replacing the first host key by one made on the box")
@@ -45,7 +44,7 @@ def enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[
             host_key.activate(connection)
             connection.close()
             instance = replace(instance, host_key=public_line)
-            connection, instance = _reach(cloud, instance, generation, report)
+            connection, instance = _reach(cloud, instance, observed.group, report)
             if connection.presented_key == public_line:
                 tag_host_key(cloud, instance.id, public_line)
         report.done("ssh", f"SSH to {instance.address}, host key verified")
@@ -55,12 +54,12 @@ def enter(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[tuple[
 
 
 def _reach(
-    cloud: Cloud, instance: Instance, generation: str, report: Reporter
+    cloud: Cloud, instance: Instance, group: SecurityGroup | None, report: Reporter
 ) -> tuple[Connection, Instance]:
     """Wait for the machine; the instance as AWS tells it by then: another hand may be at work on it, too."""
     give_up = time.monotonic() + _SSH_WAIT_S
     while True:
-        host = find.host_at(cloud.config, instance, generation)
+        host = find.host_at(cloud.config, instance, group.generation if group else "")
         try:
             left = give_up - time.monotonic()
             return wait_for_ssh(host, timeout_s=min(_LOOK_AGAIN_S, left), report=report), instance
@@ -70,10 +69,23 @@ def _reach(
             if find.host_key_of(now) == find.host_key_of(instance):
                 raise
             instance = now
-        except (MachineUnreachable, LoginRefused):
+        except (MachineUnreachable, LoginRefused) as error:
             instance = replace(_still_running(cloud, instance), host_key=instance.host_key)
             if time.monotonic() > give_up:
+                if group and isinstance(error, MachineUnreachable):
+                    raise _not_let_in(error, group) from error
                 raise
+
+
+def _not_let_in(error: MachineUnreachable, group: SecurityGroup) -> MachineUnreachable:
+    """SSH may leave this laptop by another address than HTTPS, by which AWS was asked: a VPN, a proxy."""
+    admitted = ", ".join(sorted(map(str, group.ssh_from | group.ssh_from_foreign))) or "no address"
+    return MachineUnreachable(
+        error.what,
+        where=error.where,
+        remedy=f"Port 22 lets in {admitted}. If SSH leaves this computer by another address (VPN, proxy), "
+        "name it in config.yaml as `network.allow_ssh_from`, then run `gpu-box up` again.",
+    )
 
 
 def _still_running(cloud: Cloud, instance: Instance) -> Instance:
