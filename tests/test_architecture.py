@@ -147,6 +147,21 @@ def test_benchmarks_and_the_testbed_run_without_the_tests(folder: str) -> None:
             assert name.split(".")[0] not in BESIDE_EACH_OTHER[folder], f"{path}: {name}"
 
 
+# What saves a round trip or a wait is behind a function of `aws` or `machine`, with its switch.
+_TIME_SAVERS = {
+    "Expected", "Rsync", "early_check", "early_rsync", "expected", "last_seen", "make_clients",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src/gpu_box/box").glob("*.py")), ids=lambda path: path.name)
+def test_a_command_does_not_know_what_saves_its_time(path: Path) -> None:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names |= {getattr(node, key, None) for key in ("id", "attr", "arg", "name")}
+        names |= set((getattr(node, "module", None) or "").split("."))
+    assert not names & _TIME_SAVERS
+
+
 def imports_lenient(path: Path) -> Iterator[str]:
     """As `imports`, but relative imports are inside the folder and need no rule."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

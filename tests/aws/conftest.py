@@ -102,7 +102,7 @@ class Laptop:
         self.public_key = keys.ensure_key_pair(self.config.ssh.key).line
 
     def observe(self) -> Observed:
-        return observe(self.cloud, ask_caller=True)
+        return observe(self.cloud, need="plan")
 
     def up(self) -> Observed:
         return up.bring_up(self.cloud, self.public_key, self.report)[1]

@@ -14,10 +14,11 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+from gpu_box.aws import last_seen
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.steps import deadline, disk, image, instance, network, notes
 from gpu_box.aws.steps.work import Raced, Work
-from gpu_box.model.observed import Observed
+from gpu_box.model.observed import ANYTHING, Observed
 from gpu_box.model.progress import Reporter
 from gpu_box.plan import steps as s
 
@@ -79,6 +80,7 @@ def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter, observed: Obser
     with another `up` ends the round quietly.
     """
     work = Work(cloud, report, observed)
+    last_seen.note(cloud, ANYTHING)
     ordered = sorted(steps, key=lambda step: step.stage)
     try:
         for _, stage in groupby(ordered, key=lambda step: step.stage):
@@ -90,6 +92,8 @@ def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter, observed: Obser
         work.whole = False
     finally:
         cloud.made.add(cloud.box, observed, work.observed)
+    if work.whole:
+        last_seen.note_left(cloud, work.observed)
     return work.observed, work.whole
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
@@ -18,11 +20,15 @@ from gpu_box.aws.errors import CAPACITY_CODES, translated
 from gpu_box.aws.made import Made
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
+from gpu_box.store.files import file_of_box
 
 # Attempts (AWS's "standard" mode, jittered backoff), seconds to connect, seconds to read: an API answer is
 # small and quick. The second is for what nothing may wait for, a price: better unknown than late.
 _PATIENT, _BRISK = (6, 5, 30), (1, 2, 4)
 _MAX_PARALLEL = 12
+MEANWHILE = True  # False: nothing is made ready while AWS answers
+_QUESTIONS_OUT_S = 0.05  # until they have left, with a client that is made already
+_T = TypeVar("_T")
 
 
 class _Clients:
@@ -154,6 +160,11 @@ class Cloud:
         partition = session.get_partition_for_region(self.region)
         return self.region in session.get_available_regions(service, partition_name=partition)
 
+    def memory(self, kind: str) -> Path:
+        """This laptop's file of that kind about the config's box in this cloud."""
+        config = self.config
+        return file_of_box(kind, cloud=self.host, profile=config.profile, region=self.region, box=config.name)
+
     def make_clients(self, *services: str) -> list[Any]:
         return [self.client(service) for service in services]
 
@@ -176,6 +187,23 @@ def _raise_if_no_capacity(response: Any, operation: Any, **_: Any) -> None:
     parsed = response[1] if response else {}
     if parsed.get("Error", {}).get("Code") in CAPACITY_CODES:
         raise ClientError(parsed, operation.name)
+
+
+def meanwhile(cloud: Cloud, ask: Callable[[], _T], get_ready: Callable[[], object]) -> _T:
+    """The answer of `ask`, which asks AWS; `get_ready` runs once the questions are out.
+
+    get_ready: takes processor time, and is repeated by whatever needs it if it did not run.
+    """
+    if not MEANWHILE:
+        return ask()
+    cloud.make_clients("ec2")
+
+    def later() -> None:
+        time.sleep(_QUESTIONS_OUT_S)
+        get_ready()
+
+    answer: _T = side_by_side(ask, later)[0]
+    return answer
 
 
 def side_by_side(*calls: Callable[[], Any]) -> list[Any]:

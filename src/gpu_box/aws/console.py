@@ -7,17 +7,30 @@ to 20 minutes late (github.com/canonical/pycloudlib/pull/193) and often without 
 
 from __future__ import annotations
 
-from gpu_box.aws.client import Cloud
+from collections.abc import Callable
+
+from gpu_box.aws import last_seen
+from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import translated
 from gpu_box.errors import CloudError
 from gpu_box.model.answer import read_json
-from gpu_box.model.observed import Stopped
+from gpu_box.model.observed import Observed, Stopped
 from gpu_box.model.stop_reason import parse_record
 
 _NOT_NITRO = "UnsupportedOperation"
 _RECORD = (
     "gpu-box-stopped "  # as remote/watch/stop.py, guard.sh and the fuse in infra/user-data.yaml write it
 )
+
+
+def observe_with_record(cloud: Cloud, look: Callable[[], Observed]) -> tuple[Observed, Stopped | None]:
+    """What `look` observes, and the record of a box that does not run."""
+    probably = last_seen.expected(cloud).instance_id  # if it is expected to be stopped
+    observed, record = side_by_side(look, lambda: read_console_record(cloud, probably) if probably else None)
+    instance = observed.instance
+    if instance and not instance.state.bills and instance.id != probably:
+        record = read_console_record(cloud, instance.id)
+    return observed, record
 
 
 def read_console_record(cloud: Cloud, instance_id: str) -> Stopped | None:

@@ -1,18 +1,18 @@
-"""Read everything that exists for a box, at once: one round trip deep. AWS's dictionaries end here.
+"""Read what exists for a box, at once: one round trip deep. AWS's dictionaries end here.
 
-Where the laptop remembers how it left the box, what goes without saying is not asked, as long as what AWS
-tells fits; where that turns out wrong, AWS refuses a step, and then all of it is asked.
+What a command does not need is not read. For `up`, what the last known state makes redundant is not read
+either; if AWS disagrees, everything is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
-from gpu_box.aws import security_group, tags
+from gpu_box.aws import client, last_seen, security_group, tags
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
@@ -24,7 +24,6 @@ from gpu_box.errors import CloudError, CredentialsError
 from gpu_box.model.observed import (
     ANYTHING,
     Deadline,
-    Expected,
     Image,
     Instance,
     InstanceState,
@@ -37,41 +36,44 @@ from gpu_box.model.observed import (
     Volume,
 )
 
-# Reads that may be left out; what they tell then stays empty in an Observed.
-COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})  # and start nothing by themselves
-MEANS = frozenset({"key_pair", "role", "spot_requests"})  # only who changes a box needs them
-ALL_BUT_WHERE = COSTS | MEANS | {"deadline", "relaunched"}  # whoever enters the machine needs none of them
+# What the caller is about to do with it.
+Need = Literal["everything", "plan", "up", "stop", "status", "enter"]
+SKIP = True  # False: everything is read for everyone
+# What bills but starts nothing by itself; what only a command that changes a box needs.
+_COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})
+_MEANS = frozenset({"key_pair", "role", "spot_requests"})
+# Reads that are left out; what they tell then stays empty in an Observed.
+_SKIPPED: Mapping[Need, frozenset[str]] = {
+    "up": _COSTS,
+    "stop": _COSTS,
+    "status": _MEANS,
+    "enter": _COSTS | _MEANS | {"deadline", "relaunched"},
+}
 
 
-def observe(
-    cloud: Cloud,
-    *,
-    ask_caller: bool = False,
-    without: Collection[str] = (),
-    expected: Expected = ANYTHING,
-    brisk: bool = False,
-) -> Observed:
-    """ask_caller: also ask from which address this laptop is seen (only `up` needs it).
-
-    without: COSTS, MEANS or ALL_BUT_WHERE, if not needed. expected: counts only where some are not.
-    brisk: wait for EC2 alone, and for IAM and Scheduler a few seconds. What they do not answer is unread.
+def observe(cloud: Cloud, *, need: Need = "everything") -> Observed:
+    """need: "plan" and "up" also ask from which address this laptop is seen. "stop" waits for EC2 alone,
+    and for IAM and Scheduler a few seconds: what they do not answer is unread.
 
     What this process made a moment ago counts as there, shown or not.
     Raises CredentialsError, PermissionDenied, CloudUnreachable.
     """
-    return cloud.made.complete(cloud.box, _observe(cloud, ask_caller, without, expected, brisk))
+    skipped = _skipped(cloud, need)
+    seen = cloud.made.complete(cloud.box, _observe(cloud, need, skipped))
+    if not skipped:
+        last_seen.note_left(cloud, seen)
+    return seen
 
 
-def _observe(
-    cloud: Cloud, ask_caller: bool, without: Collection[str], expected: Expected, brisk: bool
-) -> Observed:
+def _observe(cloud: Cloud, need: Need, skipped: Collection[str]) -> Observed:
     region = cloud.region  # fails here, in words, before any thread starts
-    reads = {name: read for name, read in _reads(cloud, brisk=brisk).items() if name not in without}
-    if ask_caller and cloud.config.network.allow_ssh_from is None:
+    reads = {name: read for name, read in _reads(cloud, brisk=need == "stop").items() if name not in skipped}
+    if need in ("plan", "up") and cloud.config.network.allow_ssh_from is None:
         reads["caller"] = lambda: {"caller": caller_address()}
-    if services := _NEEDED_NEXT.get(expected.state):
+    expected = last_seen.expected(cloud) if need == "up" and skipped else ANYTHING
+    if client.MEANWHILE and (services := _NEEDED_NEXT.get(expected.state)):
         reads["clients"] = lambda: _nothing(cloud.make_clients(*services))
-    first = _FIRST.get(expected.state, reads.keys()) if without else reads.keys()
+    first = _FIRST.get(expected.state, reads.keys())
     fields = _ask(reads, first)
     seen = Observed(region=region, **{k: v for k, v in fields.items() if k != "relaunched"})
     if expected.state == "nothing" and not seen.live:
@@ -80,10 +82,19 @@ def _observe(
         # Of a time that has passed: it is moved before the instance starts; where it is gone, AWS says so.
         deadline = Deadline(instance_id=instance.id, at=instance.launched, role_arn=expected.role_arn)
         return replace(seen, deadline=seen.deadline or deadline, deadline_role_arn=expected.role_arn)
+    if expected != ANYTHING:
+        last_seen.note(cloud, ANYTHING)
     fields |= _ask(reads, reads.keys() - first)
     known = {instance.id for instance in fields["instances"]}
     relaunched = tuple(i for i in fields.pop("relaunched", ()) if i.id not in known)
     return Observed(region=region, **(fields | {"instances": fields["instances"] + relaunched}))
+
+
+def _skipped(cloud: Cloud, need: Need) -> frozenset[str]:
+    limited = cloud.config.limits.budget is not None or cloud.config.market != "on-demand"
+    if not SKIP or (need == "up" and limited):
+        return frozenset()  # a budget counts disks; a second spot request is to be cancelled
+    return _SKIPPED.get(need, frozenset())
 
 
 # Clients are made while AWS is asked who is there, and not when they are needed. No call.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
 from gpu_box.aws import tags
 from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
+from gpu_box.aws.observe import Need
 from gpu_box.box import find, spent
 from gpu_box.errors import CloudError
-from gpu_box.model.observed import (
-    ANYTHING,
-    Expected,
-    Observed,
-)
+from gpu_box.model.observed import Observed
 from gpu_box.model.progress import Reporter
 from gpu_box.plan.box import tag_again
 from gpu_box.plan.ownership import require_mine
@@ -29,17 +26,14 @@ def converge(
     report: Reporter,
     next_steps: Callable[[Observed], list[Step]],
     *,
-    ask_caller: bool = False,
-    without: Collection[str] = (),
-    expected: Expected = ANYTHING,
-    brisk: bool = False,
+    need: Need = "everything",
 ) -> tuple[Observed, bool]:
     """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
 
     Between rounds AWS is asked again only where its answers have not told all that a round changed.
     Raises AnothersBox, before anything is changed, for a box of another owner.
     """
-    observed = find.observe_box(cloud, ask_caller=ask_caller, without=without, expected=expected, brisk=brisk)
+    observed = find.observe_box(cloud, need=need)
     acted = False
     for _ in range(_MAX_ROUNDS):
         require_own(cloud, observed)
@@ -52,7 +46,7 @@ def converge(
         acted = True
         if not whole:
             unarmable = observed.deadline_unavailable
-            observed = find.observe_box(cloud, ask_caller=ask_caller, without=without, brisk=brisk)
+            observed = find.observe_box(cloud, need=need)
             if unarmable:
                 observed = replace(observed, deadline_unavailable=unarmable)
     raise CloudError(

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from gpu_box.aws.client import Cloud, side_by_side
+from gpu_box.aws.client import Cloud, meanwhile
 from gpu_box.aws.console import read_console_record
-from gpu_box.aws.observe import ALL_BUT_WHERE, observe
+from gpu_box.aws.observe import Need, observe
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, CredentialsError
 from gpu_box.machine.ssh.connection import load_libraries
 from gpu_box.model.machine import Host
-from gpu_box.model.observed import ANYTHING, PENDING_KEY, Expected, Instance, InstanceState, Observed, Stopped
+from gpu_box.model.observed import PENDING_KEY, Instance, InstanceState, Observed, Stopped
 from gpu_box.model.stop_reason import why
 from gpu_box.plan.readable import require_readable
 from gpu_box.store import ledger
-from gpu_box.store.files import file_of_box
-
-# For AWS to be asked, its client being made: some ms a call of what reading libraries would take.
-_QUESTIONS_OUT_S = 0.05
 
 
-def load_meanwhile() -> None:
-    """SSH's libraries, while AWS answers: to be called beside the questions, which must not wait for it."""
-    time.sleep(_QUESTIONS_OUT_S)
-    load_libraries()
-
-
-def observe_box(
-    cloud: Cloud,
-    *,
-    ask_caller: bool = False,
-    without: Collection[str] = (),
-    expected: Expected = ANYTHING,
-    brisk: bool = False,
-) -> Observed:
+def observe_box(cloud: Cloud, *, need: Need = "everything") -> Observed:
     """What AWS tells, and what this laptop remembers of instances that are no more."""
-    observed = observe(cloud, ask_caller=ask_caller, without=without, expected=expected, brisk=brisk)
+    observed = observe(cloud, need=need)
     # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
     there = [instance.id for instance in observed.instances if instance.exists]
     there += [snapshot.id for snapshot in observed.snapshots]
@@ -48,11 +30,9 @@ def observe_box(
 
 def where(cloud: Cloud, *, entering: bool = True) -> Observed:
     """Its instance and security group alone. entering: by a connection of ours, made ready meanwhile."""
-    cloud.make_clients("ec2")
-    observed, _ = side_by_side(
-        lambda: observe(cloud, without=ALL_BUT_WHERE), lambda: load_meanwhile() if entering else None
-    )
-    return observed  # type: ignore[no-any-return]
+    if not entering:
+        return observe(cloud, need="enter")
+    return meanwhile(cloud, lambda: observe(cloud, need="enter"), load_libraries)
 
 
 def find_host(cloud: Cloud, *, entering: bool = True) -> Host:
@@ -104,8 +84,7 @@ def kept_lines(kept: Collection[str]) -> list[str]:
 
 
 def memory(kind: str, cloud: Cloud) -> Path:
-    config = cloud.config
-    return file_of_box(kind, cloud=cloud.host, profile=config.profile, region=cloud.region, box=config.name)
+    return cloud.memory(kind)
 
 
 def host_at(config: Config, instance: Instance, generation: str) -> Host:

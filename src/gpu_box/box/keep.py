@@ -21,7 +21,6 @@ from gpu_box.model.progress import Reporter
 from gpu_box.model.watch import Change, WatchState
 from gpu_box.plan import budget, deadline, limits
 from gpu_box.plan.steps import NoteExtend
-from gpu_box.store import last_seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +142,8 @@ def note_postponed(cloud: Cloud, observed: Observed, report: Reporter) -> None:
     """The next `extend` is another one."""
     if observed.instance and not observed.deadline_unavailable:
         act(cloud, [NoteExtend(instance_id=observed.instance.id, moving=None)], report, observed)
-    last_seen.forget(find.memory("extending", cloud))
+    with suppress(OSError):
+        find.memory("extending", cloud).unlink(missing_ok=True)
 
 
 def _running(config: Config, observed: Observed) -> Instance:

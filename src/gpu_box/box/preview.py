@@ -48,7 +48,7 @@ class Plan:
 def preview(cloud: Cloud) -> Plan:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
     public_key = keys.read_public_line(cloud.config.ssh.key) or _A_KEY_TO_COME
-    observed = find.observe_box(cloud, ask_caller=True)
+    observed = find.observe_box(cloud, need="plan")
     require_own(cloud, observed)
     config, kept = limits.kept(cloud.config, observed.instance)
     instance = observed.instance

@@ -8,7 +8,6 @@ from pathlib import Path
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 from gpu_box.machine.files import sync
-from gpu_box.machine.files.rsync import Rsync
 from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.model.machine import SyncResult
@@ -70,16 +69,9 @@ def _literal(path: Path) -> str:
     return re.sub(r"([\\*?\[\] ])", r"\\\1", path.as_posix())
 
 
-def push(
-    connection: Connection,
-    selection: Selection,
-    *,
-    delete: bool = False,
-    report: Reporter,
-    early: Rsync | None = None,
-) -> SyncResult:
+def push(connection: Connection, selection: Selection, report: Reporter) -> SyncResult:
     """All of it that changed. MachineError when the box's disk is full."""
-    result = sync.push(connection, selection, WORK, report=report, delete=delete, early=early)
+    result = sync.push(connection, selection, WORK, report=report)
     sync.note_pushed(connection, selection)
     return result
 

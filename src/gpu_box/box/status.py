@@ -5,28 +5,23 @@ Apart from `box`, as `status` is waited for and needs none of what `up` reads in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from gpu_box.aws.client import Cloud, side_by_side
-from gpu_box.aws.console import read_console_record
-from gpu_box.aws.observe import MEANS
+from gpu_box.aws.client import Cloud
+from gpu_box.aws.console import observe_with_record
 from gpu_box.aws.prices.prices import read_price_of
-from gpu_box.box.find import foreign_lines, host_of, kept_lines, load_meanwhile, memory, observe_box
+from gpu_box.box.find import foreign_lines, host_of, kept_lines, observe_box
 from gpu_box.box.spent import _first_market, budget_warning, note, rates_of
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, MachineError
-from gpu_box.machine import setup
+from gpu_box.machine import setup, state
 from gpu_box.machine.ssh import ssh_config
-from gpu_box.machine.ssh.connection import connect
-from gpu_box.machine.ssh.early_check import Ahead
-from gpu_box.model.machine import MachineState
+from gpu_box.model.machine import Host, MachineState
 from gpu_box.model.observed import Instance, InstanceState, Observed
 from gpu_box.model.results import ImageView, StatusView
 from gpu_box.model.stop_reason import why
 from gpu_box.plan import budget, limits
-from gpu_box.store import last_seen
 from gpu_box.units import format_duration
 
 _SOON = timedelta(minutes=10)  # as the watcher warns on the box
@@ -36,19 +31,11 @@ def status(cloud: Cloud) -> StatusView:
     """What AWS says, and where the machine runs, what it says of itself in one round trip."""
     config = cloud.config
     wanted = setup.desired(config, market=_first_market(config))
-    with Ahead(config.name, wanted) as ahead:
-        expected = last_seen.read(memory("last-seen", cloud))
-        stopped = expected.state == "stopped"
-        observed, left, _ = side_by_side(
-            lambda: observe_box(cloud, without=MEANS),
-            lambda: read_console_record(cloud, expected.instance_id) if stopped else None,
-            lambda: None if stopped or ahead.under_way else load_meanwhile(),
-        )
+    with state.asking(config.name, wanted) as ask:
+        observed, left = observe_with_record(cloud, lambda: observe_box(cloud, need="status"))
         instance = observed.instance
-        if instance and not instance.state.bills and instance.id != expected.instance_id:
-            left = read_console_record(cloud, instance.id)
         config, kept = limits.kept(config, instance)
-        machine, unreachable = _ask_machine(config, observed, ahead)
+        machine, unreachable = _ask_machine(config, observed, ask)
     images = tuple(ImageView(id=i.id, kind=i.kind, state=i.state, created=i.created) for i in observed.images)
     if instance is None:
         return StatusView(
@@ -151,7 +138,9 @@ def _without_config(config: Config) -> list[str]:
     return [] if config.path else ["no config.yaml here or in a parent folder: this shows all defaults"]
 
 
-def _ask_machine(config: Config, observed: Observed, ahead: Ahead) -> tuple[MachineState | None, str]:
+def _ask_machine(
+    config: Config, observed: Observed, ask: Callable[[Host, setup.Desired], MachineState]
+) -> tuple[MachineState | None, str]:
     """What it says of itself, and why it did not answer, or ""."""
     instance = observed.instance
     if not instance or instance.state is not InstanceState.RUNNING or not instance.address:
@@ -159,12 +148,6 @@ def _ask_machine(config: Config, observed: Observed, ahead: Ahead) -> tuple[Mach
         return None, ""
     wanted = setup.desired(config, market=instance.market)
     try:
-        host = host_of(config, observed)
-        if found := ahead.answer(host, wanted):
-            return found, ""
-        with connect(host) as connection:
-            with suppress(OSError):
-                ssh_config.private_config(host)  # to which the next one is asked ahead
-            return setup.check(connection, wanted), ""
+        return ask(host_of(config, observed), wanted), ""
     except (MachineError, CloudError) as error:
         return None, str(error)

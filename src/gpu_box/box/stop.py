@@ -6,14 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.observe import COSTS
 from gpu_box.aws.prices.prices import read_price_of
-from gpu_box.box import find, spent
+from gpu_box.box import spent
 from gpu_box.box.converge import converge
 from gpu_box.errors import CloudError
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.model.observed import (
-    Expected,
     InstanceState,
     Observed,
 )
@@ -21,7 +19,6 @@ from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, StoppedBox
 from gpu_box.plan import box as plan
 from gpu_box.plan.steps import Step
-from gpu_box.store import last_seen
 
 
 def stop(cloud: Cloud, report: Reporter) -> StoppedBox:
@@ -45,14 +42,9 @@ def halt(cloud: Cloud, report: Reporter) -> Observed:
             return plan.stop(observed)
         return plan.stop(observed, rates=spent.rates_of(read_price_of(cloud, instance)))
 
-    observed, _ = converge(cloud, report, steps, without=COSTS, brisk=True)
+    observed, _ = converge(cloud, report, steps, need="stop")
     if observed.deadline_unread:
         report.note(f"{observed.deadline_unread}; the stop needs it not")
-    if observed.instance and observed.deadline_role_arn:
-        state = Expected(
-            state="stopped", instance_id=observed.instance.id, role_arn=observed.deadline_role_arn
-        )
-        last_seen.note(find.memory("last-seen", cloud), state)
     return observed
 
 
@@ -81,7 +73,6 @@ def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> 
             f"{observed.deadline_unread}; if the box's schedule or role is left, it costs nothing and stops "
             "nothing: run `gpu-box down` again later to remove it"
         )
-    last_seen.forget(find.memory("last-seen", cloud))
     return observed
 
 

@@ -7,13 +7,11 @@ at any point and run again, from this laptop or another.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from gpu_box.aws.client import Cloud, side_by_side
-from gpu_box.aws.observe import COSTS
+from gpu_box.aws.client import Cloud, meanwhile
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.aws.steps.deadline import NotArmed
 from gpu_box.box import enter, find, late_deadline, project, spent
@@ -24,10 +22,9 @@ from gpu_box.errors import CapacityError
 from gpu_box.machine import jobs, setup, watcher
 from gpu_box.machine.files import kaggle
 from gpu_box.machine.ssh import keys, ssh_config
-from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.connection import Connection, load_libraries
 from gpu_box.model.machine import MachineState
 from gpu_box.model.observed import (
-    ANYTHING,
     Instance,
     Observed,
     Stopped,
@@ -39,7 +36,7 @@ from gpu_box.plan import budget, images, limits
 from gpu_box.plan.deadline import deadline_at
 from gpu_box.plan.steps import Step
 from gpu_box.plan.up import plan_up
-from gpu_box.store import last_project, last_seen
+from gpu_box.store import last_project
 from gpu_box.units import format_duration
 
 _SAME_DEADLINE = timedelta(minutes=2)  # a budget's end moves a little from one look to the next
@@ -77,9 +74,8 @@ def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen
     project.folder(config)  # refused now, before anything is made
     kaggle.require_credentials(config)
     key = keys.ensure_key_pair(config.ssh.key)
-    cloud.make_clients("ec2")
-    (found, observed, acted), _ = side_by_side(
-        lambda: bring_up(cloud, key.line, report, wait=wait, loosen=loosen), find.load_meanwhile
+    found, observed, acted = meanwhile(
+        cloud, lambda: bring_up(cloud, key.line, report, wait=wait, loosen=loosen), load_libraries
     )
     assert observed.instance is not None
     instance = observed.instance
@@ -104,7 +100,7 @@ def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen
                 f"{config.path}, too; another `name` or --name makes another box"
             )
         if to_sync:
-            project.push(connection, to_sync, report=report)
+            project.push(connection, to_sync, report)
         resumed = _resume_jobs(connection, instance, report)
     if instance.moved_from:
         observed, _ = converge(cloud, report, images.moved)
@@ -149,10 +145,6 @@ def bring_up(
     found: list[Observed] = []
     give_up = time.monotonic() + wait.total_seconds()
     facts = FactsReader(cloud, public_key)
-    memory = find.memory("last-seen", cloud)
-    expected = last_seen.read(memory)
-    # Before anything is made: an `up` that is cut is followed by one that asks for all there is.
-    last_seen.note(memory, ANYTHING)
 
     def steps(observed: Observed) -> list[Step]:
         found.append(observed)
@@ -167,9 +159,7 @@ def bring_up(
 
     while True:
         try:
-            observed, acted = converge(
-                cloud, report, steps, ask_caller=True, without=_not_counted(cloud.config), expected=expected
-            )
+            observed, acted = converge(cloud, report, steps, need="up")
             return found[0], observed, acted or len(found) > 1
         except NotArmed as error:
             before = found[0].instance
@@ -182,7 +172,6 @@ def bring_up(
                 raise
             report.note(f"{error.what}; asking again for {format_duration(timedelta(seconds=left))}")
             time.sleep(min(left, _ASK_AGAIN_S))
-            expected = ANYTHING
             facts = FactsReader(cloud, public_key)  # hours may have passed
 
 
@@ -200,12 +189,7 @@ def _counted(cloud: Cloud, observed: Observed, config: Config) -> Observed:
     """With what a budget needs to know, if only the box has one. config: with the box's own limits."""
     if config.limits.budget is None or cloud.config.limits.budget is not None:
         return observed
-    return find.observe_box(cloud, ask_caller=True)
-
-
-def _not_counted(config: Config) -> Collection[str]:
-    """`up` needs to know of disks for the budget, and of spot requests to cancel a second one."""
-    return () if config.limits.budget is not None or config.market != "on-demand" else COSTS
+    return find.observe_box(cloud, need="plan")
 
 
 def _resume_jobs(connection: Connection, instance: Instance, report: Reporter) -> tuple[str, ...]:

@@ -86,9 +86,7 @@ def door(link: Tunnel, page: str, token: str) -> Door:
 
 def push(cloud: Cloud, *, delete: bool, report: Reporter) -> SyncResult:
     selection = project.selection(cloud.config)
-    host = find_host(cloud)
-    with sync.early_rsync(host, selection.folder, WORK) as early, connect(host) as connection:
-        return project.push(connection, selection, delete=delete, report=report, early=early)
+    return sync.push_to(find_host(cloud), selection, WORK, report=report, delete=delete)
 
 
 def push_watching(cloud: Cloud, *, delete: bool, report: Reporter) -> None:

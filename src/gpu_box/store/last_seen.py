@@ -1,8 +1,4 @@
-"""How this laptop last left a box. It decides only what is asked first, never what is done.
-
-AWS is the truth: what it tells against this is believed, and the rest is asked then. Whoever loses the file
-waits for one round trip more.
-"""
+"""The file of aws/last_seen.py. Losing it costs one round trip."""
 
 from __future__ import annotations
 
@@ -27,12 +23,11 @@ def read(path: Path) -> Expected:
 
 
 def note(path: Path, expected: Expected) -> None:
-    """Never fails a command."""
-    if read(path) != expected:
-        with suppress(OSError):
-            write_whole(path, json.dumps(asdict(expected)))
-
-
-def forget(path: Path) -> None:
+    """NOTHING removes the file. Never fails a command."""
+    if read(path) == expected:
+        return
     with suppress(OSError):
-        path.unlink(missing_ok=True)
+        if expected == NOTHING:
+            path.unlink(missing_ok=True)
+        else:
+            write_whole(path, json.dumps(asdict(expected)))

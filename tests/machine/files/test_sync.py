@@ -323,6 +323,8 @@ def test_watching_sends_each_change(
         machine.cut_connections()
         write(project, {"new.py": "newer still"})
         assert appears(machine.home / "work/new.py", "newer still")
+        now = Selection(project).fingerprint
+        assert appears(machine.home / ".gpu-box/project", now), "the next `up` has nothing to send"
     finally:
         until.set()
         watcher.join(15)

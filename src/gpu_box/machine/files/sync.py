@@ -26,6 +26,7 @@ from gpu_box.machine.ssh.shell import quote
 from gpu_box.model.machine import Host, SyncResult
 from gpu_box.model.progress import Reporter
 
+EARLY_RSYNC = True  # False: rsync starts once it is known what it is to bring
 _STEP = "sync"
 _WATCH_EVERY_S = 1.0
 # An edited file or two: on the connection that is open they are there before rsync has logged in.
@@ -38,11 +39,21 @@ def note_pushed(connection: Connection, selection: Selection) -> None:
     connection.run(f"printf %s {quote(selection.fingerprint)} >~/.gpu-box/project")
 
 
+def push_to(
+    host: Host, selection: Selection, dest: str, *, report: Reporter, delete: bool = False
+) -> SyncResult:
+    """`push`, by a connection of its own, and noted. Raises MachineUnreachable and as `push` does."""
+    with early_rsync(host, selection.folder, dest) as early, connect(host) as connection:
+        result = push(connection, selection, dest, report=report, delete=delete, early=early)
+        note_pushed(connection, selection)
+        return result
+
+
 def early_rsync(
     host: Host, source: Path, dest: str, transport: str | None = None
 ) -> contextlib.AbstractContextManager[Rsync | None]:
     """For a `with` block: one that logs in while we do, and while it is found out what it is to bring."""
-    if transport == "sftp" or not rsync.usable():
+    if not EARLY_RSYNC or transport == "sftp" or not rsync.usable():
         return contextlib.nullcontext()
     return Rsync(host, source, dest)
 
@@ -149,8 +160,7 @@ def watch(
         now = Selection(source, exclude)
         if now.entries != last:
             try:
-                with early_rsync(host, source, dest) as early, connect(host) as connection:
-                    push(connection, now, dest, report=report, delete=delete, early=early)
+                push_to(host, now, dest, report=report, delete=delete)
                 last = now.entries
             except MachineUnreachable as error:
                 report.update(_STEP, f"{error.what}: trying again")
