@@ -13,7 +13,7 @@ guard [LOOKS]            one look of the guard
 policy k=v ...           change the thresholds and limits of the watcher that runs
 notify EVENT TEXT        send a notice to the webhook that ~/.gpu-box/notify.json names
 install [k=v ...]        arm the watcher and the guard (by sudo, where it must)
-                         k=v: also one JSON object, for `policy` too
+                         `install` and `policy` also take their settings as one JSON object
 uninstall                disarm both
 """
 
