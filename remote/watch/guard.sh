@@ -36,7 +36,6 @@ for _ in 1 2 3 4 5 6 7 8 9; do
     kill -0 $! 2>/dev/null || break
     sleep 1
 done
-trap '' TERM HUP
 ${GPU_BOX_POWEROFF:-systemctl poweroff} || shutdown -h now
 [ -z "${GPU_BOX_POWEROFF:-}" ] || exit 0
 # Still here: a service that will not end, or a systemd that does not listen.

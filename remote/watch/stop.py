@@ -27,10 +27,9 @@ COMMANDS = (
 POWEROFF = 4  # SIGRTMIN+4 starts poweroff.target (systemd(1), "Signals")
 PATIENCE = 60.0  # s for a poweroff to take us along before the next one is tried
 # A shutdown waits for each unit as long as its TimeoutStopSec says, and ends us first. It does not end this
-# (DefaultDependencies=no). `systemctl --force --force` syncs the disks first; sysrq "o" needs none.
-FORCE = (
-    "trap '' TERM HUP; sleep $1; timeout 20 systemctl --force --force poweroff || echo o >/proc/sysrq-trigger"
-)
+# (DefaultDependencies=no) before all units are down; then SIGTERM must, or the shutdown waits for it.
+# `systemctl --force --force` syncs the disks first; sysrq "o" needs none.
+FORCE = "sleep $1; timeout 20 systemctl --force --force poweroff || echo o >/proc/sysrq-trigger"
 FORCED = 60.0  # s after which a shutdown that hangs is forced
 SAVING = 30.0  # s for jobs to save and end, before the shutdown begins
 SAYS = "gpu-box: stopping this machine: "  # on the console, for whoever looks at it

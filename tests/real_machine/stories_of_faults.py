@@ -25,7 +25,9 @@ def kill_9_of_the_watcher(box: Box) -> Outcome:
 def the_watcher_masked(box: Box) -> Outcome:
     box.arm()
     box.ssh("sudo systemctl mask --now gpu-box-watch")
-    return off(box, GUARD)
+    outcome = off(box, GUARD)
+    assert "Powering off." in box.told(), "an orderly shutdown to its end, and not the one that is forced"
+    return outcome
 
 
 @story(stopped_by="guard")

@@ -28,6 +28,7 @@ while True:
 def an_idle_box(box: Box) -> Outcome:
     box.arm()
     outcome = off(box, IDLE)
+    assert "Powering off." in box.told(), "an orderly shutdown to its end, and not the one that is forced"
     _the_command_line_tells(box, outcome)
     return outcome
 
