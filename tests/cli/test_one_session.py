@@ -113,7 +113,7 @@ def test_doctor_reads_the_box_once_and_what_counts_against_the_quota_once(
 ) -> None:
     mine = laptop(region="us-east-1")
     calls = typed(mine, "doctor").calls
-    assert calls["DescribeInstances"] == 2
+    assert calls["DescribeInstances"] == 3, "the region's boxes, what AWS launched again, and the quota's"
     assert calls["DescribeSecurityGroups"] == calls["GetRole"] == calls["GetSchedule"] == 1
 
 
