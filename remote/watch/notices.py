@@ -65,7 +65,7 @@ def command(words: List[str]) -> int:
 
     By root: to every user's webhook, each as that user. --own: to one's own alone.
     """
-    from .deliver import TITLES, deliver  # its libraries are not the watcher's to hold
+    from .webhook import TITLES, deliver  # its libraries are not the watcher's to hold
 
     own = words[-1:] == ["--own"]
     words = words[:-1] if own else words

@@ -25,7 +25,7 @@ from .sample import Event, plain
 class Ended(BaseException):
     """Told to end (SIGTERM): by a restart of the service, or by a shutdown of the machine.
 
-    No Exception: whoever goes on without a reading or a notice must not go on after this.
+    A BaseException, so that no `except Exception` swallows it.
     """
 
 
@@ -139,20 +139,12 @@ class Watcher:
             _try(self._end_jobs)
         off = Event("poweroff", sample.boot, time.time())
         _try(lambda: self._log.append(off))
-        self._failed = "; ".join(
-            stop.power_off(self._policy.stop_command, wait=self._wait, forced=self._forced)
-        )
+        self._failed = "; ".join(stop.power_off(self._policy.stop_command, forced=self._forced))
 
     def _end_jobs(self) -> None:
         words = ["end", "%.0f" % stop.SAVING]
         problems = interruption.ask_jobs(users(), words, within=stop.SAVING + 5)
         self._complaints = self._complaints + problems
-
-    def _wait(self, seconds: float) -> None:
-        """Give a shutdown time to end us, alive to the guard meanwhile."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(min(5.0, seconds))
 
     def _warn(self, now: Verdict) -> None:
         rules = self._policy

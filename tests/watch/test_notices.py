@@ -10,8 +10,8 @@ import pytest
 from watcher_box import Box, until
 from webhook import Webhook
 
-from watch.deliver import deliver, format_of, request
 from watch.policy import load
+from watch.webhook import deliver, format_of, request
 
 
 def settings(hook: Webhook, form: str = "json") -> dict[str, str]:

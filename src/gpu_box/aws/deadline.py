@@ -36,6 +36,7 @@ _POLICY_NAME = "stop-boxes"
 # A new role cannot be assumed at once. Mostly it takes 10 s; two minutes have been seen, and Terraform's
 # provider waits that long (propagationTimeout in its iam package).
 _ROLE_WAIT_S, _ROLE_POLL_S, _ROLE_POLL_MOST_S = 180.0, 1.0, 5.0
+ROUND_WAIT_S = 15.0  # of a round of `up`; then the arming goes on beside the set-up (`box.late_deadline`)
 
 
 class RoleNotAccepted(CloudError):
@@ -179,7 +180,7 @@ def arm(
 ) -> None:
     """Make or move the schedule. Waits until a role that is new can be assumed. Raises CloudError.
 
-    exists: whether there seems to be one for this instance, and so a role that may stop it. ready: whether
+    exists: whether one was seen for this instance, and so a role that may stop it. ready: whether
     the role was just permitted to. wait_s: after which RoleNotAccepted is raised. waiting: called before each
     wait.
     """
@@ -206,8 +207,7 @@ def arm(
                 scheduler.update_schedule(**settings)
                 return
         if exists or not ready:
-            # Of an `up` that was killed while it made the role, the next one finds a role that may do
-            # nothing; and a deadline whose role may not stop anything is none.
+            # An `up` that was killed while it made the role leaves one without permissions: grant them again.
             _permit(cloud)
         for _ in attempts(wait_s, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
             try:

@@ -79,7 +79,7 @@ def _observe(cloud: Cloud, need: Need, skipped: Collection[str]) -> Observed:
     if expected.state == "nothing" and not seen.live:
         return seen  # a step that makes what is there already is refused
     if expected.state == "stopped" and (instance := _stopped_by_us(seen)):
-        # Of a time that has passed: it is moved before the instance starts; where it is gone, AWS says so.
+        # A placeholder in the past: `up` moves the schedule before the start, or AWS says that it is gone.
         deadline = Deadline(instance_id=instance.id, at=instance.launched, role_arn=expected.role_arn)
         return replace(seen, deadline=seen.deadline or deadline, deadline_role_arn=expected.role_arn)
     if expected != ANYTHING:
@@ -160,7 +160,7 @@ def _stopped_by_us(told: Observed) -> Instance | None:
 
 
 def _split(listed: list[Listed], box: str) -> dict[str, Any]:
-    """One call for both: who stands still for long elsewhere is mentioned, too."""
+    """The region's other boxes, too: those that were forgotten are mentioned."""
     return {
         "instances": tuple(row.instance for row in listed if row.box == box),
         "others": tuple(row for row in listed if row.box != box),

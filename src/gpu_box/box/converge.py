@@ -30,7 +30,7 @@ def converge(
 ) -> tuple[Observed, bool]:
     """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
 
-    Between rounds AWS is asked again only where its answers have not told all that a round changed.
+    It observes again between rounds only if AWS's answers did not include every change.
     Raises AnothersBox, before anything is changed, for a box of another owner.
     """
     observed = find.observe_box(cloud, need=need)

@@ -18,7 +18,7 @@ _STEP = "deadline"
 
 @contextmanager
 def armed_meanwhile(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[None]:
-    """Raises CloudError, with the instance stopped, if AWS does not accept the role in three minutes.
+    """Raises CloudError, with the instance stopped, if AWS does not accept the role in time (`deadline.arm`).
 
     observed: as `up` left it; nothing happens unless its deadline is late. Ctrl-C does not wait for AWS.
     """

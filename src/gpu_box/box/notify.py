@@ -27,7 +27,7 @@ _MACOS = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 
 
 
 def tell(notify: Notify, event: str, title: str, text: str) -> str:
-    """What went wrong, as one line for the user; "" for nothing. event: as in remote/watch/deliver.py."""
+    """What went wrong, as one line for the user; "" for nothing. event: as in remote/watch/webhook.py."""
     problems = []
     if notify.desktop:
         problems.append(_again(_desktop(title, text), "the desktop notice"))

@@ -1,7 +1,7 @@
 """The story of `up`: AWS brings the box up, then its machine is set up. One is handed to the other here.
 
-Every function observes, plans, acts, and observes again until nothing is left to do; so each may be killed
-at any point and run again, from this laptop or another.
+`up` repeats observe, plan, act until nothing is left to do, so it may be killed at any point and run again,
+from this laptop or another.
 """
 
 from __future__ import annotations
@@ -186,14 +186,14 @@ def _tell_limits(
 
 
 def _counted(cloud: Cloud, observed: Observed, config: Config) -> Observed:
-    """With what a budget needs to know, if only the box has one. config: with the box's own limits."""
+    """Observe again, with costs, if only the running box has a budget. config: with the box's own limits."""
     if config.limits.budget is None or cloud.config.limits.budget is not None:
         return observed
     return find.observe_box(cloud, need="plan")
 
 
 def _resume_jobs(connection: Connection, instance: Instance, report: Reporter) -> tuple[str, ...]:
-    """What AWS interrupted goes on. Nothing is ever interrupted on demand: then nobody is asked."""
+    """Resume jobs that a spot interruption ended. On-demand boxes are never interrupted, so skip them."""
     if instance.market != "spot":
         return ()
     told = jobs.resume(connection, launched=instance.launched)

@@ -16,7 +16,6 @@ from gpu_box.units import format_money, parse_duration
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
     from gpu_box.box.resize import Ahead
-    from gpu_box.cli.context import Options
     from gpu_box.config.model import Config
     from gpu_box.model.observed import Observed
 

@@ -85,7 +85,7 @@ def deadline(
             yield ArmDeadline(at=since_launch, instance_id=instance.id, exists=exists)
         return
     overdrawn = armed and budget and armed.at > budget + _SLACK
-    # Later than that it may be, by `extend`; sooner it is a former session's, or of lower limits than now.
+    # Later: `extend` moved it. Sooner: it is of an earlier session, or of lower limits.
     early = armed and armed.at < since_launch - _SLACK
     kept = armed and armed.at > now and not overdrawn and not early
     if armed and armed.instance_id == instance.id and not starting and kept:
@@ -120,15 +120,15 @@ def extension(
     now: datetime,
     asked: tuple[datetime, datetime] | None = None,
 ) -> tuple[datetime, datetime]:
-    """From where to where `extend` moves the deadline: what an earlier one was about, where that was cut.
+    """From when to when `extend` moves the deadline: as an earlier one that was cut, else by `span`.
 
-    asked: what one of this laptop was about that never told its user that it was done.
+    asked: the times of an `extend` on this laptop that did not finish.
     """
     armed = deadline_of(observed, instance)
     for base, at in filter(None, (instance.extending, asked)):
         if at - base == span and at > now and armed in (base, at):
             return base, at
-    # Of one that has passed, or was never armed, the time is counted from now.
+    # A deadline that has passed, or was never armed, is extended from now.
     base = armed if armed and armed > now else now.replace(second=0, microsecond=0)
     return base, base + span
 

@@ -70,7 +70,7 @@ def plan_up(config: Config, facts: Facts) -> list[Step]:
         ]
     steps = [*extra, *_running(config, facts, instance, budget)]
     if instance.state.bills and _arms_sooner(steps, observed):
-        # Until the deadline has moved, the tag keeps the old limits: the `up` after one that is cut moves it.
+        # The tag keeps the old limits until the deadline has moved, so that an `up` after a cut one moves it.
         return steps
     return [*limits.note(config, instance), *steps]
 

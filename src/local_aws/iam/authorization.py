@@ -16,9 +16,9 @@ from moto.sts.models import sts_backends
 
 from local_aws.api.calls import Call
 from local_aws.ec2 import spot
+from local_aws.iam.documents import documents
+from local_aws.iam.evaluation import allows
 from local_aws.iam.needs import needs
-from local_aws.iam.permissions import documents
-from local_aws.iam.policies import allows
 
 # "No permissions are required to perform this operation" (STS API reference).
 _FREE = {("sts", "GetCallerIdentity")}

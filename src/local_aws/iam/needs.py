@@ -16,7 +16,7 @@ from moto.ec2.models import ec2_backends
 
 from local_aws.api.calls import Call, Fields, form, json_object, numbered, tags_asked
 from local_aws.ec2 import placement, spot
-from local_aws.iam.policies import Context, Need
+from local_aws.iam.evaluation import Context, Need
 
 _READS = ("Describe", "List")
 # EC2's resource types by what their ids begin with.

@@ -22,8 +22,8 @@ from moto.scheduler.models import EventBridgeSchedulerBackend, Schedule
 
 from local_aws.ec2.extra import now
 from local_aws.faults import weather
-from local_aws.iam.permissions import as_list, document, documents
-from local_aws.iam.policies import Need, allows
+from local_aws.iam.documents import as_list, document, documents
+from local_aws.iam.evaluation import Need, allows
 from local_aws.scheduler import urls
 
 _STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"

@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from testbed.cloud import Cloud, make_key
 
-from local_aws.iam.policies import Need, allows
+from local_aws.iam.evaluation import Need, allows
 
 from ..errors import refused
 

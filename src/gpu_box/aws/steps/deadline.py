@@ -8,9 +8,6 @@ from gpu_box.errors import CloudError, CloudUnreachable, PermissionDenied
 from gpu_box.model.observed import Deadline
 from gpu_box.plan.steps import ArmDeadline, CreateDeadlineRole, DeleteDeadline, DeleteDeadlineRole
 
-# Seconds that the round waits; after them the arming goes on beside the set-up (`box.late_deadline`).
-_HERE_S = 15.0
-
 
 class NotArmed(CloudError):
     """The deadline could not be armed: AWS does not answer, or refuses it."""
@@ -45,7 +42,7 @@ def arm_deadline(step: ArmDeadline, work: Work) -> str | None:
             role_arn=role_arn,
             exists=step.exists,
             ready=work.observed.deadline_role_ready,
-            wait_s=_HERE_S,
+            wait_s=deadline.ROUND_WAIT_S,
             waiting=lambda: work.report.update(step.title, "deadline: AWS does not accept its new role yet"),
         )
     except deadline.RoleNotAccepted as error:

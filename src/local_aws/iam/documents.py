@@ -1,4 +1,4 @@
-"""The policies that a user, group or role of moto's carries, as documents for `local_aws.iam.policies`."""
+"""The policies that a user, group or role of moto's carries, as documents for `local_aws.iam.evaluation`."""
 
 from __future__ import annotations
 
