@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gpu_box.aws.act import act
-from gpu_box.box import image, keep, preview, resize
+from gpu_box.box import image, keep, preview, resize, stop
 from gpu_box.cli.main import main
+from gpu_box.errors import CloudError
 from gpu_box.model.observed import BAKED, InstanceState, Observed, SecurityGroup
 from gpu_box.plan.ownership import AnothersBox, other_owner
 from gpu_box.plan.steps import CreateSecurityGroup
@@ -94,3 +95,47 @@ def test_with_force_and_consent_it_is_removed(laptop: Callable[..., Laptop], tmp
     config.write_text(f"name: {ada.config.name}\nregion: us-east-1\nowner: bob\n")
     assert main(["--config", str(config), "--yes", "down", "--force"]) == 0
     assert laptop(owner="ada").observe().nothing_left
+
+
+def test_the_image_of_another_owner_is_neither_removed_nor_launched_from(
+    laptop: Callable[..., Laptop], owner: Owner
+) -> None:
+    """`down --keep-image` leaves an image alone: the only copy of a disk."""
+    ada, bob = laptop(owner="ada"), laptop(owner="bob")
+    ada.up()
+    image.end(ada.cloud, image.begin(ada.cloud, BAKED, ada.report), ada.report)
+    stop.bring_down(ada.cloud, ada.report, keep_images=True)
+    for change in (bob.down, bob.up, lambda: preview.preview(bob.cloud)):
+        with pytest.raises(AnothersBox):
+            change()
+    left = laptop(owner="ada").observe()
+    assert [one.owner for one in left.images] == ["ada"] and left.live == ()
+
+
+@pytest.mark.parametrize("kind", ["volume", "key pair"])
+def test_what_another_owner_left_is_not_removed(
+    laptop: Callable[..., Laptop], owner: Owner, kind: str
+) -> None:
+    ada, bob = laptop(owner="ada"), laptop(owner="bob")
+    of_ada = [{"Key": "gpu-box:name", "Value": ada.config.name}, {"Key": "gpu-box:owner", "Value": "ada"}]
+    ec2 = owner("ec2")
+    if kind == "volume":
+        tagged = [{"ResourceType": "volume", "Tags": of_ada}]
+        ec2.create_volume(AvailabilityZone="us-east-1a", Size=10, TagSpecifications=tagged)
+    else:
+        tagged = [{"ResourceType": "key-pair", "Tags": of_ada}]
+        ec2.create_key_pair(KeyName="hers", TagSpecifications=tagged)
+    with pytest.raises(AnothersBox):
+        bob.down()
+    seen = ada.observe()
+    assert len(seen.volumes) + (seen.key_pair is not None) == 1
+
+
+def test_what_has_the_box_s_name_and_is_not_gpu_box_s_is_named(
+    laptop: Callable[..., Laptop], owner: Owner
+) -> None:
+    mine = laptop()
+    owner("ec2").create_key_pair(KeyName=f"gpu-box-{mine.config.name}")
+    with pytest.raises(CloudError, match="there is a key pair gpu-box-.* that gpu-box did not make"):
+        mine.up()
+    owner("ec2").delete_key_pair(KeyName=f"gpu-box-{mine.config.name}")

@@ -157,7 +157,10 @@ def _document(cloud: Cloud, name: str) -> str:
     return json.dumps(json.loads(text)[name])
 
 
-def delete_role(cloud: Cloud) -> None:
+def delete_role(cloud: Cloud) -> bool:
+    """False, and it is kept, if schedules of other boxes use it. Raises CloudError."""
+    if _others_armed(cloud):
+        return False
     iam, name = cloud.client("iam"), tags.role_name(cloud.region)
     gone = iam.exceptions.NoSuchEntityException
     with translated("removing the deadline's role"):
@@ -165,6 +168,18 @@ def delete_role(cloud: Cloud) -> None:
             iam.delete_role_policy(RoleName=name, PolicyName=_POLICY_NAME)
         with suppress(gone):
             iam.delete_role(RoleName=name)
+    if _others_armed(cloud):  # another `up` was quicker; its schedule names the role
+        create_role(cloud)
+        return False
+    return True
+
+
+def _others_armed(cloud: Cloud) -> bool:
+    """Whether there are schedules of other boxes in the region."""
+    scheduler, own = cloud.client("scheduler"), tags.resource_name(cloud.config)
+    with translated("reading the region's deadlines"):
+        pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix="gpu-box-")
+        return any(one["Name"] != own for page in pages for one in page["Schedules"])
 
 
 def arm(
@@ -202,13 +217,13 @@ def arm(
         },
     }
     with translated("arming the deadline"):
+        if not ready:
+            # The role of an `up` that was killed, or of a strange hand, may do nothing: permit it again.
+            _permit(cloud)
         if exists:
             with suppress(scheduler.exceptions.ResourceNotFoundException):
                 scheduler.update_schedule(**settings)
                 return
-        if exists or not ready:
-            # An `up` that was killed while it made the role leaves one without permissions: grant them again.
-            _permit(cloud)
         for _ in attempts(wait_s, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
             try:
                 try:

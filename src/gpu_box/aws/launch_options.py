@@ -14,6 +14,7 @@ from gpu_box.aws.observe import parse_image, read_images
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.model.observed import Launchable, Placement
+from gpu_box.plan.ownership import anothers_box
 
 # Public SSM parameters (AWS.md; AWS's DLAMI release notes, Canonical's "Find Ubuntu images on AWS").
 _PARAMETERS = {
@@ -80,7 +81,14 @@ def read_launchable(cloud: Cloud, *, describe: bool = False) -> Launchable:
 
 def _own_image(cloud: Cloud) -> dict[str, Any] | None:
     """The newest one of the box's own disk: what was on it is there again."""
-    return next((raw for raw in read_images(cloud) if parse_image(raw).usable), None)
+    config = cloud.config
+    for raw in read_images(cloud):
+        image = parse_image(raw)
+        if image.usable:
+            if image.owner not in ("", tags.owner_tag(config)) and not config.any_owner:
+                raise anothers_box(image.owner, name=config.name, region=cloud.region)
+            return raw
+    return None
 
 
 def _described(own: dict[str, Any]) -> dict[str, str]:

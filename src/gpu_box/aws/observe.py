@@ -219,14 +219,28 @@ def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
     if not pairs:
         return None
     raw = pairs[0]
-    return KeyPair(id=raw["KeyPairId"], name=raw["KeyName"], public_key=raw.get("PublicKey", "").strip())
+    return KeyPair(
+        id=raw["KeyPairId"],
+        name=raw["KeyName"],
+        public_key=raw.get("PublicKey", "").strip(),
+        owner=_owner(raw),
+    )
+
+
+def _owner(raw: dict[str, Any]) -> str:
+    return tags.tag_map(raw).get(tags.OWNER, "")
 
 
 def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
     with translated("reading spot requests"):
         raw = ec2.describe_spot_instance_requests(Filters=tags.named(box))
     found = [
-        SpotRequest(id=r["SpotInstanceRequestId"], state=r["State"], instance_id=r.get("InstanceId"))
+        SpotRequest(
+            id=r["SpotInstanceRequestId"],
+            state=r["State"],
+            instance_id=r.get("InstanceId"),
+            owner=_owner(r),
+        )
         for r in raw["SpotInstanceRequests"]
     ]
     return [request for request in found if request.exists]
@@ -257,6 +271,7 @@ def parse_image(raw: dict[str, Any]) -> Image:
         of=values.get(tags.IMAGE_OF, ""),
         created=image_created(raw),
         snapshot_ids=tuple(disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")),
+        owner=values.get(tags.OWNER, ""),
     )
 
 
@@ -274,6 +289,7 @@ def read_snapshots(cloud: Cloud) -> list[Snapshot]:
             created=raw["StartTime"],
             usd_month=usd * raw["VolumeSize"],
             progress=raw.get("Progress", ""),
+            owner=_owner(raw),
         )
         for raw in found
     ]
@@ -289,6 +305,7 @@ def _read_volumes(ec2: Any, box: str) -> list[Volume]:
             size_gib=v["Size"],
             attached_to=next((a.get("InstanceId", "another service") for a in v["Attachments"]), None),
             created=v["CreateTime"],
+            owner=_owner(v),
         )
         for v in raw
         if v["State"] not in ("deleting", "deleted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gpu_box.aws import tags
@@ -34,10 +34,12 @@ def converge(
     Raises AnothersBox, before anything is changed, for a box of another owner.
     """
     observed = find.observe_box(cloud, need=need)
-    acted = False
+    acted, tried = False, set[str]()
     for _ in range(_MAX_ROUNDS):
         require_own(cloud, observed)
-        steps = tag_again(observed) or next_steps(observed)
+        untagged = [step for step in tag_again(observed) if step.instance_id not in tried]
+        tried |= {step.instance_id for step in untagged}
+        steps: Sequence[Step] = untagged or next_steps(observed)
         if not steps:
             return observed, acted
         if any(isinstance(step, Terminate | DeleteSnapshot) for step in steps):
@@ -45,8 +47,8 @@ def converge(
         observed, whole = act(cloud, steps, report, observed)
         acted = True
         if not whole:
-            unarmable = observed.deadline_unavailable
-            observed = find.observe_box(cloud, need=need)
+            unarmable, shared = observed.deadline_unavailable, observed.deadline_role_shared
+            observed = replace(find.observe_box(cloud, need=need), deadline_role_shared=shared)
             if unarmable:
                 observed = replace(observed, deadline_unavailable=unarmable)
     raise CloudError(

@@ -68,6 +68,7 @@ def keep(cloud: Cloud, span: timedelta | None, report: Reporter) -> Kept:
     """span: from now; None: no longer."""
     config = cloud.config
     observed = find.observe_box(cloud)
+    converge.require_own(cloud, observed)
     instance = _running(config, observed)
     report.start("keep", "telling the box's watcher")
     with connect(find.host_of(config, observed)) as connection:

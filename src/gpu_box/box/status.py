@@ -24,6 +24,7 @@ from gpu_box.model.stop_reason import why
 from gpu_box.plan import budget, limits
 from gpu_box.units import format_duration
 
+_LATE = timedelta(minutes=2)  # Scheduler is precise to a minute (EventBridge Scheduler User Guide)
 _SOON = timedelta(minutes=10)  # as the watcher warns on the box
 
 
@@ -95,6 +96,8 @@ def _deadline(observed: Observed, instance: Instance) -> tuple[datetime | None, 
     deadline = armed.at if armed and armed.instance_id == instance.id else None
     if missing := observed.deadline_unavailable or observed.deadline_unread:
         return deadline, missing
+    if deadline and instance.state.bills and deadline < datetime.now(UTC) - _LATE:
+        return deadline, "its time has passed and AWS did not stop the box; `gpu-box up` arms it anew"
     if armed and armed.broken:
         return deadline, f"{armed.broken}; `gpu-box up` arms it anew"
     return deadline, "" if deadline else "`gpu-box up` arms it"

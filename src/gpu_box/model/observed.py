@@ -124,6 +124,7 @@ class KeyPair:
     id: str
     name: str
     public_key: str  # OpenSSH line without its comment; "" where AWS does not tell
+    owner: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,7 @@ class Volume:
     size_gib: int
     attached_to: str | None
     created: datetime | None = None  # aware, UTC
+    owner: str = ""
 
 
 BAKED, MOVING = "baked", "moving"
@@ -147,6 +149,7 @@ class Image:
     of: str  # tag gpu-box:image-of: whose disk, as the session that ended then left it (`image_plan.content`)
     created: datetime  # aware, UTC
     snapshot_ids: tuple[str, ...] = ()  # () while AWS does not tell: it is pending
+    owner: str = ""
 
     @property
     def usable(self) -> bool:
@@ -163,6 +166,7 @@ class Snapshot:
     created: datetime  # aware, UTC
     usd_month: Decimal = Decimal(0)  # at most
     progress: str = ""  # EC2's: "45%"
+    owner: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +215,7 @@ class Observed:
     deadline: Deadline | None = None
     deadline_late: bool = False  # whether it is still to be armed, once AWS accepts its new role
     deadline_role_arn: str | None = None  # None where it does not exist
+    deadline_role_shared: bool = False  # whether schedules of other boxes in the region use it
     deadline_role_ready: bool = False  # whether it was seen to be allowed what it is for
     deadline_unavailable: str = ""  # why AWS's side cannot be armed (no permission); "" where it can
     deadline_unread: str = ""  # why it is not known whether there is one (no answer); "" where it is
@@ -246,7 +251,7 @@ class Observed:
     @property
     def region_in_use(self) -> bool:
         """Whether there is another box in the region: the deadlines' role is shared."""
-        return any(listed.instance.exists for listed in self.others)
+        return self.deadline_role_shared or any(listed.instance.exists for listed in self.others)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +274,7 @@ class SpotRequest:
     id: str
     state: str  # open | active | disabled (its instance was stopped) | closed | cancelled | failed
     instance_id: str | None
+    owner: str = ""
 
     @property
     def exists(self) -> bool:

@@ -29,7 +29,7 @@ from gpu_box.plan.steps import (
 )
 
 
-def tag_again(observed: Observed) -> list[Step]:
+def tag_again(observed: Observed) -> list[TagAgain]:
     """First of all, whatever the command: AWS permits the rest only to what carries the box's tags."""
     return [TagAgain(instance_id=instance.id) for instance in observed.live if not instance.tagged]
 

@@ -76,10 +76,13 @@ def delete_deadline(step: DeleteDeadline, work: Work) -> None:
     deadline.disarm(work.cloud)
 
 
-def delete_deadline_role(step: DeleteDeadlineRole, work: Work) -> None:
+def delete_deadline_role(step: DeleteDeadlineRole, work: Work) -> str | None:
     try:
-        deadline.delete_role(work.cloud)
+        if not deadline.delete_role(work.cloud):
+            work.know(deadline_role_shared=True)
+            return "deadline role: kept, other boxes in the region use it"
     except CloudError as error:
         if error.code == "DeleteConflict":
             raise Raced("an `up` uses the deadline's role again") from error
         raise
+    return None

@@ -183,8 +183,14 @@ def wait_for_instance(step: WaitForInstance, work: Work) -> str:
     )
 
 
-def tag_again(step: TagAgain, work: Work) -> None:
-    relaunched.tag_again(work.cloud, step.instance_id)
+def tag_again(step: TagAgain, work: Work) -> str | None:
+    """Tagging is no condition: what AWS permits without the tags goes on, above all a stop."""
+    try:
+        relaunched.tag_again(work.cloud, step.instance_id)
+    except CloudError as error:
+        work.report.note(f"{step.instance_id} has no tags: {error}")
+        return f"instance {step.instance_id}: not tagged"
+    return None
 
 
 def terminate(step: Terminate, work: Work) -> None:

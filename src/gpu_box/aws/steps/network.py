@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -12,6 +13,7 @@ from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.security_group import foreign_rules, ssh_permission
 from gpu_box.aws.steps.work import Work, delete, race_if
+from gpu_box.errors import CloudError
 from gpu_box.model.observed import Cidr, KeyPair, SecurityGroup
 from gpu_box.plan.steps import (
     AllowSsh,
@@ -33,9 +35,24 @@ def import_key_pair(step: ImportKeyPair, work: Work) -> None:
         try:
             made = work.cloud.ec2.import_key_pair(**requests.key_pair(config, step.public_key))
         except ClientError as error:
+            if code_of(error) == "InvalidKeyPair.Duplicate":
+                _require_ours(work, "key pair", "describe_key_pairs", KeyNames=[tags.resource_name(config)])
             race_if(error, "InvalidKeyPair.Duplicate", "the key pair is there already")
     pair = KeyPair(id=made["KeyPairId"], name=made["KeyName"], public_key=step.public_key)
     work.know(key_pair=pair)
+
+
+def _require_ours(work: Work, kind: str, operation: str, **asked: Any) -> None:
+    """CloudError if what has the box's name in AWS does not carry the box's tag. Not shown yet: no error."""
+    answer = getattr(work.cloud.ec2, operation)(**asked)
+    found = next((value for value in answer.values() if isinstance(value, list)), [])
+    if found and not any(tags.NAME in tags.tag_map(one) for one in found):
+        name = tags.resource_name(work.cloud.config)
+        raise CloudError(
+            f"there is a {kind} {name} in {work.cloud.region} that gpu-box did not make",
+            where="name",
+            remedy=f"Set another `name:` in config.yaml, or remove that {kind} in the EC2 console.",
+        )
 
 
 def replace_key_pair(step: ReplaceKeyPair, work: Work) -> None:
@@ -54,6 +71,9 @@ def create_security_group(step: CreateSecurityGroup, work: Work) -> None:
         try:
             group_id = ec2.create_security_group(**request)["GroupId"]
         except ClientError as error:
+            if code_of(error) == "InvalidGroup.Duplicate":
+                named = [{"Name": "group-name", "Values": [tags.resource_name(config)]}]
+                _require_ours(work, "security group", "describe_security_groups", Filters=named)
             race_if(error, "InvalidGroup.Duplicate", "the security group is there already")
     _allow(work, group_id, step.ssh_from)
     group = SecurityGroup(
