@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_box.model.spending import Rates, added, budget_end, from_tags, reached, session_days, spent, to_tags
+from gpu_box.model.spending import (
+    Rates,
+    added,
+    budget_end,
+    corrected,
+    from_tags,
+    reached,
+    session_days,
+    spent,
+    to_tags,
+)
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RATES = Rates(hour=Decimal("0.50"), disk_month=Decimal("7.30"))  # the disk: a cent an hour
@@ -44,6 +54,25 @@ def test_tags_keep_every_day_to_the_tenth_of_a_cent(thousandths: dict[date, int]
     tags = to_tags(days)
     assert from_tags(tags.items()) == days
     assert all(len(value) <= 256 for value in tags.values())  # EC2's limit
+
+
+@given(moments, spans, spans, st.integers(0, 99_999))
+def test_a_corrected_session_leaves_the_others_as_they_are(
+    start: datetime, counted: timedelta, actual: timedelta, thousandths: int
+) -> None:
+    hour, others = Decimal("0.526"), {start.date(): Decimal(thousandths) / 1000}
+    long, short = session_days(start, start + counted, hour), session_days(start, start + actual, hour)
+    noted = from_tags(to_tags(added(others, long)).items())
+    as_if = from_tags(to_tags(added(others, short)).items())
+    assert from_tags(to_tags(corrected(noted, long, short)).items()) == as_if
+    emptied = corrected({}, long, short)  # somebody removed the tags
+    assert all(usd >= 0 for usd in emptied.values())
+
+
+def test_a_correction_takes_out_what_the_tag_has_and_not_what_it_was_rounded_from() -> None:
+    day = NOON.date()
+    noted, counted, actual = Decimal("0.001"), Decimal("0.0014"), Decimal("0.0016")
+    assert corrected({day: noted}, {day: counted}, {day: actual}) == {day: Decimal("0.002")}
 
 
 def test_a_tag_that_somebody_edited_spoils_only_itself() -> None:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gpu_box.model.observed import Deadline, Instance, InstanceState, StopAsked, Stopped
-from gpu_box.model.stop_reason import parse_record, stopped_at, why
+from gpu_box.model.stop_reason import SessionEnd, parse_record, session_end, stopped_at, why
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 END = NOON + timedelta(hours=2)
+NOW = NOON + timedelta(hours=9)
 BY_USER, BY_ITSELF = "Client.UserInitiatedShutdown", "Client.InstanceInitiatedShutdown"
 BOX = Instance(
     id="i-1",
@@ -58,6 +59,8 @@ def test_a_record_holds_the_figures_and_the_last_use() -> None:
         {**RECORD, "wall": "soon"},
         {**RECORD, "signals": [1]},
         {**RECORD, "wall": 1e40},
+        {**RECORD, "wall": float("nan")},
+        {**RECORD, "wall": float("inf")},
         {**RECORD, "last_used": {"what": "x"}},
     ],
 )
@@ -66,31 +69,31 @@ def test_what_is_no_record_is_none(broken: dict[str, object]) -> None:
 
 
 def test_a_box_that_runs_is_not_stopped() -> None:
-    assert why(replace(BOX, state=InstanceState.RUNNING), None, LEFT) is None
+    assert why(replace(BOX, state=InstanceState.RUNNING), None, LEFT, now=NOW) is None
 
 
 def test_a_layer_on_the_box_tells_it_itself() -> None:
-    assert why(SHUT_DOWN, deadline(END), LEFT) == LEFT
+    assert why(SHUT_DOWN, deadline(END), LEFT, now=NOW) == LEFT
 
 
 def test_a_record_of_an_earlier_session_is_disregarded() -> None:
     assert LEFT is not None
     old = replace(LEFT, at=NOON - timedelta(days=1))
-    told = why(SHUT_DOWN, None, old)
+    told = why(SHUT_DOWN, None, old, now=NOW)
     assert told is not None
     assert (told.layer, told.at, told.signals) == ("box", None, ())
     assert "not known yet" in told.reason
 
 
 def test_a_shutdown_without_a_record_is_blamed_on_none() -> None:
-    told = why(SHUT_DOWN, None, None)
+    told = why(SHUT_DOWN, None, None, now=NOW)
     assert told is not None
     assert "not known yet" in told.reason and "somebody" not in told.reason
 
 
 def test_a_shutdown_that_the_box_saw_from_outside_was_no_layer() -> None:
     assert LEFT is not None
-    told = why(SHUT_DOWN, None, replace(LEFT, layer="outside", reason="shut down from outside"))
+    told = why(SHUT_DOWN, None, replace(LEFT, layer="outside", reason="shut down from outside"), now=NOW)
     assert told is not None
     assert "somebody's shutdown" in told.reason
 
@@ -98,7 +101,7 @@ def test_a_shutdown_that_the_box_saw_from_outside_was_no_layer() -> None:
 def test_the_deadline_is_told_by_its_time_with_the_figures_of_that_moment() -> None:
     assert LEFT is not None
     outside = replace(LEFT, layer="outside", reason="shut down from outside")
-    told = why(BOX, deadline(END - timedelta(seconds=20)), outside)
+    told = why(BOX, deadline(END - timedelta(seconds=20)), outside, now=NOW)
     assert told is not None
     assert (told.layer, told.at) == ("deadline", END)
     assert told.signals == LEFT.signals
@@ -110,27 +113,27 @@ def test_the_deadline_is_told_by_its_time_with_the_figures_of_that_moment() -> N
     [None, deadline(END, "i-2"), deadline(END + timedelta(hours=3)), deadline(END - timedelta(hours=1))],
 )
 def test_another_deadline_did_not_do_it(armed: Deadline | None) -> None:
-    told = why(BOX, armed, None)
+    told = why(BOX, armed, None, now=NOW)
     assert told is not None
     assert told.layer == "AWS"
     assert "not by gpu-box" in told.reason
 
 
 def test_our_own_stop_is_told_by_its_tag() -> None:
-    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), deadline(END), None)
+    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), deadline(END), None, now=NOW)
     assert told is not None
     assert (told.layer, told.reason) == ("command", "`gpu-box stop`, by ada")
 
 
 def test_the_tag_of_an_earlier_stop_does_not_explain_this_one() -> None:
     earlier = replace(BOX, stop_asked=StopAsked(at=NOON - timedelta(hours=1), by="ada"))
-    told = why(earlier, deadline(END), None)
+    told = why(earlier, deadline(END), None, now=NOW)
     assert told is not None
     assert told.layer == "deadline"
 
 
 def test_a_stop_from_outside_wins_over_what_the_watcher_was_about_to_do() -> None:
-    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, LEFT)
+    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, LEFT, now=NOW)
     assert told is not None
     assert told.layer == "command"
     assert told.signals
@@ -142,7 +145,7 @@ INTERRUPTED = parse_record(
 
 
 def test_a_spot_box_that_stopped_before_aws_took_it_tells_who_wanted_it() -> None:
-    told = why(SHUT_DOWN, None, INTERRUPTED)
+    told = why(SHUT_DOWN, None, INTERRUPTED, now=NOW)
     assert told is not None
     assert (told.layer, told.at) == ("AWS", END)
     assert told.reason == "interrupted by AWS: spot capacity was needed"
@@ -153,7 +156,9 @@ def test_a_box_that_aws_was_quicker_to_take_comes_back_by_itself_and_that_is_tol
     left: Stopped | None,
 ) -> None:
     transition = "Server.SpotInstanceShutdown (2026-11-23 14:00:00 GMT)"
-    told = why(replace(BOX, reason_code="Server.SpotInstanceShutdown", transition=transition), None, left)
+    told = why(
+        replace(BOX, reason_code="Server.SpotInstanceShutdown", transition=transition), None, left, now=NOW
+    )
     assert told is not None
     assert (told.layer, told.at) == ("AWS", END)
     assert told.reason == "interrupted by AWS: spot capacity was needed; EC2 starts it by itself"
@@ -161,13 +166,15 @@ def test_a_box_that_aws_was_quicker_to_take_comes_back_by_itself_and_that_is_tol
 
 
 def test_a_stop_by_command_within_the_notice_is_the_commands() -> None:
-    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, INTERRUPTED)
+    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, INTERRUPTED, now=NOW)
     assert told is not None
     assert told.layer == "command"
 
 
 def test_an_unknown_reason_of_ec2_is_told_in_its_words() -> None:
-    told = why(replace(BOX, reason_code="Server.New", reason="Server.New: the roof leaks"), None, None)
+    told = why(
+        replace(BOX, reason_code="Server.New", reason="Server.New: the roof leaks"), None, None, now=NOW
+    )
     assert told is not None
     assert told.reason == "Server.New: the roof leaks"
 
@@ -178,3 +185,45 @@ def test_an_unknown_reason_of_ec2_is_told_in_its_words() -> None:
 )
 def test_when_it_stopped_is_in_the_transition(transition: str, expected: datetime | None) -> None:
     assert stopped_at(transition) == expected
+
+
+FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
+
+
+def ended(left: Stopped | None = None, *, transition: str = "", until: datetime | None = None) -> SessionEnd:
+    """until: AWS's deadline of the instance."""
+    return session_end(NOON, transition=transition, deadline=until, left=left, now=NOW)
+
+
+def test_a_session_ended_when_ec2_says_so_whatever_the_box_says() -> None:
+    assert ended(LEFT, transition="User initiated (2026-11-23 15:00:00 GMT)") == SessionEnd(
+        at=NOON + timedelta(hours=3), guessed=False
+    )
+
+
+def test_a_session_ended_a_shutdown_after_the_record_that_the_box_left() -> None:
+    assert ended(LEFT, transition="User initiated") == SessionEnd(
+        at=END + timedelta(minutes=2), guessed=False
+    )
+    assert ended(LEFT, until=END - timedelta(minutes=3)) == SessionEnd(at=END, guessed=False)
+
+
+def test_a_session_of_which_none_tells_may_have_lasted_until_its_deadline_or_now() -> None:
+    armed = NOON + timedelta(hours=4)
+    assert ended(until=armed) == SessionEnd(at=armed + timedelta(minutes=3), guessed=True)
+    for of_no_use in (None, NOON - timedelta(hours=1), FUTURE):
+        assert ended(until=of_no_use) == SessionEnd(at=NOW, guessed=True)
+
+
+def test_a_stop_before_the_start_is_of_an_earlier_session() -> None:
+    assert ended(transition="User initiated (2026-11-22 15:00:00 GMT)") == SessionEnd(at=NOW, guessed=True)
+
+
+@pytest.mark.parametrize("at", [FUTURE, NOON - timedelta(seconds=1), NOON + timedelta(hours=5)], ids=str)
+def test_a_forged_record_neither_ends_a_session_nor_tells_why(at: datetime) -> None:
+    """In the future, before the start, after the deadline."""
+    assert LEFT is not None
+    forged, armed = replace(LEFT, at=at), NOON + timedelta(hours=4)
+    assert ended(forged, until=armed) == ended(until=armed)
+    told = why(SHUT_DOWN, deadline(armed), forged, now=NOW)
+    assert told is not None and "not known yet" in told.reason and told.at is None

@@ -29,6 +29,7 @@ from gpu_box.model.observed import (
 )
 from gpu_box.model.public_key import fingerprint
 from gpu_box.model.spending import Rates
+from gpu_box.model.stop_reason import stopped_at
 from gpu_box.plan import box as plan
 from gpu_box.plan import limits
 from gpu_box.plan.deadline import deadline_at, extend, extension
@@ -307,7 +308,7 @@ def test_the_last_session_is_noted_with_the_end_that_ec2_tells() -> None:
     steps = up(world(stopped))
     [count] = [step for step in steps if isinstance(step, CountSession)]
     assert count.launched == NOW - timedelta(hours=1)
-    assert count.ended == NOW - timedelta(minutes=30)
+    assert stopped_at(count.transition) == NOW - timedelta(minutes=30)
     assert count.usd_hour == Decimal("0.50")
     assert count.stage < StartInstance.stage
 

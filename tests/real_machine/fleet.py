@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from testbed.cloud import Cloud
@@ -58,7 +59,7 @@ class Fleet:
         """The same answer as `gpu-box status` gives."""
         found = read_instance(self.aws, instance)
         assert found is not None
-        return why(found, deadline, read_console_record(self.aws, instance))
+        return why(found, deadline, read_console_record(self.aws, instance), now=datetime.now(UTC))
 
     def _look(self) -> None:
         while not self._over:

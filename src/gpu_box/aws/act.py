@@ -56,6 +56,7 @@ _HANDLERS: Mapping[type[s.Step], Callable[[Any, Work], str | None]] = {
     s.NoteBake: notes.note_bake,
     s.NoteMoved: notes.note_moved,
     s.CountSession: notes.count_session,
+    s.CorrectSession: notes.correct_session,
 }
 # For these, the request and AWS's answer include all that they change.
 _ANSWERED = (
@@ -66,6 +67,7 @@ _ANSWERED = (
     s.RunInstance,
     s.ArmDeadline,
     s.CountSession,
+    s.CorrectSession,
     s.NoteLimits,
     s.StartInstance,
     s.StopInstance,

@@ -11,12 +11,12 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any, TypeVar
 
 from gpu_box.aws import tags
-from gpu_box.model.observed import PENDING_KEY, Instance, InstanceState, StopAsked, Unreadable
+from gpu_box.model.observed import PENDING_KEY, Guess, Instance, InstanceState, StopAsked, Unreadable
 from gpu_box.model.public_key import is_public_key
 from gpu_box.model.spending import from_tag
 
@@ -53,6 +53,7 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         stop_asked=tag(tags.STOP, _stop_asked, None),
         spent=tuple(sorted(reading.spent().items())),
         spent_until=tag(tags.COUNTED, _time, None),
+        guess=tag(tags.GUESSED, _guess, None),
         resizing=values.get(tags.RESIZING, ""),
         extending=tag(tags.EXTENDING, _extending, None),
         baking=bool(values.get(tags.BAKING, "")),
@@ -175,6 +176,19 @@ def _extending(value: str) -> tuple[datetime, datetime] | None:
     if (base is None) != (at is None):
         raise ValueError("not two times")
     return (base, at) if base and at else None
+
+
+def _guess(value: str) -> Guess | None:
+    if not value:
+        return None
+    try:
+        begin, end, usd = value.split(" ")
+        launched, until, usd_hour = _time(begin), _time(end), Decimal(usd)
+    except (ValueError, InvalidOperation):
+        raise ValueError("not two times and a price") from None
+    if launched is None or until is None or until < launched or not usd_hour.is_finite() or usd_hour < 0:
+        raise ValueError("not the start and the end of a session and its price")
+    return Guess(launched=launched, until=until, usd_hour=usd_hour)
 
 
 def _time(value: str) -> datetime | None:

@@ -13,6 +13,7 @@ from gpu_box.config.model import Config
 NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
 # What the box has cost in earlier sessions, a tag a month, and up to which session (gpu_box.model.spending).
 USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
+GUESSED = "gpu-box:guessed"  # "FROM UNTIL USD_HOUR": a counted session whose end is a guess; "": none
 RESIZING = "gpu-box:resizing"  # the type to come: whoever finishes this resize starts the box again
 EXTENDING = "gpu-box:extending"  # "FROM TO": whoever goes on with an `extend` that was cut does not add to it
 STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop

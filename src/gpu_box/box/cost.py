@@ -72,6 +72,7 @@ def total(cloud: Cloud, *, now: datetime | None = None) -> CostReport:
     price = read_price_of(cloud, instance) if instance else first_price(cloud)
     rates = rates_of(price) or spending.Rates(hour=_ZERO, disk_month=price.disk_month)
     found, spent = budget.days(observed, rates, now=now), budget.spent(observed, rates, now=now)
+    guessed = budget.guessed_usd(budget.guess_of(observed, rates, now=now), now=now)
     days = _by_kind(found, price)
     disk = rates.disk_month if observed.volumes else _ZERO
     standing = replace(rates, disk_month=disk + observed.usd_month_images)
@@ -90,7 +91,7 @@ def total(cloud: Cloud, *, now: datetime | None = None) -> CostReport:
         usd_today=spent.today,
         usd_month=spent.month,
         usd_budget=limit,
-        warning=budget.budget_warning(spent.month, limit),
+        warning=budget.budget_warning(spent.month, limit, guessed=guessed),
         usd_hour=price.hour,
         usd_month_stopped=price.disk_month if observed.volumes else None,
         usd_month_images=observed.usd_month_images,

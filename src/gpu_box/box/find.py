@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gpu_box.aws.client import Cloud, meanwhile
@@ -69,7 +70,7 @@ def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:
     instance = observed.instance
     if instance is None or instance.state not in (InstanceState.STOPPING, InstanceState.STOPPED):
         return None
-    return why(instance, observed.deadline, read_console_record(cloud, instance.id))
+    return why(instance, observed.deadline, read_console_record(cloud, instance.id), now=datetime.now(UTC))
 
 
 def foreign_lines(rules: Collection[str]) -> list[str]:

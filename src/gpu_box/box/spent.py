@@ -44,7 +44,9 @@ def budget_warning(config: Config, observed: Observed, rates: Rates | None) -> s
     limit = config.limits.budget
     if limit is None or rates is None:
         return None
-    return budget.budget_warning(budget.spent(observed, rates, now=datetime.now(UTC)).month, limit)
+    now = datetime.now(UTC)
+    guessed = budget.guessed_usd(budget.guess_of(observed, rates, now=now), now=now)
+    return budget.budget_warning(budget.spent(observed, rates, now=now).month, limit, guessed=guessed)
 
 
 def remember(cloud: Cloud, observed: Observed) -> None:

@@ -75,7 +75,7 @@ def status(cloud: Cloud) -> StatusView:
         usd_month_images=observed.usd_month_images,
         deadline=deadline,
         deadline_missing=missing,
-        stopped=why(instance, observed.deadline, left),
+        stopped=why(instance, observed.deadline, left, now=now),
         gpu=machine.gpu if machine else "",
         jupyter=_jupyter(machine) if machine else "",
         watch=machine.watch if machine else None,

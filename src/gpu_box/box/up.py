@@ -14,7 +14,7 @@ from decimal import Decimal
 from gpu_box.aws.client import Cloud, meanwhile
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.aws.steps.deadline import NotArmed
-from gpu_box.box import enter, find, late_deadline, project, spent
+from gpu_box.box import enter, find, last_session, late_deadline, project, spent
 from gpu_box.box.converge import converge
 from gpu_box.box.facts import FactsReader
 from gpu_box.config.model import Config
@@ -33,6 +33,7 @@ from gpu_box.model.progress import Reporter
 from gpu_box.model.results import VIEW_ONLY
 from gpu_box.model.stop_reason import why
 from gpu_box.plan import budget, images, limits
+from gpu_box.plan.box import count_guessed
 from gpu_box.plan.deadline import deadline_at
 from gpu_box.plan.steps import Step
 from gpu_box.plan.up import plan_up
@@ -88,10 +89,12 @@ def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen
     ):
         desired = setup.desired(config, market=instance.market)
         machine = setup.check(connection, desired)
+        observed = last_session.corrected(cloud, observed, machine, report)
         told = _tell_deadline(connection, cloud, observed, machine, found.instance)
         to_set_up = machine.needs_work
         if to_set_up:
             machine = setup.apply(connection, machine, desired, report)
+            observed = last_session.corrected(cloud, observed, machine, report)
             told = told or _tell_deadline(connection, cloud, observed, machine, found.instance)
         to_sync = project.changed_since(config, machine.project)
         if other := last_project.other(find.memory("project", cloud), config.path):
@@ -121,7 +124,12 @@ def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen
         ssh_port=instance.ssh_port,
         usd_hour=price.hour,
         deadline=observed.deadline.at if observed.deadline else None,
-        stopped=why(found.instance, found.deadline, machine.watch.stopped if machine.watch else None)
+        stopped=why(
+            found.instance,
+            found.deadline,
+            machine.watch.stopped if machine.watch else None,
+            now=datetime.now(UTC),
+        )
         if found.instance
         else None,
         resumed=resumed,
@@ -155,7 +163,8 @@ def bring_up(
             _tell_limits(report, cloud.config, observed, kept, loosen=bool(loosen))
         if loosen:
             config = cloud.config
-        return plan_up(config, facts.of(_counted(cloud, observed, config)))
+        known = facts.of(_counted(cloud, observed, config))
+        return count_guessed(config, known) or plan_up(config, known)
 
     while True:
         try:

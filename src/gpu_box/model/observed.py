@@ -65,6 +65,15 @@ class Unreadable:
         return f"{self.what}. {self.remedy}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """An earlier session whose end was not known when it was counted: the latest moment possible counts."""
+
+    launched: datetime  # aware, UTC
+    until: datetime  # aware, UTC: counted until then
+    usd_hour: Decimal  # counted at this price
+
+
 PENDING_KEY = "pending "  # in the tag gpu-box:host-key: before a key that may not be in use yet
 
 
@@ -89,6 +98,7 @@ class Instance:
     stop_asked: StopAsked | None = None  # tag gpu-box:stop: by our own command, the last time
     spent: tuple[tuple[date, Decimal], ...] = ()  # tags gpu-box:usd-*: US dollars a day of earlier sessions
     spent_until: datetime | None = None  # tag gpu-box:counted: LaunchTime of the last session in `spent`
+    guess: Guess | None = None  # tag gpu-box:guessed: a session in `spent` that counts for too much, perhaps
     resizing: str = ""  # tag gpu-box:resizing: the type to which a running box was on its way
     extending: tuple[datetime, datetime] | None = (
         None  # tag gpu-box:extending: the deadline before, and to be

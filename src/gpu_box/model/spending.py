@@ -75,6 +75,19 @@ def added(*parts: Days) -> dict[date, Decimal]:
     return total
 
 
+def corrected(days: Days, counted: Days, actual: Days) -> dict[date, Decimal]:
+    """`days`, in which a session is in as `counted`, with that session as `actual`; never below zero.
+
+    In thousandths, as tags hold it: what other sessions cost stays exactly as it is.
+    """
+    out = {day: -usd for day, usd in _as_tagged(counted).items()}
+    return {day: max(Decimal(0), usd) for day, usd in added(days, out, _as_tagged(actual)).items()}
+
+
+def _as_tagged(days: Days) -> dict[date, Decimal]:
+    return from_tags(to_tags(days).items())
+
+
 def to_tags(days: Days) -> dict[str, str]:
     """{"2026-11": "1520 0 880"}: a tag's value is 256 characters at most, which 31 days of $9,999 fit."""
     months: dict[str, dict[int, Decimal]] = {}

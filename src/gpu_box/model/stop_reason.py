@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,10 @@ from gpu_box.model.observed import Deadline, Instance, InstanceState, Stopped
 
 # EventBridge Scheduler fires within a minute ("60 s precision"); clocks differ a little.
 _DEADLINE_GRACE = timedelta(minutes=3)
+_CLOCKS_DIFFER = timedelta(minutes=2)
+# A record comes before the end: at AWS's notice two minutes ("Spot Instance interruption notices"), else as
+# long as jobs have to save and a shutdown has before it is forced (remote/watch/stop.py: SAVING, FORCED).
+_SHUTDOWN = timedelta(minutes=2)
 _COMMAND_GRACE = timedelta(minutes=15)  # `stopping` can last for minutes
 # StateTransitionReason: "User initiated (2026-11-23 14:02:11 GMT)".
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
@@ -49,14 +54,59 @@ def stopped_at(transition: str) -> datetime | None:
         return None
 
 
-def why(instance: Instance, deadline: Deadline | None, left: Stopped | None) -> Stopped | None:
+@dataclass(frozen=True, kw_only=True)
+class SessionEnd:
+    """When a session ended."""
+
+    at: datetime  # aware
+    guessed: bool  # whether `at` is only the latest moment possible
+
+
+def session_end(
+    launched: datetime, *, transition: str, deadline: datetime | None, left: Stopped | None, now: datetime
+) -> SessionEnd:
+    """When the session that began at `launched` ended, never later than `now`. Times are aware.
+
+    EC2's own time counts first. It gives none for a shutdown from inside ("User initiated" alone:
+    github.com/cloud-custodian/cloud-custodian/issues/6924). Then the box's record counts, if it is of this
+    session; else the latest moment possible. deadline: at which AWS stops this instance.
+    """
+    latest = max(launched, latest_end(launched, deadline, now))
+    told = stopped_at(transition)
+    if told and told > launched - timedelta(seconds=1):  # in whole seconds; sooner: of an earlier stop
+        return SessionEnd(at=min(max(told, launched), max(now, launched)), guessed=False)
+    if at := recorded_end(left, launched, latest):
+        return SessionEnd(at=at, guessed=False)
+    return SessionEnd(at=latest, guessed=True)
+
+
+def latest_end(launched: datetime, deadline: datetime | None, now: datetime) -> datetime:
+    """When a session ended at the latest: now, or when AWS had stopped it at its deadline."""
+    of_this_session = deadline is not None and deadline > launched
+    return min(now, deadline + _DEADLINE_GRACE) if deadline and of_this_session else now
+
+
+def recorded_end(left: Stopped | None, launched: datetime, latest: datetime) -> datetime | None:
+    """When a session ended by the box's record; None if the record is not of this session, or false."""
+    if left is None or left.at is None or not launched <= left.at <= latest + _CLOCKS_DIFFER:
+        return None
+    return min(left.at + _SHUTDOWN, latest)
+
+
+def why(
+    instance: Instance, deadline: Deadline | None, left: Stopped | None, *, now: datetime
+) -> Stopped | None:
     """Why `instance` is stopped or stopping; None while it is not.
 
-    left: what the box itself left, on its console or its disk; what is of an earlier session is disregarded.
+    left: what the box itself left, on its console or its disk; a record of another session, or of a time
+    that is still to come, is disregarded. now: aware.
     """
     if instance.exists and instance.state.bills:
         return None
-    mine = left if left and left.at and left.at >= instance.launched else None
+    at_latest = latest_end(
+        instance.launched, deadline.at if deadline and deadline.instance_id == instance.id else None, now
+    )
+    mine = left if recorded_end(left, instance.launched, at_latest) else None
     at = stopped_at(instance.transition)
     by_user = instance.reason_code == _BY_USER
     # The box that told of an interruption and was then too late does not know what EC2 says of it.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from gpu_box.model.observed import Instance, InstanceState, Observed
+from gpu_box.config.model import Config
+from gpu_box.model.facts import Facts
+from gpu_box.model.observed import Instance, InstanceState, Observed, Stopped
 from gpu_box.model.spending import Rates
-from gpu_box.model.stop_reason import stopped_at
-from gpu_box.plan.budget import deadline_of
+from gpu_box.model.stop_reason import recorded_end
+from gpu_box.plan.budget import deadline_of, uncounted_end
 from gpu_box.plan.steps import (
     CancelSpotRequest,
     ChangeType,
+    CorrectSession,
     CountSession,
     DeleteDeadline,
     DeleteDeadlineRole,
@@ -109,8 +112,31 @@ def count_session(observed: Observed, instance: Instance, rates: Rates | None) -
         yield CountSession(
             instance_id=instance.id,
             launched=instance.launched,
-            ended=stopped_at(instance.transition),
+            transition=instance.transition,
             deadline=deadline_of(observed, instance),
             usd_hour=rates.hour if rates else None,
             before=instance.spent,
         )
+
+
+def count_guessed(config: Config, facts: Facts) -> list[Step]:
+    """Before a budget is planned with: count the last session if EC2 does not say when it ended.
+
+    The console may say so, and a guess does not grow with every day for which the box is stopped.
+    """
+    observed, instance = facts.observed, facts.observed.instance
+    if config.limits.budget is None or facts.rates is None or observed.deadline_unread:
+        return []
+    if instance is None or instance.state is not InstanceState.STOPPED:
+        return []
+    ended = uncounted_end(observed, now=facts.now)
+    return list(count_session(observed, instance, facts.rates)) if ended and ended.guessed else []
+
+
+def correct_session(instance: Instance, left: Stopped | None) -> list[Step]:
+    """left: the box's own record of its last stop. One of another session corrects nothing."""
+    guess = instance.guess
+    ended = recorded_end(left, guess.launched, guess.until) if guess else None
+    if guess is None or ended is None:
+        return []
+    return [CorrectSession(instance_id=instance.id, guess=guess, ended=ended, before=instance.spent)]

@@ -9,18 +9,22 @@ from decimal import Decimal
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
 from gpu_box.model import spending
-from gpu_box.model.observed import Instance, Observed, Snapshot
+from gpu_box.model.observed import Guess, Instance, Observed, Snapshot
 from gpu_box.model.spending import Rates, Spent
-from gpu_box.model.stop_reason import stopped_at
+from gpu_box.model.stop_reason import SessionEnd, session_end
 from gpu_box.units import format_money
 
 MARKS = 50, 80, 100  # per cent of the budget at which people are told
 # Less than this is no session: the box would be stopped before it is set up.
 _LEAST_RUN = timedelta(minutes=10)
+_NO_USD = Decimal(0)
 
 
 def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
-    """now: aware. A last session whose end EC2 does not tell counts until its deadline: never too little."""
+    """now: aware.
+
+    A last session whose end EC2 does not tell counts until its deadline, or now: never too little.
+    """
     instance = observed.instance
     created = [volume.created for volume in observed.volumes if volume.created]
     since = min(created) if created else None
@@ -29,11 +33,36 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
     if instance is None:
         return spending.spent(gone, launched=None, disk_since=since, rates=rates, now=now)
     days, running = spending.added(gone, dict(instance.spent)), instance.state.bills
-    if not running and instance.spent_until != instance.launched:
-        ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
-        days = spending.added(days, spending.session_days(instance.launched, min(ended, now), rates.hour))
+    if ended := uncounted_end(observed, now=now):
+        days = spending.added(days, spending.session_days(instance.launched, ended.at, rates.hour))
     launched = instance.launched if running else None
     return spending.spent(days, launched=launched, disk_since=since, rates=rates, now=now)
+
+
+def uncounted_end(observed: Observed, *, now: datetime) -> SessionEnd | None:
+    """The end of the last session if its cost is not in the tags yet; None if it is, or if the box runs."""
+    instance = observed.instance
+    if instance is None or instance.state.bills or instance.spent_until == instance.launched:
+        return None
+    deadline = deadline_of(observed, instance)
+    return session_end(
+        instance.launched, transition=instance.transition, deadline=deadline, left=None, now=now
+    )
+
+
+def guess_of(observed: Observed, rates: Rates, *, now: datetime) -> Guess | None:
+    """The session that counts until the latest moment possible, as its end is not known; None without one."""
+    instance, ended = observed.instance, uncounted_end(observed, now=now)
+    if instance and ended and ended.guessed:
+        return Guess(launched=instance.launched, until=ended.at, usd_hour=rates.hour)
+    return instance.guess if instance else None
+
+
+def guessed_usd(guess: Guess | None, *, now: datetime) -> Decimal:
+    """US dollars that the guess adds to this month at most."""
+    month = now.astimezone(UTC).date().replace(day=1)
+    days = spending.session_days(guess.launched, guess.until, guess.usd_hour) if guess else {}
+    return sum((usd for day, usd in days.items() if day >= month), Decimal(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +88,8 @@ def days(observed: Observed, rates: Rates, *, now: datetime) -> Days:
     known = dict(instance.spent) if instance else {}
     if instance and instance.state.bills:
         known = spending.added(known, spending.session_days(instance.launched, now, rates.hour))
-    elif instance and instance.spent_until != instance.launched:  # not counted yet: the next `up` does
-        ended = stopped_at(instance.transition) or deadline_of(observed, instance) or now
-        session = spending.session_days(instance.launched, min(ended, now), rates.hour)
+    elif instance and (ended := uncounted_end(observed, now=now)):  # the next `up` counts it
+        session = spending.session_days(instance.launched, ended.at, rates.hour)
         known = spending.added(known, session)
     kept = [snapshot.created for snapshot in observed.snapshots]
     begin = min([*known, *(at.astimezone(UTC).date() for at in (*created, *kept))], default=now.date())
@@ -98,6 +126,17 @@ def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: 
     standing = replace(rates, disk_month=rates.disk_month + observed.usd_month_images)
     end = spending.budget_end(budget, month, standing, now)
     if end < now + _LEAST_RUN:
+        guess = guess_of(observed, rates, now=now)
+        guessed = guessed_usd(guess, now=now)
+        if guess and spending.budget_end(budget, month - guessed, standing, now) >= now + _LEAST_RUN:
+            raise InputError(
+                f"this month's budget may be spent: {format_money(month)} of {format_money(budget)}, of "
+                f"which up to {format_money(guessed)} is a guess, as EC2 does not say when the session of "
+                f"{guess.launched.astimezone():%a %b %d %H:%M} ended",
+                where="limits.budget",
+                remedy="Raise limits.budget for one `gpu-box up`: it reads from the box when it stopped and "
+                "corrects the sum; then set it back.",
+            )
         raise InputError(
             f"this month's budget is spent: {format_money(month)} of {format_money(budget)} until now, "
             f"and the disk costs {format_money(rates.disk_month)} a month",
@@ -119,12 +158,17 @@ def budget_marks(
     return tuple((percent, at) for percent, at in marks if at is not None)
 
 
-def budget_warning(month: Decimal, budget: Decimal | None) -> str | None:
-    """From 50 % of it on, one line for the highest mark that is passed; else None."""
+def budget_warning(month: Decimal, budget: Decimal | None, *, guessed: Decimal = _NO_USD) -> str | None:
+    """From 50 % of it on, one line for the highest mark that is passed; else None.
+
+    guessed: US dollars of `month` that may not have been spent (`guessed_usd`).
+    """
     passed = [percent for percent in MARKS if budget and month * 100 >= budget * percent]
     if budget is None or not passed:
         return None
     share = f"{format_money(month)} of {format_money(budget)} ({month / budget:.0%})"
+    if guessed:
+        share += f", up to {format_money(guessed)} of it a guess that `gpu-box up` corrects"
     if passed[-1] == MARKS[-1]:
         return f"this month's budget is spent, {share}: raise limits.budget, or wait for the next month"
     return f"over {passed[-1]} % of this month's budget is spent: {share}"

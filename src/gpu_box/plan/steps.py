@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from gpu_box.model.observed import Cidr, InstanceState, Launch, Launchable
+from gpu_box.model.observed import Cidr, Guess, InstanceState, Launch, Launchable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,13 +318,28 @@ class CountSession(Step):
     mark: ClassVar[str] = "~"
     instance_id: str
     launched: datetime
-    ended: datetime | None  # None: EC2 does not tell; the box's console may
+    transition: str  # EC2's StateTransitionReason; without a time the box's console may tell
     deadline: datetime | None
     usd_hour: Decimal | None  # None: not known
     before: tuple[tuple[date, Decimal], ...]  # what earlier sessions cost, a day
 
     def __str__(self) -> str:
         return f"last session: from {self.launched.astimezone():%a %H:%M}, its cost noted in a tag"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectSession(Step):
+    """An earlier session's cost, counted by a guess, once the box itself has said when it stopped."""
+
+    title: ClassVar[str] = "last session"
+    mark: ClassVar[str] = "~"
+    instance_id: str
+    guess: Guess
+    ended: datetime
+    before: tuple[tuple[date, Decimal], ...]  # US dollars a day, with the guess
+
+    def __str__(self) -> str:
+        return f"last session: ended {self.ended.astimezone():%a %H:%M} by the box's record, cost corrected"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from gpu_box.aws import tags
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.console import read_console_record
 from gpu_box.aws.steps.work import Work
 from gpu_box.model import spending
-from gpu_box.plan.steps import CountSession, NoteBake, NoteExtend, NoteLimits, NoteMoved, NoteResize
+from gpu_box.model.observed import Guess, Stopped
+from gpu_box.model.stop_reason import SessionEnd, session_end
+from gpu_box.plan.steps import (
+    CorrectSession,
+    CountSession,
+    NoteBake,
+    NoteExtend,
+    NoteLimits,
+    NoteMoved,
+    NoteResize,
+)
 
 
 def note_resize(step: NoteResize, work: Work) -> None:
@@ -39,22 +50,52 @@ def note_moved(step: NoteMoved, work: Work) -> None:
 
 
 def count_session(step: CountSession, work: Work) -> str:
-    ended = step.ended or _session_end(work.cloud, step)
-    days = spending.added(
-        dict(step.before), spending.session_days(step.launched, ended, step.usd_hour or Decimal(0))
-    )
-    values = {tags.USD_MONTH + month: value for month, value in spending.to_tags(days).items()}
-    values[tags.COUNTED] = step.launched.isoformat(timespec="seconds")
-    tags.tag_instance(work.cloud, step.instance_id, values, "noting what the last session cost")
-    spent = spending.from_tags(spending.to_tags(days).items())
-    work.know_instance(step.instance_id, spent=tuple(sorted(spent.items())), spent_until=step.launched)
-    return f"{step.title}: {(ended - step.launched).total_seconds() / 3600:.1f} h noted"
+    ended = _session_end(work.cloud, step)
+    at = ended.at if not ended.at.microsecond else ended.at.replace(microsecond=0) + timedelta(seconds=1)
+    usd_hour = step.usd_hour or Decimal(0)
+    days = spending.added(dict(step.before), spending.session_days(step.launched, at, usd_hour))
+    values = {tags.COUNTED: _text(step.launched)}
+    known: dict[str, Any] = {"spent_until": step.launched}
+    if ended.guessed:
+        guess = Guess(launched=step.launched, until=at, usd_hour=usd_hour)
+        values[tags.GUESSED] = f"{_text(guess.launched)} {_text(guess.until)} {usd_hour}"
+        known["guess"] = guess
+    _note_spent(work, step.instance_id, days, values, known)
+    line = f"{step.title}: {(at - step.launched).total_seconds() / 3600:.1f} h noted"
+    return f"{line} at most, until the box says when it stopped" if ended.guessed else line
 
 
-def _session_end(cloud: Cloud, step: CountSession) -> datetime:
-    """When the session ended: as the console shows; if it shows nothing, now or the deadline, if earlier."""
-    left = read_console_record(cloud, step.instance_id)
-    if left and left.at and left.at >= step.launched:
-        return left.at
-    now = datetime.now(UTC)
-    return min(now, step.deadline) if step.deadline and step.deadline > step.launched else now
+def correct_session(step: CorrectSession, work: Work) -> None:
+    guess = step.guess
+    counted = spending.session_days(guess.launched, guess.until, guess.usd_hour)
+    actual = spending.session_days(guess.launched, step.ended, guess.usd_hour)
+    days = spending.corrected(dict(step.before), counted, actual)
+    _note_spent(work, step.instance_id, days, {tags.GUESSED: ""}, {"guess": None})
+
+
+def _note_spent(
+    work: Work, instance_id: str, days: spending.Days, values: dict[str, str], known: dict[str, Any]
+) -> None:
+    """Write the days and `values` in one call, so that a cut leaves all of them or none."""
+    usd = spending.to_tags(days)
+    written = {**{tags.USD_MONTH + month: value for month, value in usd.items()}, **values}
+    tags.tag_instance(work.cloud, instance_id, written, "noting what the last session cost")
+    spent = tuple(sorted(spending.from_tags(usd.items()).items()))
+    work.know_instance(instance_id, spent=spent, **known)
+
+
+def _session_end(cloud: Cloud, step: CountSession) -> SessionEnd:
+    """Ask the console only if EC2 itself does not say it."""
+
+    def end(left: Stopped | None) -> SessionEnd:
+        now = datetime.now(UTC)
+        return session_end(
+            step.launched, transition=step.transition, deadline=step.deadline, left=left, now=now
+        )
+
+    told = end(None)
+    return end(read_console_record(cloud, step.instance_id)) if told.guessed else told
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
