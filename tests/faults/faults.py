@@ -65,6 +65,7 @@ class Saboteur:
     fault: Fault | None = None
     really: bool = False  # kill this very process
     answer: Callable[[AWSPreparedRequest], AWSResponse] | None = None  # in place of the wire
+    services: frozenset[str] = frozenset()  # hit every call of these, in place of the one call at `at`
     struck: bool = False
     calls: list[Place] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -91,6 +92,9 @@ class Saboteur:
         self._now.attempt += 1
         if self._dead:
             raise Killed
+        if service in self.services:
+            self.struck = True
+            return self._strike(service, request)
         if not self._hits(place, self._now.attempt):
             return self.answer(request) if self.answer else None
         return self._strike(service, request)

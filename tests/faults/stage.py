@@ -181,12 +181,14 @@ class Stage:
         return dying.exitcode != 0, False
 
     def undisturbed(self, config: Config) -> Laptop:
-        """Nothing strikes it, so all of these may share their clients."""
+        """Nothing strikes it, so all of these may share their clients, but not what one of them just made."""
         laptop = Laptop(config)
         if not self._lent:
             Saboteur(answer=self.inside.answer).follow(laptop.cloud)
             self._lent = {"_clients": laptop.cloud._clients, "region": laptop.cloud.region}
         laptop.cloud.__dict__.update(self._lent)
+        made = laptop.cloud.made
+        made.forget([*made._at, *made._things])
         return laptop
 
 
