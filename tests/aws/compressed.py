@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +28,16 @@ class Clock:
         return getattr(time, name)
 
 
+@contextmanager
+def compressed(faster: float) -> Iterator[None]:
+    """As `compress`, within the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        compress(patch, faster)
+        yield
+
+
 def compress(monkeypatch: pytest.MonkeyPatch, faster: float) -> None:
-    """For all of gpu_box that is imported."""
+    """For all of gpu_box that is imported, and for the SDK's waits between two attempts of a call."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("gpu_box.") and getattr(module, "time", None) is time:
+        if name.startswith(("gpu_box.", "botocore.endpoint")) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", Clock(faster))

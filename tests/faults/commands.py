@@ -11,6 +11,7 @@ from gpu_box.aws.act import act
 from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.box import converge, enter, image, keep, stop
+from gpu_box.box.late_deadline import armed_meanwhile
 from gpu_box.box.resize import change_type, takes_an_image
 from gpu_box.box.up import bring_up
 from gpu_box.config.model import Disk
@@ -90,7 +91,11 @@ def _with_a_smaller_disk(laptop: Laptop) -> None:
 
 
 def up(laptop: Laptop) -> Observed:
-    return laptop.up()
+    """As `box.up`, but for what happens on the machine."""
+    observed = laptop.up()
+    with armed_meanwhile(laptop.cloud, observed, laptop.report):
+        pass
+    return observed
 
 
 def up_into_the_machine(laptop: Laptop) -> Observed:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -58,6 +59,8 @@ class Stage:
         weather().change({"delays": {**QUICK, "pending": 0.03, "stopping": 0.03, "shutting-down": 0.03}})
         self._empty = self.inside.snapshot()
         self._prepared: dict[str, _Prepared] = {}
+        self.timing: dict[str, Any] = {}  # the weather's, while a command is struck and run again
+        self.waits: Callable[[], AbstractContextManager[None]] = impatient
         self._lent: dict[str, Any] = {}  # of the laptops that nothing strikes
 
     def close(self) -> None:
@@ -129,6 +132,7 @@ class Stage:
             self._prepared[name] = _Prepared(self.inside.snapshot(), config)
         if not command.enters:
             self.inside.restore(self._prepared[name].cloud)
+        weather().change(self.timing)
         shutil.rmtree(self._now, ignore_errors=True)
         shutil.copytree(kept, self._now)
         os.environ.update(self.exports(self._now))
@@ -138,7 +142,7 @@ class Stage:
         """The same command again, undisturbed, then `down`. twice: the first time was no failure."""
         tell = self.watch.defects.append
         right = (command.twice if twice else None) or command.right
-        with impatient():
+        with self.waits():
             try:
                 command.run(self.undisturbed(config))
             except GpuBoxError as error:
@@ -162,7 +166,7 @@ class Stage:
         laptop, saboteur = Laptop(config), Saboteur(at, FAULTS[fault], answer=self.inside.answer)
         saboteur.follow(laptop.cloud)
         try:
-            with impatient():
+            with self.waits():
                 command.run(laptop)
             return saboteur.struck, True
         except GpuBoxError:

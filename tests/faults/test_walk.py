@@ -6,13 +6,18 @@ A sample of the scenarios in `make test`; all of them by `make walk`, which writ
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from ..aws.compressed import compressed
+from .apart import impatient
 from .commands import COMMANDS
 from .faults import FAULTS, Place
 from .stage import Stage
 
+FASTER = 20  # than AWS, where AWS's delays are real ones
 SAMPLE = 2  # scenarios a command, and one of them of a process that is killed
 
 
@@ -44,3 +49,26 @@ def test_a_fault_at_any_call_leaves_what_the_next_run_mends(command: str, stage:
 def test_the_calls_that_cost_most(command: str, at: Place, fault: str, stage: Stage) -> None:
     outcome = stage.run(command, at, fault)
     assert outcome.reached and outcome.defects == ()
+
+
+@pytest.fixture
+def real(stage: Stage) -> Iterator[Stage]:
+    """As late as AWS is, with gpu-box's clock as many times as fast."""
+    stage.timing, stage.waits = {"timing": "real", "faster": FASTER}, partial(compressed, FASTER)
+    yield stage
+    stage.timing, stage.waits = {}, impatient
+
+
+@pytest.mark.parametrize(
+    ("command", "at", "fault"),
+    [
+        ("up from nothing", ("RunInstances", 1), "answer lost for good"),
+        ("stop", ("StopInstances", 1), "answer lost"),
+    ],
+)
+def test_the_next_run_mends_with_aws_as_late_as_it_is(
+    command: str, at: Place, fault: str, real: Stage
+) -> None:
+    outcome = real.run(command, at, fault)
+    assert outcome.reached and outcome.defects == ()
+    assert outcome.seconds.unguarded == 0
