@@ -21,7 +21,8 @@ test-browser: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet playwright
 	$(BIN)/python -m pytest tests/browser
 
-# Every command struck at every AWS call by every fault; `make walk EACH=20` takes so many a command.
+# Every command struck at every AWS call by every fault, and with services down; `make walk EACH=20` takes so
+# many a command.
 walk: $(VENV)/ready
 	$(BIN)/python -m tests.faults $(if $(EACH),--each $(EACH)) --write docs/reliability.md
 

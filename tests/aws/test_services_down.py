@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box import find
 from gpu_box.box.converge import converge
+from gpu_box.cli.main import main
 from gpu_box.errors import CloudError
 from gpu_box.model.facts import Facts
 from gpu_box.model.observed import InstanceState, Observed
@@ -107,3 +109,46 @@ def test_stop_and_down_without_permission_for_the_others(
     stopped = mine.stop().instance
     assert stopped is not None and stopped.state is InstanceState.STOPPED
     assert mine.down().live == ()
+
+
+@pytest.fixture
+def stopped_box(laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The config of a box that is stopped, on a laptop that knows no prices."""
+    mine = laptop()
+    mine.up()
+    mine.stop()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-prices-yet"))
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"name: {mine.config.name}\nregion: us-east-1\nssh:\n  key: {mine.config.ssh.key}\n"
+        "network:\n  allow_ssh_from: 127.0.0.1/32\n"
+    )
+    return config
+
+
+@pytest.mark.parametrize("services", [(service,) for service in OTHERS] + [OTHERS], ids="-".join)
+def test_commands_that_only_look_end_with_0(
+    stopped_box: Path,
+    down: Callable[..., None],
+    services: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    down(*services)
+    for command in ("status", "ls", "cost"):
+        code = main(["--config", str(stopped_box), command])
+        assert code == 0, f"{command}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize(("service", "code"), [("IAM", 1), ("SCHEDULER", 1), ("SERVICE_QUOTAS", 0)])
+def test_plan_says_in_one_line_that_the_deadline_cannot_be_armed(
+    stopped_box: Path,
+    down: Callable[..., None],
+    service: str,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    down(service)
+    assert main(["--config", str(stopped_box), "plan"]) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == code
+    assert all("the AWS-side deadline cannot be armed now" in line for line in lines)

@@ -1,4 +1,4 @@
-"""`make walk`: every command struck at every AWS call by every fault, and two at once; docs/reliability.md.
+"""`make walk`: every command struck at every AWS call by every fault; with a service down; and two at once.
 
     python -m tests.faults [--each N] [--only PART ...] [--command NAME] [--workers N] [--write FILE]
 
@@ -31,6 +31,7 @@ from ..races.pairs import PAIRS
 from . import worker
 from .commands import COMMANDS
 from .faults import FAULTS, Place
+from .outages import DONE, IN_PART, KINDS, NO_CALL, OUTAGES, REFUSED
 from .page import AGAIN, written
 from .stage import Outcome
 from .watch import Seconds
@@ -148,8 +149,32 @@ def two_hands(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str], T
     return [head, "", tally.ran(), "", *table, "", *tally.list()], tally
 
 
+def services_down(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str], Tally]:
+    tally = Tally()
+    every: list[tuple[str, str, str]] = []
+    for name in COMMANDS:
+        its = [(name, outage, kind) for outage in OUTAGES for kind in KINDS]
+        every += random.Random(name).sample(its, min(each, len(its))) if each else its
+    how: dict[tuple[str, str, str], str] = {}
+    for scenario, one in _progress(_spread(pool, worker.outage, every), len(every)):
+        how[scenario] = one.how
+        name, outage, kind = scenario
+        tally.add(one.outcome, f"{name}, {outage} {kind}")
+    head = tally.summary(
+        f"{len(COMMANDS)} commands, {len(OUTAGES)} outages, {len(KINDS)} kinds, {len(how)} scenarios", each
+    )
+    rows = [
+        _row(name, *(" / ".join(_WORDS[how.get((name, o, k), "")] for k in KINDS) for o in OUTAGES))
+        for name in COMMANDS
+    ]
+    table = [_row("command", *OUTAGES), "|---" * (len(OUTAGES) + 1) + "|", *rows]
+    return [head, "", tally.ran(), "", *table, "", *tally.list()], tally
+
+
+_WORDS = {DONE: "done", IN_PART: "part", REFUSED: "refused", NO_CALL: "-", "": "not run"}
 PARTS: dict[str, Callable[[ProcessPoolExecutor, int | None], tuple[list[str], Tally]]] = {
     "calls": each_call,
+    "services": services_down,
     "hands": two_hands,
 }
 

@@ -138,6 +138,10 @@ class Stage:
         os.environ.update(self.exports(self._now))
         return self._prepared[name].config
 
+    def forget_prices(self) -> None:
+        """The laptop has to ask AWS for them again."""
+        shutil.rmtree(self._now / "xdg_cache_home", ignore_errors=True)
+
     def mend(self, command: Command, config: Config, *, twice: bool) -> None:
         """The same command again, undisturbed, then `down`. twice: the first time was no failure."""
         tell = self.watch.defects.append

@@ -12,9 +12,11 @@ from functools import partial
 import pytest
 
 from ..aws.compressed import compressed
+from . import outages
 from .apart import impatient
 from .commands import COMMANDS
 from .faults import FAULTS, Place
+from .outages import DENIED, DONE, IN_PART, ITS_REGION, REFUSED, SILENT
 from .stage import Stage
 
 FASTER = 20  # than AWS, where AWS's delays are real ones
@@ -49,6 +51,26 @@ def test_a_fault_at_any_call_leaves_what_the_next_run_mends(command: str, stage:
 def test_the_calls_that_cost_most(command: str, at: Place, fault: str, stage: Stage) -> None:
     outcome = stage.run(command, at, fault)
     assert outcome.reached and outcome.defects == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "outage", "kind", "how"),
+    [
+        ("up from nothing", "Scheduler", SILENT, REFUSED),
+        ("up from nothing", "Scheduler", DENIED, IN_PART),
+        ("up from stopped", "Scheduler", SILENT, REFUSED),
+        ("up from stopped", "pricing", SILENT, DONE),
+        ("stop", "IAM", SILENT, DONE),
+        ("down", "Scheduler", SILENT, IN_PART),
+        ("stop", ITS_REGION, SILENT, REFUSED),
+    ],
+)
+def test_with_a_service_down_stop_and_down_work_and_nothing_runs_unguarded(
+    command: str, outage: str, kind: str, how: str, stage: Stage
+) -> None:
+    served = outages.run(stage, command, outage, kind)
+    assert (served.how, served.outcome.defects) == (how, ())
+    assert served.outcome.seconds.unguarded == 0
 
 
 @pytest.fixture

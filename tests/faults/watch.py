@@ -82,6 +82,14 @@ class Watch:
             if count > _AT_MOST.get(kind, 1):
                 self._tell(f"double: {count} times {kind} of {name}")
 
+    def running(self) -> set[str]:
+        """Ids of the instances that bill, at the last look."""
+        return set(self._running)
+
+    def without_deadline(self) -> set[str]:
+        """Those of them that AWS would not stop."""
+        return {id_ for id_, layers in self._running.items() if DEADLINE not in layers}
+
     def _count_time(self) -> None:
         moment = time.monotonic()
         passed, self._since = moment - self._since, moment

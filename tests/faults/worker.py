@@ -9,7 +9,9 @@ from pathlib import Path
 
 from ..races import pairs
 from ..races.pairs import Interleaved
+from . import outages
 from .faults import Place
+from .outages import Served
 from .stage import Outcome, Stage
 
 _stage: Stage
@@ -32,6 +34,10 @@ def calls_of(name: str) -> list[Place]:
 
 def run(scenarios: list[tuple[str, Place, str]]) -> list[Outcome]:
     return [_stage.run(*scenario) for scenario in scenarios]
+
+
+def outage(scenarios: list[tuple[str, str, str]]) -> list[Served]:
+    return [outages.run(_stage, *scenario) for scenario in scenarios]
 
 
 def interleave(every: list[tuple[str, int]]) -> list[Interleaved]:
