@@ -27,11 +27,11 @@ def own_address() -> str | None:
 
 
 @contextlib.contextmanager
-def moved(address: str, size: int):
+def moved(address: str, size: int, port: int = 0):
     """So many bytes sent and received over this address by a process that keeps its connection open."""
     code = """
 import socket, sys, threading
-listener = socket.create_server((sys.argv[1], 0))
+listener = socket.create_server((sys.argv[1], int(sys.argv[3])))
 client = socket.create_connection(listener.getsockname())
 server, _ = listener.accept()
 threading.Thread(target=server.sendall, args=(b"x" * int(sys.argv[2]),)).start()
@@ -41,7 +41,7 @@ while left:
 print("moved", flush=True)
 sys.stdin.read()
 """
-    argv = [PYTHON, "-c", code, address, str(size)]
+    argv = [PYTHON, "-c", code, address, str(size), str(port)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"moved\n"
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -195,6 +196,33 @@ def test_a_server_that_refuses_us_may_hide_kernels(tmp_path):
     thread.join()
     listener.close()
     assert "403" in seen.silent[0]
+
+
+def test_a_server_that_drips_its_answer_holds_nobody_up(tmp_path):
+    """A few bytes every few milliseconds: no single wait is ever too long."""
+    (tmp_path / ".gpu-box" / "jupyter").mkdir(parents=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    (tmp_path / ".gpu-box/jupyter/port").write_text(str(listener.getsockname()[1]))
+    (tmp_path / ".gpu-box/jupyter/token").write_text("x")
+    over = threading.Event()
+
+    def drip() -> None:
+        link, _ = listener.accept()
+        with contextlib.suppress(OSError), link:
+            while not over.wait(0.005):
+                link.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    threading.Timer(20.0, over.set).start()
+    reader = Kernels(Processes(classify_marked))
+    user = User("me", os.getuid(), str(tmp_path))
+    seen = reader.read([user], set(), mono=time.monotonic(), wall=time.time(), slow=0.0, timeout=1.0)
+    assert not over.is_set(), "it read on as long as something came"
+    over.set()
+    thread.join()
+    listener.close()
+    assert seen.silent
 
 
 def test_no_server_at_all_is_quiet_not_unknown(tmp_path):

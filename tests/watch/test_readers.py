@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -208,6 +209,20 @@ def test_sockets_of_someone_else_are_not_people_s():
     network.look()
     with moved(address, 1_000_000):
         assert network.look() == 0
+
+
+def test_what_ssh_carries_is_a_person_s_whoever_owns_its_socket():
+    """`ssh box tar c data` moves bytes by sshd's socket alone, which is root's."""
+    address = own_address()
+    if address is None:
+        pytest.skip("needs an interface besides loopback")
+    with socket.socket() as free:
+        free.bind((address, 0))
+        port = free.getsockname()[1]
+    network = Network(lambda uid: uid == 54321, ssh=port)
+    network.look()
+    with moved(address, 5_000_000, port):
+        assert network.look() >= 5_000_000
 
 
 @pytest.fixture
