@@ -35,9 +35,9 @@ SECTIONS = {
         "Each command runs while every call of one service gets no answer (nothing listens, or its name does "
         "not resolve), and while every call is denied. `status` then answers, `stop` ends in `stopped`, and "
         "`down` leaves nothing that bills. Once the service is back, the command runs again and ends as it "
-        "should. Without an answer from IAM or Scheduler, nothing is launched or started that AWS would not "
-        "stop. us-east-1 stands for IAM and the price list, for a box in another region. While the box's own "
-        "region is down, every command is refused in one line, and nothing is lost.\n\n"
+        "should. Without an answer from IAM or Scheduler, nothing is started, and no launch is left running, "
+        "that AWS would not stop. us-east-1 stands for IAM and the price list, for a box in another region. "
+        "While the box's own region is down, every command is refused in one line, and nothing is lost.\n\n"
         "Each cell: no answer / denied. `done`: as always. `refused`: one line, exit 1. `part`: `up` without "
         "the denied deadline, so that the layers on the box hold alone; or `down` but for a schedule or a "
         "role, which cost nothing and go with the next `down`. `-`: the command does not call that service.",
