@@ -66,7 +66,7 @@ def test_a_box_that_aws_took_back_is_left_to_aws_to_start(
 def test_a_box_that_was_just_stopped_starts_as_soon_as_its_request_has_followed(
     laptop: Callable[..., Laptop], weather: Weather
 ) -> None:
-    weather(delays={"spot-follows": 1.0})
+    weather(delays={"spot-follows": 6.0})
     mine = laptop(market="spot")
     first = mine.up().instance
     mine.stop()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gpu_box.aws.client import Cloud
 from gpu_box.box import up, work
 from gpu_box.config.model import Config, Sync
 from gpu_box.machine import setup
@@ -40,9 +41,7 @@ def config(laptop: Callable[..., Laptop], project: Path, monkeypatch: pytest.Mon
         return MachineState(
             steps=(),
             jupyter=JupyterState(port=8888, answering=True),
-            code="",
             mirror_current=True,
-            disk_free_bytes=1 << 40,
             gpu="",
             project=connection.run("cat ~/.gpu-box/project", check=False).stdout,
         )
@@ -74,18 +73,18 @@ def test_up_and_sync_list_each_folder_of_the_project_once(
     config: Config, project: Path, walks: list[str]
 ) -> None:
     once = ["project", "src"]
-    assert up.up(config, Recorder()).changed
+    assert up.up(Cloud(config), Recorder()).changed
     assert walks == once, "the first `up` sends it"
     walks.clear()
-    assert not up.up(config, Recorder()).changed
+    assert not up.up(Cloud(config), Recorder()).changed
     assert walks == once, "the second looks whether it changed"
     walks.clear()
     (project / "train.py").write_text("print(2), changed")
-    assert up.up(config, Recorder()).changed
+    assert up.up(Cloud(config), Recorder()).changed
     assert walks == once, "the third sends what changed"
     walks.clear()
     (project / "train.py").write_text("print(3), changed again")
-    assert work.push(config, delete=False, report=Recorder()).files == 1
+    assert work.push(Cloud(config), delete=False, report=Recorder()).files == 1
     assert walks == once
     walks.clear()
-    assert not up.up(config, Recorder()).changed, "`sync` has noted what it sent"
+    assert not up.up(Cloud(config), Recorder()).changed, "`sync` has noted what it sent"

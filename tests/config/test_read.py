@@ -433,8 +433,8 @@ def unplaced(config: Config) -> Config:
 def keys_of_type(value: Any, prefix: str = "") -> Iterator[str]:
     for field in fields(value):
         inner = getattr(value, field.name)
-        if field.name == "cluster":
-            continue  # not of the file: set on the members of a cluster
+        if field.name in ("cluster", "any_owner"):
+            continue  # not of the file: set on the members of a cluster, and by --force
         if is_dataclass(inner):
             yield from keys_of_type(inner, f"{prefix}{field.name}.")
         else:

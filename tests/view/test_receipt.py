@@ -86,7 +86,7 @@ gpu-box in eu-west-1: g4dn.xlarge, T4 (16 GiB), 4 vCPUs, 16 GiB
   + key pair        your public key, so that only you get in
   + security group  port 22 from 203.0.113.7/32,
                     2001:db8:1234:5678:9abc:def0:1234:5678/128, nothing else
-  + deadline role   may stop this box and nothing else
+  + deadline role   may stop boxes in this region and nothing else
   + instance        g4dn.xlarge in eu-west-1a, else 2 other placements in turn,
                     Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04)
                     20260801
