@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,8 +26,8 @@ OTHERS = ("IAM", "SCHEDULER", "PRICING", "SERVICE_QUOTAS", "SSM", "STS")
 
 
 @pytest.fixture
-def down(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`down("IAM")`: from now on nothing listens where the SDK looks for it."""
+def down(laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`down("IAM")`: from now on nothing listens where the SDK looks for it; until the boxes are removed."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -36,7 +36,9 @@ def down(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         for service in services:
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", nowhere)
 
-    return make
+    yield make
+    for service in OTHERS:
+        monkeypatch.delenv(f"AWS_ENDPOINT_URL_{service}", raising=False)
 
 
 @pytest.mark.parametrize("services", [("IAM",), ("SCHEDULER",), OTHERS])

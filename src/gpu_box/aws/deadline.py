@@ -19,9 +19,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import tags
-from gpu_box.aws.client import Cloud
+from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import DENIED_CODES, code_of, translated
-from gpu_box.errors import CloudError, CloudUnreachable
+from gpu_box.errors import CloudError, CloudUnreachable, PermissionDenied
 from gpu_box.model.observed import Deadline
 from gpu_box.polling import attempts
 from gpu_box.resources import infra
@@ -152,6 +152,15 @@ def _permit(cloud: Cloud) -> None:
     )
 
 
+def _permit_if_allowed(cloud: Cloud) -> None:
+    """For a schedule that was armed before: who may not write to IAM can move it all the same."""
+    try:
+        _permit(cloud)
+    except ClientError as error:
+        if code_of(error) not in DENIED_CODES:
+            raise
+
+
 def _document(cloud: Cloud, name: str) -> str:
     text = Template(infra("deadline-role.json").read_text(encoding="utf-8")).substitute(region=cloud.region)
     return json.dumps(json.loads(text)[name])
@@ -175,11 +184,14 @@ def delete_role(cloud: Cloud) -> bool:
 
 
 def _others_armed(cloud: Cloud) -> bool:
-    """Whether there are schedules of other boxes in the region."""
+    """Whether there are schedules of other boxes in the region, as far as AWS tells: else there may be."""
     scheduler, own = cloud.client("scheduler"), tags.resource_name(cloud.config)
-    with translated("reading the region's deadlines"):
-        pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix="gpu-box-")
-        return any(one["Name"] != own for page in pages for one in page["Schedules"])
+    try:
+        with translated("reading the region's deadlines"):
+            pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix="gpu-box-")
+            return any(one["Name"] != own for page in pages for one in page["Schedules"])
+    except (CloudUnreachable, PermissionDenied):
+        return cloud.is_offered("scheduler")
 
 
 def arm(
@@ -217,13 +229,13 @@ def arm(
         },
     }
     with translated("arming the deadline"):
-        if not ready:
-            # The role of an `up` that was killed, or of a strange hand, may do nothing: permit it again.
-            _permit(cloud)
+        # The role of an `up` that was killed, or of a strange hand, may do nothing: permit it again.
         if exists:
             with suppress(scheduler.exceptions.ResourceNotFoundException):
-                scheduler.update_schedule(**settings)
+                side_by_side(lambda: scheduler.update_schedule(**settings), lambda: _permit_if_allowed(cloud))
                 return
+        if not ready:
+            _permit(cloud)
         for _ in attempts(wait_s, every_s=_ROLE_POLL_S, at_most_s=_ROLE_POLL_MOST_S):
             try:
                 try:

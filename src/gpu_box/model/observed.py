@@ -254,7 +254,7 @@ class Observed:
     @property
     def nothing_left(self) -> bool:
         going = any(i.state is InstanceState.SHUTTING_DOWN for i in self.instances)
-        role = self.deadline_role_arn and not self.region_in_use
+        role = self.deadline_role_arn and not self.region_in_use and not self.deadline_unread
         left = (self.live, self.group, self.key_pair, self.volumes, self.deadline, role)
         return not (going or any(left) or self.spot_requests or self.images or self.snapshots)
 

@@ -89,7 +89,7 @@ def down(observed: Observed, *, keep_images: bool = False) -> list[Step]:
             steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.TERMINATED))
     if observed.deadline:
         steps.append(DeleteDeadline())
-    if observed.deadline_role_arn and not observed.region_in_use:
+    if observed.deadline_role_arn and not (observed.region_in_use or observed.deadline_unread):
         steps.append(DeleteDeadlineRole())
     if observed.key_pair:
         steps.append(DeleteKeyPair(key_name=observed.key_pair.name))
