@@ -26,7 +26,8 @@ from watch import policy as on_box
 # Thresholds that no key of the config sets.
 OWN = {
     "warn", "settle", "interval", "slow", "probe_timeout", "window", "gpu_window", "gpu_percent", "cpu_cores",
-    "disk_bps", "network_bps", "progress_cores", "progress_bps", "guard_after", "fuse_after", "stop_command",
+    "disk_bps", "network_bps", "progress_cores", "progress_bps", "guard_after", "stop_command",
+    "transfer_bps",
 }  # fmt: skip
 # The laptop's alone, or told as the deadline and its marks.
 NOT_SENT = {"limits.budget", "limits.forgotten_after"}

@@ -86,7 +86,7 @@ def test_the_box_is_held_while_files_travel_and_not_after(
 
     monkeypatch.setattr(sftp, "move", slowly)
     monkeypatch.setattr(sftp, "fetch", slowly)
-    sync.push(box, project, "~/work", report=report, transport="sftp")
+    sync.push(box, Selection(project), "~/work", report=report, transport="sftp")
     write(machine.home / "results", {"loss.csv": "1"})
     sync.pull(box, "~/results", project, report=report)
     assert seen == [True, True]
