@@ -71,7 +71,7 @@ class Shell:
         )  # fmt: skip
         os.close(slave)
         typed = [*(f"{command}; echo $? >>~/statuses" for command in commands), "exit"]
-        seen, give_up = b"", time.monotonic() + 240
+        seen, give_up = b"", time.monotonic() + 480
         while time.monotonic() < give_up:
             if select.select([master], [], [], 0.5)[0]:
                 try:
