@@ -144,7 +144,7 @@ def test_a_sweep_under_the_policy_sees_and_removes_all_that_is_tagged(
     made = {"volume", "snapshot", "image", "address"}
     kinds = made | {"instance", "security group", "key pair", "schedule", "role"}
     assert {one.kind for one in mine_alone} == kinds
-    done = remove(mine.cloud, mine_alone, report=mine.report)
+    done = remove(mine.cloud, mine_alone, report=mine.report, box=mine.config.name)
     assert (done.left, done.unread) == ((), ())
     assert (
         sweep(mine.cloud, everything=False, report=mine.report).mine(

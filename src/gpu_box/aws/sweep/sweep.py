@@ -69,7 +69,7 @@ def remove(
         if isinstance(answer, CloudError)
     ]
     after = sweep(cloud, everything=False, report=report)
-    left = after.mine(tags.owner(cloud.config), box)
+    left = after.mine(tags.owner_tag(cloud.config), box)
     removed = tuple(one for one in leftovers if one not in left)
     return Removed(removed=removed, left=left, unread=(*failed, *after.unread))
 
