@@ -7,6 +7,7 @@ import io
 import json
 import re
 import secrets
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,7 +61,8 @@ SWITCHES: dict[str, tuple[ModuleType, str, Callable[[Counter[str], Counter[str]]
         sync, "EARLY_RSYNC", lambda on, off: not rsync.usable() or on[EARLY_RSYNC] > 0 == off[EARLY_RSYNC],
     ),
     "the machine is asked before AWS has answered": (
-        state, "EARLY", lambda on, off: on[EARLY_CHECK] > 0 == off[EARLY_CHECK],
+        state, "EARLY",
+        lambda on, off: shutil.which("sshd") is None or on[EARLY_CHECK] > 0 == off[EARLY_CHECK],
     ),
 }  # fmt: skip
 

@@ -36,7 +36,8 @@ def import_key_pair(step: ImportKeyPair, work: Work) -> None:
             made = work.cloud.ec2.import_key_pair(**requests.key_pair(config, step.public_key))
         except ClientError as error:
             if code_of(error) == "InvalidKeyPair.Duplicate":
-                _require_ours(work, "key pair", "describe_key_pairs", KeyNames=[tags.resource_name(config)])
+                named = [{"Name": "key-name", "Values": [tags.resource_name(config)]}]
+                _require_ours(work, "key pair", "describe_key_pairs", Filters=named)
             race_if(error, "InvalidKeyPair.Duplicate", "the key pair is there already")
     pair = KeyPair(id=made["KeyPairId"], name=made["KeyName"], public_key=step.public_key)
     work.know(key_pair=pair)
