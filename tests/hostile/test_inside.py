@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tarfile
@@ -49,6 +50,8 @@ def test_no_sequence_of_names_and_links_leads_out(steps: list[tuple[str, str, st
         assert (around / "a/b").read_text() == "precious"
         for parent, folders, files in os.walk(root) if not before else ():
             for name in folders + files:
+                if _goes_round(os.path.join(parent, name)):
+                    continue  # it leads nowhere; realpath() makes "/a" of a link `a -> a//a`
                 end = os.path.realpath(os.path.join(parent, name))
                 assert os.path.commonpath([root, end]) == str(root), (name, end)
 
@@ -132,3 +135,12 @@ def test_a_folder_that_turns_into_a_link_meanwhile_leads_nowhere(tmp_path: Path)
         over.set()
         swapping.join()
     assert list(outside.iterdir()) == []
+
+
+def _goes_round(path: str) -> bool:
+    """Whether the kernel gives up following it."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
