@@ -229,7 +229,7 @@ def arm(
         },
     }
     with translated("arming the deadline"):
-        # The role of an `up` that was killed, or of a strange hand, may do nothing: permit it again.
+        # The role of a killed `up`, or one changed by hand, may lack its permission: grant it again.
         if exists:
             with suppress(scheduler.exceptions.ResourceNotFoundException):
                 side_by_side(lambda: scheduler.update_schedule(**settings), lambda: _permit_if_allowed(cloud))

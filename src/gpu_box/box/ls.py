@@ -1,4 +1,4 @@
-"""`ls`: every box of the region, whoever made it."""
+"""`ls`: every box of the region, of all owners."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def status(cloud: Cloud) -> StatusView:
 def _deadline(observed: Observed, instance: Instance) -> tuple[datetime | None, str]:
     """The deadline that AWS has for this instance, and why it is missing or "" if it is not."""
     armed = observed.deadline
-    deadline = armed.at if armed and armed.instance_id == instance.id else None
+    deadline = budget.deadline_of(observed, instance)
     if missing := observed.deadline_unavailable or observed.deadline_unread:
         return deadline, missing
     if deadline and instance.state.bills and deadline < datetime.now(UTC) - _LATE:

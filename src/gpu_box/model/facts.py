@@ -1,4 +1,4 @@
-"""What a plan for `up` is decided from, gathered before it: a plan asks nobody."""
+"""What a plan for `up` is decided from, gathered before it: a plan does no I/O."""
 
 from __future__ import annotations
 

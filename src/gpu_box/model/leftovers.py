@@ -42,7 +42,7 @@ class Swept:
     def mine(self, owner: str, box: str | None = None) -> tuple[Leftover, ...]:
         """What may be removed: gpu-box's and this owner's, for an account has many; of one box or of all.
 
-        An unknown owner is somebody else. A region's role goes with the last box there, whose ever it is.
+        An unknown owner is somebody else. A region's role goes with the last box there.
         """
         own = [one for one in self.found if one.box and one.owner == owner and box in (None, one.box)]
         others = [one for one in self.found if one.box and one not in own]

@@ -88,10 +88,10 @@ def deadline(
     # Later: `extend` moved it. Sooner: it is of an earlier session, or of lower limits.
     early = armed and armed.at < since_launch - _SLACK
     kept = armed and armed.at > now and not overdrawn and not early
-    if armed and armed.instance_id == instance.id and not starting and kept:
+    if armed and _is_of(armed, instance) and not starting and kept:
         return
     at = since_launch if not starting and since_launch > now else deadline_at(config, now, budget)
-    if armed and armed.instance_id == instance.id and abs(armed.at - at) < _SLACK:
+    if armed and _is_of(armed, instance) and abs(armed.at - at) < _SLACK:
         return
     yield ArmDeadline(at=at, instance_id=instance.id, exists=_is_of(armed, instance))
 
@@ -104,7 +104,7 @@ def extend(observed: Observed, *, base: datetime, at: datetime) -> list[Step]:
     require_deadline_read(observed)
     if instance.extending != (base, at):
         return [NoteExtend(instance_id=instance.id, moving=(base, at))]
-    if armed and armed.instance_id == instance.id and armed.at == at:
+    if armed and _is_of(armed, instance) and armed.at == at:
         return []
     return [
         *deadline_role(observed),
