@@ -6,25 +6,46 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test test-browser test-aws check walk bench lint format types shell lock dist docs clean
+.PHONY: demo test suite failed test-browser test-emulator test-aws check walk kill bench bench-gpu lint format types \
+	shell lock dist docs clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
 
 test: check
 
-check: $(VENV)/ready lint types shell
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/browser tests
+# mypy works while the tests of machines wait.
+check: $(VENV)/ready lint shell
+	@$(MAKE) --no-print-directory -j 2 types suite
 
-# The lesson and the report in a real Chromium, which must be there. A minute: no part of `make test`.
+suite: $(VENV)/ready
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/browser \
+		--ignore tests/emulator --ignore tests/real_machine/test_trixie.py tests
+
+# The tests that failed in the last run, one at a time.
+failed: $(VENV)/ready
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --ignore tests/browser \
+		--ignore tests/emulator --ignore tests/real_machine/test_trixie.py tests
+
+# The lesson, notebooks and the report in a real Chromium, which must be there. Minutes: no part of `make test`.
 test-browser: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet playwright
 	$(BIN)/python -m pytest tests/browser
 
-# Every command struck at every AWS call by every fault, and with services down; `make walk EACH=20` takes so
+# A box's story against ministack, an emulator of AWS that others wrote, in a virtual environment of its own
+# (.emulator). Skipped where that cannot be installed; no part of `make test`.
+test-emulator: $(VENV)/ready
+	$(BIN)/python -m pytest tests/emulator
+
+# Every command struck by faults at its AWS calls, and with services down; `make walk EACH=20` takes so
 # many a command.
 walk: $(VENV)/ready
 	$(BIN)/python -m tests.faults $(if $(EACH),--each $(EACH)) --write docs/reliability.md
+
+# The installed command ended by `kill -9` at random moments, on the embedded cloud; `make kill KILLS=90` takes
+# so many, 15 to 30 seconds each.
+kill: $(VENV)/ready
+	$(BIN)/python -m tests.races.kill $(if $(KILLS),--kills $(KILLS)) --write docs/reliability.md
 
 # From `up` to `down` in your own AWS account, with a sweep at the end (tests/account.py): I_PAY_FOR_THIS=yes.
 # `make test-aws ENDPOINT=embedded` costs nothing.
@@ -36,6 +57,10 @@ test-aws: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet playwright
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) --write docs/performance.md
+
+# On a GPU machine, with its own Python and PyTorch: nothing is installed. Under 8 minutes; docs/gpu.md.
+bench-gpu:
+	$(PYTHON) benchmarks/vgg16_gpu.py --write docs/gpu.md
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
@@ -83,4 +108,4 @@ $(VENV)/ready: $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .demo dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo .emulator dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis

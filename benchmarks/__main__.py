@@ -1,9 +1,9 @@
-"""`make bench`: every wait that a user has, beside what they would use instead; docs/performance.md.
+"""`make bench`: measures every wait and its alternative, for docs/performance.md.
 
     python -m benchmarks [--only PART ...] [--quick] [--write FILE]
 
---only: these parts; FILE keeps what it says of the others. --quick: few runs, to see that a part works;
-writes nothing. A part that fails says so, and the others go on.
+--only: only these parts; FILE keeps the others' rows. --quick: few runs, to check that a part works; writes
+nothing. A part that fails prints its error, and the others continue.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from . import measure
 from .page import on_screen, written
 from .row import Row, Skipped
 
-# Each part is a module of that name whose `rows()` gives its rows, one by one or all at once.
+# Each part is a module of that name whose `rows()` returns or yields its rows.
 PARTS = {
     "command": "command_start",
     "calls": "aws_calls",
+    "far": "far_cloud",
     "lists": "aws_lists",
+    "many": "many_boxes",
     "set-up": "set_up",
+    "packages": "project_packages",
     "sync": "sync_files",
+    "large": "large",
     "jupyter": "jupyter_page",
     "watcher": "watch_cost",
     "tests": "make_test",
@@ -57,7 +61,7 @@ def main() -> int:
             failed.append(name)
             continue
         rows += new
-        if asked.write and not asked.quick:  # at once: what comes after may take an hour
+        if asked.write and not asked.quick:  # now: the next part may take an hour
             page = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
             asked.write.write_text(written(page, new, date.today()), encoding="utf-8")
     print(on_screen(rows))

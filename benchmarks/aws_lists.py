@@ -1,4 +1,4 @@
-"""`ls` and `sweep`: by the number of instances, and by the number of regions, at 100 ms a call."""
+"""`ls` by number of instances and `sweep` by number of regions, at 100 ms per call."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _sweeps(slow: SlowCloud, run: Callable[[str], float]) -> Row:
 
 
 def _measured(slow: SlowCloud, run: Callable[[], float]) -> tuple[Times, list[Call]]:
-    """Once for the answers, which are given again from then on; and the calls of one run."""
+    """Run once to record the answers, which later runs repeat. Returns the times and one run's calls."""
     slow.forget()
     run()
     slow.calls.clear()
@@ -78,7 +78,7 @@ def _measured(slow: SlowCloud, run: Callable[[], float]) -> tuple[Times, list[Ca
 
 @contextmanager
 def _account() -> Iterator[tuple[SlowCloud, Any, Any]]:
-    """An account behind the proxy, whose instances are no machines: nobody enters them."""
+    """An account behind the proxy, whose instances have no machines."""
     ours = str(peers.gpu_box())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -118,7 +118,7 @@ def _weather(**wanted: Any) -> None:
 
 
 def _boxes(ec2: Any, count: int) -> None:
-    """Until there are as many, a box each."""
+    """Launch instances up to this number, one per box."""
     found = ec2.describe_instances()["Reservations"]
     there = sum(len(reservation["Instances"]) for reservation in found)
     image = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]

@@ -1,4 +1,4 @@
-"""The time until a command of ours says anything, beside its imports alone and beside other tools."""
+"""The time until a command prints, compared with its imports and with other tools."""
 
 from __future__ import annotations
 

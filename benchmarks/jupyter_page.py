@@ -1,4 +1,4 @@
-"""The lesson in a real Chromium, from `gpu-box jupyter` to its first cell done, beside the box's own port."""
+"""The lesson in Chromium from `gpu-box jupyter` to its first executed cell, compared with direct access."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ssh:
 
 @dataclass(frozen=True)
 class Desk:
-    """A project's folder, and the environment that its commands have."""
+    """A project's folder and the environment of its commands."""
 
     folder: Path
     environment: dict[str, str]
@@ -74,7 +74,7 @@ def rows() -> Iterator[Row]:
 
 
 class Server:
-    """The box's JupyterLab at its own port."""
+    """The box's JupyterLab at its port, without the tunnel."""
 
     def __init__(self, home: Path) -> None:
         [folder] = home.glob("embedded/machines/*/home/.gpu-box/jupyter")
@@ -99,7 +99,7 @@ class Server:
 
 
 def _first_cell(browser: Any, address: str) -> float:
-    """The moment when it is done. Nothing cached, as at the first time."""
+    """The time when the first cell is done, with an empty browser cache."""
     page = browser.new_page()
     try:
         page.goto(address)

@@ -1,9 +1,11 @@
-"""A TCP relay on loopback that hands on every byte so many milliseconds later, in a process of its own.
+"""A TCP relay on loopback that delays every byte, in a separate process.
 
-    python -m benchmarks.latency PORT ROUND_TRIP_MS
+    python -m benchmarks.latency PORT ROUND_TRIP_MS [handshake]
 
-It prints the port that it listens on, and at each line that it is given, how many bytes went to PORT so far.
-What is under way is bounded by memory alone, so bandwidth is not: `python -m benchmarks.latency` prints it.
+handshake: TCP's handshake takes a round trip, too. The kernel accepts at once on loopback, so the first byte
+waits for that long instead: nothing can be sent on a real line before.
+It prints its port and, for each line of input, the number of bytes sent to PORT so far. Only memory bounds
+the data in flight, so bandwidth is not limited: `python -m benchmarks.latency` prints it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Link:
         self.port = self._number()
 
     def sent(self) -> int:
-        """Bytes that went to the machine since it was made."""
+        """Bytes sent to the machine so far."""
         assert self._process.stdin
         print(file=self._process.stdin, flush=True)
         return self._number()
@@ -40,8 +42,9 @@ class Link:
 
 
 @contextmanager
-def link(port: int, round_trip_ms: float) -> Iterator[Link]:
+def link(port: int, round_trip_ms: float, *, handshake: bool = False) -> Iterator[Link]:
     words = [sys.executable, "-m", "benchmarks.latency", str(port), str(round_trip_ms)]
+    words += ["handshake"] if handshake else []
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Link(process)
@@ -50,8 +53,9 @@ def link(port: int, round_trip_ms: float) -> Iterator[Link]:
 
 
 class _Relay:
-    def __init__(self, port: int, one_way_s: float) -> None:
+    def __init__(self, port: int, one_way_s: float, *, handshake: bool) -> None:
         self._port, self._one_way_s = port, one_way_s
+        self._handshake_s = 2 * one_way_s if handshake else 0.0
         self.sent = 0
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -63,10 +67,15 @@ class _Relay:
             for source, sink, up in ((near, far, True), (far, near, False)):
                 sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 way: queue.Queue[tuple[float, bytes]] = queue.Queue(UNDER_WAY)
-                threading.Thread(target=self._take, args=(source, way, up), daemon=True).start()
+                # A server that speaks first, such as sshd, does so once the handshake's last part is there.
+                opens = time.monotonic() + self._handshake_s * (1.0 if up else 1.5)
+                threading.Thread(target=self._take, args=(source, way, up, opens), daemon=True).start()
                 threading.Thread(target=self._give, args=(way, sink), daemon=True).start()
 
-    def _take(self, source: socket.socket, way: queue.Queue[tuple[float, bytes]], up: bool) -> None:
+    def _take(
+        self, source: socket.socket, way: queue.Queue[tuple[float, bytes]], up: bool, opens: float
+    ) -> None:
+        """opens: when the first byte can be sent, in monotonic seconds."""
         piece = b"-"
         while piece:
             try:
@@ -74,7 +83,7 @@ class _Relay:
             except OSError:
                 piece = b""
             self.sent += len(piece) * up
-            way.put((time.monotonic() + self._one_way_s, piece))
+            way.put((max(time.monotonic(), opens) + self._one_way_s, piece))
 
     def _give(self, way: queue.Queue[tuple[float, bytes]], sink: socket.socket) -> None:
         try:
@@ -85,7 +94,7 @@ class _Relay:
                     sink.shutdown(socket.SHUT_WR)
                     return
                 sink.sendall(piece)
-        except OSError:  # it is gone: what still comes has nowhere to go
+        except OSError:  # the receiver is gone
             while way.get()[1]:
                 pass
 
@@ -119,7 +128,7 @@ if __name__ == "__main__":
         for ms in (0, 50):
             print(f"{ms} ms: {_bandwidth(ms):.0f} MB/s")
         sys.exit()
-    relay = _Relay(int(sys.argv[1]), float(sys.argv[2]) / 2000)
+    relay = _Relay(int(sys.argv[1]), float(sys.argv[2]) / 2000, handshake="handshake" in sys.argv)
     print(relay.listener.getsockname()[1], flush=True)
     for _ in sys.stdin:
         print(relay.sent, flush=True)

@@ -1,4 +1,4 @@
-"""`make test`, whole: measured where it is asked for by name, for it takes as long as it may."""
+"""The whole `make test`; measured only if requested by name, because it takes minutes."""
 
 from __future__ import annotations
 

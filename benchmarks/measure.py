@@ -1,4 +1,4 @@
-"""Clocks, and several things measured turn by turn, so that other work on the machine hits all alike."""
+"""Measures alternatives in turns, so that other work on the machine affects all equally."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-# `--quick`: as few runs as show that a part works.
+# `--quick`: just enough runs to check that a part works.
 quick = False
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each run, in their order."""
+    """Seconds of each run, in order."""
 
     all: tuple[float, ...]
 
@@ -24,14 +24,14 @@ class Times:
 
     @property
     def spread(self) -> float:
-        """The middle half of them, by the median."""
+        """The interquartile range divided by the median."""
         if len(self.all) < 4:
             return (max(self.all) - min(self.all)) / self.median
         low, _, high = statistics.quantiles(self.all, n=4)
         return (high - low) / self.median
 
     def against(self, other: Times) -> float:
-        """The median of the ratios within a turn, which other work on the machine shifts least."""
+        """The median ratio within a turn, which other work on the machine affects least."""
         return statistics.median(a / b for a, b in zip(self.all, other.all, strict=True))
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ def rounds(wanted: int) -> int:
 
 
 def in_turns(measured: Mapping[str, Callable[[], float]], turns: int) -> dict[str, Times]:
-    """Each of them `turns` times, in turns of all. A callable returns its own seconds."""
+    """Run each callable `turns` times, alternating. A callable returns its own seconds."""
     found: dict[str, list[float]] = {name: [] for name in measured}
     for _ in range(turns):
         for name, run in measured.items():
@@ -56,14 +56,14 @@ def in_turns(measured: Mapping[str, Callable[[], float]], turns: int) -> dict[st
 
 
 def clocked(action: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """The seconds that a call takes."""
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
 
 
 def command(words: Sequence[str], **options: object) -> float:
-    """Seconds until a command that must succeed has ended."""
+    """A callable that returns the seconds a command takes; the command must succeed."""
 
     def run() -> None:
         subprocess.run(  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Programs from PyPI to stand beside, each in an environment of its own, made once and kept."""
+"""Programs from PyPI for comparison, each in its own cached environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .row import Skipped
 
 
 def gpu_box() -> Path:
-    """Ours, as `pip install gpu-box` leaves it: without what only the tests need."""
+    """gpu-box as pip installs it, without the development dependencies."""
     folder, root = _cache() / "gpu-box", Path(__file__).resolve().parents[1]
     try:
         if not (folder / "bin" / "python").exists():
@@ -22,13 +22,13 @@ def gpu_box() -> Path:
         for words in ([*pip, str(root)], [*pip, "--no-deps", "--force-reinstall", str(root)]):
             subprocess.run(words, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
-        said = (error.stderr.strip() or "no reason was given").splitlines()[-1]
+        said = (error.stderr.strip() or "no reason given").splitlines()[-1]
         raise Skipped(f"gpu-box cannot be installed: {said}") from None
     return folder / "bin" / "gpu-box"
 
 
 def program(package: str, command: str) -> Path:
-    """Its `command`. Raises Skipped where it cannot be installed."""
+    """The path of `command` from this package. Raises Skipped if it cannot be installed."""
     folder = _cache() / package.partition("[")[0]
     found = folder / "bin" / command
     if not (folder / "whole").exists():
@@ -39,7 +39,7 @@ def program(package: str, command: str) -> Path:
             for words in (venv, pip):
                 subprocess.run(words, check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:
-            said = (error.stderr.strip() or "no reason was given").splitlines()[-1]
+            said = (error.stderr.strip() or "no reason given").splitlines()[-1]
             raise Skipped(f"{package} cannot be installed: {said}") from None
         (folder / "whole").touch()
     return found

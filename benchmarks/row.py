@@ -1,4 +1,4 @@
-"""One line of the table: a wait that a user has, ours beside what they would use instead."""
+"""A row of the table: one wait, measured for gpu-box and for an alternative."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ class Wait(StrEnum):
     UP_FROM_STOPPED = "`up` from stopped"
     UP_AGAIN = "`up` on a finished box"
     SET_UP = "set-up of a new machine"
+    PROJECT = "a project's packages"
     SYNC = "sync"
+    LOGS = "`logs`"
     JUPYTER = "first Jupyter page"
     LISTS = "`ls`, `sweep`"
+    FAR = "AWS 100 ms away, TLS"
+    MANY = "a team at once"
     WATCHER = "the watcher"
     TESTS = "`make test`"
 
@@ -25,13 +29,13 @@ class Wait(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Row:
     wait: Wait
-    what: str  # what was measured: "`gpu-box --help`"
+    what: str  # the measured command: "`gpu-box --help`"
     ours: str  # the figure with its unit: "66 ms", "3 round trips"
-    beside: str = ""  # what it is beside, with its figure: "`aws --version` 410 ms"
-    ratio: float | None = None  # ours by theirs; below 1 is faster
-    aim: str = ""  # "1.3 times or less"; empty where the row only informs
-    met: bool | None = None  # None where there is no aim
-    runs: str = ""  # how many, and their spread: "20, 4 %"
+    beside: str = ""  # the alternative with its figure: "`aws --version` 410 ms"
+    ratio: float | None = None  # ours divided by theirs; below 1 is faster
+    aim: str = ""  # "1.3 times or less"; empty without an aim
+    met: bool | None = None  # None without an aim
+    runs: str = ""  # number and spread: "20, 4 %"
 
     def cells(self) -> tuple[str, ...]:
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
@@ -40,4 +44,4 @@ class Row:
 
 
 class Skipped(Exception):
-    """What cannot be measured here, and why. What the page said of it stays."""
+    """The part cannot be measured here; the text says why. The page keeps its rows."""

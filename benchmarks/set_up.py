@@ -1,6 +1,6 @@
-"""A new machine from SSH-ready to Jupyter answering: ours, beside the same steps as a shell script has them.
+"""Set-up of a new machine until Jupyter answers, compared with the same steps in a shell script.
 
-Both on a real machine (systemd-nspawn), each time a new one, with every wheel in a folder that it can read.
+Both run on a new systemd-nspawn machine each time, with all wheels in a local folder.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+from testbed.box import Box, start_box
 from testbed.cloud import Cloud, make_key
 from testbed.leash import leashed
-from testbed.real_box import Box, start_box
 
 from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError
@@ -33,12 +33,13 @@ from .row import Row, Skipped, Wait
 
 MACHINES_PYTHON = "3.11.2"  # bookworm's
 TORCH = "torch==2.13.0"
+PINNED = ("requirements.txt", "jupyterlab.txt")
 BY_HAND = f"""
 set -eu
 sudo apt-get update -q
 sudo apt-get install -q -y tmux python3-venv curl
 python3 -m venv ~/venv
-~/venv/bin/pip install -q -r requirements.txt
+~/venv/bin/pip install -q -r requirements.txt -r jupyterlab.txt
 ~/venv/bin/pip install -q {TORCH}
 tmux new-session -d -s jupyter '~/venv/bin/jupyter lab --no-browser --port 8888'
 until curl -s --noproxy '*' -o /dev/null http://127.0.0.1:8888/api; do sleep 0.1; done
@@ -74,7 +75,7 @@ def rows() -> Iterator[Row]:
 
 
 def _ours(cloud: Cloud, whole: list[float]) -> float:
-    """Until Jupyter answers; into `whole`: until all is there."""
+    """Seconds until Jupyter answers; appends the seconds of the whole set-up to `whole`."""
     with _new_box(cloud) as box:
         began = time.perf_counter()
         report = _Answering()
@@ -89,7 +90,7 @@ def _ours(cloud: Cloud, whole: list[float]) -> float:
 
 
 class _Answering(Silent):
-    """When Jupyter was heard of first."""
+    """Records when Jupyter first answered."""
 
     at = 0.0
 
@@ -103,8 +104,9 @@ def _by_hand(cloud: Cloud) -> float:
         ssh = box.ssh()
 
         def set_up() -> None:
-            wanted = (remote() / "setup" / "requirements.txt").read_bytes()
-            subprocess.run(ssh.command("cat >requirements.txt"), input=wanted, check=True)
+            for name in PINNED:
+                wanted = (remote() / "setup" / name).read_bytes()
+                subprocess.run(ssh.command(f"cat >{name}"), input=wanted, check=True)
             subprocess.run(ssh.command("bash -s"), input=BY_HAND.encode(), check=True, stdout=sys.stderr)
 
         return clocked(set_up)
@@ -133,9 +135,11 @@ def _host(box: Box) -> Host:
 
 
 def _wheels() -> Path:
-    """All that both install, downloaded once; not in root's home, into which a box's user may not look."""
+    """All wheels, downloaded once; outside root's home, which a box's user cannot read."""
     folder = Path("/var/cache/gpu-box/wheels")
-    wanted = ["-r", remote() / "setup" / "requirements.txt", f"{TORCH}+cpu", "uv>=0.9,<1"]
+    uv = (remote() / "setup" / "uv.txt").read_text().split()[0]
+    files = [word for name in PINNED for word in ("-r", remote() / "setup" / name)]
+    wanted = [*files, f"{TORCH}+cpu", uv]
     choice = ["--only-binary", ":all:", "--python-version", MACHINES_PYTHON]
     words = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, *choice, *wanted]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -145,7 +149,7 @@ def _wheels() -> Path:
 
 
 def _surroundings(home: Path, wheels: Path) -> dict[str, str]:
-    """What a machine is lent of pip's settings: that folder and nothing else."""
+    """Let machines see only that folder as pip's settings."""
     return {
         "GPU_BOX_HOME": str(home),
         "GPU_BOX_MACHINES": "nspawn",

@@ -1,4 +1,4 @@
-"""AWS at a distance: a proxy before the embedded cloud that delays each call and writes down what it saw."""
+"""A proxy in front of the embedded cloud that delays and records each call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 
 @dataclass(frozen=True)
 class Call:
-    """One request. began, ended: seconds of the monotonic clock, as the client sees them."""
+    """One request. began, ended: monotonic seconds at the client."""
 
     operation: str
     began: float
@@ -31,7 +31,7 @@ class Call:
 
 
 def depth(calls: Iterable[Call]) -> int:
-    """The longest chain of calls of which each began only after the one before had been answered."""
+    """The length of the longest chain of calls that each began after the previous answer."""
     chains: list[tuple[Call, int]] = []
     for call in sorted(calls, key=lambda call: call.began):
         before = [length for other, length in chains if other.ended <= call.began]
@@ -40,10 +40,9 @@ def depth(calls: Iterable[Call]) -> int:
 
 
 class SlowCloud:
-    """Every call takes `latency_s` longer than the cloud behind it does, as many at once as are asked.
+    """Delays every call by `latency_s`, any number in parallel.
 
-    repeats: what was asked before in the same words is answered as it was then, at once: for reads alone,
-    where the cloud's own time is not to be measured.
+    repeats: answer repeated requests from a cache, to exclude the cloud's own time; only for reads.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -66,15 +65,15 @@ class SlowCloud:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 time.sleep(slow.latency_s)
-                status, told, content = slow._ask(self.command, self.path, headers, body)
+                status, sent_back, content = slow._ask(self.command, self.path, headers, body)
                 self.send_response_only(status)
-                for name, value in told:
+                for name, value in sent_back:
                     if name.lower() not in _HOP_BY_HOP:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 name = operation(self.command, self.path, headers, body)
-                # Noted before it is sent: whoever was answered may ask at once what was seen.
+                # Record before sending: the client may ask for the record at once.
                 slow._note(Call(name, began, time.monotonic(), status))
                 self.wfile.write(content)
 
@@ -105,11 +104,11 @@ class SlowCloud:
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            told = answer.status, answer.getheaders(), answer.read()
+            found = answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
-        self._answers[asked] = told
-        return told
+        self._answers[asked] = found
+        return found
 
 
 @contextmanager
@@ -125,9 +124,9 @@ def slow_cloud(endpoint: str) -> Iterator[SlowCloud]:
 
 
 def operation(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
-    """AWS's name of it: from the header of JSON services, the body of query services, or the verb of REST.
+    """AWS's name of the operation, from the header (JSON), the body (query) or the verb (REST).
 
-    headers: their names in lower case.
+    headers: with names in lower case.
     """
     if target := headers.get("x-amz-target"):
         return target.rpartition(".")[2]

@@ -1,7 +1,7 @@
-"""Files to the box: ours by rsync and by SFTP beside `rsync -az`, to the system's own sshd, near and far.
+"""Sync by rsync and by SFTP, compared with `rsync -az`, to the system's sshd at two latencies.
 
-Ours is connecting and all that `gpu-box sync` does from there on; what Python imports before is in the row of
-`status`. The relay counts the bytes. Round trips are what 200 ms add, by 200 ms, on an open connection.
+Our time is from the connection to the end of `gpu-box sync`; Python's imports are in the row of `status`. The
+relay counts bytes. Round trips are the extra time at 200 ms latency divided by 200 ms, on an open connection.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Scene:
 def rows() -> Iterator[Row]:
     if not (programs.find("sshd") and rsync.usable()):
         raise Skipped("it needs sshd and rsync")
-    with _laptop() as (folder, machine):
+    with laptop() as (folder, machine):
         many, large = _sources(folder)
         for ms in (0.0, FAR_MS):
             with link(machine.port, ms) as way:
@@ -122,7 +122,7 @@ def _compared(scene: Scene, ms: float, what: str, change: str) -> Iterator[Row]:
 
 
 def _round_trips(machine: OpenSshMachine, source: Path) -> Iterator[Row]:
-    """The fallback: what it costs more the farther the box is."""
+    """The round trips of the fallback (SFTP)."""
     deep: dict[str, list[float]] = {name: [] for name in SCENES}
     for turn in range(rounds(5)):
         took = {ms: _on_open_connection(machine, source, ms, turn) for ms in (0.0, FARTHEST_MS)}
@@ -159,7 +159,7 @@ def _on_open_connection(machine: OpenSshMachine, source: Path, ms: float, turn: 
 
 
 def _change(source: Path, turn: int) -> None:
-    """One file of many, or one byte of the large one; and its time, as an editor leaves it."""
+    """Change one file of many, or one byte of the large one, and its time."""
     path = next(iter(sorted(source.rglob("*.bin"))))
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
@@ -170,7 +170,7 @@ def _change(source: Path, turn: int) -> None:
 
 
 def _sources(folder: Path) -> tuple[Path, Path]:
-    """Half of each file is text, which shrinks, and half is noise, which does not."""
+    """Write the files: half of each is compressible text, half is noise."""
     dice = random.Random(6)
     many, large = folder / "many", folder / "large"
     for number in range(SMALL):
@@ -185,8 +185,8 @@ def _sources(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def _laptop() -> Iterator[tuple[Path, OpenSshMachine]]:
-    """A home folder of its own, and a machine that has our code."""
+def laptop() -> Iterator[tuple[Path, OpenSshMachine]]:
+    """A home folder, and a machine with our code."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpu-box-sync-")))
         stack.enter_context(patch.dict(os.environ, HOME=str(folder), GPU_BOX_HOME=str(folder / "data")))

@@ -1,16 +1,17 @@
-"""How many JPEGs a second become pixels for the network: Pillow on worker processes, and the GPU's decoder.
+"""JPEGs decoded per second: Pillow in worker processes, and the GPU's decoder.
 
-    python benchmarks/vgg16_decode.py [--size PIXELS] [--pictures N] [--rounds N]
+    python benchmarks/vgg16_decode.py [--size PIXELS] [--pictures N] [--rounds N] [--pillow] [--json]
 
-Photographs of scikit-image (a cat, a rocket, coffee, a face) as JPEGs of 500x375, about as large as those of
-Dogs vs Cats; each file its own crop. Both rows are remote/vgg16's own batches of 64, from files that lie in
-the kernel's cache, workers' start included. Without a GPU the second row is nvImageCodec's CPU codec and a
-resize that is written for a GPU: it proves the path, and says nothing about a box.
+The files are crops of scikit-image's photographs (a cat, a rocket, coffee, a face) as JPEGs of 500x375, the
+size of Dogs vs Cats. Both rows are remote/vgg16's batches of 64 from the kernel's file cache, including the
+start of the workers. Without a GPU the second row uses nvImageCodec's CPU codec and a resize written for a
+GPU, which tests the code but does not predict a box's speed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
 import sys
@@ -25,9 +26,9 @@ from skimage import data
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 
-from vgg16.data.batches import Batches, find_pictures  # noqa: E402
 from vgg16.data.nvdecode import Decoder  # noqa: E402
-from vgg16.preprocess import TORCHVISION  # noqa: E402
+from vgg16.model import TORCHVISION  # noqa: E402
+from vgg16.pictures import Batches, find_pictures  # noqa: E402
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 
@@ -37,19 +38,23 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     count = asked.pictures or (8192 if gpu else 400)
     device = torch.device("cuda" if gpu else "cpu")
-    decoder = Decoder(device)
+    decoder = None if asked.pillow else Decoder(device)
+    kinds = [("Pillow, worker processes", None)] + ([(decoder.name, decoder)] if decoder else [])
     rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         size = _write_pictures(Path(folder), count)
         for _ in range(asked.rounds + 1):  # the first is a warm-up
-            for name, chosen in (("Pillow, worker processes", None), (decoder.name, decoder)):
+            for name, chosen in kinds:
                 rates.setdefault(name, []).append(_rate(Path(folder), chosen, asked.size, device))
+    if asked.json:
+        print(json.dumps({kind: statistics.median(found[1:]) for kind, found in rates.items()}))
+        return
     name = torch.cuda.get_device_name() if gpu else f"{platform.machine()} CPU"
     print(f"{time.strftime('%Y-%m-%d')}  {name}, PyTorch {torch.__version__}")
     print(
         f"{count:,} JPEGs of {WIDTH}x{HEIGHT}, {size / count / 1e3:.0f} kB each, to {asked.size}x{asked.size}"
     )
-    (_, first), (_, second) = rates.items()
+    first = next(iter(rates.values()))
     for kind, found in rates.items():
         rate = statistics.median(found[1:])
         spread = (max(found[1:]) - min(found[1:])) / rate
@@ -60,7 +65,7 @@ def main() -> None:
 
 
 def _write_pictures(folder: Path, count: int) -> int:
-    """Bytes of all."""
+    """Write the files and return their total size in bytes."""
     random = np.random.default_rng(0)
     originals = [Image.fromarray(make()) for make in (data.chelsea, data.rocket, data.coffee, data.astronaut)]
     total = 0
@@ -77,7 +82,7 @@ def _write_pictures(folder: Path, count: int) -> int:
 
 
 def _rate(folder: Path, decoder: Decoder | None, size: int, device: torch.device) -> float:
-    """Images a second, on the device at the end."""
+    """Images per second, until they are on the device."""
     batches = Batches(
         find_pictures(folder), TORCHVISION.at(size), batch_size=64, shuffle=True, decoder=decoder
     )
@@ -96,6 +101,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--size", type=int, default=224, help="pixels a side (default: %(default)s)")
     parser.add_argument("--pictures", type=int, help="how many (GPU: 8192, CPU: 400)")
+    parser.add_argument("--pillow", action="store_true", help="Pillow alone")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--rounds", type=int, default=3, help="of each (default: %(default)s)")
     return parser.parse_args()
 

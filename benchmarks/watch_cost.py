@@ -1,9 +1,9 @@
-"""What the idle watcher costs a box: its processor time and memory, as the kernel counts them, and its log.
+"""The idle watcher's cost on a box: CPU time, memory and the size of its log.
 
     python -m benchmarks.watch_cost [MINUTES]      default 10
 
-Runs the watcher as on a box (every 15 s, with its log and the whole /proc) in a folder of its own, and
-never lets it stop anything. The log is that of a year of samples, written by the watcher's own code.
+Runs the watcher as on a box (every 15 s, with its log and the whole /proc), but it cannot stop anything. The
+log holds a year of samples, written by the watcher's code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.e
 YEAR_S = 365 * 86400
 INTERVAL_S = 15
 
-# The watcher's log, given every sample of a year; prints its size at its largest, after each month.
+# Appends a year of samples to a log and prints its largest size after each month.
 WRITE_A_YEAR = """
 import os, sys
 from watch.log import Log
@@ -67,7 +67,7 @@ def rows(minutes: float | None = None) -> Iterator[Row]:
 
 
 def _watched(folder: Path, minutes: float) -> tuple[float, float]:
-    """Percent of one core, MiB resident."""
+    """(percent of one core, MiB resident)."""
     (folder / "policy.json").write_text(json.dumps({"idle_after": "30d", "max_hours": None}))
     watcher = subprocess.Popen(
         [PYTHON, "-E", "-s", "-S", "-m", "watch", "run"],
@@ -75,7 +75,7 @@ def _watched(folder: Path, minutes: float) -> tuple[float, float]:
         env={**os.environ, "GPU_BOX_WATCH": str(folder)},
     )
     try:
-        time.sleep(20)  # start and first sample: paid once a boot
+        time.sleep(20)  # exclude the start and the first sample
         start, begin = _cpu_seconds(watcher.pid), time.monotonic()
         time.sleep(minutes * 60)
         used, elapsed = _cpu_seconds(watcher.pid) - start, time.monotonic() - begin
@@ -88,12 +88,12 @@ def _watched(folder: Path, minutes: float) -> tuple[float, float]:
 def _log_mb(sample: str, samples: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         words = [PYTHON, "-c", WRITE_A_YEAR, folder, str(samples), sample]
-        told = subprocess.run(words, cwd=REMOTE, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return [int(line) / 1e6 for line in told.split()]
+        printed = subprocess.run(words, cwd=REMOTE, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [int(line) / 1e6 for line in printed.split()]
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Its own and its ended children's (nvidia-smi)."""
+    """The process's CPU time, including its ended children (nvidia-smi)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 

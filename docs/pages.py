@@ -1,8 +1,7 @@
-"""MkDocs' hook: the pages that are made from the code, so that they cannot be behind it.
+"""MkDocs hook that generates pages from the code.
 
-The first page is the README, a page for each command is its own help, that about config.yaml is
-config.example.yaml, and that about --json the types of the results. Run by itself, it writes docs/schema.json
-of those types.
+The front page comes from the README, command pages from the help texts, the config page from
+config.example.yaml, and the --json page from the result types. Run as a script it writes docs/schema.json.
 """
 
 from __future__ import annotations
@@ -25,18 +24,20 @@ from gpu_box.cli.results import shapes
 ROOT = Path(__file__).parents[1]
 
 sys.path.insert(0, str(Path(__file__).parent))
+from examples import EXAMPLES  # noqa: E402
 from schema import document  # noqa: E402
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for entry in config.nav or []:
         if "Commands" in entry:
-            entry["Commands"] = [f"commands/{name}.md" for name, _ in commands()]
+            entry["Commands"] = ["commands/index.md", *(f"commands/{name}.md" for name, _ in commands())]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {"index.md": front_page(), "config.md": config_page(), "json.md": json_page()}
+    pages["commands/index.md"] = commands_page()
     pages |= {f"commands/{name}.md": command_page(name, command) for name, command in commands()}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
@@ -44,29 +45,44 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def front_page() -> str:
-    """The README: its links into docs/ are the site's own, other files of the repository are only named."""
+    """The README with links into docs/ made local and links to other files made plain text."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")
     return re.sub(r"\[([^]]+)\]\((?!http|#|\w+\.md)[^)]+\)|\[([^]]+)\]\([A-Z]+\.md\)", r"\1\2", text)
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """In the order of `gpu-box --help`."""
+    """(name, command) in the order of `gpu-box --help`."""
     group: Any = typer.main.get_command(app)
-    yield from group.commands.items()
+    context = typer.Context(group)
+    yield from ((name, group.get_command(context, name)) for name in group.list_commands(context))
+
+
+def commands_page() -> str:
+    """All commands in one table, and the global options."""
+    group: Any = typer.main.get_command(app)
+    rows = [
+        f"| [{name}]({name}.md) | {paragraphs(command).splitlines()[0]} |" for name, command in commands()
+    ]
+    table = "\n".join(["| command | does |", "|---|---|", *rows])
+    return "\n\n".join(["# Commands", table, "## Options of every command", *parameters(group)]) + "\n"
 
 
 def command_page(name: str, command: Any) -> str:
     parts = [f"# gpu-box {name}", paragraphs(command)]
     inner = getattr(command, "commands", {})
-    if inner:
-        for word, one in inner.items():
-            parts += [f"## gpu-box {name} {word}", paragraphs(one), *parameters(one)]
-    else:
-        parts += [f"```text\n{usage(name, command)}\n```", *parameters(command)]
-    parts.append("Options of every command, before or after its name:")
+    if not inner:
+        parts += [f"```text\n{usage(name, command)}\n```"]
+    parts += ["## Examples", examples(name), *([] if inner else ["## Options", *parameters(command)])]
+    for word, one in inner.items():
+        parts += [f"## gpu-box {name} {word}", paragraphs(one), *parameters(one)]
     group: Any = typer.main.get_command(app)
-    parts += parameters(group)
+    parts += ["## Options of every command", "Before or after the command's name.", *parameters(group)]
     return "\n\n".join(parts) + "\n"
+
+
+def examples(name: str) -> str:
+    lines = [line for typed, does in EXAMPLES[name] for line in (f"# {does}", f"$ gpu-box {typed}")]
+    return "\n".join(["```text", *lines, "```"])
 
 
 def usage(name: str, command: Any) -> str:
@@ -83,19 +99,27 @@ def paragraphs(command: Any) -> str:
 
 
 def parameters(command: Any) -> list[str]:
-    """A table, as a list of one; none where there is nothing to say."""
+    """A list with one Markdown table of the options; empty without options."""
     rows = []
     for parameter in command.params:
         is_option = parameter.param_type_name == "option"
         words = [*parameter.opts, *parameter.secondary_opts] if is_option else [parameter.name.upper()]
+        value = "" if not is_option or parameter.is_flag or parameter.count else f" {value_name(parameter)}"
         said = parameter.help or ""
         if "--install-completion" in words or "--show-completion" in words:
             continue
         if parameter.default not in (None, False, True, ()) and not callable(parameter.default):
             said += f" Default: `{parameter.default}`."
-        names = ", ".join(f"`{word}`" for word in words)
+        names = ", ".join(f"`{word}{value}`" for word in words)
         rows.append(f"| {names} | {escaped(said)} |")
-    return ["\n".join(["| | |", "|---|---|", *rows])] if rows else []
+    return ["\n".join(["| option | does |", "|---|---|", *rows])] if rows else []
+
+
+def value_name(option: Any) -> str:
+    """The name of the option's value in `--help`: "DURATION" or "stop|down"."""
+    if choices := getattr(option.type, "choices", ()):
+        return "\\|".join(str(getattr(choice, "value", choice)) for choice in choices)
+    return str(option.metavar or option.type.name).strip("<>[]").upper().replace(" ", "_")
 
 
 def escaped(text: str) -> str:
@@ -103,7 +127,7 @@ def escaped(text: str) -> str:
 
 
 def config_page() -> str:
-    """config.example.yaml, key by key: its comment is the explanation, its line the default."""
+    """config.example.yaml key by key: the comment is the explanation, the line the default."""
     parts = [
         "# config.yaml",
         "Every key, with its default, its unit and an example. `gpu-box init` writes the file.",
@@ -136,7 +160,7 @@ def config_page() -> str:
 
 
 def json_page() -> str:
-    """For each command the fields of its result; the same as docs/schema.json has it for programs."""
+    """The fields of each command's result, as in docs/schema.json."""
     types = document(shapes())["$defs"]
     parts = [JSON_PAGE]
     for command in shapes():
@@ -145,14 +169,14 @@ def json_page() -> str:
             f"{worded(types[command])}.",
         ]
     parts.append("## Types")
-    for name, told in types.items():
-        if "properties" not in told:
+    for name, schema in types.items():
+        if "properties" not in schema:
             continue
         parts.append(f"### {name} {{ #{name.lower()} }}")
-        parts.append(escaped(told.get("description", "")))
+        parts.append(escaped(schema.get("description", "")))
         rows = [
             f"| `{field}` | {worded(shape)} | {escaped(shape.get('description', ''))} |"
-            for field, shape in told["properties"].items()
+            for field, shape in schema["properties"].items()
         ]
         parts.append("\n".join(["| field | is | |", "|---|---|---|", *rows]))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -162,17 +186,17 @@ JSON_PAGE = """\
 # Results as JSON
 
 With `--json`, before or after its name, a command prints one JSON value on standard output and nothing
-else, and asks nothing but what `--yes` answers. Its exit code says whether it did what it was told: 0 yes,
-1 AWS or the machine said no, 2 the input is wrong. If it did not, the value is a [Failure](#failure).
+else, and asks only questions that `--yes` answers. Its exit code is 0 for success, 1 if AWS or the machine
+refused, and 2 for wrong input. If it fails, the value is a [Failure](#failure).
 
-The fields below keep their names and their meaning; more may come. Money is a string of US dollars,
-`"0.526"`, to the last digit; a duration is a number of seconds; a time is ISO 8601 with its zone. What is
-not known is `null`. With `boxes: 2` or more, commands that mean all boxes answer with a list.
-[schema.json](schema.json) is the same as a JSON Schema, in whose `$defs` each command has its own."""
+The fields below keep their names and meanings; more may be added. Money is a string of US dollars,
+`"0.526"`, not rounded; a duration is a number of seconds; a time is ISO 8601 with its zone. Unknown values
+are `null`. With `boxes: 2` or more, commands for all boxes print a list.
+[schema.json](schema.json) is a JSON Schema with the result of each command in `$defs`."""
 
 
 def worded(shape: dict[str, Any]) -> str:
-    """A schema in a few words, with links to the types."""
+    """A short description of a schema, with links to the types."""
     if "$ref" in shape:
         name = shape["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"

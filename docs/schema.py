@@ -1,6 +1,6 @@
-"""JSON Schema (draft 2020-12) of frozen types, as `view.json` writes them.
+"""JSON Schema (draft 2020-12) of the frozen types that `view.json` writes.
 
-What a field means is what stands beside it in the code: the comment on its line becomes its description.
+The comment on a field's line becomes its description.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SCALARS: dict[Any, dict[str, Any]] = {
 
 
 def document(shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """One schema a name in `$defs`, and one for each type that they are made of."""
+    """A schema with `$defs` for each name and for each type that they use."""
     types: dict[str, dict[str, Any]] = {}
     named = {name: _of(shape, types) for name, shape in shapes.items()}
     assert not named.keys() & types.keys()
@@ -50,7 +50,7 @@ def document(shapes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of(shape: Any, types: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """types: of the dataclasses met so far, by name; more are put in."""
+    """The schema of one type. types: schemas of the dataclasses found so far by name; updated."""
     origin, inner = get_origin(shape), get_args(shape)
     if shape in _SCALARS:
         return dict(_SCALARS[shape])
@@ -69,7 +69,7 @@ def _of(shape: Any, types: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {"enum": [one.value for one in shape]}
     assert is_dataclass(shape) and isinstance(shape, type), f"{shape} has no JSON form"
     if shape.__name__ not in types:
-        types[shape.__name__] = {}  # known by now, should it hold one of its own kind
+        types[shape.__name__] = {}  # registered first, in case it refers to itself
         types[shape.__name__].update(_object(shape, types))
     return {"$ref": f"#/$defs/{shape.__name__}"}
 
@@ -78,9 +78,9 @@ def _object(shape: type, types: dict[str, dict[str, Any]]) -> dict[str, Any]:
     hints, said, text = get_type_hints(shape), _comments(shape), shape.__doc__ or ""
     properties = {}
     for field in printed(shape):
-        told = properties[field.name] = _of(hints[field.name], types)
-        if words := [word for word in (told.get("description"), said.get(field.name)) if word]:
-            told["description"] = "; ".join(words)
+        schema = properties[field.name] = _of(hints[field.name], types)
+        if words := [word for word in (schema.get("description"), said.get(field.name)) if word]:
+            schema["description"] = "; ".join(words)
     return {
         "type": "object",
         **({} if text.startswith(f"{shape.__name__}(") else {"description": inspect.cleandoc(text)}),
@@ -91,7 +91,7 @@ def _object(shape: type, types: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _comments(shape: type) -> dict[str, str]:
-    """What is said of a field on its line, and on the lines of its own below it."""
+    """The comment of each field, on its line and the lines of its definition."""
     source = dedent(inspect.getsource(shape))
     lines, [body] = source.splitlines(), ast.parse(source).body
     assert isinstance(body, ast.ClassDef)

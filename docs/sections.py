@@ -1,4 +1,4 @@
-"""A Markdown page of which a tool writes one section, and leaves every other as it is."""
+"""Replaces one section of a Markdown page and keeps the others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 def with_section(
     page: str, section: str, *, order: Sequence[str] | None = None, head: str | None = None
 ) -> str:
-    """`page` with `section` ("## Title" and what follows) in the place of the one of that title, or last.
+    """Replace the section with the same "## Title", or append it. Returns the page.
 
-    order: the titles that the page may have, in theirs. head: what is to stand above the first section.
+    order: keep only sections with these titles, in this order. head: replaces the text above the first
+    section.
     """
     above, *sections = ("\n" + page).split("\n## ")
     kept = {_title(each): each for each in sections} | {_title(section): section.removeprefix("## ")}
@@ -20,7 +21,7 @@ def with_section(
 
 
 def section_of(page: str, title: str) -> str:
-    """The section of that title, "" where there is none."""
+    """The section with that title, or ""."""
     sections = ("\n" + page).split("\n## ")[1:]
     return next(("## " + each for each in sections if _title(each) == title), "")
 

@@ -1,6 +1,6 @@
-"""Draw what a box's watcher saw and decided: `python docs/timeline.py samples.jsonl >docs/evening.svg`.
+"""Draws a watcher's samples and verdicts: `python docs/timeline.py samples.jsonl >docs/evening.svg`.
 
-Reads what the watcher left in /var/lib/gpu-box/watch; the verdict is the watcher's own, replayed.
+Reads samples from /var/lib/gpu-box/watch and replays the watcher's judge.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from watch.policy import Policy  # noqa: E402
 from watch.sample import Event  # noqa: E402
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 960, 90, 20, 34, 24  # pixels
-# Told apart by their lightness too: readable by someone colour-blind, and in print.
-USED, IDLE, STOPPED, QUIET = "#1f6feb", "#f2c14e", "#8b1a1a", "#e6e6e6"
+# Different in lightness too, for colour-blind readers and print.
+USED, IDLE, STOPPED, QUIET = "#1f6feb", "#f2c14e", "#8b1a1a", "#9a9a9a33"
+STYLE = "<style>text{fill:#222} @media (prefers-color-scheme:dark){text{fill:#ddd}}</style>"
 SIGNALS = ("ssh", "cpu", "disk", "network", "gpu", "jupyter", "job", "keep")
-FRESH_S = 20.0  # a signal is in use while its last use is no older
+FRESH_S = 20.0  # age of the last use up to which a signal counts as in use
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
 
 
 def draw(seen: list[tuple[float, object]]) -> str:
-    """seen: (Unix time, verdict; None where it stopped), in order."""
+    """Returns the SVG. seen: (Unix time, verdict or None for the stop), in order."""
     begin, end = seen[0][0], seen[-1][0]
 
     def x(wall: float) -> float:
@@ -47,7 +48,7 @@ def draw(seen: list[tuple[float, object]]) -> str:
     height = TOP + ROW * (len(rows) + 1) + 52
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-        f'font-size="12"><rect width="{WIDTH}" height="{height}" fill="#ffffff"/>'
+        f'font-size="12">{STYLE}'
     ]
     first = int(begin // 600 + 1) * 600
     for tick in range(first, int(end) + 1, 600):
@@ -85,7 +86,7 @@ def _used(shown: object, name: str) -> bool:
 
 
 def _bar(left: float, right: float, y: float, colour: str) -> str:
-    # A hair wider than it is: neighbours meet without a seam.
+    # Slightly wider, so that adjacent bars meet without a gap.
     width = right - left + 0.4
     return f'<rect x="{left:.1f}" y="{y + 3}" width="{width:.1f}" height="{ROW - 6}" fill="{colour}"/>'
 
@@ -95,7 +96,7 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" fill="#222222">{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 if __name__ == "__main__":

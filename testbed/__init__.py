@@ -1,1 +1,1 @@
-"""What tests and benchmarks run gpu-box against: embedded clouds and machines, each of its own."""
+"""Embedded clouds and machines for tests and benchmarks."""

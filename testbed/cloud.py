@@ -1,4 +1,4 @@
-"""One embedded cloud as a test sees it: a real daemon, spoken to by a real boto3."""
+"""A test's embedded cloud: a real daemon with a real boto3 client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botocore.config import Config
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gpu_box.resources import infra
+from gpu_box.resources import local_policies
 from local_aws import daemon
 
 from . import control
@@ -41,11 +41,11 @@ class KeyFile:
 
 
 class Cloud:
-    """One daemon as a test sees it."""
+    """A running daemon."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.exports = daemon.start_as_owner(home, infra("operator-policy.json"))  # who may everything
+        self.exports = daemon.start_as_owner(home, local_policies())  # who may everything
         self.endpoint = self.exports["AWS_ENDPOINT_URL"]
         self._clients: dict[tuple[str, str], Any] = {}
 
@@ -66,14 +66,14 @@ class Cloud:
         return self.client("ec2")
 
     def http(self, method: str, path: str, content: Any = None) -> tuple[int, bytes]:
-        """As the account's owner, to the cloud itself."""
+        """Send a request to the cloud's own API as the account's owner. Returns the parsed JSON."""
         return control.ask(self.home, method, path, content)
 
     def weather(self, **wanted: Any) -> dict[str, Any]:
         status, body = self.http("POST", "/embedded/weather", wanted)
         assert status == 200, body
-        told: dict[str, Any] = json.loads(body)
-        return told
+        answer: dict[str, Any] = json.loads(body)
+        return answer
 
     def empty(self) -> None:
         assert self.http("DELETE", "/embedded/world")[0] == 200
@@ -83,7 +83,7 @@ class Cloud:
         return str(self.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"])
 
     def run(self, **changes: Any) -> str:
-        """Launch one instance, and its id."""
+        """Launch an instance and return its id."""
         request = {"ImageId": self.ubuntu(), "InstanceType": "g4dn.xlarge", "MinCount": 1, "MaxCount": 1}
         return str(self.ec2.run_instances(**{**request, **changes})["Instances"][0]["InstanceId"])
 
@@ -104,7 +104,7 @@ class Cloud:
         return self.wait(launched, "running")
 
     def run_like(self, instance: str, **options: Any) -> str:
-        """Another one behind the same group, with the same key."""
+        """Launch another instance with the same security group and key. Returns its id."""
         like = self.see(instance)
         groups = [group["GroupId"] for group in like["SecurityGroups"]]
         return self.wait(self.run(KeyName=like["KeyName"], SecurityGroupIds=groups, **options), "running")
@@ -132,10 +132,11 @@ class Cloud:
 
 
 def wait_until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not true():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.02)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"the condition is not true after {seconds} s"
+        time.sleep(min(0.02 + waited / 20, 0.5))  # each look costs CPU time
 
 
 def make_key(folder: Path, name: str = "key") -> KeyFile:

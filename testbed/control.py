@@ -1,4 +1,4 @@
-"""The embedded cloud's own calls, below /embedded/, signed by AWS's SDK with the account owner's key."""
+"""Calls of the embedded cloud's own API below /embedded/, signed with the account owner's key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def send(method: str, url: str, body: bytes = b"", headers: dict[str, str] | Non
 
 
 def ask(home: Path, method: str, path: str, content: Any = None) -> Answer:
-    """home: of the cloud."""
+    """Send a signed request and return the answer. home: the cloud's folder."""
     files = Files(home)
     url = f"http://127.0.0.1:{json.loads(files.card.read_text())['port']}{path}"
     body = b"" if content is None else json.dumps(content).encode()

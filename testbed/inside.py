@@ -1,8 +1,7 @@
-"""An embedded cloud in this very process: looked into at every change, and put back in a moment.
+"""An embedded cloud in the test's process, with a callback at every change and fast snapshots.
 
-It answers over HTTP on loopback as the daemon does, to any process; this one may hand it a request without
-the wire. What stands behind its instances is nothing, unless real machines are asked for: most of a walk's
-calls end where SSH begins.
+It answers over HTTP on loopback like the daemon; this process can also call it directly. Its instances have
+no machines unless they are requested, because most of a walk's calls end where SSH begins.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from gpu_box.resources import infra
+from gpu_box.resources import local_policies
 from local_aws import install
 from local_aws.credentials import account
 from local_aws.files import Files
@@ -28,7 +27,7 @@ from local_aws.world import World
 
 
 class Nothing:
-    """A machine that nobody enters."""
+    """A machine without SSH."""
 
     def __init__(self, instance_id: str, folder: Path) -> None:
         self.disk = folder / "home"
@@ -54,7 +53,7 @@ class Nothing:
 
 
 class Body:
-    """What botocore reads an answer from."""
+    """The raw response object that botocore reads."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -64,7 +63,7 @@ class Body:
 
 
 class Inside:
-    """watched: called, with the cloud's lock held, after anything may have changed."""
+    """watched: called after every possible change, with the cloud's lock held."""
 
     def __init__(self, home: Path, watched: Callable[[], None]) -> None:
         os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
@@ -83,7 +82,7 @@ class Inside:
                 return changed
 
         class Unsaved(state.State):
-            """It ends with its process, and all that is in it."""
+            """A state that is never written to disk."""
 
             def save(self) -> None: ...
 
@@ -94,10 +93,10 @@ class Inside:
             watched()
             self._reconciler.wake()
 
-        self.machines = False  # whether those of instances that are launched from now on are real ones
+        self.machines = False  # whether new instances get real machines
         files = Files(home)
         files.folder.mkdir(parents=True)
-        own, policy = account(files), operator_policy(infra("operator-policy.json"))
+        own, policy = account(files), operator_policy(*local_policies())
         self.world, kept = Watched(), Unsaved(files.state)
         self._reconciler = Reconciler(self.world, kept, kind, files.machines)
         self._app = Cloud(self.world, kept, own, policy, changed=changed)
@@ -114,7 +113,7 @@ class Inside:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def answer(self, request: AWSPreparedRequest) -> AWSResponse:
-        """As `request` is answered over the wire."""
+        """The answer to a request, without HTTP."""
         url, body = urlsplit(request.url), request.body or b""
         sent = body if isinstance(body, bytes) else str(body).encode()
         headers = {name: _text(value) for name, value in request.headers.items()}
@@ -140,9 +139,9 @@ class Inside:
             "wsgi.version": (1, 0),
             **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
         }
-        told: list[Any] = []
-        content = b"".join(self._app(environ, lambda status, sent_back: told.extend((status, sent_back))))
-        return AWSResponse(request.url, int(told[0].split()[0]), dict(told[1]), Body(content))
+        head: list[Any] = []
+        content = b"".join(self._app(environ, lambda status, headers: head.extend((status, headers))))
+        return AWSResponse(request.url, int(head[0].split()[0]), dict(head[1]), Body(content))
 
     def snapshot(self) -> bytes:
         from local_aws.state import dumped
@@ -151,7 +150,7 @@ class Inside:
             return dumped()
 
     def restore(self, snapshot: bytes) -> None:
-        """All that there was then, and nothing else."""
+        """Replace the state by a snapshot."""
         from local_aws.moto_inside import loaded_backends
         from local_aws.state import NOT_KEPT, load
 

@@ -1,6 +1,6 @@
-"""A cloud ends with the test process that made it, however that one ends: also by a kill -9.
+"""Ends a cloud with the test process that made it, even after a kill -9.
 
-A process of its own waits for the end of a pipe, then takes the cloud down and every machine with it.
+A separate process waits for the end of a pipe, then shuts down the cloud and its machines.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from local_aws import daemon
 from local_aws.files import Files
 from local_aws.machines.nspawn.nspawn import NspawnMachine
 
-_TAKES_S = 120  # at most: machines shut down side by side
-_LINGERS_S = 15.0  # a test process that was told to end
+_TAKES_S = 120  # at most: machines shut down in parallel
+_LINGERS_S = 15.0  # for a test process to end after SIGTERM
 
 
 @contextmanager
 def leashed(home: Path) -> Iterator[None]:
-    """home: the cloud's folder, gone at the end."""
+    """Start the process. home: the cloud's folder, removed at the end."""
     keeper = subprocess.Popen(
         [sys.executable, __file__, str(home)],
         stdin=subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C is for the tests
+        start_new_session=True,  # Ctrl-C must reach only the tests
     )
     try:
         yield
@@ -40,7 +40,7 @@ def leashed(home: Path) -> Iterator[None]:
 
 def _take_down(home: Path) -> None:
     try:
-        with suppress(GpuBoxError):  # it hangs: its machines are ended all the same
+        with suppress(GpuBoxError):  # the daemon hangs: end its machines anyway
             daemon.stop(home)
         machines = Files(home).machines
         for folder in machines.iterdir() if machines.is_dir() else ():
@@ -48,7 +48,7 @@ def _take_down(home: Path) -> None:
     finally:
         end = time.monotonic() + _LINGERS_S
         while home.exists() and time.monotonic() < end:
-            shutil.rmtree(home, ignore_errors=True)  # somebody who is just ending may write there yet
+            shutil.rmtree(home, ignore_errors=True)  # an ending process may still write there
             time.sleep(0.2)
 
 

@@ -1,7 +1,6 @@
-"""A machine of its own behind the system's sshd: a home folder, an address on loopback, no root needed.
+"""A machine behind the system's sshd: a home folder and an address on loopback, without root.
 
-Its home is not the login's: sshd sets HOME for each session. The working folder still is; so, as on a real
-machine, nothing may count on it.
+sshd sets HOME for each session, but the working folder is the login's, so tests must not depend on it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/us
 
 class OpenSshMachine:
     def __init__(self, folder: Path, *, path: str | None = None, sftp: bool = True) -> None:
-        """path: PATH of its sessions, to take programs away. Skips the test if there is no server."""
+        """path: PATH of its sessions, to hide programs. Skips the test without sshd."""
         if missing := programs.missing("sshd", "ssh-keygen", "ps"):
             pytest.skip(missing)
         found = next((server for server in SFTP_SERVERS if Path(server).exists()), None)
@@ -66,7 +65,7 @@ class OpenSshMachine:
         raise RuntimeError((self.folder / "sshd.log").read_text())
 
     def move(self, port: int) -> None:
-        """Start again, as a box at another address."""
+        """Restart at another address."""
         config = self.folder / "sshd_config"
         config.write_text(config.read_text().replace(f"127.0.0.1:{self.port}\n", f"127.0.0.1:{port}\n"))
         self.port = port
@@ -78,7 +77,7 @@ class OpenSshMachine:
         time.sleep(0.3)
 
     def cut_connections(self) -> None:
-        """Kill what serves the open connections, as a network that goes away; the listener stays."""
+        """Kill the processes of open connections, like a broken network; the listener stays."""
         for session in self._sessions():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(session, signal.SIGKILL)
@@ -117,7 +116,7 @@ class OpenSshMachine:
                 "PATH": path,
                 "GPU_BOX_SSHD_DIR": str(self.sshd_dir),
                 "GPU_BOX_TEST_MACHINE": str(self.folder),
-                "GPU_BOX_MACHINE": "i-test",  # shares its host: nothing may power that off
+                "GPU_BOX_MACHINE": "i-test",  # it shares its host, which must not be powered off
                 "TMUX_TMPDIR": str(self.folder / "tmux"),
                 "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
                 **{k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_CERT")) and v},

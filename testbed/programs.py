@@ -1,4 +1,4 @@
-"""Programs of this computer, also those for administrators."""
+"""Finds programs on this computer, including those in sbin."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _ADMIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
 def find(program: str) -> str | None:
-    """Full path of a program, None if it is not installed."""
+    """The full path of a program, or None."""
     return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_ADMIN]))
 
 
 def missing(*names: str) -> str:
-    """ "needs sshd, ps": the programs that are not installed. "" if all are."""
+    """ "needs sshd, ps": the programs that are not installed, or ""."""
     absent = [name for name in names if find(name) is None]
     return f"needs {', '.join(absent)}" if absent else ""

@@ -1,4 +1,4 @@
-"""The system's OpenSSH client, with nothing of the developer's own configuration, and a pinned host key."""
+"""The system's OpenSSH client with a pinned host key and without the developer's configuration."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Ssh:
 
 
 def reach(cloud: Cloud, instance: str, key: KeyFile, *, host_key: str | None = None) -> Ssh:
-    """host_key: the OpenSSH line to accept; by default the one that the machine has in its folder."""
+    """A client for this instance. host_key: OpenSSH line; by default the one in the machine's folder."""
     seen = cloud.see(instance)
     port = cloud.tag(instance, "gpu-box:ssh-port")
     assert port is not None

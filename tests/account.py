@@ -4,6 +4,9 @@ It costs well under a dollar, of an account that may spend five: one t3.large ($
 half an hour or so. Not a GPU: a new account has a quota of 0 vCPUs for those, and what differs on AWS (its
 calls, its network, its clocks, systemd, root) is the same without one. `TYPE=g4dn.xlarge` takes one.
 
+What needs no money comes first, within a minute: `doctor` (credentials, clock, permissions by DryRun, quota,
+image, prices) and `plan`. The story ends there if anything is wrong.
+
 The credentials are those of the environment, or of ~/.aws; nothing else of the one who runs it is used.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from testbed.embedded import embedded
+
+from gpu_box.errors import GpuBoxError
 
 # Several suites share a machine's cores: an example's time says nothing, a test's own limit holds.
 settings.register_profile("gpu-box", deadline=None)
@@ -67,6 +71,18 @@ def _isolated_session() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cloud")
+
+
+@pytest.fixture(scope="session")
+def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
+    """The exports of the user with infra/operator-policy.json, which it enforces; one cloud a worker."""
+    with embedded(cloud_home) as exports:
+        yield exports
+
+
 @pytest.fixture(autouse=True)
 def _own_home(_isolated_session: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home folder of its own for each test, empty."""
@@ -79,6 +95,34 @@ def _own_home(_isolated_session: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     (home / ".cache" / "gpu-box" / "models").symlink_to(models)
     yield home
     shutil.rmtree(home, ignore_errors=True)
+
+
+# A question or a list that ends with a full stop, two full stops, empty brackets, a value that is None.
+_ILL_JOINED = re.compile(r"[?!:;,]\.(?=\s|$)|(?<!\.)\.\.(?=\s|$)|[a-z)]\s[.,;](?=\s|$)| \(\)|: None\b")
+
+
+@pytest.fixture(autouse=True)
+def _every_message_is_well_joined(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Whatever error a test makes, in this process: what, where and remedy read as one.
+
+    Not those that quote a hostile box or cloud.
+    """
+    if request.path.parent.name == "hostile":
+        yield
+        return
+    made: list[str] = []
+    plain = GpuBoxError.__init__
+
+    def collecting(self: GpuBoxError, *words: Any, **named: Any) -> None:
+        plain(self, *words, **named)
+        made.append(GpuBoxError.__str__(self))
+
+    monkeypatch.setattr(GpuBoxError, "__init__", collecting)
+    yield
+    ill = [message for message in made if _ILL_JOINED.search(message)]
+    assert not ill, f"ill joined: {ill}"
 
 
 @pytest.hookimpl(wrapper=True)

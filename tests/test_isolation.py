@@ -88,6 +88,7 @@ def test_the_summary_says_once_why_tests_were_skipped_and_how_many(tmp_path: Pat
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
         capture_output=True,
         text=True,
     )

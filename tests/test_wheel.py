@@ -102,7 +102,7 @@ def test_it_holds_the_example_the_licence_and_the_types(wheel: Path) -> None:
         example = archive.read("gpu_box/_data/config.example.yaml")
     assert example == (ROOT / "config.example.yaml").read_bytes()
     assert "gpu_box/py.typed" in names
-    assert "gpu_box/cli/aliases.sh" in names
+    assert {"gpu_box/cli/aliases.sh", "gpu_box/cli/SKILL.md"} <= set(names)
     assert f"gpu_box-{__version__}.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 
@@ -144,7 +144,7 @@ def test_init_in_an_empty_folder_writes_a_config_that_it_reads(bare: Environment
     assert (empty / "config.yaml").read_text().startswith("# gpu-box configuration")
     again = bare.run("gpu-box", "init", "--yes", cwd=empty)
     assert (again.returncode, again.stdout) == (2, "")
-    assert "config.yaml: is there already" in again.stderr
+    assert "config.yaml: already exists" in again.stderr
 
 
 def test_with_the_extra_local_plans_a_box_from_an_empty_folder(
@@ -161,7 +161,7 @@ def test_with_the_extra_local_plans_a_box_from_an_empty_folder(
     finally:
         stopped = environment.run("gpu-box", "local", "stop", cwd=empty)
     assert stopped.stdout == "The embedded cloud stopped.\n"
-    assert "does not run" in environment.run("gpu-box", "local", "status", cwd=empty).stdout
+    assert "is not running" in environment.run("gpu-box", "local", "status", cwd=empty).stdout
 
 
 def test_the_source_archive_builds_too(tmp_path: Path) -> None:

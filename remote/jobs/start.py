@@ -1,57 +1,132 @@
-"""Starts a job: in a tmux window of its own where there is tmux, so that `gpu-box tmux` shows it."""
+"""Starts a job, in its own tmux window if tmux is installed, so that `gpu-box tmux` shows it."""
 
-import fcntl
+import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Tuple
+from typing import Any, Dict, Sequence, Tuple
 
-from jobs.job import JOBS, Job, Refused
+from jobs import queue, then
+from jobs.job import Job, Refused, every, now
 from setup.desired import REMOTE
+from setup.processes import birth_of
 
 _STARTS_WITHIN_S = 10.0
-_OF_THE_LAST_RUN = ("exit", "pid", "birth", "supervisor", "started", "interrupted", "resumed")
-_OF_THE_LAST_START = (*_OF_THE_LAST_RUN, "log", "again")
+_LONGEST = 64  # characters of a name
+_OF_THE_LAST_RUN = (
+    *("exit", "pid", "birth", "started", "ended", "cancelled"),
+    *("interrupted", "resumed", "save"),
+)
+_OF_THE_LAST_START = (
+    *(*_OF_THE_LAST_RUN, "log", "cut", "again"),
+    *("turn", "wants", "cards", "session", "pull"),
+)
+# Variables that a job of the queue needs and that a start at boot does not have.
+_OF_THE_SESSION = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
 
 
-def start(name: str, command: str, cwd: str, again: str = "") -> None:
-    """Returns once the command runs. Raises Refused while a job of that name does.
+def start(
+    name: str,
+    command: str,
+    cwd: str,
+    again: str = "",
+    *,
+    queued: bool = False,
+    gpus: int = 0,
+    number: bool = False,
+    then_stop: bool = False,
+    pull: Sequence[str] = (),
+) -> Dict[str, Any]:
+    """Start a job and return once its command runs, or put it into the queue.
 
-    again: what to run instead when it goes on after a spot interruption ("": the same).
+    again: the command for a restart after a spot interruption; "": the same. gpus: see `queue.join`. number:
+    if there is a job of that name, take the next free one (train-2). then_stop: see `then`.
+
+    Returns {"name", "behind": the jobs that it waits for}. Raises Refused if a job of that name runs or
+    waits already.
     """
-    job = Job(name)
+    Job(name)  # refuses an invalid name
     folder = Path(os.path.expanduser(cwd))
     if not folder.is_dir():
         raise Refused("there is no folder %s on the box" % cwd)
-    JOBS.mkdir(parents=True, exist_ok=True)
-    with (JOBS / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if job.exists and job.alive():
-            raise Refused(
-                "job %s is running since %s: `gpu-box logs %s` follows it; --name starts another beside it"
-                % (name, job.read("started"), name)
-            )
+    with queue.locked():
+        job = Job(_next_name(name) if number else name)
+        _refuse_a_second(job)
+        queue.check(gpus)
+        then.settle(adding=True)
         job.folder.mkdir(exist_ok=True)
+        _claim(job)
         _forget(job, _OF_THE_LAST_START)
         job.write("cwd", str(folder))
         job.write("command", command)
         if again:
             job.write("again", again)
-        _run(job)
+        if pull:
+            job.write("pull", json.dumps(list(pull)))
+        if then_stop:
+            then.ask(job.name)
+        if queued:
+            job.log.touch()
+            session = {each: os.environ[each] for each in _OF_THE_SESSION if each in os.environ}
+            job.write("session", json.dumps(session))
+            queue.join(job, gpus)
+            _start_due()
+        else:
+            _run(job)
+        return {"name": job.name, "behind": queue.ahead_of(job) if job.waiting else []}
+
+
+def advance() -> bool:
+    """Start the jobs of the queue whose turn has come. Returns whether there were any.
+
+    Without any job left, the stop that one has asked for is due.
+    """
+    with queue.locked():
+        started = _start_due()
+        then.settle()
+        return started
+
+
+def _start_due() -> bool:
+    due = queue.next_ones()
+    for job in due:
+        with contextlib.suppress(Refused):  # it does not start, which its log and exit status say
+            _run(job)
+    return bool(due)
+
+
+def _next_name(name: str) -> str:
+    taken = {job.name for job in every()}
+    several = ("%s-%d" % (name[: _LONGEST - 6], count) for count in range(2, 100000))
+    return name if name not in taken else next(each for each in several if each not in taken)
+
+
+def _refuse_a_second(job: Job) -> None:
+    if job.waiting:
+        raise Refused(
+            "job %s waits in the queue: `gpu-box cancel %s` takes it out; "
+            "`gpu-box run --job NAME` names another" % (job.name, job.name)
+        )
+    if job.exists and job.alive():
+        raise Refused(
+            "job %s is running since %s: `gpu-box logs %s` follows it; "
+            "`gpu-box run --job NAME` starts another beside it" % (job.name, job.read("started"), job.name)
+        )
 
 
 def again(job: Job) -> str:
-    """Start it once more, its log going on; what is wrong where that cannot be, else ""."""
+    """Restart an interrupted job and append to its log. Returns the problem, or ""."""
     if not Path(job.read("cwd")).is_dir():
         return "there is no folder %s on the box" % job.read("cwd")
-    with (JOBS / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with queue.locked():
         interrupted = job.read("interrupted")
         if job.alive() or not interrupted:
-            return ""  # somebody else was first
+            return ""  # another process was faster
+        _claim(job)
         _forget(job, _OF_THE_LAST_RUN)
         if job.read("again"):
             job.write("command", job.read("again"))
@@ -71,15 +146,21 @@ def _forget(job: Job, files: Tuple[str, ...]) -> None:
             (job.folder / what).unlink()
 
 
+def _claim(job: Job) -> None:
+    """Until the supervisor writes its own number: the job is not to be taken for one that has ended."""
+    job.write("supervisor", "%d %s" % (os.getpid(), birth_of(os.getpid())))
+
+
 def _run(job: Job) -> None:
     job.log.touch()
-    job.write("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    _claim(job)
+    job.write("started", now())
     _launch(job)
     _wait_until_it_runs(job)
 
 
 def _launch(job: Job) -> None:
-    supervisor = [sys.executable, "-m", "jobs", "supervise", job.name]
+    supervisor = [sys.executable, "-E", "-m", "jobs", "supervise", job.name]
     if shutil.which("tmux"):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(["tmux", "kill-session", "-t", "=" + job.tmux_session], **quiet)
@@ -100,6 +181,6 @@ def _wait_until_it_runs(job: Job) -> None:
     deadline = time.monotonic() + _STARTS_WITHIN_S
     while not (job.read("pid") or job.read("exit")):
         if time.monotonic() > deadline:
-            job.write("exit", "1")
+            job.end(1)
             raise Refused("job %s does not start: see %s" % (job.name, job.log))
         time.sleep(0.02)

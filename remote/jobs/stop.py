@@ -1,34 +1,104 @@
-"""Ends a job: asked first, then made to. Before the machine stops: every job, only asked."""
+"""Ends jobs: one with SIGTERM, then SIGKILL; all before the machine stops with SIGTERM only."""
 
+import contextlib
+import os
 import signal
 import time
+from typing import Any, Dict, List, Optional, Set
 
+from jobs import queue, then
 from jobs.job import Job, every
-from setup.processes import signal_group
+from setup.processes import command_of, running, signal_group
 
+_BY_SIGTERM = 128 + signal.SIGTERM
 _GRACE_S = 10.0
+_KILLED_WITHIN_S = 5.0
+_LINGER_S = 1.0  # for the last processes of a command to end by themselves
+_SHOWN = 5  # pids of processes that a command left behind
 
 
-def stop(job: Job, *, grace_s: float = _GRACE_S) -> int:
-    """SIGTERM to all of its processes, SIGKILL after grace_s seconds. Returns its exit status."""
+def cancel(job: Job, *, grace_s: float = _GRACE_S) -> Dict[str, Any]:
+    """End the job with all of its processes: SIGTERM, after grace_s seconds SIGKILL.
+
+    Returns {"was": its state before, "exit_status", "left": processes that cannot be ended}.
+    """
+    with queue.locked():
+        was, pid = job.state(), job.pid()
+        if was == "waiting":
+            job.write("cancelled", "1")
+            job.end(_BY_SIGTERM)
+        if was in ("waiting", "running"):
+            then.withdraw(job.name)
+    if was == "running":
+        job.write("cancelled", "1")
     if (job.folder / "interrupted").exists():
-        (job.folder / "interrupted").unlink()  # who stops it does not want it to go on
-    pid = job.pid()
-    if pid is not None:
-        signal_group(pid, signal.SIGTERM)
-        deadline = time.monotonic() + grace_s
-        while job.pid() == pid and time.monotonic() < deadline:
-            time.sleep(0.05)
-        signal_group(pid, signal.SIGKILL)  # also what it left behind in its group
-    deadline = time.monotonic() + 5
+        (job.folder / "interrupted").unlink()  # a cancelled job does not resume
+    _end(job, pid, grace_s)
+    deadline = time.monotonic() + _KILLED_WITHIN_S
     while job.alive() and time.monotonic() < deadline:
         time.sleep(0.02)
-    status = job.exit_status()
-    return -1 if status is None else status
+    return {"was": was, "exit_status": job.exit_status(), "left": len(processes(job, pid))}
+
+
+def processes(job: Job, group: Optional[int] = None) -> List[int]:
+    """The job's processes: also those that left its process group, which a daemon does.
+
+    group: its process group. Of an ended job it is not known: another program may have the number now.
+    """
+    found = running("GPU_BOX_SAVE", str(job.folder / "save"), group)  # its name is another machine's, too
+    # The supervisor of another job inherits the variable if this job started the tmux server.
+    return [pid for pid in found if " -m jobs supervise " not in command_of(pid)]
+
+
+def left_behind(job: Job) -> str:
+    """The line in the log for processes that outlive the command; "" if there are none."""
+    deadline = time.monotonic() + _LINGER_S
+    pids = processes(job)
+    while pids and time.monotonic() < deadline:
+        time.sleep(0.05)
+        pids = processes(job)
+    if not pids:
+        return ""
+    shown = ", ".join(str(pid) for pid in pids[:_SHOWN]) + (", ..." if len(pids) > _SHOWN else "")
+    return (
+        "[gpu-box] the command has ended, but processes that it started still run (%s); "
+        "`gpu-box cancel %s` ends them\n" % (shown, job.name)
+    )
+
+
+def _end(job: Job, group: Optional[int], grace_s: float) -> None:
+    asked: Set[int] = set()
+    deadline = time.monotonic() + grace_s
+    left = processes(job, group)
+    if group is not None and not left:  # a system without /proc
+        signal_group(group, signal.SIGTERM)
+    while (left or job.pid() is not None) and time.monotonic() < deadline:
+        # Each process once: a second SIGTERM could end it while it saves.
+        _signal([pid for pid in left if pid not in asked], signal.SIGTERM)
+        asked.update(left)
+        time.sleep(0.05)
+        left = processes(job, group)
+    if group is not None and job.pid() == group:
+        signal_group(group, signal.SIGKILL)
+    deadline = time.monotonic() + _KILLED_WITHIN_S
+    while left and time.monotonic() < deadline:
+        _signal(left, signal.SIGKILL)
+        time.sleep(0.05)
+        left = processes(job, group)
+
+
+def _signal(pids: List[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
 
 
 def end(grace_s: float) -> None:
-    """SIGTERM to every job that runs; return once all have ended or after grace_s seconds."""
+    """Send SIGTERM to every running job; return once all have ended or after grace_s seconds.
+
+    The queue starts none until the machine has been off.
+    """
+    queue.close()
     running = [(job, pid) for job, pid in [(job, job.pid()) for job in every()] if pid is not None]
     for job, pid in running:
         with job.log.open("a") as log:

@@ -1,4 +1,4 @@
-"""Runs a job's command to its end and records how it ended; shows its log in the window where it sits."""
+"""Runs a job's command, shows its log in the tmux window and records its exit status."""
 
 import os
 import shutil
@@ -7,28 +7,33 @@ import subprocess
 import sys
 import time
 from types import FrameType
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
+from jobs import queue, start, stop
 from jobs.job import Job
-from setup.desired import VENV
+from jobs.log import bounded, read
+from setup import variables
+from setup.desired import HOME, python_environment
 from setup.processes import birth_of, signal_group
 from watch import notices
+from watch.read.text import values
 from watch.signals import spell
 
 _SHOWN_EVERY_S = 0.1
-# What reaches the window is meant for the job: Ctrl-C, `tmux kill-session`, a closing terminal.
+# Signals from the window (Ctrl-C, `tmux kill-session`, a closed terminal) are for the job.
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def supervise(name: str) -> int:
     job = Job(name)
+    os.environ.update(_session(job))
     job.write("supervisor", "%d %s" % (os.getpid(), birth_of(os.getpid())))
     shell = shutil.which("bash") or "/bin/sh"
-    # The log itself is the command's output, no pipe of ours: it goes on should the supervisor be killed.
+    # The command writes to the log directly, so it continues if the supervisor is killed.
     with job.log.open("ab") as log:
         try:
             process = subprocess.Popen(
-                [shell, "-c", job.read("command")],
+                job.arguments(shell),
                 cwd=job.read("cwd"),
                 env=_environment(job),
                 stdin=subprocess.DEVNULL,
@@ -38,47 +43,84 @@ def supervise(name: str) -> int:
             )
         except OSError as error:
             log.write(("[gpu-box] cannot start: %s\n" % error).encode())
-            job.write("exit", "126")
+            job.end(126)
+            start.advance()
             return 126
+    received: List[int] = []
 
     def pass_on(number: int, frame: Optional[FrameType]) -> None:
+        received.append(number)
         signal_group(process.pid, number)
 
     for number in _PASSED_ON:
         signal.signal(number, pass_on)
     job.write("birth", birth_of(process.pid) or "ended")
     job.write("pid", str(process.pid))
-    started = time.monotonic()
+    began = time.monotonic()
     status = _show_until_it_ends(job, process)
     status = status if status >= 0 else 128 - status
-    job.write("exit", str(status))
-    if not job.read("interrupted"):  # the watcher has told of that
-        notices.begin(
-            "job", "%s: exit status %d after %s" % (name, status, spell(time.monotonic() - started))
-        )
+    said = stop.left_behind(job)
+    if said:
+        with job.log.open("a") as more:
+            more.write(said)
+    job.end(status)
+    if not job.read("interrupted"):  # the watcher has sent that notice
+        notices.begin("job", _ending(job, status, time.monotonic() - began))
+    # With the machine's shutdown, or `tmux kill-server`, all windows end: the watcher goes on with the queue.
+    if signal.SIGTERM not in received and signal.SIGHUP not in received:
+        start.advance()
     return 0
 
 
+def _ending(job: Job, status: int, took: float) -> str:
+    """For the webhook."""
+    how = "cancelled" if job.read("cancelled") else "exit status %d" % status
+    waits = len(queue.waiting())
+    more = "; %d more %s in the queue" % (waits, "waits" if waits == 1 else "wait") if waits else ""
+    return "%s: %s after %s%s" % (job.name, how, spell(took), more)
+
+
+def _session(job: Job) -> Dict[str, str]:
+    """Variables of the session that put it into the queue."""
+    try:
+        found = values(job.read("session"))
+    except ValueError:
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
 def _environment(job: Job) -> Dict[str, str]:
-    """GPU_BOX_RESUMED tells a command that it goes on after an interruption."""
-    path = os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", os.defpath)])
-    ours = {"PATH": path, "VIRTUAL_ENV": str(VENV), "PYTHONUNBUFFERED": "1", "GPU_BOX_JOB": job.name}
+    """GPU_BOX_RESUMED is set after an interruption. GPU_BOX_SAVE: see `interrupt.at_risk`.
+
+    TORCH_ELASTIC_SHUTDOWN_TIMEOUT: by default torchrun gives its workers only 30 s after SIGTERM, of the two
+    minutes that EC2's notice leaves.
+    """
+    ours = {**python_environment(), "PYTHONUNBUFFERED": "1", "GPU_BOX_JOB": job.name}
+    ours["GPU_BOX_SAVE"] = str(job.folder / "save")
+    ours["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = os.environ.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "120")
+    temporary = HOME / "scratch" / "tmp"
+    if "TMPDIR" not in os.environ and temporary.parent.is_symlink() and os.access(str(temporary), os.W_OK):
+        ours["TMPDIR"] = str(temporary)  # as setup/shell.sh
+    if job.read("cards"):
+        # As nvidia-smi numbers them, which CUDA by itself does not.
+        ours.update(CUDA_VISIBLE_DEVICES=job.read("cards"), CUDA_DEVICE_ORDER="PCI_BUS_ID")
     if job.read("resumed"):
         ours["GPU_BOX_RESUMED"] = "1"
-    return dict(os.environ, **ours)
+    return {**os.environ, **variables.values(), **ours}
 
 
 def _show_until_it_ends(job: Job, process: "subprocess.Popen[bytes]") -> int:
     window: Optional[int] = sys.stdout.fileno()
-    with job.log.open("rb") as log:
+    at = 0
+    with job.log.open("rb") as log, bounded(job):
         while True:
             status = process.poll()
-            piece = log.read(65536)
+            piece, at = read(job, log.fileno(), at)
             if piece and window is not None:
                 try:
                     os.write(window, piece)
                 except OSError:
-                    window = None  # it was closed; the job goes on
+                    window = None  # closed; the job continues
             if status is not None and not piece:
                 return status
             if not piece:

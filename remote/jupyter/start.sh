@@ -1,12 +1,15 @@
 #!/bin/sh
-# Runs JupyterLab in the foreground: in tmux, or in a session of its own where there is no tmux.
+# Runs JupyterLab in the foreground. The caller starts it in tmux if tmux is installed.
 set -eu
 root=$HOME/.gpu-box
 VIRTUAL_ENV=$root/venv
 PATH=$VIRTUAL_ENV/bin:$PATH
-export VIRTUAL_ENV PATH
+JUPYTER_PATH=$root/jupyter/share${JUPYTER_PATH:+:$JUPYTER_PATH} # kernels (setup/steps/environment.py)
+export VIRTUAL_ENV PATH JUPYTER_PATH
+[ -n "${TMPDIR-}" ] || [ ! -L "$HOME/scratch" ] || [ ! -w "$HOME/scratch/tmp" ] || export TMPDIR="$HOME/scratch/tmp"
+[ ! -r "$root/env.sh" ] || . "$root/env.sh"
 cd "$HOME/work"
 umask 077
 echo "$$" >"$root/jupyter/pid"
-exec "$VIRTUAL_ENV/bin/jupyter-lab" --config="$root/remote/jupyter/jupyter_server_config.py" \
+exec "$root/jupyter-venv/bin/jupyter-lab" --config="$root/remote/jupyter/jupyter_server_config.py" \
     >"$root/jupyter/log" 2>&1

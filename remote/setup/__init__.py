@@ -1,5 +1,5 @@
 """Sets the box up: `python3 -m setup check|apply`, run on the box from ~/.gpu-box/remote.
 
-Standard library alone, Python 3.8+. Each step (in steps/) has a check that only reads and an apply that may
-be killed anywhere and run again. What the laptop asks for comes as JSON on standard input (`Desired`).
+Python 3.8+ and its standard library. Each step (in steps/) has a check that only reads and an apply that can
+be killed at any point and run again. The laptop's wishes come as JSON on standard input (`Desired`).
 """

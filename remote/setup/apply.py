@@ -1,68 +1,75 @@
-"""Applies what is needed: steps side by side where none waits for another, one `apply` on a box at a time."""
+"""Applies the needed steps, independent ones in parallel. Only one `apply` runs on a box at a time."""
 
 import contextlib
 import fcntl
 import os
 import threading
 import time
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Sequence
 
-from setup import steps
 from setup.desired import ROOT, Desired
-from setup.session import Failed, Session, tell
+from setup.session import Failed, Session, shortened, tell
 from setup.step import NEEDED, NOT_ASKED_FOR, State, Step
 
 _WAIT_FOR_OTHER_S = 30 * 60
+_FINE, _FAILED, _REBOOT = "fine", "failed", "reboot"  # how a step ends
 
 
-def apply(desired: Desired) -> bool:
-    """Returns whether every step is now done, or cannot be had here."""
-    with _alone():
-        return _apply_all(desired)
+def apply(desired: Desired, wanted: Sequence[Step]) -> bool:
+    """Apply these steps. Returns whether each is done, unavailable here or waits for a reboot.
+
+    wanted: must include each step that another of them waits for.
+    """
+    with _setup_lock():
+        return _apply_all(desired, wanted)
 
 
-def _apply_all(desired: Desired) -> bool:
-    ended = {step.name: threading.Event() for step in steps.ALL}
-    fine: Dict[str, bool] = {}
+def _apply_all(desired: Desired, wanted: Sequence[Step]) -> bool:
+    ended = {step.name: threading.Event() for step in wanted}
+    ends: Dict[str, str] = {}
 
     def work(step: Step) -> None:
         try:
             after = step.after(desired)
             for name in after:
                 ended[name].wait()
-            failed = [name for name in after if not fine[name]]
-            if failed:
-                tell(step.name, "skipped", "waits for " + ", ".join(failed))
-            fine[step.name] = not failed and _apply_one(step, desired)
+            failed = [name for name in after if ends[name] == _FAILED and name not in step.despite]
+            rebooting = [name for name in after if ends[name] == _REBOOT]
+            if failed or rebooting:
+                tell(step.name, "skipped", "waits for " + ", ".join(failed or rebooting))
+                ends[step.name] = _FAILED if failed else _REBOOT
+            else:
+                ends[step.name] = _apply_one(step, desired)
         finally:
-            fine.setdefault(step.name, False)
+            ends.setdefault(step.name, _FAILED)
             ended[step.name].set()
 
-    threads = [threading.Thread(target=work, args=(step,)) for step in steps.ALL]
+    threads = [threading.Thread(target=work, args=(step,)) for step in wanted]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return all(fine.values())
+    return _FAILED not in ends.values()
 
 
-def _apply_one(step: Step, desired: Desired) -> bool:
+def _apply_one(step: Step, desired: Desired) -> str:
     try:
         state = step.check(desired)
         if state.status == NEEDED:
             tell(step.name, "start", state.line)
             state = _apply_with_log(step, desired)
     except Failed as problem:
-        tell(step.name, "failed", str(problem))
-        return False
+        tell(step.name, "failed", shortened(str(problem)))
+        return _FAILED
     except Exception as problem:
         tell(step.name, "failed", "%s: %s" % (type(problem).__name__, problem))
-        return False
-    if state.status == NEEDED:  # applied, and still not there: only a reboot helps
+        return _FAILED
+    if state.status == NEEDED:  # still needed after apply: only a reboot helps
         tell(step.name, "reboot", state.line)
-    elif state != NOT_ASKED_FOR:
+        return _REBOOT
+    if state != NOT_ASKED_FOR:
         tell(step.name, "done", state.line)
-    return True
+    return _FINE
 
 
 def _apply_with_log(step: Step, desired: Desired) -> State:
@@ -77,8 +84,8 @@ def _apply_with_log(step: Step, desired: Desired) -> State:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Wait while another `up` sets this box up. The lock ends with its process, however that ends."""
+def _setup_lock() -> Iterator[None]:
+    """Wait while another `up` sets this box up. The lock ends with its process."""
     ROOT.mkdir(parents=True, exist_ok=True)
     with (ROOT / "setup.lock").open("a+") as lock:
         began = time.monotonic()

@@ -1,7 +1,7 @@
-"""Sent over SSH to a box that may have nothing yet: `python3 - '{"fingerprint": ..., "desired": ...}'`.
+"""Checks a box over SSH before any code is on it: `python3 - '{"fingerprint": ..., "desired": ...}'`.
 
-Prints one JSON object: what `setup.check.look` of the box's own copy finds, and which copy that is. Asked for
-"health" too, how full the disk is, and what the card's own tool says (which takes up to 2 s).
+Prints one JSON object: the result of `setup.check.look` of the box's copy, and that copy's fingerprint. With
+"health" also the disk's usage and nvidia-smi's output (which takes up to 2 s).
 """
 
 import glob
@@ -15,7 +15,7 @@ TOOL_TIMEOUT_S = 30
 
 
 class Card:
-    """nvidia-smi: runs beside what else is looked at."""
+    """Runs nvidia-smi in parallel with the other checks."""
 
     def __init__(self):
         self.process = None
@@ -27,7 +27,7 @@ class Card:
     def answer(self):
         kernel = os.uname().release
         found = {"kernel": kernel, "module": False, "exit": None, "said": ""}
-        # Built by DKMS, or packaged for the kernel, compressed or not.
+        # Built by DKMS or packaged, compressed or not.
         found["module"] = bool(glob.glob("/lib/modules/%s/**/nvidia.ko*" % kernel, recursive=True))
         if self.process:
             try:
@@ -64,7 +64,7 @@ def main() -> None:
     card = Card() if asked.get("health") else None
     found = {}
     if there:
-        # An older copy can still tell most of it; if it cannot, the laptop brings the new one anyway.
+        # An older copy can answer most of it; if it fails, the laptop sends the new one.
         try:
             sys.path.insert(0, mirror)
             os.environ["PYTHONPATH"] = ""

@@ -1,32 +1,37 @@
-"""What is there, in one go: for `up`, to find what is missing, and for `status`, to show it. Only reads."""
+"""Reads the box's state in one call: `up` learns what is missing, `status` shows it."""
 
 from typing import Any, Dict
 
-from setup import card, jupyter_server, steps, watcher
+from jobs import describe
+from setup import card, jupyter_server, reboot, steps, watcher
 from setup.desired import Desired
 from setup.step import NEEDED, Step
 from setup.steps.watch import look as look_at_watch
+from watch.read import scratch
 
 
 def look(desired: Desired) -> Dict[str, Any]:
-    watch = watcher.Asked()  # a process of its own: runs beside the checks
+    watch = watcher.StatusQuery()  # a process that runs in parallel with the checks
     found = [_check(step, desired, watch) for step in steps.ALL]
     jupyter = next(each for each in found if each["name"] == "jupyter")
     return {
         "steps": found,
+        "project_steps": [_check(step, desired, watch) for step in steps.PROJECT],
         "jupyter": {
             "port": jupyter_server.port(),
             "answering": jupyter["line"].startswith("JupyterLab answers"),
         },
         "gpu": card.describe(),
-        "reboot_needed": card.needs_reboot(),
+        "scratch_lost": scratch.lost(),
+        "jobs": describe.latest(),
+        "reboot": reboot.wanted(),
         "watch": watch.answer(),
     }
 
 
-def _check(step: Step, desired: Desired, watch: watcher.Asked) -> Dict[str, str]:
+def _check(step: Step, desired: Desired, watch: watcher.StatusQuery) -> Dict[str, str]:
     try:
         state = look_at_watch(desired, watch) if step.name == "watch" else step.check(desired)
-    except Exception as problem:  # one check that trips must not hide the others
+    except Exception as problem:  # a failing check must not hide the others
         return {"name": step.name, "status": NEEDED, "line": "cannot be checked: %s" % problem}
     return {"name": step.name, "status": state.status, "line": state.line}

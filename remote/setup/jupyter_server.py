@@ -1,4 +1,4 @@
-"""The JupyterLab of this box: whether it answers, and how it is started and stopped."""
+"""Starts, stops and queries the box's JupyterLab."""
 
 import contextlib
 import http.client
@@ -23,12 +23,14 @@ FOLDER: Path = ROOT / "jupyter"
 CONFIG: Path = REMOTE / "jupyter" / "jupyter_server_config.py"
 START: Path = REMOTE / "jupyter" / "start.sh"
 _TMUX_SESSION = "jupyter"
-_ATTEMPTS = 5  # each with a port that was free a moment before
-_STARTS_WITHIN_S = 60.0  # 2 s on a warm disk; a first start from a cold EBS volume takes far longer
+_ATTEMPTS = 5  # each with a port that was free just before
+# 2 s on a warm disk, minutes on a volume from a snapshot, which loads each block from S3 at its first read
+# (EBS User Guide, "Initialize Amazon EBS volumes").
+_STARTS_WITHIN_S = 300.0
 
 
 def port() -> Optional[int]:
-    """Where it was started last; None before the first time."""
+    """The port of the last start, or None."""
     try:
         return int((FOLDER / "port").read_text())
     except (OSError, ValueError):
@@ -36,21 +38,21 @@ def port() -> Optional[int]:
 
 
 def answers() -> bool:
-    """Whether it is up and is ours: another box's on the same loopback has another token."""
+    """Whether our server answers; another box's on the same loopback has another token."""
     return _get("/api/status") is not None
 
 
 def running_kernels() -> List[str]:
-    """Names of the notebooks or kernels that live in it."""
+    """Names of its open notebooks and kernels."""
     sessions = _get("/api/sessions") or []
     return [str(session.get("path") or "a kernel") for session in sessions]
 
 
 def start(wanted_port: int) -> int:
-    """Start it on the first free port from the wanted one; returns the port once it answers."""
+    """Start it on the first free port from `wanted_port`. Returns the port once it answers. Raises Failed."""
     ensure_token()
     for attempt in range(_ATTEMPTS):
-        # Whoever was faster, another box on the same loopback, has gone for the first one: not for any.
+        # Another box on the same loopback may take the first free port: then try a random one.
         free = _free_ports(wanted_port)
         candidate = random.choice(free) if attempt else free[0]
         records.write_atomically(FOLDER / "port", str(candidate) + "\n")
@@ -61,14 +63,14 @@ def start(wanted_port: int) -> int:
             return candidate
         stop()
         if "already in use" not in _log_tail(50):
-            break  # not another who was faster to take the port
+            break  # the port was not the problem
     raise Failed("JupyterLab does not start:\n" + _log_tail(8))
 
 
 def stop() -> None:
     pid = _pid()
     if pid is not None:
-        os.kill(pid, signal.SIGTERM)  # it ends its kernels by itself
+        os.kill(pid, signal.SIGTERM)  # it ends its kernels itself
         deadline = time.monotonic() + 10
         while _pid() == pid and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -112,10 +114,10 @@ def _wait_until_it_answers() -> bool:
 
 
 def _get(path: str) -> Any:
-    """The JSON that it answers, or None."""
+    """GET a path and return the parsed JSON, or None."""
     where = port()
     if where is None or _pid() is None or not _listens(where):
-        return None  # who listens there now is a stranger: it gets no token
+        return None  # send no token to another user's server
     try:
         token = (FOLDER / "token").read_text().strip()
     except OSError:
@@ -132,15 +134,15 @@ def _get(path: str) -> Any:
 
 
 def _listens(where: int) -> bool:
-    """Whether this user listens on that port: another account may have taken it while ours was starting."""
+    """Whether this user owns the listener: another account may have taken the port meanwhile."""
     try:
         return listener(where) == os.geteuid()
     except (OSError, AttributeError):
-        return True  # no way to tell (macOS)
+        return True  # unknown on macOS
 
 
 def _pid() -> Optional[int]:
-    """Its process, if it lives and is what we started."""
+    """The pid of the server that we started, if it runs."""
     try:
         pid = int((FOLDER / "pid").read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The machine's own pip settings, for uv, which does not read them: so that mirrors and certificates hold.
+"""Passes the machine's pip settings (mirrors, certificates) to uv, which does not read them.
 
 Sources: https://pip.pypa.io/en/stable/topics/configuration/ and https://docs.astral.sh/uv/reference/environment/
 """
@@ -9,18 +9,20 @@ import sys
 from pathlib import Path
 from typing import Dict, List
 
+# uv has no variable for it: https://docs.astral.sh/uv/reference/settings/#no-index
+_NO_INDEX = Path(__file__).resolve().with_name("no_index.toml")
 _KEYS = ("index-url", "extra-index-url", "find-links", "cert", "trusted-host", "no-index")
 
 
 def read() -> Dict[str, str]:
-    """pip's settings by their names; files from the least to the most specific, then PIP_* variables."""
+    """pip's settings by name. Later sources override: files by precedence, then PIP_* variables."""
     settings: Dict[str, str] = {}
     for path in _files():
         parser = configparser.RawConfigParser()
         try:
             parser.read(str(path), encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError):
-            continue  # pip itself will say so
+            continue  # pip will report it
         for section in ("global", "install"):
             if parser.has_section(section):
                 settings.update({k: v for k, v in parser.items(section) if k in _KEYS})
@@ -32,13 +34,13 @@ def read() -> Dict[str, str]:
 
 
 def uv_environment(settings: Dict[str, str]) -> Dict[str, str]:
-    """The same for uv, as variables; what the user has set for uv itself wins."""
+    """The settings as uv's environment variables, without those that the user has set."""
     env = {}
     if "index-url" in settings:
         env["UV_DEFAULT_INDEX"] = settings["index-url"]
     if "extra-index-url" in settings:
         env["UV_INDEX"] = settings["extra-index-url"]
-        # pip takes the best version of all indexes; uv, unless told so, the first index that has the name.
+        # pip uses the best version of all indexes; uv by default the first index that has the package.
         env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if "find-links" in settings:
         env["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
@@ -47,12 +49,12 @@ def uv_environment(settings: Dict[str, str]) -> Dict[str, str]:
     if "trusted-host" in settings:
         env["UV_INSECURE_HOST"] = settings["trusted-host"]
     if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        env["UV_NO_INDEX"] = "1"
+        env["UV_CONFIG_FILE"] = str(_NO_INDEX)
     return {name: value for name, value in env.items() if name not in os.environ}
 
 
 def find_links() -> List[str]:
-    """Folders and pages with wheels, of pip's settings or uv's own."""
+    """Folders and pages with wheels, from uv's or pip's settings."""
     own = os.environ.get("UV_FIND_LINKS", "").replace(",", " ").split()
     return own or read().get("find-links", "").split()
 

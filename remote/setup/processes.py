@@ -1,15 +1,15 @@
-"""What runs on this machine: from /proc, or from ps where there is none (macOS)."""
+"""Processes of this machine, from /proc or, on macOS, from ps."""
 
 import os
 import subprocess
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional
 
 _PROC = Path("/proc/self").exists()
 
 
 def command_of(pid: int) -> str:
-    """Its command line, or "" when it does not live."""
+    """The process's command line, or "" if it does not run."""
     if not _PROC:
         return _ps(pid, "args=")
     try:
@@ -25,9 +25,9 @@ def command_of(pid: int) -> str:
 
 
 def birth_of(pid: int) -> Optional[str]:
-    """A text that no other process with that number ever has; None when it does not live (or is a zombie).
+    """A text that identifies the process even if its pid is reused; None if it does not run or is a zombie.
 
-    Process numbers start again at each boot, so the boot is part of it.
+    It includes the boot id, because pids start again at each boot.
     """
     if not _PROC:
         return _ps(pid, "lstart=") or None
@@ -40,8 +40,31 @@ def birth_of(pid: int) -> Optional[str]:
     return None if after_name[0] in "ZX" else boot + " " + after_name[19]
 
 
+def environment_of(pid: int, name: str) -> str:
+    """The value of a variable in the process's environment at its start; "" if unset or unreadable."""
+    try:
+        found = Path("/proc/%d/environ" % pid).read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    values = [each.partition(b"=")[2] for each in found if each.startswith(name.encode() + b"=")]
+    return values[0].decode("utf-8", "replace") if values else ""
+
+
+def running(name: str, value: str, group: Optional[int] = None) -> List[int]:
+    """The processes with NAME=VALUE in their environment, or of this process group; without /proc none."""
+    found = []
+    for pid in sorted(int(each) for each in os.listdir("/proc") if each.isdigit()) if _PROC else ():
+        try:
+            grouped = group is not None and os.getpgid(pid) == group
+        except OSError:
+            continue
+        if (grouped or environment_of(pid, name) == value) and pid != os.getpid() and birth_of(pid):
+            found.append(pid)
+    return found
+
+
 def signal_group(pid: int, number: int) -> bool:
-    """Signal its whole process group; False where none is left."""
+    """Signal the whole process group. False if it has ended."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):

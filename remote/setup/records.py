@@ -1,4 +1,4 @@
-"""~/.gpu-box/steps/NAME.json: what a step was last applied for, so that a check is one small read."""
+"""~/.gpu-box/steps/NAME.json: the fingerprint that a step was last applied for, for fast checks."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def write(name: str, fingerprint: str, line: str) -> None:
 
 
 def write_atomically(path: Path, content: Union[str, bytes], mode: int = 0o644) -> None:
-    """The old content or the new, whole, whatever happens; never readable by more than `mode` says."""
+    """Replace a file atomically; it never has wider permissions than `mode`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(".%s.%d" % (path.name, os.getpid()))
     descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -1,4 +1,4 @@
-"""What a step has in hand while it is applied: its log, its progress line, and commands that feed both."""
+"""A step's tools during apply: its log, its progress line, and commands that write to both."""
 
 import json
 import os
@@ -8,20 +8,22 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Deque, Dict, Optional, Sequence
+from typing import Deque, Dict, List, Optional, Sequence
 
+from setup import variables
 from setup.desired import LOGS
 
 _STDOUT = threading.Lock()
 _LAST_LINES = 12  # of a failed command, for the error
+_MOST_IN_FAILURE, _MOST_IN_LINE = 1000, 400  # characters; the first as in src/gpu_box/model/answer.py
 
 
 class Failed(Exception):
-    """A step cannot go on. The text is for the user; its last lines are the command's own."""
+    """A step failed. The text is for the user; its last lines are the command's output."""
 
 
 class Session:
-    """One step's run. The log ~/.gpu-box/logs/NAME.log is of the last run alone."""
+    """One step's run. ~/.gpu-box/logs/NAME.log holds the log of the last run only."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,12 +35,12 @@ class Session:
         self._log.close()
 
     def say(self, line: str) -> None:
-        """Show what is going on."""
+        """Update the progress line."""
         self.write_log(line)
         tell(self.name, "update", line)
 
     def note(self, line: str) -> None:
-        """Say something that stays on the screen."""
+        """Print a line that stays on the screen."""
         self.write_log(line)
         tell(self.name, "note", line)
 
@@ -55,7 +57,8 @@ class Session:
         timeout_s: float = 3600,
         show: bool = True,
     ) -> str:
-        """Run to its end, each line into the log and (show) the progress line; returns its output.
+        """Run a command and return its output; each line goes to the log and, with show, to the progress
+        line.
 
         Raises Failed for an exit status other than 0, a missing program, or after timeout_s seconds.
         """
@@ -76,16 +79,17 @@ class Session:
         killer.daemon = True
         killer.start()
         last: Deque[str] = deque(maxlen=_LAST_LINES)
-        output = []
+        output: List[str] = []
+        masked = variables.mask()
         assert process.stdout is not None
         with process.stdout:
             for raw in process.stdout:
-                line = raw.decode("utf-8", "replace").rstrip()
-                output.append(line)
+                output.append(raw.decode("utf-8", "replace").rstrip())
+                line = masked(output[-1])
                 self.write_log(line)
                 if line:
                     last.append(line)
-                    if show and not line.startswith((" ", "WARNING")):  # details, for the log
+                    if show and not line.startswith((" ", "WARNING")):  # details go only to the log
                         tell(self.name, "update", line)
         status = process.wait()
         timed_out = not killer.is_alive()
@@ -96,8 +100,19 @@ class Session:
         return "\n".join(output)
 
 
+def shortened(text: str) -> str:
+    """The first line and as many of the last as the laptop shows: it cuts a text at the end."""
+    head, *lines = [
+        line if len(line) <= _MOST_IN_LINE else line[: _MOST_IN_LINE - 3] + "..."
+        for line in text.splitlines()
+    ] or [""]
+    while len("\n".join([head, *lines])) > _MOST_IN_FAILURE and len(lines) > 1:
+        lines = lines[1:]
+    return "\n".join([head, *lines])
+
+
 def tell(step: str, event: str, line: str) -> None:
-    """One event for the laptop, as a JSON line. If it has gone, the step goes on all the same."""
+    """Send one event to the laptop as a JSON line. Ignores a lost connection."""
     try:
         with _STDOUT:
             sys.stdout.write(json.dumps({"step": step, "event": event, "line": line}) + "\n")

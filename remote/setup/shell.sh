@@ -1,10 +1,16 @@
-# Sourced by the user's shells (setup/steps/shell.py): python and pip of jobs and notebooks, before the system's.
-# Skipped if PATH has them already: an inner shell keeps the environment that the user activated in the outer.
+# Sourced by the user's shells (setup/steps/shell.py). Puts python and pip of jobs and notebooks first in PATH, unless
+# they are in it already: an inner shell keeps the environment that the user activated in the outer.
+# Temporary files go to the local NVMe if ~/scratch is on it (scratch/scratch.py).
+[ -n "${TMPDIR-}" ] || [ ! -L "$HOME/scratch" ] || [ ! -w "$HOME/scratch/tmp" ] || export TMPDIR="$HOME/scratch/tmp"
+[ ! -r "$HOME/.gpu-box/env.sh" ] || . "$HOME/.gpu-box/env.sh" # `env` and `env_file` of the config
+gpu_box_bin=$HOME/.gpu-box/venv/bin
+[ ! -e "$HOME/.gpu-box/project/ready" ] || gpu_box_bin=$HOME/.gpu-box/project/bin # the project's own (uv.lock)
 case ":$PATH:" in
-*":$HOME/.gpu-box/venv/bin:"*) ;;
+*":$gpu_box_bin:"*) ;;
 *)
-    GPU_BOX_SYSTEM_PATH=$PATH # for gpu-box itself, which runs on the system's python3
-    PATH=$HOME/.gpu-box/venv/bin:$PATH
+    GPU_BOX_SYSTEM_PATH=${GPU_BOX_SYSTEM_PATH:-$PATH} # for gpu-box, which uses the system's python3
+    PATH=$gpu_box_bin:$PATH
     export GPU_BOX_SYSTEM_PATH PATH
     ;;
 esac
+unset gpu_box_bin

@@ -1,4 +1,4 @@
-"""What a set-up step is."""
+"""The types of a set-up step and its state."""
 
 from dataclasses import dataclass
 from typing import Callable, Tuple
@@ -11,7 +11,7 @@ DONE, NEEDED, UNAVAILABLE = "done", "needed", "unavailable"
 
 @dataclass(frozen=True)
 class State:
-    """What a check found. unavailable: it cannot be had here, which is said and is no failure."""
+    """The result of a check. unavailable: not possible on this machine; it is shown and is no failure."""
 
     status: str
     line: str
@@ -19,15 +19,17 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """check reads, quickly (it is part of each `up`); apply changes, and returns the line for the user.
+    """check only reads, and quickly, because each `up` calls it. apply changes and returns the new state.
 
-    apply raises `session.Failed` with what to show when it cannot. after: names of steps to wait for.
+    apply raises `session.Failed` with a message for the user, or returns a state that is still needed if only
+    a reboot helps. after: names of steps to wait for; despite: those of them that may fail.
     """
 
     name: str
     check: Callable[[Desired], State]
     apply: Callable[[Desired, Session], State]
     after: Callable[[Desired], Tuple[str, ...]] = lambda desired: ()
+    despite: Tuple[str, ...] = ()
 
 
 def done(line: str) -> State:

@@ -1,22 +1,24 @@
-"""Which PyTorch: the CPU build where there is no card (CUDA's is 4.6 GB), else the one for the driver."""
+"""Chooses the PyTorch build: for CPU without a card (CUDA's takes 4.6 GB), otherwise for the driver."""
 
 import glob
 import os
 import platform
 import sys
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 from setup import pip_settings
 
 VERSION = "2.13.0"
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-# All wheels that `torch==2.13.0` brings on Linux, by the sizes in PyPI's simple API: 2.74 GB on x86-64,
-# 2.87 GB on ARM.
+# Total of the wheels of `torch==2.13.0` on Linux in PyPI's simple API: 2.74 GB on x86-64, 2.87 GB on ARM.
 _CUDA_SIZE = "2.9 GB to download, 4.6 GB on disk"
+# Only the CUDA 12.6 build of PyTorch 2.13 supports Volta (compute capability 7.0):
+# torch.cuda.PYTORCH_RELEASES_CODE_CC.
+_FOR_VOLTA = "cu126"
 
 
 class Source(NamedTuple):
-    """One way to get it: what to ask uv for, and how to say it. size: of a download that needs a warning."""
+    """One source of PyTorch: arguments for uv and a line for the user. size: shown as a warning."""
 
     requirement: str
     options: Tuple[str, ...]
@@ -24,15 +26,19 @@ class Source(NamedTuple):
     size: str = ""
 
 
-def sources(gpu: bool) -> List[Source]:
-    """Ways to try, the best first. Without a card, a CUDA build comes last: it works, but it is large."""
+def sources(cards: Sequence[str]) -> List[Source]:
+    """The sources to try, best first. cards: names from `card.models`.
+
+    Without a card the CUDA build is last: it works but is large.
+    """
     plain = "torch==" + VERSION
     if sys.platform == "darwin":
         return [Source(plain, (), "PyTorch for macOS")]
-    if gpu:
-        # uv reads the driver's version and takes the CUDA build that it can run.
+    if cards:
+        # auto: uv picks the newest CUDA build that the driver supports.
+        build = _FOR_VOLTA if any("V100" in name for name in cards) else "auto"
         return [
-            Source(plain, ("--torch-backend", "auto"), "PyTorch for this driver"),
+            Source(plain, ("--torch-backend", build), "PyTorch for this driver"),
             Source(plain, (), "PyTorch from the machine's package index"),
         ]
     cpu = plain + "+cpu"

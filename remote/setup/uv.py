@@ -1,37 +1,59 @@
-"""uv, the installer: found, or brought into ~/.gpu-box by whatever the machine has."""
+"""Finds uv, or installs a pinned version in ~/.gpu-box.
+
+Its checksums are in uv.txt; pip (--require-hashes) and our own download verify them.
+"""
 
 import glob
+import hashlib
+import io
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
 import urllib.request
+import zipfile
+from pathlib import Path
 from typing import List, Optional
 
+from setup import apt, records
 from setup.desired import HOME, ROOT
-from setup.root import apt_install, can_apt
 from setup.session import Failed, Session
 
 _OWN = ROOT / "uv"
-_REQUIREMENT = "uv>=0.9,<1"
-_INSTALLER = "https://astral.sh/uv/install.sh"
+# From this version --torch-backend=auto supports CUDA 12.9, which drivers from 535 need (release notes of
+# 0.8.13, astral-sh/uv#15416); before 0.7.14 the option was a preview (#14119).
+_OLDEST = (0, 8, 13)
+_PINNED = Path(__file__).resolve().with_name("uv.txt")
+# The same wheels at PyPI (their blake2b-256 is in the address), for a machine without pip.
+_FILES = "https://files.pythonhosted.org/packages/"
+_WHEELS = {
+    "x86_64": "3d/aa/26d64642d808de4a652579ef950d7cd2d37f080a8babf9c67c6b75fc4c3f/"
+    "uv-0.13.9-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    "aarch64": "fe/2f/51a5de367c602592c018a42a23d57fba5f2689fe6c3bf025dcf043b39c61/"
+    "uv-0.13.9-py3-none-manylinux_2_28_aarch64.whl",
+}
+_REQUIREMENT = ("--only-binary", ":all:", "--require-hashes", "-r", str(_PINNED))
+_MOST_BYTES = 100 << 20
 
 
 def find() -> Optional[str]:
+    """The path of a new enough uv, or None."""
     candidates = [_OWN / "bin" / "uv", HOME / ".local" / "bin" / "uv", HOME / ".cargo" / "bin" / "uv"]
-    own = next((str(path) for path in candidates if _runs(str(path))), None)
+    own = next((str(path) for path in candidates if _is_fit(str(path))), None)
     on_path = shutil.which("uv")
-    return own or (on_path if on_path and _runs(on_path) else None)
+    return own or (on_path if on_path and _is_fit(on_path) else None)
 
 
 def ensure(session: Session) -> str:
-    """The path of a uv that runs. Raises Failed after every way was tried."""
+    """The path of a new enough uv, installed if necessary. Raises Failed if every way fails."""
     found = find()
     if found:
         return found
     session.say("getting uv")
     problems = []
-    for way in (_by_pip, _by_bundled_pip, _by_venv, _by_installer, _by_apt_and_venv):
+    for way in (_by_pip, _by_bundled_pip, _by_venv, _by_download, _by_apt_and_venv):
         try:
             way(session)
         except (Failed, OSError) as problem:
@@ -47,7 +69,7 @@ def _by_pip(session: Session) -> None:
 
 
 def _by_bundled_pip(session: Session) -> None:
-    """The wheel with which `venv` would make a pip; it runs as it is, in half the time."""
+    """Use the pip wheel of `venv` directly, which takes half the time of a venv."""
     wheels = glob.glob("/usr/share/python-wheels/pip-*.whl")  # Debian's place for it
     if not wheels:
         raise Failed("this Python brings no pip")
@@ -55,33 +77,44 @@ def _by_bundled_pip(session: Session) -> None:
 
 
 def _install(session: Session, pip: List[str]) -> None:
-    session.run([*pip, "install", "-q", "--target", str(_OWN), "--upgrade", _REQUIREMENT])
+    session.run([*pip, "install", "-q", "--target", str(_OWN), "--upgrade", *_REQUIREMENT])
 
 
 def _by_venv(session: Session) -> None:
     session.run([sys.executable, "-m", "venv", "--clear", str(_OWN)])
-    session.run([str(_OWN / "bin" / "python"), "-m", "pip", "install", "-q", _REQUIREMENT])
+    session.run([str(_OWN / "bin" / "python"), "-m", "pip", "install", "-q", *_REQUIREMENT])
 
 
-def _by_installer(session: Session) -> None:
-    script = ROOT / "uv-install.sh"
-    with urllib.request.urlopen(_INSTALLER, timeout=20) as answer:
-        script.write_bytes(answer.read())
-    env = {"UV_UNMANAGED_INSTALL": str(_OWN / "bin"), "UV_NO_MODIFY_PATH": "1"}
-    session.run(["sh", str(script)], env=env, timeout_s=300)
+def _by_download(session: Session) -> None:
+    name = _WHEELS.get(platform.machine()) if sys.platform == "linux" else None
+    if not name:
+        raise Failed("no wheel of uv is pinned for this system")
+    with urllib.request.urlopen(_FILES + name, timeout=60) as answer:
+        wheel = answer.read(_MOST_BYTES)
+    if hashlib.sha256(wheel).hexdigest() not in _PINNED.read_text(encoding="utf-8"):
+        raise Failed("the download from %s is not the pinned uv: its sha256 differs" % _FILES)
+    with zipfile.ZipFile(io.BytesIO(wheel)) as files:
+        program = next(one for one in files.namelist() if one.endswith(".data/scripts/uv"))
+        target = _OWN / "bin" / "uv"
+        records.write_atomically(target, files.read(program), 0o755)
 
 
 def _by_apt_and_venv(session: Session) -> None:
-    if not can_apt():
-        raise Failed("python3-venv is missing, and there is no right to install it")
-    apt_install(session, "python3-venv")
+    if not apt.usable():
+        raise Failed("python3-venv is missing and cannot be installed without sudo")
+    apt.install(session, "python3-venv")
     _by_venv(session)
 
 
-def _runs(path: str) -> bool:
+def _is_fit(path: str) -> bool:
+    """Whether it runs and is new enough."""
     if not (os.path.isfile(path) and os.access(path, os.X_OK)):
         return False
-    return (
-        subprocess.run([path, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-        == 0
-    )
+    try:
+        done = subprocess.run(
+            [path, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    found = re.match(rb"uv (\d{1,6})\.(\d{1,6})\.(\d{1,6})", done.stdout)
+    return done.returncode == 0 and found is not None and tuple(map(int, found.groups())) >= _OLDEST

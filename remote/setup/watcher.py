@@ -1,4 +1,4 @@
-"""What the idle watcher says of itself: `python3 -m watch status --json`, asked beside the rest."""
+"""Queries the idle watcher's status (`python3 -m watch status --json`) in a parallel process."""
 
 import json
 import os
@@ -12,15 +12,15 @@ PACKAGE = REMOTE / "watch"
 _TIMEOUT_S = 10
 
 
-class Asked:
-    """Asked at once, answered when it is needed."""
+class StatusQuery:
+    """Starts the query at once; `answer` waits for it."""
 
     def __init__(self) -> None:
         self._process: "Optional[subprocess.Popen[bytes]]" = None
         self._answer: Optional[Dict[str, Any]] = None
         if (PACKAGE / "__main__.py").exists():
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "watch", "status", "--json"],
+                [sys.executable, "-E", "-m", "watch", "status", "--json"],
                 cwd=str(REMOTE),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -28,7 +28,7 @@ class Asked:
             )
 
     def answer(self) -> Optional[Dict[str, Any]]:
-        """None where it does not answer."""
+        """The status, or None without an answer."""
         if self._process is not None:
             process, self._process = self._process, None
             try:
@@ -45,7 +45,7 @@ class Asked:
 
 
 def is_armed(status: Optional[Dict[str, Any]]) -> bool:
-    """Whether a watcher watches now."""
+    """Whether a watcher runs now."""
     try:
         return bool(status and status["layers"]["watcher"]["armed"])
     except (KeyError, TypeError):
@@ -53,5 +53,5 @@ def is_armed(status: Optional[Dict[str, Any]]) -> bool:
 
 
 def shares_its_host() -> bool:
-    """A machine that is only a process: what would power it off would power off the laptop."""
+    """Whether this machine is a process of its host, whose power-off would stop the host."""
     return "GPU_BOX_MACHINE" in os.environ or "GPU_BOX_SSHD_DIR" in os.environ

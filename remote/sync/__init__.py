@@ -1,4 +1,4 @@
-"""The box's side of `gpu-box sync` and `pull`: `python3 -m sync COMMAND`, each one round trip.
+"""The box's side of `gpu-box sync` and `pull`: `python3 -m sync COMMAND`, one round trip each.
 
-Standard library alone, Python 3.8+. Names of files are bytes, ended by NUL: they need not be UTF-8.
+Python 3.8+ and its standard library. File names are bytes, terminated by NUL, because they need not be UTF-8.
 """

@@ -1,6 +1,6 @@
-"""What is told of files: one JSON line about the folder, then a record for each file.
+"""The format of answers: one JSON line about the folder, then a record for each file.
 
-KIND SIZE MTIME MODE PATH\\0TARGET\\0      KIND: f file, l link (TARGET: where to), d anything else in the way
+KIND SIZE MTIME MODE PATH\\0TARGET\\0      KIND: f file, l link (to TARGET), d anything else
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ def describe(folder: bytes, **more: object) -> dict[str, object]:
         more,
         folder=os.fsdecode(folder).encode("utf-8", "surrogateescape").decode("latin-1"),
         rsync=any(os.access(os.path.join(each, "rsync"), os.X_OK) for each in os.get_exec_path()),
-        receives=True,  # `receive` is there
-        sends=True,  # `send` is there
         free=disk.f_bavail * disk.f_frsize,
     )
 
@@ -28,13 +26,14 @@ def send(about: dict[str, object], folder: bytes, paths: Iterable[bytes]) -> Non
     out = sys.stdout.buffer
     out.write(json.dumps(about).encode() + b"\n")
     for path in paths:
-        record = _record(folder, path)
-        if record:
-            out.write(record)
+        found = record(folder, path)
+        if found:
+            out.write(found)
     out.flush()
 
 
-def _record(folder: bytes, path: bytes) -> bytes:
+def record(folder: bytes, path: bytes) -> bytes:
+    """The record of a file; b"" if it is missing."""
     full = os.path.join(folder, path)
     try:
         found = os.lstat(full)

@@ -1,40 +1,48 @@
-"""Write into one folder and nowhere else, whatever names and links the other end sends.
+"""Writes into one folder and never outside it, whatever names and links the other end sends.
 
-Both ends use it: the box when it receives, the laptop when it pulls (gpu_box.machine.files.local_folder).
-Folders are opened one below the other from the root and never through a link (O_NOFOLLOW), so no check of a
-path is outdated when the path is used. Names are bytes, relative to the root, "/" between.
+Used by the box when it receives and by the laptop when it pulls (gpu_box.machine.files.safe_folder). Opens
+each folder relative to its parent and never through a link (O_NOFOLLOW), so that a path cannot change between
+check and use. Names are bytes, relative to the root, separated by "/".
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
-_PERMISSIONS = 0o777  # no setuid, setgid or sticky bit crosses over
+_PERMISSIONS = 0o777  # setuid, setgid and sticky bits are dropped
+_LONGEST_NAME = 255  # bytes, on Linux's file systems
 _LONGEST_PATH = 4095  # bytes: Linux's PATH_MAX without its NUL
 
 
 def is_normal(path: bytes) -> bool:
-    """Whether it names a file below its folder, in one way only: no empty, `.` or `..` part, no NUL."""
+    """Whether the path is relative and normalised: no empty, `.` or `..` part, no NUL."""
     parts = path.split(b"/")
-    return len(path) <= _LONGEST_PATH and b"\0" not in path and not {b"", b".", b".."} & set(parts)
+    return (
+        len(path) <= _LONGEST_PATH
+        and max(map(len, parts)) <= _LONGEST_NAME
+        and b"\0" not in path
+        and not {b"", b".", b".."} & set(parts)
+    )
 
 
 def is_printable(path: bytes) -> bool:
-    """Whether it has no control character, which a terminal would obey."""
+    """Whether it has no control character."""
     text = path.decode("utf-8", "surrogateescape")
     return not any(ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0 for sign in text)
 
 
 def leads_inside(path: bytes, target: bytes) -> bool:
-    """Whether a link at `path` leads below the root, whatever other links are or come there.
+    """Whether a link at `path` stays below the root, whatever other links exist.
 
-    `..` may only be at the beginning of the target: `folder/..` is elsewhere once `folder` is a link.
+    `..` is allowed only at the start of the target, because `folder/..` leads elsewhere if `folder` is a
+    link.
     """
     parts = [part for part in target.split(b"/") if part not in (b"", b".")]
     up = 0
@@ -45,9 +53,9 @@ def leads_inside(path: bytes, target: bytes) -> bool:
 
 
 class Folder:
-    """The folder at `root`, which may itself be a link: its owner chose it. For a `with` block.
+    """The folder at `root`, which may itself be a link. A context manager.
 
-    Methods raise OSError with the file's name, for names and links that lead outside (EPERM), too.
+    Methods raise OSError with the file's name, and EPERM for names and links that lead outside.
     """
 
     def __init__(self, root: bytes) -> None:
@@ -61,7 +69,7 @@ class Folder:
         os.close(self._fd)
 
     def look(self, path: bytes) -> tuple[os.stat_result, bytes] | None:
-        """What is there, and a link's target; None if nothing is, or only by way of a link."""
+        """(lstat result, link target or b"") of a file; None if missing or behind a link."""
         try:
             with self._parent(path, make=False) as (parent, name):
                 found = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -71,15 +79,15 @@ class Folder:
             return None
 
     def make_parents(self, path: bytes) -> None:
-        """A link in the place of one of them is replaced; a file is not."""
+        """Make the parent folders. Replaces links among them, but not files."""
         with self._parent(path, make=True):
             pass
 
     @contextlib.contextmanager
     def writing(self, path: bytes, *, size: int, mtime: int, mode: int) -> Iterator[BinaryIO]:
-        """A file that gets its name at the end of the block. It begins with what a cut left of it."""
+        """Open a file that gets its name at the end of the block. Resumes after an interrupted transfer."""
         with self._parent(path, make=True) as (parent, name):
-            part = b".%s.%d-%d.gpu-box-part" % (name, size, mtime)
+            part = _part(name, b".%d-%d" % (size, mtime))
             with os.fdopen(_open_part(parent, part, size), "ab") as file:
                 yield file
                 file.flush()
@@ -87,8 +95,13 @@ class Folder:
                 os.utime(file.fileno(), (mtime, mtime))
             os.replace(part, name, src_dir_fd=parent, dst_dir_fd=parent)
 
+    def discard(self, path: bytes, *, size: int, mtime: int) -> None:
+        """Remove what an unfinished `writing` with these arguments has left."""
+        with contextlib.suppress(OSError), self._parent(path, make=False) as (parent, name):
+            os.unlink(_part(name, b".%d-%d" % (size, mtime)), dir_fd=parent)
+
     def write(self, path: bytes, content: bytes | memoryview, *, mtime: int, mode: int) -> None:
-        """A small file, whole or not at all."""
+        """Write a small file atomically."""
         with self.writing(path, size=len(content), mtime=mtime, mode=mode) as file:
             file.truncate(0)
             file.write(content)
@@ -97,19 +110,19 @@ class Folder:
         if not leads_inside(path, target):
             raise OSError(errno.EPERM, "the link leads out of the folder", os.fsdecode(path))
         with self._parent(path, make=True) as (parent, name):
-            part = b".%s.gpu-box-part" % name
+            part = _part(name, b"")
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(part, dir_fd=parent)
             os.symlink(target, part, dir_fd=parent)
             os.replace(part, name, src_dir_fd=parent, dst_dir_fd=parent)
 
     def ends_inside(self, path: bytes, target: bytes) -> bool:
-        """Whether a link would lead below the root by way of the links that are there now."""
+        """Whether a link would lead below the root, following the existing links."""
         end = os.path.realpath(os.path.join(self._root, os.path.dirname(path), target))
         return os.path.commonpath([self._root, end]) == self._root
 
     def remove(self, path: bytes) -> bool:
-        """A file, and the folders that are empty then. False if it is not there, or only by way of a link."""
+        """Remove a file and the folders that become empty. False if it is missing or behind a link."""
         try:
             with self._parent(path, make=False) as (parent, name):
                 os.unlink(name, dir_fd=parent)
@@ -139,6 +152,17 @@ class Folder:
             os.close(opened)
 
 
+def part_name(name: bytes) -> bytes:
+    """The beginning of an unfinished file's name, also of one whose own name is as long as a name may be."""
+    if len(name) > _LONGEST_NAME // 2:
+        name = name[: _LONGEST_NAME // 4] + hashlib.sha256(name).hexdigest()[:16].encode()
+    return b"." + name
+
+
+def _part(name: bytes, version: bytes) -> bytes:
+    return b"%s%s.gpu-box-part" % (part_name(name), version)
+
+
 def _enter(parent: int, name: bytes, make: bool) -> int:
     while True:
         try:
@@ -165,7 +189,7 @@ def _make_way(parent: int, name: bytes, problem: OSError) -> None:
 
 
 def _open_part(parent: int, part: bytes, size: int) -> int:
-    """The rest of an earlier try if it is a plain file with one name; else a new one in its place."""
+    """Open an earlier partial file if it is a regular file with one name, otherwise a new one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     with contextlib.suppress(OSError):  # a link, a pipe without a reader
         opened = os.open(part, flags | os.O_NONBLOCK, 0o600, dir_fd=parent)

@@ -1,4 +1,4 @@
-"""Everything in a folder of the box, or one file of it, for `pull`."""
+"""Lists a folder of the box, or one file, for `pull`."""
 
 from __future__ import annotations
 

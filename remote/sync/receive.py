@@ -1,8 +1,10 @@
-"""Small files in one stream: for each a record as in `answer`, and its content. Each whole or not at all."""
+"""Receives small files in one stream: for each a record as in `answer`, then its content."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import zlib
 
 from sync.inside import Folder
@@ -11,7 +13,7 @@ _LONGEST = 3 * 4096 + 64  # bytes of a record: two paths (PATH_MAX) and three nu
 
 
 def receive(name: str, stream: bytes) -> None:
-    """stream: compressed by zlib. Raises OSError that names the file which cannot be written."""
+    """stream: compressed by zlib. Prints PATH\\0WHY\\0 if it cannot write a file; a full disk ends it."""
     rest = memoryview(zlib.decompress(stream))
     with Folder(os.fsencode(os.path.expanduser(name))) as folder:
         while rest:
@@ -25,4 +27,6 @@ def receive(name: str, stream: bytes) -> None:
                 else:
                     folder.write(path, content, mtime=int(mtime), mode=int(mode, 8))
             except OSError as problem:
-                raise OSError(problem.errno, problem.strerror, os.fsdecode(path)) from None
+                if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise OSError(problem.errno, problem.strerror, os.fsdecode(path)) from None
+                sys.stdout.buffer.write(path + b"\0" + str(problem.strerror).encode() + b"\0")

@@ -1,4 +1,4 @@
-"""Small files in one stream, for `pull`. The laptop knows their names and order: it gets neither."""
+"""Sends small files in one stream, for `pull`, without names, in the order of the request."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _FASTEST = 1  # zlib's level
 
 
 def send_files(name: str, wanted: bytes) -> None:
-    """wanted: for each file SIZE PATH, ended by NUL. Sends for each a line with its length, and its content.
+    """wanted: for each file SIZE PATH, terminated by NUL. Sends for each a line with its length, then its
+    content.
 
-    A file that has grown is cut at SIZE; the length of one that has gone, or is no file now, is -1.
+    A file that has grown is cut at SIZE; a file that is missing or no longer a file has length -1.
     """
     folder = os.fsencode(os.path.expanduser(name))
     packer, out = zlib.compressobj(_FASTEST), sys.stdout.buffer

@@ -1,4 +1,4 @@
-"""`python -m vgg16 COMMAND`: pictures into the lesson's layout, training, submission."""
+"""`python -m vgg16 COMMAND`: prepare pictures, train, evaluate, send a submission."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from vgg16.elastic import HOPELESS, leave_word, restarts
+from vgg16 import Problem
+from vgg16.elastic import HOPELESS, Interrupted, end_with_launcher, leave_word, restarts
 from vgg16.ending import EXIT_STATUS, Ended, listen
-from vgg16.errors import DamagedArchive, Interrupted, Problem
 from vgg16.kaggle import competition
 from vgg16.kaggle.competition import DOGS_VS_CATS
 
@@ -33,7 +33,8 @@ def main(words: list[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}; {arguments.goes_on}")
     except Ended as ended:
-        print(ended, file=sys.stderr, flush=True)
+        if os.environ.get("RANK", "0") == "0":
+            print(ended, file=sys.stderr, flush=True)
         return EXIT_STATUS
     except KeyboardInterrupt:
         print(f"interrupted; {arguments.goes_on}", file=sys.stderr)
@@ -41,7 +42,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _fail(text: str) -> int:
-    """The exit status for what would only fail again."""
+    """The exit status of an error that a restart would meet again."""
     if restarts() < 0:
         print(f"error: {text}", file=sys.stderr, flush=True)
         return 1
@@ -56,8 +57,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands.add_parser)
     _add_train(commands.add_parser)
+    _add_evaluate(commands.add_parser)
     _add_kaggle(commands.add_parser)
     return parser
+
+
+def _add_evaluate(add: AddParser) -> None:
+    score = add("evaluate", help="top-1 and top-5 accuracy of a network over a folder of pictures")
+    option = score.add_argument
+    option("--data", type=_path, required=True, help="folder with one sub-folder for each class")
+    option("--weights", help="imagenet, caffe, FILE or caffe:FILE (imagenet)")
+    option("--batch-size", type=_positive, default=64, help="pictures at once (64)")
+    option("--image-size", type=_size, help="pixels a side, 32 or more (224)")
+    option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
+    option("--device", help="cuda, cuda:1 or cpu (default: a GPU if there is one)")
+    score.set_defaults(run=_evaluate, goes_on="run it again")
 
 
 def _add_data(add: AddParser) -> None:
@@ -71,20 +85,20 @@ def _add_data(add: AddParser) -> None:
 def _add_kaggle(add: AddParser) -> None:
     fetch = add("fetch", help="Kaggle's Dogs vs Cats, downloaded, unpacked and split")
     fetch.add_argument("--to", type=_path, required=True, help="folder to make")
-    fetch.add_argument("--zip", type=_path, nargs="+", help="Kaggle's zip files, where you have them already")
+    fetch.add_argument("--zip", type=_path, nargs="+", help="Kaggle's zip files, if you have them already")
     fetch.set_defaults(run=_fetch)
     split = add("split", help="a folder with Kaggle's flat train/cat.0.jpg, split in place")
     split.add_argument("folder", type=_path, help="with train/ and maybe test/")
     split.set_defaults(run=_split)
     for parser in (fetch, split):
         parser.add_argument("--valid", type=_positive, default=2000, help="pictures to hold out (2000)")
-        parser.add_argument("--seed", type=int, default=0, help="of which are held out (0)")
+        parser.add_argument("--seed", type=int, default=0, help="chooses the held-out pictures (0)")
     submit = add("submit", help="a trained run's answers to Kaggle, as id,label")
     submit.add_argument("--results", type=_path, required=True, help="the folder that `train` filled")
     submit.add_argument("--clip", type=_clip, help="as for train (default: chosen on valid)")
     submit.add_argument("--sample", type=_path, help="Kaggle's sample_submission.csv (default: the data's)")
     submit.add_argument("--message", default="VGG16, fine-tuned", help="what Kaggle shows beside the score")
-    submit.add_argument("--no-send", action="store_true", help="write and check the file, and keep it here")
+    submit.add_argument("--no-send", action="store_true", help="write and check the file only")
     submit.set_defaults(run=_submit)
     for parser in (fetch, submit):
         parser.add_argument("--competition", default=DOGS_VS_CATS, help="Kaggle's name for it")
@@ -106,22 +120,23 @@ def _add_train(add: AddParser) -> None:
     option("--image-size", type=_size, help="pixels a side, 32 or more (default: 224)")
     option("--weights", help="imagenet, caffe, none (random), FILE or caffe:FILE (default: imagenet)")
     option("--lr", type=float, default=0.001, help="Adam's learning rate")
-    option("--seed", type=int, default=0, help="of order, dropout and new layers")
+    option("--seed", type=int, default=0, help="of the order, dropout and new layers")
     option("--layers", choices=["last", "classifier", "all"], default="last", help="which layers learn")
     option("--augment", action="store_true", help="vary the training pictures at random")
     option("--clip", type=_clip, help="keep probabilities this far from 0 and 1 (default: chosen on valid)")
     option("--resume", action="store_true", help="go on from the last finished epoch in --results")
-    option("--cache", type=_path, help="folder for features (default: $VGG16_CACHE or ~/.cache/vgg16)")
+    option("--cache", type=_path, help="folder for features (default: $VGG16_CACHE or ~/scratch/vgg16)")
     option("--no-cache", action="store_true", help="compute features anew every epoch")
     option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
     option(
         "--decoder",
         choices=["auto", "pillow", "nvimgcodec"],
         default="auto",
-        help="of JPEGs: on the GPU (nvimgcodec) where there is one and the package, else pillow",
+        help="of JPEGs: on the GPU (nvimgcodec) if the package is installed, else pillow",
     )
-    option("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
-    option("--no-compile", action="store_true", help="never compile the network, not even where it pays")
+    option("--device", help="cuda, cuda:1 or cpu (default: a GPU; the CPU only on a machine without one)")
+    option("--no-compile", action="store_true", help="never compile the network, even if it would be faster")
+    option("--save", type=_path, help="write the trained network to this .safetensors file")
     option("--dollars-per-hour", type=float, help="the box's price, for the running cost in progress lines")
     train.set_defaults(run=_train, goes_on="--resume goes on from the last finished epoch")
 
@@ -135,11 +150,12 @@ def _faces(arguments: argparse.Namespace) -> int:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from vgg16.data import dogscats
+    from vgg16.data.archive import DamagedArchive
 
     to = arguments.to
     if dogscats.is_prepared(to):
         return 0
-    # Kept until all is unpacked: a download that broke off, or was killed, goes on.
+    # Kept until all is unpacked, so that an interrupted download continues.
     kept = to.with_name(f".{to.name}.download")
     zips = arguments.zip or [competition.fetch(arguments.competition, kept)]
     try:
@@ -163,11 +179,11 @@ def _submit(arguments: argparse.Namespace) -> int:
     from vgg16.data.dogscats import SAMPLE
     from vgg16.kaggle import predictions, submission
 
-    told = predictions.load(arguments.results)
+    predicted = predictions.load(arguments.results)
     path = arguments.results / "submission.csv"
-    clip = submission.make_submission(path, told, arguments.clip)
-    print(f"{path}: {submission.describe(told, clip)}")
-    sample = arguments.sample or told.data / SAMPLE
+    clip = submission.make_submission(path, predicted, arguments.clip)
+    print(f"{path}: {submission.describe(predicted, clip)}")
+    sample = arguments.sample or predicted.data / SAMPLE
     if arguments.sample or sample.is_file():
         count = submission.check_submission(path, sample)
         print(f"{count:,} rows with the ids of {sample}")
@@ -183,7 +199,7 @@ def _submit(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from vgg16.data.cache import default_root
+    from vgg16.cache import default_root
     from vgg16.report import ProgressReport
     from vgg16.run import Settings, train
 
@@ -201,6 +217,7 @@ def _train(arguments: argparse.Namespace) -> int:
         "precision",
         "device",
         "decoder",
+        "save",
     )
     settings = Settings(
         **chosen,
@@ -209,8 +226,32 @@ def _train(arguments: argparse.Namespace) -> int:
         cache=None if arguments.no_cache else arguments.cache or default_root(),
     )
     listen()
+    end_with_launcher()
     price = arguments.dollars_per_hour or os.environ.get("GPU_BOX_DOLLARS_PER_HOUR")
     train(settings, ProgressReport(dollars_per_hour=float(price) if price else None))
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from vgg16.evaluate import outputs_of, top_k
+    from vgg16.lesson import Vgg16
+    from vgg16.report import ProgressReport
+
+    report = ProgressReport()
+    vgg = Vgg16(
+        arguments.weights,
+        size=arguments.image_size,
+        device=arguments.device,
+        precision_name=arguments.precision,
+        cache=None,
+        report=report,
+    )
+    batches = vgg.get_batches(arguments.data, shuffle=False, batch_size=arguments.batch_size)
+    outputs = outputs_of(batches.folder.classes, vgg.classes)
+    probabilities = vgg.probabilities(batches)[batches.readable]
+    truth = [outputs[label] for label in batches.classes[batches.readable].tolist()]
+    shares = [f"top-{k} {top_k(probabilities, truth, k):.1%}" for k in (1, 5) if k < len(vgg.classes)]
+    report.say(f"{vgg.weights_name}: {', '.join(shares)} of {len(truth):,} pictures")
     return 0
 
 
@@ -230,7 +271,7 @@ def _positive(text: str) -> int:
 
 def _size(text: str) -> int:
     if (number := int(text)) < 32:
-        raise argparse.ArgumentTypeError("five halvings leave nothing of fewer than 32 pixels")
+        raise argparse.ArgumentTypeError("32 or more is needed")
     return number
 
 

@@ -1,4 +1,7 @@
-"""Where a run can go on from: what was trained, Adam's moments, the figures so far. Not what was frozen."""
+"""A run's state on disk: trained weights, Adam's moments, the figures so far; not the frozen weights.
+
+In the middle of a pass also the steps done and every rank's sums over them.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,25 @@ from pathlib import Path
 
 import torch
 
-from vgg16.errors import Problem
+from vgg16 import Problem
 from vgg16.files import write_whole
-from vgg16.train import Epoch, Trainer
+from vgg16.train import Epoch, HalfPass, Totals, Trainer
 
 
 def save(
-    path: Path, trainer: Trainer, history: list[Epoch], identity: str, say: Callable[[str], None]
-) -> None:
-    """identity: what must be the same to go on (weights, data, settings). A full disk costs this one only."""
+    path: Path,
+    trainer: Trainer,
+    history: list[Epoch],
+    identity: str,
+    say: Callable[[str], None],
+    half: HalfPass | None = None,
+) -> bool:
+    """Write the first rank's file; every rank calls it. Returns whether that worked: a full disk is no error.
+
+    identity: what must be the same to resume (weights, data, settings). half: the pass that is not done.
+    """
+    ranks = trainer.ranks
+    sums = ranks.gather(half.total.sums()) if half else []
     state = {
         "identity": identity,
         "trained": _trained(trainer),
@@ -24,18 +37,23 @@ def save(
         "scaler": trainer.scaler.state_dict(),
         "lr": trainer.lr,
         "history": [asdict(epoch) for epoch in history],
+        "half": {"step": half.step, "sums": sums} if half else None,
     }
-    try:
-        write_whole(path, lambda file: torch.save(state, file))
-    except (OSError, RuntimeError) as error:  # torch's zip writer wraps a full disk in a RuntimeError
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        say(f"checkpoint not written ({reason}); the one before it is whole, and training goes on")
+    written = ranks.first
+    if ranks.first:
+        try:
+            write_whole(path, lambda file: torch.save(state, file))
+        except (OSError, RuntimeError) as error:  # torch's zip writer wraps a full disk in a RuntimeError
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            say(f"checkpoint not written ({reason}); the one before it is whole")
+            written = False
+    return ranks.firsts(written)
 
 
 def restore(path: Path, trainer: Trainer, identity: str) -> list[Epoch]:
-    """Puts the trainer where it was; the figures up to there, empty where there is no checkpoint yet.
+    """Restore the trainer. Returns the figures so far, none if there is no checkpoint.
 
-    The first rank's file is everybody's: other machines have none. Raises Problem where it is of another run.
+    The first rank reads the file for all, as other machines have none. Raises Problem for another run's file.
     """
     found = trainer.ranks.first and path.exists()
     state = trainer.ranks.firsts(torch.load(path, map_location="cpu", weights_only=True) if found else None)
@@ -57,7 +75,19 @@ def restore(path: Path, trainer: Trainer, identity: str) -> list[Epoch]:
     trainer.scaler.load_state_dict(state["scaler"])
     history = [Epoch(**epoch) for epoch in state["history"]]
     trainer.done = len(history)
+    if half := state.get("half"):
+        trainer.half = HalfPass(half["step"], _totals(trainer, half["sums"]))
     return history
+
+
+def _totals(trainer: Trainer, sums: list[tuple[float, int, int]]) -> Totals:
+    """This rank's own; if the number of ranks has changed, the first one takes the sum."""
+    ranks = trainer.ranks
+    if len(sums) == ranks.world:
+        own = sums[ranks.rank]
+    else:
+        own = [sum(column) for column in zip(*sums, strict=True)] if ranks.first else (0.0, 0, 0)
+    return Totals(trainer.precision.device, *own)
 
 
 def _trained(trainer: Trainer) -> dict[str, torch.Tensor]:

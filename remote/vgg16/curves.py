@@ -1,4 +1,4 @@
-"""Pictures for people: how the training went, what it confuses, what it was most and least sure of."""
+"""Figures: the training's curves, the confusion of classes, the surest and the least sure answers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from vgg16.data.batches import Folder
-from vgg16.data.images import read_image
-from vgg16.errors import UnreadableImage
+from vgg16 import UnreadableImage
 from vgg16.files import write_whole
-from vgg16.preprocess import RANDOM
+from vgg16.model import RANDOM
+from vgg16.pictures import Folder, read_image
 from vgg16.train import Epoch
 
-# Okabe and Ito's colours: told apart with any kind of colour vision. Markers differ as well.
+# Okabe and Ito's colours: distinct for any kind of colour vision. Markers differ as well.
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#007A58"  # the green darkened, to be read when small
 _INK, _FAINT, _GRID = "#333333", "#767676", "#DDDDDD"
 _STYLE = {
@@ -70,7 +69,7 @@ def _draw(axes: Axes, history: Sequence[Epoch], figure_name: str) -> None:
 
 
 def confusion(probabilities: np.ndarray, folder: Folder) -> Figure:
-    """Rows: what a picture is; columns: what it was taken for. Counts, and shares of the row as the shade."""
+    """Counts by class (rows) and answer (columns). The shade is the share of the row."""
     counts = confusion_counts(probabilities, folder)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     names = folder.classes
@@ -82,7 +81,7 @@ def confusion(probabilities: np.ndarray, folder: Folder) -> Figure:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for row, column in np.ndindex(*counts.shape):
             if many and not counts[row, column]:
-                continue  # among a hundred zeros, nobody sees what matters
+                continue  # a hundred zeros would hide the rest
             ink = "white" if shares[row, column] > 0.5 else _INK
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=ink)
         axes.set_xticks(
@@ -130,12 +129,12 @@ def examples(probabilities: np.ndarray, folder: Folder, *, each: int = 6) -> Fig
             axes_row[0].set_title(title, loc="left", fontsize=10, fontweight="bold")
             for axes, row in zip(axes_row, chosen, strict=False):
                 answer = folder.classes[int(probabilities[row].argmax())]
-                told = f"{answer} {sure[row]:.0%}"
+                caption = f"{answer} {sure[row]:.0%}"
                 if not right[row]:
-                    told += f", is {folder.classes[folder.labels[row]]}"
+                    caption += f", is {folder.classes[folder.labels[row]]}"
                 _show(axes, folder, row)
                 for line, (text, colour) in enumerate(
-                    ((told, _GREEN if right[row] else _ORANGE), (_short(folder.files[row]), _FAINT))
+                    ((caption, _GREEN if right[row] else _ORANGE), (_short(folder.files[row]), _FAINT))
                 ):
                     axes.text(
                         0.5, -0.04 - 0.12 * line, text, transform=axes.transAxes,
@@ -153,7 +152,7 @@ def _show(axes: Axes, folder: Folder, row: int) -> None:
 
 
 def _short(file: str, most: int = 24) -> str:
-    """The end of a file's name: what tells it from its neighbours."""
+    """The end of a file's name, which differs between neighbours."""
     name = file.rsplit("/", 1)[-1]
     return name if len(name) <= most else "..." + name[3 - most :]
 

@@ -1,35 +1,57 @@
-"""SIGTERM: this training is to end soon, because AWS takes a spot machine back or Slurm's time is over.
+"""What a training is asked to do in the middle of an epoch: end (SIGTERM), or save and continue.
 
-The pass that runs is finished and kept, where there is time for it; `--resume` goes on after it.
+SIGTERM comes before AWS takes a spot machine back and before Slurm's time is over. If EC2 sees a higher risk
+for a spot machine (rebalance recommendation), the file $GPU_BOX_SAVE changes, which `gpu-box run` and `train`
+name.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vgg16.ranks import Ranks  # and with it PyTorch
 
 EXIT_STATUS = 128 + signal.SIGTERM
-_asked: list[int] = []  # the signals that came
+# Ranks add up what each was asked: one END outweighs all SAVEs.
+SAVE, END = 1, 1 << 20
+_signals: list[int] = []
+_last_save: list[int] = []  # when the file was last written, in ns; empty: not listening
 
 
-class Ended(Exception):  # noqa: N818 - no error: it was asked for
-    """The text is for the user."""
+class Ended(Exception):  # noqa: N818 - not an error: the user or AWS asked for it
+    """Training was asked to end. The text is for the user."""
 
 
 def listen() -> None:
-    _asked.clear()
+    _signals.clear()
+    _last_save[:] = [_written()]
     signal.signal(signal.SIGTERM, _take)
 
 
-def end_if_asked(epoch: int, ranks: Ranks) -> None:
-    """To be called by every rank once the checkpoint of this pass is written. Raises Ended, in all."""
-    if any(ranks.gather(bool(_asked))):
-        raise Ended(f"ended by SIGTERM after epoch {epoch}, which is kept: --resume goes on from there")
+def ended() -> bool:
+    return bool(_signals)
+
+
+def asked() -> int:
+    """END, SAVE (once for each change of the file) or 0."""
+    if ended():
+        return END
+    # One rank on each machine looks at the file, so that all save once.
+    if not _last_save or os.environ.get("LOCAL_RANK", "0") != "0":
+        return 0
+    if (written := _written()) == _last_save[0]:
+        return 0
+    _last_save[0] = written
+    return SAVE
+
+
+def _written() -> int:
+    path = os.environ.get("GPU_BOX_SAVE")
+    try:
+        return os.stat(path).st_mtime_ns if path else 0
+    except OSError:
+        return 0
 
 
 def _take(number: int, frame: FrameType | None) -> None:
-    _asked.append(number)
+    _signals.append(number)

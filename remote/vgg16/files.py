@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then moved onto it."""
+"""Write files whole or not at all: beside their place, then moved onto it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_text(path: Path, text: str) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which becomes path in one move at the end; on an error nothing is at path.
 
-    What a killed run left beside path is removed.
+    Remains of killed runs beside path are removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.new"):

@@ -1,7 +1,7 @@
-"""torchrun, for `python -m vgg16 train`: `python -m vgg16.launch` takes torchrun's own words.
+"""torchrun, for `python -m vgg16 train`: `python -m vgg16.launch` takes torchrun's own options.
 
-It starts all ranks again when one was lost, but not when a restart cures nothing (`elastic.HOPELESS`); and it
-says in a line what was wrong, where torchrun shows a traceback of its own for every rank.
+It starts all ranks again if one was lost, but not if a restart cannot help (`elastic.HOPELESS`) or the ranks
+were asked to end, and it prints one line instead of torchrun's traceback for every rank.
 """
 
 from __future__ import annotations
@@ -14,19 +14,25 @@ import sys
 from torch.distributed import run
 from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerState
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher import api
 
 from vgg16.elastic import HOPELESS, launching
+from vgg16.ending import EXIT_STATUS
+
+# Ranks that got SIGTERM may save for as long as the longest notice is: EC2's, before it takes a spot machine
+# back. torchrun would kill them after 30 s (github.com/pytorch/pytorch/issues/119856).
+_SAVING_S = 120
 
 
 class Agent(LocalElasticAgent):
-    """torchrun's own, which asks before it begins anew whether that can help."""
+    """torchrun's own agent, which restarts the ranks only if that can help."""
 
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
         result = super()._monitor_workers(worker_group)
         if result.state is WorkerState.FAILED:
-            if any(failure.exitcode == HOPELESS for failure in result.failures.values()):
+            if any(failure.exitcode in (HOPELESS, EXIT_STATUS) for failure in result.failures.values()):
                 self._remaining_restarts = 0
             elif self._remaining_restarts > 0:
                 print(
@@ -40,21 +46,27 @@ class Agent(LocalElasticAgent):
 def main() -> int:
     launching()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's own choice, which it warns of in five lines
-    # What it logs of a worker's end, we say; and it closes the others as it should.
-    logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SAVING_S))
+    # It logs how a rank ended and that it closes the others; we print that.
+    for name in ("multiprocessing.api", "agent.server.api"):
+        logging.getLogger(f"torch.distributed.elastic.{name}").setLevel(logging.CRITICAL)
     api.LocalElasticAgent = Agent
     try:
         run.run(run.parse_args(sys.argv[1:]))
+    except SignalException as ended:
+        return 128 + ended.sigval
     except ChildFailedError as error:
-        told = {text for failure in error.failures.values() if (text := _message(failure))}
-        for text in sorted(told) or [_lost(error.failures)]:
+        if any(failure.exitcode == EXIT_STATUS for failure in error.failures.values()):
+            return EXIT_STATUS
+        reasons = {text for failure in error.failures.values() if (text := _message(failure))}
+        for text in sorted(reasons) or [_lost(error.failures)]:
             print(f"error: {text}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
 def _lost(failures: dict[int, ProcessFailure]) -> str:
-    """Who failed; not those that torchrun closed for it, by SIGTERM, unless there are no others."""
+    """Which ranks failed; those that torchrun then closed by SIGTERM only if there are no others."""
     first = {rank: each for rank, each in failures.items() if each.exitcode != -signal.SIGTERM} or failures
     ends = {
         rank: each.signal_name() if each.exitcode < 0 else f"exit status {each.exitcode}"
@@ -64,7 +76,7 @@ def _lost(failures: dict[int, ProcessFailure]) -> str:
 
 
 def _message(failure: ProcessFailure) -> str | None:
-    """What the worker left in its error file (`elastic.leave_word`)."""
+    """The text in the rank's error file (`elastic.leave_word`)."""
     word = failure.message
     return str(word["message"]) if isinstance(word, dict) else None
 

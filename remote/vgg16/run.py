@@ -1,4 +1,4 @@
-"""What `gpu-box train` runs: the seven lines; their figures, pictures and submission go into a folder."""
+"""`gpu-box train`: the seven lines; figures, pictures and a submission go into a folder."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg16 import checkpoint
+from vgg16 import BadData, checkpoint
+from vgg16.cache import weights_digest
 from vgg16.data.augment import Augment
-from vgg16.data.batches import Batches, Folder
-from vgg16.data.cache import weights_digest
+from vgg16.device import Ranks
+from vgg16.distributed import joined
 from vgg16.elastic import restarts
-from vgg16.ending import end_if_asked
-from vgg16.errors import BadData
+from vgg16.ending import END, Ended
 from vgg16.files import write_text
 from vgg16.kaggle import predictions
 from vgg16.kaggle.predictions import Predictions
 from vgg16.kaggle.submission import describe, make_submission
 from vgg16.lesson import Vgg16
-from vgg16.ranks import Ranks, joined
-from vgg16.report import Report, Silent
-from vgg16.train import Epoch
+from vgg16.pictures import Batches, Folder
+from vgg16.report import Silent
+from vgg16.train import Epoch, HalfPass, Report
+from vgg16.weights import safetensors_file
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`python -m vgg16 train --help` tells what each is."""
+    """The options of `python -m vgg16 train --help`."""
 
     data: Path
     results: Path
@@ -48,11 +49,10 @@ class Settings:
     compiled: bool = True
     decoder: str = "auto"
     width: int = 64
+    save: Path | None = None
 
     def identity(self, digest: str, batches: Batches) -> str:
-        """What must be the same for a run to be resumed. Epochs may be more, and the learning rate
-        another.
-        """
+        """What must be the same to resume a run. The epochs and the learning rate may differ."""
         return (
             f"weights {digest}, {self.image_size} pixels, layers {self.layers}, "
             f"batches of {self.batch_size}, seed {self.seed}, augment {self.augment}, "
@@ -61,9 +61,9 @@ class Settings:
 
 
 def train(settings: Settings, report: Report) -> dict[str, object]:
-    """Trains, predicts, writes settings.results; the summary. Raises Problem.
+    """Trains, predicts and writes settings.results. Returns the summary. Raises Problem, Ended.
 
-    Under torchrun every rank works; the first one alone writes and tells, and has the summary.
+    Under torchrun every rank works; only the first one writes, prints and has the summary.
     """
     with joined(settings.device) as ranks:
         return _train(settings, report if ranks.first else Silent(), ranks)
@@ -71,6 +71,8 @@ def train(settings: Settings, report: Report) -> dict[str, object]:
 
 def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object]:
     started = time.monotonic()
+    if settings.save:
+        safetensors_file.check(settings.save)
     settings.results.mkdir(parents=True, exist_ok=True)
     vgg = Vgg16(
         settings.weights,
@@ -100,7 +102,10 @@ def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object
         vgg.unfreeze(settings.layers)
     vgg.compile(settings.lr)
     history = _fit(vgg, batches, val_batches, settings, report)
-    return _finish(vgg, batches, val_batches, history, settings, report, started)
+    try:
+        return _finish(vgg, batches, val_batches, history, settings, report, started)
+    except Ended:
+        raise Ended(f"ended by SIGTERM after epoch {len(history)}, {_GOES_ON}") from None
 
 
 def _introduction(vgg: Vgg16) -> str:
@@ -129,22 +134,49 @@ def _fit(
     again = any(vgg.ranks.gather(restarts() > 0))
     if settings.resume or again:
         history = checkpoint.restore(path, vgg.trainer, identity)
-        report.say(
-            f"resumed after epoch {len(history)}" if history else f"nothing to resume in {path.parent}"
-        )
+        found = history or vgg.trainer.half
+        where = _after(history, vgg.trainer.half)
+        report.say(f"resumed {where}" if found else f"nothing to resume in {path.parent}")
     elif vgg.ranks.first:
-        # Or what interrupts this run before its first epoch's end would go on from an older run's.
+        # Or a restart before the first epoch's end would go on from an older run's.
         path.unlink(missing_ok=True)
     if vgg.ranks.first:
         _write_metrics(settings.results, history, report)
-    for epoch in vgg.epochs(batches, val_batches, settings.epochs):
-        history.append(epoch)
-        if vgg.ranks.first:
-            checkpoint.save(path, vgg.trainer, history, identity, report.say)
-            _write_metrics(settings.results, history, report)
-        if len(history) < settings.epochs:
-            end_if_asked(len(history), vgg.ranks)
+    trainer = vgg.trainer
+
+    def kept() -> bool:
+        return checkpoint.save(path, trainer, history, identity, report.say, trainer.reached)
+
+    def pause(asked: int) -> None:
+        if asked >= END:
+            raise Ended
+        if kept():
+            report.say(
+                f"checkpoint {_after(history, trainer.reached)}: AWS may take this spot machine back soon"
+            )
+
+    trainer.pause = pause
+    try:
+        for epoch in vgg.epochs(batches, val_batches, settings.epochs):
+            history.append(epoch)
+            kept()
+            if vgg.ranks.first:
+                _write_metrics(settings.results, history, report)
+    except Ended:
+        if not trainer.reached and not trainer.half and not history:
+            features = "; features computed so far are kept" if settings.cache else ""
+            raise Ended(f"ended by SIGTERM before training began{features}") from None
+        where = _after(history, trainer.reached or trainer.half)
+        goes_on = f", {_GOES_ON}" if not trainer.reached or kept() else ""
+        raise Ended(f"ended by SIGTERM {where}{goes_on}") from None
     return history
+
+
+_GOES_ON = "which is kept: --resume goes on from there"
+
+
+def _after(history: list[Epoch], half: HalfPass | None) -> str:
+    return f"after step {half.step} of epoch {len(history) + 1}" if half else f"after epoch {len(history)}"
 
 
 def _write_metrics(results: Path, history: list[Epoch], report: Report) -> None:
@@ -165,15 +197,18 @@ def _finish(
     started: float,
 ) -> dict[str, object]:
     probabilities = vgg.probabilities(val_batches)
-    # What could not be read was not answered: it counts neither for the network nor against it.
+    # Unreadable pictures count neither for the network nor against it.
     held_out = val_batches.folder.only(val_batches.readable)
     probabilities = probabilities[val_batches.readable]
     accuracy = float((probabilities.argmax(1) == held_out.labels).mean())
     chance = np.bincount(held_out.labels).max() / len(held_out.labels)
     report.say(f"held-out accuracy: {accuracy:.1%} ({len(held_out.files)} pictures; chance is {chance:.0%})")
-    told = _predict_test(vgg, probabilities, held_out, settings)
+    predicted = _predict_test(vgg, probabilities, held_out, settings)
     if not vgg.ranks.first:
         return {}
+    if settings.save:
+        safetensors_file.save(settings.save, vgg.model, vgg.classes)
+        report.say(f"network in {settings.save}: --weights {settings.save} takes it")
     from vgg16 import curves  # matplotlib takes half a second: not before it is needed
 
     title = f"VGG16 ({vgg.weights_name}) on {settings.data.name}: {accuracy:.1%} of held-out pictures right"
@@ -182,17 +217,17 @@ def _finish(
     curves.save(curves.examples(probabilities, held_out), settings.results / "examples.png")
     written = ["metrics.jsonl", "curves.png", "confusion.png", "examples.png"]
     clip = None
-    if told is not None:
-        predictions.save(settings.results, told)
-        clip = make_submission(settings.results / "submission.csv", told, settings.clip)
+    if predicted is not None:
+        predictions.save(settings.results, predicted)
+        clip = make_submission(settings.results / "submission.csv", predicted, settings.clip)
         written += [predictions.FILE, "submission.csv"]
-        report.say(f"submission.csv: {describe(told, clip)}")
+        report.say(f"submission.csv: {describe(predicted, clip)}")
     summary = {
         "held_out_accuracy": accuracy,
         "images": {
             "train": batches.nb_sample,
             "valid": val_batches.nb_sample,
-            "test": len(told.files) if told else 0,
+            "test": len(predicted.files) if predicted else 0,
         },
         "left_out": sorted({*batches.unreadable.values(), *val_batches.unreadable.values()}),
         "classes": vgg.classes,
@@ -218,7 +253,7 @@ def _finish(
 def _predict_test(
     vgg: Vgg16, probabilities: np.ndarray, held_out: Folder, settings: Settings
 ) -> Predictions | None:
-    """None where there are no pictures to predict, or no two classes to tell Kaggle of."""
+    """None if there are no pictures to predict, or other than the two classes of a submission."""
     if not (settings.data / "test").is_dir() or len(held_out.classes) != 2:
         return None
     batches, test = vgg.test(settings.data / "test", 2 * settings.batch_size)

@@ -1,20 +1,21 @@
 """python3 -m watch COMMAND
 
-run                      watch, and stop this machine when it is idle (what systemd runs)
+run                      watch, and stop this machine when it is idle (systemd runs this)
 once                     read every signal once and print the sample
-status [--json]          the verdict, each signal, the layers armed, the last stop
-panel [SECONDS]          status, memory and GPUs as a JSON line every so often, for `status --watch`
-why [--json]             the verdicts of late, each change with its figures
-activity                 what the box did of late, in brief: JSON for a drawing
-keep 3h | keep --off     hold idle-stop off for a while; the time and money limits stay
-replay FILE... [--policy k=v ...] [--all]   the verdict over time of recorded samples
-healthy                  exit 0 when a watcher watches
-guard [LOOKS]            one look of the guard
-policy k=v ...           change the thresholds and limits of the watcher that runs
-notify EVENT TEXT        send a notice to the webhook that ~/.gpu-box/notify.json names
-install [k=v ...]        arm the watcher and the guard (by sudo, where it must)
-                         `install` and `policy` also take their settings as one JSON object
-uninstall                disarm both
+status [--json]          the verdict, each signal, the armed layers, the last stop
+panel [SECONDS]          status, memory and GPUs as a JSON line at each interval, for `status --watch`
+why [--json]             recent changes of the verdict, with the signals behind them
+activity                 a summary of the last days as JSON, for the report's chart
+keep 3h | keep --off     hold the idle stop off; the time and money limits stay
+replay FILE... [--policy k=v ...] [--all]   judge recorded samples again
+scratch                  bytes in ~/scratch that a stop erases
+healthy                  exit 0 if a watcher runs and samples
+policy k=v ...           change thresholds and limits of the running watcher
+notify EVENT TEXT        send a notice to the webhook in ~/.gpu-box/notify.json
+install [k=v ...]        install and start the watcher and the guard (with sudo if needed)
+uninstall                remove both
+
+`install` and `policy` also take their settings as one JSON object.
 """
 
 import contextlib
@@ -26,11 +27,11 @@ from . import place as places
 from . import policy as policies
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LATE = 20  # changes of the verdict that `why` tells
+RECENT = 20  # changes that `why` shows
 
 
 def main(words: List[str]) -> int:
-    """The exit status. 2: the command line is wrong."""
+    """Run one command and return its exit status; 2 if the command line is wrong."""
     command = COMMANDS.get(words[0]) if words else None
     if command is None:
         print(__doc__ if not words or words[0] in ("-h", "--help", "help") else "no command %s" % words[0])
@@ -65,7 +66,7 @@ def _once(words: List[str]) -> int:
 
     machine = Machine(policies.load(places.find().policy)[0], lambda: places.keeps(places.find(), users()))
     machine.sample()
-    time.sleep(1.0)  # rates need two looks
+    time.sleep(1.0)  # a rate needs two readings
     print(dump(machine.sample()))
     return 0
 
@@ -89,7 +90,7 @@ def _panel(words: List[str]) -> int:
     every = policies.seconds(words[0]) if words else 3.0
     try:
         show(max(0.2, every))
-    except BrokenPipeError:  # nobody looks any more
+    except BrokenPipeError:  # the reader has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
@@ -105,7 +106,7 @@ def _why(words: List[str]) -> int:
     place = places.find()
     last, policy = stopped(place), policies.load(place.policy)[0]
     use_zone(policy)
-    moments = list(changes(Log(place.state).read(), policy))[-LATE:]
+    moments = list(changes(Log(place.state).read(), policy))[-RECENT:]
     if "--json" in words:
         print(json.dumps({"changes": [record(moment) for moment in moments], "stopped": last}))
         return 0
@@ -125,8 +126,8 @@ def _activity(words: List[str]) -> int:
     from .log import Log
 
     place = places.find()
-    told = activity(Log(place.state).read(thinned=True), policies.load(place.policy)[0])
-    print(json.dumps(told, separators=(",", ":")))
+    summary = activity(Log(place.state).read(thinned=True), policies.load(place.policy)[0])
+    print(json.dumps(summary, separators=(",", ":")))
     return 0
 
 
@@ -142,15 +143,15 @@ def _keep(words: List[str]) -> int:
         for one in {path, places.of_user().keep}:
             if os.path.exists(one):
                 os.unlink(one)
-        print("no longer kept: it stops when idle")
+        print("keep is off: the box stops when idle")
         return 0
     if len(words) != 1:
-        raise ValueError("how long? keep 3h, or keep --off")
+        raise ValueError("needs a duration, as in `keep 3h`, or `keep --off`")
     wall, seconds = time.time(), policies.seconds(words[0])
     if seconds > keeping.LONGEST:
-        raise ValueError("how long? 30d at most")
+        raise ValueError("30d at most")
     keeping.write(path, seconds, boot=boot_id(), mono=time.monotonic(), wall=wall)
-    print("kept until %s" % time.strftime("%H:%M", time.localtime(wall + seconds)))
+    print("idle stop is off until %s" % time.strftime("%H:%M", time.localtime(wall + seconds)))
     return 0
 
 
@@ -165,7 +166,7 @@ def _replay(words: List[str]) -> int:
         if word == "--policy":
             key, equals, value = next(rest, "").partition("=")
             if not equals:
-                raise ValueError("--policy needs k=v")
+                raise ValueError("--policy needs k=v, as in --policy idle_after=10m")
             values[key] = value
         elif word == "--all":
             every = True
@@ -173,7 +174,7 @@ def _replay(words: List[str]) -> int:
             files.append(word)
     policy, wrong = policies.parse(values)
     if wrong or not files:
-        raise ValueError("; ".join(wrong) or "which file?")
+        raise ValueError("; ".join(wrong) or "needs a file of samples")
     use_zone(policy)
     for moment in changes((sample for path in files for sample in samples(path)), policy, every=every):
         print(line(moment))
@@ -184,12 +185,15 @@ def _healthy(words: List[str]) -> int:
     from .status import healthy
 
     well = healthy(places.find())
-    print("healthy" if well else "no watcher watches")
+    print("healthy" if well else "no watcher runs")
     return 0 if well else 1
 
 
-def _guard(words: List[str]) -> int:
-    os.execv("/bin/sh", ["sh", os.path.join(HERE, "guard.sh"), *words])
+def _scratch(words: List[str]) -> int:
+    from .read.scratch import lost
+
+    print(lost())
+    return 0
 
 
 def _notify(words: List[str]) -> int:
@@ -226,7 +230,7 @@ def _uninstall(words: List[str]) -> int:
 
 
 def _settings(words: List[str]) -> Dict[str, Any]:
-    """ "idle_after=30m" or a JSON object, each; the last one counts."""
+    """Merge words of the form "idle_after=30m" or JSON objects; the last one wins."""
     import json
 
     values: Dict[str, Any] = {}
@@ -236,7 +240,7 @@ def _settings(words: List[str]) -> Dict[str, Any]:
 
 
 def _by_sudo(command: str, words: List[str]) -> int:
-    """The same as root. Without a password to ask for: `sudo` says so itself when it may not."""
+    """Run the command again as root. With -n sudo fails instead of asking for a password."""
     os.chdir(os.path.dirname(HERE))
     os.execvp("sudo", ["sudo", "-n", "/usr/bin/python3", "-s", "-m", "watch", command, *words])
 
@@ -250,8 +254,8 @@ COMMANDS: Dict[str, Callable[[List[str]], int]] = {
     "activity": _activity,
     "keep": _keep,
     "replay": _replay,
+    "scratch": _scratch,
     "healthy": _healthy,
-    "guard": _guard,
     "notify": _notify,
     "policy": _policy,
     "install": _install,

@@ -1,10 +1,10 @@
-"""What a box did, in brief, for a drawing: from a week of samples to some hundred numbers.
+"""Condenses a week of samples into a few hundred numbers, for the report's chart.
 
-    {"spans": [[from, to, state, [signal, ...]], ...],   Unix times; which signals were in use in between
-     "gpu": [[wall, percent], ...], "cpu": [[wall, cores], ...],   means of five minutes; gpu: of the busiest
-     "stops": [[wall, reason], ...]}   each time that the machine went down, with the verdict
+    {"spans": [[from, to, state, [signal, ...]], ...],   Unix times; the signals in use in between
+     "gpu": [[wall, percent], ...], "cpu": [[wall, cores], ...],   means over 5 minutes; gpu: the busiest one
+     "stops": [[wall, reason], ...]}   each shutdown, with the verdict before it
 
-Where no span is, the machine was off (or nobody watched). A minute is the smallest thing told.
+Between spans the machine was off or had no watcher. The resolution is one minute.
 """
 
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
@@ -14,10 +14,8 @@ from .policy import Policy
 from .sample import Event, Rate, Sample
 
 MINUTE, FIVE = 60.0, 300.0
-# Of older samples one in five minutes is kept: further apart than this, they are not one run.
-GAP = 2.5 * FIVE
-# Of a minute's verdicts the one that tells most; what went on at all went on.
-RANK = ("active", "held", "limit", "idle")
+GAP = 2.5 * FIVE  # s between two samples of one span, at most; the log keeps old ones every five minutes
+RANK = ("active", "held", "limit", "idle")  # a minute with several states gets the first of these
 
 
 class _Span:
@@ -30,12 +28,12 @@ class _Span:
         used = [name for name, signal in now.signals.items() if signal.age <= over + 1]
         self.signals += [name for name in used if name not in self.signals]
 
-    def told(self) -> List[Any]:
+    def values(self) -> List[Any]:
         return [round(self.begin), round(self.end), self.state, sorted(self.signals)]
 
 
 def activity(samples: Iterable[Union[Sample, Event]], policy: Policy) -> Dict[str, Any]:
-    """samples: oldest first."""
+    """Summarise samples (oldest first) in the format above."""
     state = State()
     last: Optional[Tuple[Sample, Verdict]] = None
     spans: List[_Span] = []
@@ -50,9 +48,7 @@ def activity(samples: Iterable[Union[Sample, Event]], policy: Policy) -> Dict[st
         now = verdict(state, policy)
         again = last is not None and last[0].boot == sample.boot and sample.wall - last[0].wall < GAP
         if last and last[0].boot != sample.boot and not (stops and stops[-1][0] >= last[0].wall):
-            stops.append(
-                [round(last[0].wall), "no word of it: reset, killed from outside, or by guard or fuse"]
-            )
+            stops.append([round(last[0].wall), "not recorded: a reset, a forced stop, the guard or the fuse"])
         if again and spans:
             spans[-1].end = sample.wall
         if not again or sample.wall - spans[-1].begin >= MINUTE:
@@ -63,7 +59,7 @@ def activity(samples: Iterable[Union[Sample, Event]], policy: Policy) -> Dict[st
                 curves[name].setdefault(int(sample.wall // FIVE), []).append(value)
         last = sample, now
     return {
-        "spans": [span.told() for span in _joined(spans)],
+        "spans": [span.values() for span in _joined(spans)],
         "gpu": _means(curves["gpu"]),
         "cpu": _means(curves["cpu"]),
         "stops": stops,
@@ -71,7 +67,7 @@ def activity(samples: Iterable[Union[Sample, Event]], policy: Policy) -> Dict[st
 
 
 def _joined(spans: List[_Span]) -> List[_Span]:
-    """Neighbours that say the same are one."""
+    """Join adjacent spans with equal state and signals."""
     joined: List[_Span] = []
     for span in spans:
         before = joined[-1] if joined else None

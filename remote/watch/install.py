@@ -1,4 +1,4 @@
-"""Arm the watcher and the guard on this machine, or say what cannot be armed and why."""
+"""Installs and starts the watcher and the guard on this machine."""
 
 import contextlib
 import json
@@ -12,21 +12,22 @@ from . import place, policy
 from .read.command import find, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PATIENCE = 10.0  # s for a watcher that is told to end
-LOOKS = 15  # of the guard at a heartbeat that stands still
+PATIENCE = 10.0  # s for an old watcher to end
+LOOKS = 15  # checks of an unchanged heartbeat before the guard stops the machine
 UNITS = ("gpu-box-watch.service", "gpu-box-guard.service", "gpu-box-guard.timer")
 WRAPPER = '#!/bin/sh\ncd "%s" && exec /usr/bin/python3 -s -m watch "$@"\n'
 
 
 def install(settings: Dict[str, Any]) -> List[str]:
-    """Lines for a person. Safe to run again; a newer folder replaces the installed one.
+    """Install, or replace an older version; returns lines to display. Safe to run again.
 
-    settings: for policy.json, as `policy.parse` takes them; those not given stay as they are there.
+    settings: for policy.json, as `policy.parse` takes them; others in the file stay. Raises ValueError for
+    invalid settings, OSError if systemd refuses.
     """
-    os.umask(0o022)  # every user looks at its status, and sends notices by its code
+    os.umask(0o022)  # every user reads the status and runs the code to send notices
     set_policy(settings)
     if not place.systemd():
-        return [_alone(), "fuse, guard: not armed, there is no systemd here"]
+        return [_start_process(), "fuse, guard: not armed, because this machine has no systemd"]
     where = place.of_machine()
     os.makedirs(where.state, exist_ok=True)
     os.makedirs(place.UNITS, exist_ok=True)
@@ -40,9 +41,9 @@ def install(settings: Dict[str, Any]) -> List[str]:
 
 
 def set_policy(settings: Dict[str, Any]) -> None:
-    """Change policy.json; a watcher that runs takes it up with its next sample. ValueError for nonsense.
+    """Change policy.json; a running watcher applies it with its next sample. Raises ValueError if invalid.
 
-    What the file holds already and this version cannot read, as of a newer one, is dropped.
+    Settings in the file that this version does not know are dropped.
     """
     where = place.find()
     os.makedirs(where.state, exist_ok=True)
@@ -64,27 +65,27 @@ def _written(where: place.Place) -> Dict[str, Any]:
 
 
 def needs_root() -> bool:
-    """Whether the machine's own watcher, which is root's, is meant and we are not root."""
+    """Whether this machine's watcher runs as root and we do not."""
     return os.geteuid() != 0 and place.systemd()
 
 
 def uninstall() -> List[str]:
-    """Disarm both. The fuse stays: it is cut by a watcher that reports healthy, and by nothing else."""
+    """Remove the watcher and the guard; returns lines to display. The fuse stays."""
     for unit in UNITS:
         path = os.path.join(place.UNITS, unit)
         if os.path.exists(path):
             run(["systemctl", "disable", "--now", unit], seconds=60.0)
             os.unlink(path)
-    return ["watcher, guard: gone. This machine no longer stops by itself, but for its deadline in AWS"]
+    return ["watcher, guard: removed. From now on only its deadline in AWS stops this machine"]
 
 
-def _alone() -> str:
-    """Without systemd the watcher is a process of its own; nothing starts it again."""
+def _start_process() -> str:
+    """Without systemd, run the watcher as a daemon. Nothing restarts it."""
     where = place.find()
     os.makedirs(where.state, exist_ok=True)
     pid, version = place.running(where)
     if pid and version == place.code():
-        return "watcher: armed, as a process of its own"
+        return "watcher: armed, as a process"
     if pid:
         _end(pid, where)
     if os.fork() == 0:
@@ -93,11 +94,11 @@ def _alone() -> str:
             os.dup2(os.open(os.devnull, mode), file)
         os.chdir(os.path.dirname(HERE))
         os.execv(_python(), [_python(), "-s", "-m", "watch", "run"])
-    return "watcher: armed, started as a process of its own"
+    return "watcher: armed, started as a process"
 
 
 def _end(pid: int, where: place.Place) -> None:
-    """An older version: it goes, and what it knew is in its log."""
+    """End an older version of the watcher. The new one reads its log."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -153,4 +154,4 @@ def _fuse() -> str:
         run(["systemctl", "is-active", "gpu-box-fuse.timer"], seconds=10.0)
         return "armed since boot"
     except OSError:
-        return "not armed: this machine's user data did not light it"
+        return "not armed: this machine's user data did not start it"

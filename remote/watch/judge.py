@@ -1,10 +1,10 @@
-"""Whether to stop, when, and why: `step` per sample, then `verdict`. Pure: no clock, no files, no machine.
+"""Decides whether, when and why to stop: `step` per sample, then `verdict`. Pure: no clock, no files.
 
-Two figures carry it all: `since`, the seconds since the box was last seen used, and `idle`, those of them
-that count. A sample of use makes both 0. A quiet sample lets both grow. A sample that cannot tell (a reading
-that cannot be made, a kernel or a job that uses nothing) lets only `since` grow, until `since - idle` has
-reached stuck_after. The box stops when `idle` reaches idle_after: so never later than idle_after +
-stuck_after after its last use, whatever breaks. Seconds that nobody watched count for nothing.
+The state is two figures: `since`, the seconds since the last use, and `idle`, those of them that count as
+idle. A sample that shows use sets both to 0. A quiet sample adds to both. An unclear sample (a failed
+reading, a kernel or job that uses nothing) adds only to `since`, until `since - idle` reaches stuck_after.
+The box stops when `idle` reaches idle_after: at most idle_after + stuck_after after its last use, whatever
+breaks. Time without samples does not count.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
@@ -14,12 +14,12 @@ from .policy import Policy
 from .sample import Event, Gpu, Rate, Sample
 from .signals import Means, Signal, read_signals, spell
 
-GAP = 4  # sampling intervals without a sample after which time counts as unwatched
-REBOOT = 600.0  # s without a sample that a reboot may take, its shutdown and a bare-metal machine's included
+GAP = 4  # sampling intervals; of a longer gap between samples only this much counts
+REBOOT = 600.0  # s between the last sample and the next boot, at most, for a reboot (bare metal included)
 
 
 class Tick(NamedTuple):
-    """What the means need of an earlier sample."""
+    """The part of an earlier sample that the means need."""
 
     mono: float
     over: float
@@ -28,41 +28,41 @@ class Tick(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that the samples so far say; a watcher that restarts rebuilds it from their file."""
+    """The result of all samples so far. A restarted watcher rebuilds it from the log."""
 
     sample: Optional[Sample] = None  # the last one
-    since: float = 0.0  # s since the last use, watched ones only
-    idle: float = 0.0  # those that count
-    used_in_boot: bool = False  # anything seen used since the machine started
-    powered_off: bool = False  # the last thing seen was an orderly power-off
+    since: float = 0.0  # s since the last use, watched time only
+    idle: float = 0.0  # s of it that count as idle
+    used_in_boot: bool = False  # whether any use was seen since boot
+    powered_off: bool = False  # whether the last entry is an orderly power-off
     born: Tuple[float, float] = (0.0, 0.0)  # (wall, up) of the first sample of this boot
     ticks: Tuple[Tick, ...] = ()
-    last: Tuple[str, float] = ("", 0.0)  # the last use: what, and at which wall time
+    last: Tuple[str, float] = ("", 0.0)  # the last use: (description, Unix time)
     seen: Tuple[Tuple[str, Tuple[str, float]], ...] = ()  # the same for each signal
     signals: Tuple[Tuple[str, Signal], ...] = ()  # of the last sample
 
 
 class Verdict(NamedTuple):
     stop: bool
-    state: str  # active, idle, held (cannot tell), limit (the time or money limit is what stops it)
+    state: str  # active, idle, held (unclear), limit (a time or money limit stops the box)
     reason: str
-    stops_in: float  # s, if nothing uses it from now on; at the latest, when held
+    stops_in: float  # s, without further use; if held, at most
     idle_for: float  # s
-    cause: str  # what will stop it: idle, max_hours, deadline, stop_at
-    last_used: Tuple[str, float]  # what, Unix time
+    cause: str  # the limit that comes first: idle, max_hours, deadline, stop_at; then: a job asked
+    last_used: Tuple[str, float]  # (description, Unix time)
     signals: Dict[str, Signal]
     seen: Dict[str, Tuple[str, float]]  # each signal's own last use
 
 
 def step(state: State, sample: Union[Sample, Event], policy: Policy) -> State:
-    """What is known once this sample has been seen too."""
+    """Add one sample or event to the state."""
     if isinstance(sample, Event):
         return state._replace(powered_off=sample.event == "poweroff")
     elapsed = 0.0
     if state.sample is None or state.sample.boot != sample.boot:
         state = _booted(state, sample)
     else:
-        # Samples in the wrong order: an older one counts at the moment of the newest.
+        # Samples can be out of order: an older one counts at the time of the newest.
         sample = sample._replace(mono=max(sample.mono, state.sample.mono))
         elapsed = min(sample.mono - state.sample.mono, GAP * policy.interval)
     ticks = tuple(tick for tick in state.ticks if sample.mono - tick.mono < _reach(policy))
@@ -86,18 +86,22 @@ def step(state: State, sample: Union[Sample, Event], policy: Policy) -> State:
 
 
 def verdict(state: State, policy: Policy) -> Verdict:
-    """Whether to stop now, and if not, when."""
+    """Decide whether to stop now, and otherwise when."""
     sample = state.sample
     if sample is None:
         return Verdict(False, "held", "no sample yet", policy.idle_after, 0.0, "idle", state.last, {}, {})
     signals = dict(state.signals)
+    if sample.then:
+        return Verdict(
+            True, "limit", sample.then, 0.0, state.idle, "then", state.last, signals, dict(state.seen)
+        )
     held = [signal.text for signal in signals.values() if signal.held]
     left = policy.idle_after - state.idle
     if held:
         left += max(0.0, policy.stuck_after - (state.since - state.idle))
     if isinstance(sample.keep, float) and sample.keep > 0:
         left = policy.idle_after + sample.keep
-    early = policy.settle - sample.up > left  # the first minutes after a start are for the person to come
+    early = policy.settle - sample.up > left  # leave the user time to connect after a start
     left = max(left, policy.settle - sample.up)
     cause, limit = limits.nearest(sample, state.born, policy)
     if limit < left:
@@ -115,7 +119,7 @@ def verdict(state: State, policy: Policy) -> Verdict:
     elif active:
         name, why = "active", "active: " + "; ".join(active)
     elif held and state.since - state.idle < policy.stuck_after:
-        name, why = "held", "cannot tell for %s: %s" % (spell(state.since - state.idle), "; ".join(held))
+        name, why = "held", "unclear for %s: %s" % (spell(state.since - state.idle), "; ".join(held))
     else:
         name = "idle"
     return Verdict(
@@ -124,9 +128,9 @@ def verdict(state: State, policy: Policy) -> Verdict:
 
 
 def _booted(state: State, sample: Sample) -> State:
-    """A start gives a fresh idle window; a reboot of a box that nothing had used since its boot does not.
+    """Reset the idle time after a start, but not after a reboot of a box unused since its boot.
 
-    A box that was forced off leaves no power-off event, so only a short time off is a reboot.
+    A box that was forced off leaves no power-off event, so a reboot is recognised by a short time off.
     """
     again = state.sample is not None and not state.used_in_boot and not state.powered_off
     if state.sample is not None and not 0 <= sample.wall - sample.up - state.sample.wall <= REBOOT:
@@ -165,7 +169,7 @@ def _means(ticks: Tuple[Tick, ...], policy: Policy) -> Means:
 
 
 def _mean(rates: List[Tuple[Rate, float]]) -> Rate:
-    """Over their times, and whose was the most of it."""
+    """The mean, weighted by duration, and the process with the largest share."""
     over = sum(seconds for _, seconds in rates) or 1.0
     most = max(rates, key=lambda pair: pair[0].value * pair[1])[0]
     return Rate(sum(rate.value * seconds for rate, seconds in rates) / over, most.who)

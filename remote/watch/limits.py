@@ -1,4 +1,4 @@
-"""The time and money limits: max_hours, a deadline, a time of day. They stop a box that works, too."""
+"""The time and money limits: max_hours, deadline, stop_at. They stop a busy box too."""
 
 import os
 import time
@@ -12,16 +12,15 @@ OWN_ZONE = os.environ.get("TZ")
 
 
 def nearest(sample: Sample, born: Tuple[float, float], policy: Policy) -> Tuple[str, float]:
-    """(which limit comes first, s until then; infinity without one).
+    """The limit that comes first and the seconds until then: ("max_hours", 812.0), or infinity without one.
 
-    A clock that is set forward must not stop a box: what the wall clock says counts only as far as the time
-    that really passed since boot agrees (born: wall clock and s since boot at the boot's first sample).
+    born: Unix time and s since boot at the boot's first sample. The time passed since then bounds the wall
+    clock, so that a clock set forward does not stop the box.
     """
     boot_wall = born[0] - born[1]
     now = min(sample.wall, boot_wall + sample.up)
-    # The deadline is all limits in one, worked out by whoever started or extended this session, and so the
-    # only one. One that ends with this boot's first minutes is an earlier session's, and nobody has replaced
-    # it yet: then the box goes by its own limits.
+    # `up` and `extend` work all limits into one deadline, which replaces the others. A deadline in the first
+    # minutes of this boot belongs to an earlier session: then the other limits apply.
     if policy.deadline is not None and policy.deadline > boot_wall + policy.settle:
         return "deadline", policy.deadline - now
     found = [("idle", float("inf"))]
@@ -33,7 +32,7 @@ def nearest(sample: Sample, born: Tuple[float, float], policy: Policy) -> Tuple[
 
 
 def text(cause: str, policy: Policy) -> str:
-    """Why, for a person."""
+    """The reason to display."""
     detail = {
         "max_hours": "%g h" % (policy.max_hours or 0),
         "deadline": hhmm(policy.deadline or 0),
@@ -43,7 +42,7 @@ def text(cause: str, policy: Policy) -> str:
 
 
 def use_zone(policy: Policy) -> None:
-    """Read and show times of day in the policy's time zone from now on; without one, in the machine's own."""
+    """Set the process's time zone to the policy's; without one, to the machine's."""
     zone = policy.tz or OWN_ZONE
     os.environ.pop("TZ", None)
     if zone:
@@ -56,7 +55,7 @@ def hhmm(wall: float) -> str:
 
 
 def _next(time_of_day: str, after: float) -> float:
-    """The first time the clock shows this after a moment; daylight saving is the C library's business."""
+    """The first Unix time after `after` at which the local clock shows "HH:MM"; handles daylight saving."""
     hour, minute = clock(time_of_day)
     day = time.localtime(after)
     for days in (0, 1):

@@ -1,7 +1,7 @@
-"""The samples on disk: JSON lines in three files, bounded whatever the clock says.
+"""The samples on disk: JSON lines in three files, each bounded in size.
 
-samples.jsonl is being written; samples.1.jsonl came before it, every sample too (about 8 hours each). What
-is older goes to samples.old.jsonl, one sample in 20 (5 minutes), of which the newest week or so is kept.
+samples.jsonl is the current file and samples.1.jsonl the one before, both with every sample (about 8 hours
+each). samples.old.jsonl holds one in 20 of the older samples (every 5 minutes), for about a week.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Iterator, List, Union
 from .sample import Event, Sample, dump, parse
 
 MOST = 1 << 20  # bytes of each file
-THIN = 20  # of older samples, one in this many is kept
+THIN = 20  # one in this many older samples is kept
 
 
 class Log:
@@ -21,16 +21,16 @@ class Log:
         )
 
     def append(self, sample: Union[Sample, Event]) -> None:
-        """OSError when the disk is full: the watcher goes on without its log."""
+        """Add one line. Raises OSError if the disk is full."""
         if _size(self._new) >= self._most:
             self._rotate()
         with open(self._new, "ab") as file:
-            # A line cut short by a crash is ended first, so that it spoils no other.
+            # Terminate a line that a crash truncated.
             torn = file.tell() > 0 and not _ends_whole(self._new)
             file.write((b"\n" if torn else b"") + dump(sample).encode() + b"\n")
 
     def read(self, *, thinned: bool = False) -> Iterator[Union[Sample, Event]]:
-        """Oldest first; lines that are no samples are left out. thinned: begin with the older ones."""
+        """All samples, oldest first, without invalid lines. thinned: include samples.old.jsonl."""
         for path in ([self._old] if thinned else []) + [self._full, self._new]:
             yield from samples(path)
 
@@ -51,7 +51,7 @@ class Log:
 
 
 def samples(path: str) -> Iterator[Union[Sample, Event]]:
-    """The samples in one file, oldest first. A missing file has none."""
+    """The samples in one file, oldest first; none if it is missing."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -1,9 +1,8 @@
-"""Notices to a webhook: the box says itself what it does, whoever's laptop is closed.
+"""Sends notices from the box to users' webhooks, so that they arrive while the laptop is closed.
 
-The address is a secret: it lies in ~/.gpu-box/notify.json (0600), is read by the process that sends, and is
-in no log and no process list. That process runs as the user whose file it is: the machine's own watcher is
-root, and the file names any address. It is a process of its own also because TLS costs memory that a watcher
-need not hold, and because nothing that a webhook does may delay a stop by more than a few seconds.
+The address is a secret: it is in ~/.gpu-box/notify.json (0600) and in no log and no process list. A separate
+process reads the file and sends, as the user who owns it, because the watcher is root and the file may name
+any address. It also keeps TLS out of the watcher's memory and bounds the delay of a stop to a few seconds.
 """
 
 import os
@@ -18,16 +17,16 @@ from .read.people import users
 from .read.text import read, values
 
 FILE = os.path.join(".gpu-box", "notify.json")
-WITHIN = 60.0  # s for all tries of a notice that nothing waits for
-BEFORE_A_STOP = 8.0  # s that a stop may be held up by its notice
-SLACK = 2.0  # s beyond them before the sending process is given up
+WITHIN = 60.0  # s for all tries, if nothing waits for the notice
+BEFORE_A_STOP = 8.0  # s for all tries, if a stop waits
+SLACK = 2.0  # s after that before the sending process is abandoned
 _sending: List[int] = []  # pids
 
 
 def begin(event: str, text: str, *, within: float = WITHIN) -> List[int]:
-    """Start sending for each user who asked for notices; returns the processes.
+    """Start sending to each user with a webhook. Returns the pids.
 
-    One that cannot start costs its notice.
+    A process that cannot start is skipped.
     """
     words = [sys.executable or "/usr/bin/python3", "-E", "-s", "-S", "-m", __package__, "notify"]
     words += [event, text, "--within", "%g" % within, "--own"]
@@ -47,12 +46,12 @@ def begin(event: str, text: str, *, within: float = WITHIN) -> List[int]:
 
 
 def last_words(event: str, text: str, *, within: float = BEFORE_A_STOP) -> None:
-    """Send before the machine goes: waited for, but not for long."""
+    """Send before a stop, and wait until sent or for `within` + SLACK seconds."""
     wait(begin(event, text, within=within), within + SLACK)
 
 
 def settings() -> Optional[Dict[str, str]]:
-    """{"box", "webhook", "format"} of this user; None where there are none, or they are damaged."""
+    """This user's {"box", "webhook", "format"}; None if the file is missing or invalid."""
     try:
         found = values(read(os.path.join(os.path.expanduser("~"), FILE), owner=os.geteuid()))
     except (OSError, ValueError):
@@ -61,11 +60,11 @@ def settings() -> Optional[Dict[str, str]]:
 
 
 def command(words: List[str]) -> int:
-    """`watch notify EVENT TEXT [--within SECONDS] [--own]`. 0 also where nobody asked for notices.
+    """`watch notify EVENT TEXT [--within SECONDS] [--own]`. Returns 0, also without a webhook.
 
-    By root: to every user's webhook, each as that user. --own: to one's own alone.
+    Root sends to every user's webhook, each as that user; --own: only to the caller's.
     """
-    from .webhook import TITLES, deliver  # its libraries are not the watcher's to hold
+    from .webhook import TITLES, deliver  # imported here to keep urllib out of the watcher's memory
 
     own = words[-1:] == ["--own"]
     words = words[:-1] if own else words
@@ -77,7 +76,7 @@ def command(words: List[str]) -> int:
         return 0
     asked = settings()
     if asked:
-        # A timeout of urllib is for one read: an answer that trickles in would take as long as it likes.
+        # urllib's timeout applies to each read, not to the whole answer.
         signal.setitimer(signal.ITIMER_REAL, within + SLACK)
         deliver(asked, words[0], words[1], within=within)
     return 0

@@ -1,10 +1,10 @@
-"""What `gpu-box status --watch` shows while it looks: one JSON object a line, until its reader goes away.
+"""The data behind `gpu-box status --watch`: one JSON object per line, until the reader closes the pipe.
 
     {"at": Unix time, "status": as `watch status --json`, "cores": n, "load": runnable processes (1 min mean),
      "memory": [used, total] in bytes, "gpus": [{"name", "percent", "memory": [used, total] in bytes,
-     "celsius"}, ...], null where it cannot be told}
+     "celsius"}, ...]}; null: unknown
 
-nvidia-smi is asked anew each time, for somebody looks; the watcher's own reading is up to a minute old.
+Calls nvidia-smi each time, because the watcher's own reading can be a minute old.
 """
 
 import json
@@ -21,10 +21,10 @@ _MIB = 1 << 20
 
 
 def show(every: float) -> None:
-    """Until standard output is closed (BrokenPipeError)."""
+    """Print a line every `every` seconds. Raises BrokenPipeError once standard output is closed."""
     place = find_place()
     while True:
-        told: Dict[str, Any] = {
+        shown: Dict[str, Any] = {
             "at": time.time(),
             "status": status(place),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -32,12 +32,12 @@ def show(every: float) -> None:
             "memory": _memory(),
             "gpus": _gpus(),
         }
-        print(json.dumps(told, separators=(",", ":")), flush=True)
+        print(json.dumps(shown, separators=(",", ":")), flush=True)
         time.sleep(every)
 
 
 def _memory() -> Optional[List[int]]:
-    """Used is what cannot be had without swapping: all but MemAvailable (proc(5))."""
+    """[used, total] in bytes; used is MemTotal - MemAvailable (proc(5)). None if unreadable."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             fields = dict(line.split(":", 1) for line in file)
@@ -48,7 +48,7 @@ def _memory() -> Optional[List[int]]:
 
 
 def _gpus() -> Optional[List[Dict[str, Any]]]:
-    """Those that answer: a warning or a lost card hides no other. Empty without an NVIDIA driver."""
+    """The GPUs that answer, despite warnings and lost cards. Empty without an NVIDIA driver."""
     program = find("nvidia-smi")
     if not program:
         return []
@@ -73,5 +73,5 @@ def _gpu(name: str, percent: str, used: str, total: str, celsius: str) -> Dict[s
 
 
 def _number(text: str) -> Optional[float]:
-    """None for "[N/A]" and "[Not Supported]"."""
+    """Parse a number; None for "[N/A]" and "[Not Supported]"."""
     return float(text) if text.replace(".", "", 1).isdigit() else None

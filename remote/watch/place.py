@@ -1,4 +1,4 @@
-"""Where the watcher keeps what: /var/lib and /run for root, ~/.gpu-box/watch for anyone else."""
+"""Paths of the watcher's files: /var/lib and /run as root, ~/.gpu-box/watch as another user."""
 
 import os
 import zlib
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
     @property
     def figures(self) -> str:
-        """Each signal's last reading in words: for the guard, which can copy a file and not read one."""
+        """Each signal's text as JSON, which the guard (a shell script) copies into its record."""
         return os.path.join(self.run, "figures.json")
 
     @property
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 def of_machine() -> Place:
-    """The machine's own watcher: the one that systemd runs as root."""
+    """The place of the watcher that systemd runs as root."""
     return Place(STATE, RUN)
 
 
@@ -59,9 +59,9 @@ def of_user(home: Optional[str] = None) -> Place:
 
 
 def find() -> Place:
-    """The place of the watcher that watches this machine, or that would if it ran as this user.
+    """The place of this machine's watcher, or of one that runs as this user.
 
-    GPU_BOX_WATCH names another folder. A machine that shares its host with others has its own in its home.
+    GPU_BOX_WATCH names another folder. A machine that shares its host uses its home directory.
     """
     folder = os.environ.get("GPU_BOX_WATCH")
     if folder:
@@ -70,22 +70,32 @@ def find() -> Place:
 
 
 def shared() -> bool:
-    """Whether this machine shares its host, and the host's kernel, with others."""
+    """Whether this machine is a process that shares its host's kernel with other machines."""
     return "GPU_BOX_MACHINE" in os.environ
 
 
 def systemd() -> bool:
-    """Whether a systemd of this machine's own is there to arm the layers."""
+    """Whether this machine runs its own systemd, which can run the fuse, watcher and guard."""
     return not shared() and "GPU_BOX_WATCH" not in os.environ and os.path.isdir("/run/systemd/system")
 
 
+def this_start() -> str:
+    """Identifies this start of the machine: files with another value are from before it was off."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+    except OSError:
+        boot = ""
+    return "%s/%s" % (boot, os.environ.get("GPU_BOX_BORN", ""))
+
+
 def runs(place: Place) -> bool:
-    """Whether the watcher that wrote its number here still is a process."""
+    """Whether the watcher of this place runs."""
     return bool(running(place)[0])
 
 
 def running(place: Place) -> Tuple[int, str]:
-    """The watcher's process and the code that it runs (as `code` gives it); 0 where there is none."""
+    """(pid, version as `code` returns it) of the running watcher; (0, "") without one."""
     try:
         with open(place.pid, encoding="ascii") as file:
             pid, _, version = file.read().strip().partition(" ")
@@ -96,7 +106,7 @@ def running(place: Place) -> Tuple[int, str]:
 
 
 def code() -> str:
-    """What tells this version of the folder from another."""
+    """A checksum of this folder's Python files, which identifies the version."""
     here, total = os.path.dirname(os.path.abspath(__file__)), 0
     for folder, _, names in sorted(os.walk(here)):
         for name in sorted(names):
@@ -107,12 +117,12 @@ def code() -> str:
 
 
 def keeps(place: Place, people: List[User]) -> List[Tuple[Optional[User], str]]:
-    """Where a `keep` may lie, and in whose folder: a user who is not root writes it into the own home."""
+    """The possible paths of `keep`, each with the user in whose home it is; None: root's folder."""
     return [(None, place.keep)] + [(user, of_user(user.home).keep) for user in people]
 
 
 def write(path: str, text: str) -> None:
-    """Replace a file whole, so that a reader sees the old text or the new one."""
+    """Replace a file atomically."""
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(path + ".new", path)

@@ -1,9 +1,9 @@
-"""When to stop: every threshold, its unit and its default; read from policy.json, from `--policy k=v`."""
+"""Every threshold and limit with unit and default; read from policy.json or `--policy k=v`."""
 
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-FAR = 1e16  # s or bytes/s: nothing is meant to be beyond it, and localtime(3) fails
+FAR = 1e16  # s or bytes/s; larger values are rejected: localtime(3) fails on them
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -11,28 +11,32 @@ class Policy(NamedTuple):
     """Times are seconds; each may be given as "90s", "30m", "2h" or "1d"."""
 
     idle_after: float = 1800.0  # stop after this long without use
-    stuck_after: float = 7200.0  # how long, in all, unreadable signals and stuck work may hold that off
+    stuck_after: float = 7200.0  # total time that failed readings and stuck work can delay that
     max_hours: Optional[float] = 12.0  # hours after boot at which to stop, whatever runs
-    deadline: Optional[float] = None  # Unix time at which to stop this session, instead of the two below
+    deadline: Optional[float] = (
+        None  # Unix time at which to stop this session; replaces max_hours and stop_at
+    )
     stop_at: Optional[str] = None  # "23:00", local time of day at which to stop, whatever runs
     tz: Optional[str] = None  # the time zone of stop_at, "Europe/Berlin"; None: the machine's own
     warn: Tuple[float, ...] = (600.0, 120.0)  # warn this long ahead
-    settle: float = 300.0  # never stop for idleness sooner than this after boot
+    settle: float = 300.0  # no idle stop sooner than this after boot
     interval: float = 15.0  # between samples
-    notice: float = 0.0  # between looks for the notice of a spot interruption; 0: never, it is no spot box
+    notice: float = 0.0  # between polls for a spot interruption notice; 0: not a spot box
     slow: float = 60.0  # between readings that cost a process or a request (gpu, jupyter)
-    probe_timeout: float = 10.0  # nvidia-smi and Jupyter get this long
-    window: float = 60.0  # cpu, disk and network are means over this: one burst is not work
-    gpu_window: float = 180.0  # several nvidia-smi readings: a data loader's pause is still work
-    gpu_percent: float = 1.0  # of a GPU that a compute process uses
-    cpu_cores: float = 0.10  # of one core, not of all 96
+    probe_timeout: float = 10.0  # for nvidia-smi and Jupyter
+    window: float = 60.0  # for the means of cpu, disk and network: one burst is not work
+    gpu_window: float = 180.0  # spans several nvidia-smi readings: a data loader's pause is still work
+    gpu_percent: float = 1.0  # utilisation, if a compute process uses the GPU
+    cpu_cores: float = 0.10  # cores
     disk_bps: float = 1e6  # bytes/s
     network_bps: float = 1e6  # bytes/s
-    transfer_bps: float = 1e5  # bytes/s that rsync, curl, git and the like carry: a tenth of a slow uplink
-    progress_cores: float = 0.05  # a kernel or a job that uses less of everything is stuck
+    transfer_bps: float = 1e5  # bytes/s of rsync, curl, git and the like: a tenth of a slow uplink
+    progress_cores: float = 0.05  # a kernel or job below this and below progress_bps is stuck
     progress_bps: float = 1e5  # bytes/s
-    guard_after: float = 900.0  # the guard stops the box when the heartbeat stood still this long
-    budget_marks: Tuple[Tuple[float, float], ...] = ()  # per cent of the budget, and the Unix time at which
+    guard_after: float = 900.0  # the guard stops the box after this long without a new heartbeat
+    budget_marks: Tuple[
+        Tuple[float, float], ...
+    ] = ()  # (percent of the budget, Unix time when it is reached)
     stop_command: Tuple[str, ...] = ()  # instead of the system's poweroff
 
 
@@ -42,7 +46,7 @@ NUMBERS += ("transfer_bps", "progress_cores", "progress_bps")
 
 
 def parse(values: Dict[str, Any], base: Policy = Policy()) -> Tuple[Policy, List[str]]:  # noqa: B008
-    """`base` with these values over it, and a complaint for each that makes no sense (it changes nothing)."""
+    """Apply values to `base`. Returns the policy and one complaint per invalid value, which is ignored."""
     good, wrong = {}, []
     for key, value in values.items():
         try:
@@ -56,7 +60,7 @@ def parse(values: Dict[str, Any], base: Policy = Policy()) -> Tuple[Policy, List
 
 
 def load(path: str) -> Tuple[Policy, List[str]]:
-    """The policy in this file; without the file, the defaults; with a broken one, the defaults and why."""
+    """Read the policy. A missing file gives the defaults, an invalid one the defaults and a complaint."""
     try:
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
@@ -68,7 +72,7 @@ def load(path: str) -> Tuple[Policy, List[str]]:
 
 
 def seconds(value: Any) -> float:
-    """90, "90", "90s", "30m", "2h", "1d" -> seconds. ValueError for anything else, and below zero."""
+    """90, "90", "90s", "30m", "2h", "1d" -> seconds. Raises ValueError for anything else or below zero."""
     if isinstance(value, str) and value[-1:] in SECONDS:
         result = float(value[:-1]) * SECONDS[value[-1]]
     else:
@@ -79,7 +83,7 @@ def seconds(value: Any) -> float:
 
 
 def clock(value: str) -> Tuple[int, int]:
-    """ "23:00" -> (23, 0). ValueError when it is no time of day."""
+    """ "23:00" -> (23, 0). Raises ValueError if it is not a time of day."""
     hour, minute = (int(part) for part in value.split(":"))
     if not (0 <= hour < 24 and 0 <= minute < 60):
         raise ValueError("not a time of day")

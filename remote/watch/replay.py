@@ -1,4 +1,4 @@
-"""The verdict over time of any recorded trace: `replay FILE.jsonl --policy k=v ...`."""
+"""Judges recorded samples again: `replay FILE.jsonl --policy k=v ...`."""
 
 import time
 from typing import Any, Dict, Iterable, Iterator, Tuple, Union
@@ -15,7 +15,7 @@ Moment = Tuple[float, Union[str, Verdict]]
 def changes(
     samples: Iterable[Union[Sample, Event]], policy: Policy, *, every: bool = False
 ) -> Iterator[Moment]:
-    """Whenever the verdict's state or cause changes, or what keeps the box up; or for each sample."""
+    """Yield the moments at which the verdict or the signals in use change; every: one for each sample."""
     state, before = State(), None
     for sample in samples:
         state = step(state, sample, policy)
@@ -35,16 +35,17 @@ def changes(
 
 
 def line(moment: Moment) -> str:
-    """For a person."""
+    """Format a moment as a line of text."""
     wall, what = moment
     if isinstance(what, str):
         return "%s  %s" % (_when(wall), what)
     word = "STOP" if what.stop else what.state
-    return "%s  %-6s stops in %-12s %s" % (_when(wall), word, spell(what.stops_in), what.reason)
+    reason = what.reason[len("active: ") :] if what.state == "active" else what.reason
+    return "%s  %-6s stops in %-12s %s" % (_when(wall), word, spell(what.stops_in), reason)
 
 
 def record(moment: Moment) -> Dict[str, Any]:
-    """For a program: {wall, event} or {wall, stop, state, reason, stops_in, signals: name -> text}."""
+    """A moment for JSON: {wall, event} or {wall, stop, state, reason, stops_in, signals: name -> text}."""
     wall, what = moment
     if isinstance(what, str):
         return {"wall": wall, "event": what}

@@ -1,4 +1,4 @@
-"""The watcher: sample, decide, write down, warn, beat, and stop; for as long as the machine is up."""
+"""The watcher's loop: sample, judge, log, warn, write the heartbeat, stop."""
 
 import contextlib
 import json
@@ -11,6 +11,7 @@ from typing import Any, List, Optional, Tuple
 from . import interruption, notices, stop
 from . import place as places
 from . import policy as policies
+from .advance import advance_jobs
 from .judge import State, Verdict, step, verdict
 from .limits import use_zone
 from .log import Log
@@ -21,11 +22,13 @@ from .read.people import User, users
 from .read.spot import Metadata
 from .sample import Event, plain
 
+ADVANCE = 60.0  # s between two tries
+
 
 class Ended(BaseException):
-    """Told to end (SIGTERM): by a restart of the service, or by a shutdown of the machine.
+    """SIGTERM arrived: the service restarts or the machine shuts down.
 
-    A BaseException, so that no `except Exception` swallows it.
+    A BaseException, so that `except Exception` does not swallow it.
     """
 
 
@@ -41,22 +44,24 @@ class Watcher:
         self._load_policy()
         self._machine = Machine(self._policy, self._keeps)
         self._state = State()
-        with contextlib.suppress(OSError):  # what cannot be read is forgotten, not a reason not to watch
+        with contextlib.suppress(OSError):  # watch even if the old samples cannot be read
             for sample in self._log.read():
                 self._state = step(self._state, sample, self._policy)
-        self._warned: Optional[float] = None  # the lead of the last warning given
-        self._wall = time.time()  # of the last look at the marks of the budget
+        self._warned: Optional[float] = None  # lead time of the last warning, s
+        self._wall = time.time()  # of the last check of the budget marks
         self._failed = ""
+        self._advanced = float("-inf")  # monotonic: when queues were last advanced
         self._metadata = Metadata()
-        self._off_at: Optional[float] = None  # monotonic: when to be off, once AWS has told that it comes
+        self._risk: Optional[float] = None  # Unix time of AWS's last rebalance recommendation
+        self._off_at: Optional[float] = None  # monotonic: when to stop after a spot interruption notice
         self._forced = stop.FORCED  # s after which a shutdown is forced
 
     def run(self) -> None:
-        """Until Ended. An exception ends the process: systemd starts it again, and the guard counts."""
+        """Loop until SIGTERM. After an exception systemd restarts the process, and the guard counts."""
         signal.signal(signal.SIGTERM, _end)
         try:
             _try(lambda: stop.reserve(self._place.stopped))
-            self._machine.sample()  # something to compare the first real one with
+            self._machine.sample()  # the baseline for the first rates
             time.sleep(min(1.0, self._policy.interval))
             due = time.monotonic()
             while True:
@@ -64,11 +69,11 @@ class Watcher:
                 due = max(due + self._policy.interval, time.monotonic() + 0.1)
                 self._rest(due)
         except Ended:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told once is enough
-            self._say_goodbye()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            self._record_shutdown()
 
     def _rest(self, due: float) -> None:
-        """Until the next sample; on a spot machine, looking for AWS's notice meanwhile."""
+        """Sleep until the next sample; on a spot machine poll for AWS's interruption notice meanwhile."""
         while True:
             left = due - time.monotonic()
             if left <= 0:
@@ -77,52 +82,61 @@ class Watcher:
                 time.sleep(left)
             elif self._off_at is None:
                 time.sleep(min(left, self._policy.notice))
-                self._look_for_notice()
+                self._check_interruption()
             else:
                 time.sleep(min(left, max(0.05, self._off_at - time.monotonic())))
                 if time.monotonic() >= self._off_at:
                     self._stop(verdict(self._state, self._policy))
-                    self._off_at = time.monotonic() + self._policy.interval  # in vain: once more
+                    self._off_at = time.monotonic() + self._policy.interval  # still up: try again
 
-    def _look_for_notice(self) -> None:
+    def _check_interruption(self) -> None:
         try:
             notice = self._metadata.notice()
         except (OSError, ValueError):
-            return  # it was not reached now; AWS has its own way
+            return  # try again at the next poll
         sample = self._state.sample
+        if notice is None:
+            _try(self._check_recommendation)
         if notice is None or sample is None:
             return
         left = interruption.seconds_left(notice, time.time())
         self._off_at = time.monotonic() + left
         self._forced = interruption.forced_after(notice, time.time())
         now, text = verdict(self._state, self._policy), interruption.message(left)
-        # Now, should AWS be quicker than it said.
+        # Record first: AWS may stop the machine sooner than announced.
         _try(lambda: stop.record(self._place, "AWS", interruption.REASON, now, sample))
-        _try(self._tell_jobs)
-        _try(lambda: stop.tell(text))
+        _try(self._interrupt_jobs)
+        _try(lambda: stop.announce(text))
         _try(lambda: notices.begin("interrupted", text))
 
-    def _tell_jobs(self) -> None:
-        self._complaints = self._complaints + interruption.tell_jobs(users())
+    def _check_recommendation(self) -> None:
+        at = self._metadata.recommendation()
+        if at is not None and at != self._risk:
+            self._risk = at
+            self._complaints = self._complaints + interruption.warn_jobs(users(), at)
+
+    def _interrupt_jobs(self) -> None:
+        self._complaints = self._complaints + interruption.interrupt_jobs(users())
 
     def tick(self) -> Verdict:
-        """One sample and all that follows from it."""
+        """Take one sample and act on it."""
         self._load_policy()
         self._machine.policy = self._policy
-        now = self._see()
+        now = self._judge()
         if now.stop and now.cause == "idle":
-            time.sleep(min(1.0, self._policy.interval))  # rates need two looks
-            now = self._see(again=True)  # read everything once more before it is too late
+            time.sleep(min(1.0, self._policy.interval))  # a rate needs two readings
+            now = self._judge(again=True)  # read every signal once more before stopping
         _try(lambda: self._show(now))
         if now.stop:
             self._stop(now)
         else:
             _try(lambda: self._warn(now))
-        _try(self._tell_of_budget)
+        _try(self._announce_budget)
+        _try(self._advance_queues)
         self._beat()
         return now
 
-    def _see(self, *, again: bool = False) -> Verdict:
+    def _judge(self, *, again: bool = False) -> Verdict:
         sample = self._machine.sample(now=again)
         _try(lambda: self._log.append(sample))
         self._state = step(self._state, sample, self._policy)
@@ -130,12 +144,12 @@ class Watcher:
 
     def _stop(self, now: Verdict) -> None:
         sample = self._state.sample
-        assert sample is not None  # a verdict to stop comes from one
+        assert sample is not None  # without a sample no verdict says stop
         layer, reason = ("watcher", now.reason) if self._off_at is None else ("AWS", interruption.REASON)
         _try(lambda: stop.record(self._place, layer, reason, now, sample))
         text = "by its watcher: " + reason if layer == "watcher" else reason
         _try(lambda: notices.last_words("stopped", text))
-        if self._off_at is None:  # on a spot machine they have been told
+        if self._off_at is None:  # an interruption has signalled them already
             _try(self._end_jobs)
         off = Event("poweroff", sample.boot, time.time())
         _try(lambda: self._log.append(off))
@@ -145,6 +159,13 @@ class Watcher:
         words = ["end", "%.0f" % stop.SAVING]
         problems = interruption.ask_jobs(users(), words, within=stop.SAVING + 5)
         self._complaints = self._complaints + problems
+
+    def _advance_queues(self) -> None:
+        """Let the queues go on after a reboot, or if what should have started their next job was killed."""
+        alone = self._machine.left_alone()
+        if alone and self._off_at is None and time.monotonic() - self._advanced >= ADVANCE:
+            self._advanced = time.monotonic()
+            advance_jobs(alone)
 
     def _warn(self, now: Verdict) -> None:
         rules = self._policy
@@ -157,15 +178,15 @@ class Watcher:
             stop.warn(now)
             notices.begin("stopping", stop.warning(now))
 
-    def _tell_of_budget(self) -> None:
-        """Each mark is told when it is passed, and by the watcher that was there when it was."""
+    def _announce_budget(self) -> None:
+        """Send a notice for each budget mark passed since the last check by this process."""
         before, self._wall = self._wall, time.time()
         for percent, at in self._policy.budget_marks:
             if before < at <= self._wall:
                 notices.begin("budget", "%g %% of this month's budget is spent" % percent)
 
     def _show(self, now: Verdict) -> None:
-        """verdict.json: what `status` shows."""
+        """Write verdict.json, which `status` reads."""
         sample = self._state.sample
         shown = {
             "verdict": plain(now._replace(signals={}, seen={})),
@@ -193,8 +214,8 @@ class Watcher:
         _try(lambda: places.write(self._place.figures, json.dumps(figures)))
 
     def _beat(self) -> None:
-        """The heartbeat changes with each whole round; the guard stops the machine when it stands still."""
-        # A user may fill /run (screen keeps its sockets there): the judging goes on without a heartbeat.
+        """Change the heartbeat; the guard stops the machine when it no longer changes."""
+        # A user can fill /run (screen keeps its sockets there): go on without a heartbeat.
         _try(lambda: places.write(self._place.heartbeat, "%.3f\n" % time.monotonic()))
         if not os.path.exists(self._place.healthy) and (self._place.run != places.RUN or guard_armed()):
             _try(lambda: places.write(self._place.healthy, boot_id() + "\n"))
@@ -214,15 +235,15 @@ class Watcher:
     def _keeps(self) -> List[Tuple[Optional[User], str]]:
         return places.keeps(self._place, users())
 
-    def _say_goodbye(self) -> None:
-        """When the machine goes down and it was not us: leave what can be said of it."""
+    def _record_shutdown(self) -> None:
+        """If the machine shuts down and this watcher did not start it, record that."""
         sample = self._state.sample
         going = _going_down()
         if sample is None or not going:
             return
         last = stop.stopped(self._place)
         if not (last and last.get("boot") == sample.boot):
-            why = "shut down from outside: gpu-box stop, the deadline, AWS, or someone's shutdown"
+            why = "shut down from outside: by gpu-box stop, the deadline, AWS or a shutdown command"
             if going == "poweroff":
                 now = verdict(self._state, self._policy)
                 _try(lambda: stop.record(self._place, "outside", why, now, sample))
@@ -239,7 +260,7 @@ def guard_armed() -> bool:
 
 
 def _going_down() -> str:
-    """ "poweroff" or "reboot" while systemd takes the machine down, "" when only the service is ended."""
+    """ "poweroff" or "reboot" while systemd shuts the machine down, "" if only the service ends."""
     try:
         jobs = run(["systemctl", "list-jobs", "--no-legend"], seconds=5.0)
     except OSError:
@@ -254,7 +275,7 @@ def _finite(age: float) -> Optional[float]:
 
 
 def _notify(text: str) -> None:
-    """Tell systemd (sd_notify(3)) that we are up, and its watchdog that we still are."""
+    """Report readiness and life to systemd (sd_notify(3))."""
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
         import socket
@@ -264,12 +285,12 @@ def _notify(text: str) -> None:
 
 
 def _try(action: Any) -> None:
-    """Do what the watcher can live without: a full disk costs the log, not the guarantee."""
+    """Run an optional action. Errors are ignored: a full disk costs the log, not the stop."""
     try:
         action()
     except OSError:
         pass
-    except Exception as error:  # whatever it is, nothing may stand between a verdict and the power-off
+    except Exception as error:  # nothing may prevent the power-off
         print("watch: %s: %s" % (type(error).__name__, error), file=sys.stderr)
 
 

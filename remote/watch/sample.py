@@ -1,4 +1,4 @@
-"""A sample: what was read of the machine at one moment, one line of JSON.
+"""A sample: one reading of every signal at one moment, as one line of JSON.
 
     {"boot": "6e1c...", "mono": 812.4, "wall": 1767225600.0, "up": 815.0, "over": 15.0,
      "gpu": [{"gpu": 0, "percent": 97.0, "compute": true, "pids": [812]}],
@@ -8,19 +8,22 @@
      "jupyter": {"kernels": [{"name": "lesson1.ipynb", "state": "busy", "quiet": 3.0, "cores": 0.9,
                               "bps": 0.0, "gpu": true}],
                  "documents": [{"name": "lesson1.ipynb", "quiet": 81.0}], "silent": []},
-     "job": [{"name": "train", "cores": 1.0, "bps": 0.0, "gpu": true, "quiet": 2.0}],
-     "keep": 0.0}
+     "job": [{"name": "train", "cores": 1.0, "bps": 0.0, "gpu": true, "quiet": 2.0},
+             {"name": "next", "queued": true}],
+     "keep": 0.0, "then": ""}
 
-boot    the kernel's boot id: another one means that the machine was started anew
-mono    CLOCK_MONOTONIC, s: never set, stands still in a suspend; every duration is taken from it
-wall    Unix time, s: only shown, and compared with a deadline
+boot    the kernel's boot id; it differs after each start
+mono    CLOCK_MONOTONIC, s: is never set and pauses in a suspend; all durations use it
+wall    Unix time, s: for display and to compare with a deadline
 up      s since boot, suspends included
-over    s that cpu, disk, network and the uses of kernels and jobs are means over (0: nothing to compare with)
-quiet   s since it was last used (typed at, executed in, saved, written to); null: not in living memory
-cores   mean number of busy cores; bps: bytes/s to and from disks; percent: utilisation, 0-100, null: not told
+over    s over which cpu, disk, network and the figures of kernels and jobs are means (0: the first sample)
+quiet   s since the last use (keystroke, execution, save, write); null: unknown
+queued  the job waits in the queue
+then    why the machine is to stop now that its last job has ended (`run --detach --then stop`); "": it is not
+cores   mean number of busy cores; bps: bytes/s to and from disks; percent: utilisation, 0-100, null: unknown
 
-In place of any reading: `{"unknown": "why"}` when it could not be made, null when this machine has no such
-thing (no GPU, no Jupyter). A line `{"event": "poweroff", "boot": ..., "wall": ...}` marks an orderly stop.
+A reading that failed is `{"unknown": "why"}`; one that this machine does not have (no GPU, no Jupyter) is
+null. A line `{"event": "poweroff", "boot": ..., "wall": ...}` marks an orderly stop.
 """
 
 import json
@@ -30,7 +33,7 @@ from .read.text import shown
 
 
 class Unknown(NamedTuple):
-    """The reading could not be made."""
+    """A reading that failed."""
 
     unknown: str
 
@@ -44,14 +47,14 @@ class Gpu(NamedTuple):
 
 class Rate(NamedTuple):
     value: float  # cores or bytes/s
-    who: str  # the process that used most; of the network: the transfer, "" for other sockets
+    who: str  # the process that used most; for network the transfer, "" for other sockets
 
 
-SYNC = "gpu-box sync"  # the name under which files on their way from or to the laptop are used
+SYNC = "gpu-box sync"  # name of the reading for files that travel to or from the laptop
 
 
 class Used(NamedTuple):
-    """A terminal, an editor, files on their way (SYNC) or a document."""
+    """A terminal, an editor, a file transfer of gpu-box (SYNC) or a document."""
 
     name: str
     quiet: Optional[float]
@@ -69,7 +72,7 @@ class Kernel(NamedTuple):
 class Jupyter(NamedTuple):
     kernels: Tuple[Kernel, ...] = ()
     documents: Tuple[Used, ...] = ()
-    silent: Tuple[str, ...] = ()  # servers that do not answer, and why
+    silent: Tuple[str, ...] = ()  # servers that do not answer, with the error
 
 
 class Job(NamedTuple):
@@ -78,6 +81,7 @@ class Job(NamedTuple):
     bps: float = 0.0
     gpu: bool = False
     quiet: Optional[float] = None  # since its log grew
+    queued: bool = False
 
 
 class Sample(NamedTuple):
@@ -94,6 +98,7 @@ class Sample(NamedTuple):
     jupyter: Union[Jupyter, Unknown, None] = None
     job: Union[Tuple[Job, ...], Unknown, None] = None
     keep: Union[float, Unknown, None] = None  # s left
+    then: str = ""
 
 
 class Event(NamedTuple):
@@ -103,7 +108,7 @@ class Event(NamedTuple):
 
 
 SIGNALS = ("gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep")
-FAR = 1e16  # beyond it a number is no time, rate or share: localtime(3) fails
+FAR = 1e16  # larger numbers are rejected: localtime(3) fails on them
 READINGS = [Sample.__annotations__[name] for name in SIGNALS]
 ITEMS: Dict[str, Any] = {"gpu": Gpu, "ssh": Used, "job": Job}
 
@@ -114,7 +119,7 @@ def dump(sample: Union[Sample, Event]) -> str:
 
 
 def parse(line: str) -> Union[Sample, Event]:
-    """The sample in a line. ValueError when it is none (a line cut short by a crash, another program's)."""
+    """Parse a line. Raises ValueError for anything but a sample or event, such as a truncated line."""
     try:
         data = json.loads(line)
         if "event" in data:
@@ -127,7 +132,7 @@ def parse(line: str) -> Union[Sample, Event]:
 
 
 def plain(value: Any) -> Any:
-    """Named tuples -> dictionaries, tuples -> lists, floats to the millisecond."""
+    """Convert named tuples to dictionaries and tuples to lists, and round floats to three places."""
     if hasattr(value, "_asdict"):
         return {key: plain(item) for key, item in value._asdict().items()}
     if isinstance(value, (tuple, list)):
@@ -152,7 +157,7 @@ def _reading(name: str, data: Any) -> Any:
 
 
 def _made(kind: Any, data: Dict[str, Any]) -> Any:
-    """The named tuple with these fields. ValueError or TypeError when a field is not of its type."""
+    """Make the named tuple from these fields. Raises ValueError or TypeError for a wrong type."""
     types = kind.__annotations__
     return kind(**{name: _fitting(types.get(name), value) for name, value in data.items()})
 
@@ -171,5 +176,5 @@ def _fitting(kind: Any, value: Any) -> Any:
     if kind in (bool, int) and type(value) is kind:
         return value
     if kind in READINGS:
-        return value  # made already
+        return value  # already converted
     raise ValueError("not a %s: %.40r" % (kind, value))

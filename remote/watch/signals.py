@@ -1,4 +1,4 @@
-"""What each reading says: how long ago it shows use, and whether it cannot tell (unreadable, or stuck)."""
+"""Turns each reading into a signal: the time since the last use that it shows, or that it is unclear."""
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -6,13 +6,14 @@ from .policy import Policy
 from .sample import SIGNALS, SYNC, Gpu, Job, Jupyter, Rate, Sample, Unknown, Used
 
 NEVER = float("inf")
+ABSENT = {"gpu": "no GPU", "jupyter": "no kernel"}
 
 
 class Signal(NamedTuple):
-    age: float  # s since the last use that it shows; 0: right now; NEVER: shows none
-    what: str  # for a person: "gpu 0"
+    age: float  # s since the last use; 0: now; NEVER: no use seen
+    what: str  # to display: "gpu 0"
     detail: str = ""  # "at 97 %"
-    held: bool = False  # unreadable, or work that uses nothing: holds the idle clock, for a bounded time
+    held: bool = False  # a failed reading or stuck work: pauses the idle clock, for a bounded time
 
     @property
     def text(self) -> str:
@@ -20,16 +21,16 @@ class Signal(NamedTuple):
 
 
 class Means(NamedTuple):
-    """Over the policy's windows, this sample included."""
+    """Means over the policy's windows, including this sample."""
 
     cores: Rate
     disk: Rate
     network: Rate
-    gpu: Dict[int, float]  # percent by GPU index, of moments when a compute process used it
+    gpu: Dict[int, float]  # percent by GPU index; 0 counts while no compute process uses it
 
 
 def read_signals(sample: Sample, means: Means, policy: Policy) -> Dict[str, Signal]:
-    """Every signal of one sample, in the order of SIGNALS."""
+    """All signals of one sample, in the order of SIGNALS."""
     return {name: _read(name, sample, means, policy) for name in SIGNALS}
 
 
@@ -38,9 +39,9 @@ def _read(name: str, sample: Sample, means: Means, policy: Policy) -> Signal:
     if isinstance(reading, Unknown):
         return Signal(NEVER, name, "cannot be read: %s" % reading.unknown, True)
     if reading is None:
-        return Signal(NEVER, "none here")
+        return Signal(NEVER, ABSENT.get(name, "not measured yet"))
     signal = READERS[name](reading, means, policy)
-    return signal._replace(age=max(0.0, signal.age))  # a recorded age may be negative: its clock was set back
+    return signal._replace(age=max(0.0, signal.age))  # negative in a recording whose clock was set back
 
 
 def _gpu(gpus: Tuple[Gpu, ...], means: Means, policy: Policy) -> Signal:
@@ -54,7 +55,7 @@ def _gpu(gpus: Tuple[Gpu, ...], means: Means, policy: Policy) -> Signal:
             "gpu %d at %.0f %%%s" % (gpu.gpu, gpu.percent or 0.0, "" if gpu.compute else ", no work")
         )
     if silent:
-        return Signal(NEVER, "gpu %d" % silent[0], "does not tell its utilisation", True)
+        return Signal(NEVER, "gpu %d" % silent[0], "reports no utilisation", True)
     return Signal(NEVER, "; ".join(texts) or "no GPU")
 
 
@@ -69,7 +70,7 @@ def _disk(rate: Rate, means: Means, policy: Policy) -> Signal:
 
 
 def _network(rate: Rate, means: Means, policy: Policy) -> Signal:
-    # With a name it is a transfer's.
+    # Only a transfer has a name.
     least = policy.transfer_bps if means.network.who else policy.network_bps
     age = 0.0 if means.network.value >= least else NEVER
     return Signal(age, _by("network", means.network), _speed(means.network.value))
@@ -78,14 +79,14 @@ def _network(rate: Rate, means: Means, policy: Policy) -> Signal:
 def _ssh(ttys: Tuple[Used, ...], means: Means, policy: Policy) -> Signal:
     last = _latest(ttys)
     if last is None:
-        return Signal(NEVER, "nobody typed" if ttys else "nobody is logged in")
+        return Signal(NEVER, "no input" if ttys else "no login")
     verb = "typed on" if last.name.startswith(("pts", "tty")) else "saved in"
     verb = "files moved by" if last.name == SYNC else verb
     return Signal(last.quiet or 0.0, "%s %s" % (verb, last.name))
 
 
 def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
-    best = Signal(NEVER, "%d kernels, nothing used" % len(jupyter.kernels))
+    best = Signal(NEVER, "%d kernels, unused" % len(jupyter.kernels))
     stuck = ""
     for kernel in jupyter.kernels:
         if kernel.state == "busy" and _works(kernel, policy):
@@ -94,7 +95,7 @@ def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
             stuck = "(kernel %s is busy but uses nothing)" % kernel.name
         if kernel.quiet is not None and kernel.quiet < best.age:
             best = Signal(kernel.quiet, "kernel %s" % kernel.name)
-    # A busy kernel's output changes its document, and the browser saves it: nobody edited that one.
+    # A busy kernel's output changes its document, and the browser saves it: that is no edit.
     busy = {kernel.name for kernel in jupyter.kernels if kernel.state == "busy"}
     document = _latest(tuple(item for item in jupyter.documents if item.name not in busy))
     if document is not None and (document.quiet or 0.0) < best.age:
@@ -106,20 +107,27 @@ def _jupyter(jupyter: Jupyter, means: Means, policy: Policy) -> Signal:
 def _job(jobs: Tuple[Job, ...], means: Means, policy: Policy) -> Signal:
     best = Signal(NEVER, "no job runs")
     stuck = ""
+    waits = [job.name for job in jobs if job.queued]
     for job in jobs:
+        if job.queued:
+            continue
         if _works(job, policy) or (job.quiet is not None and job.quiet <= policy.window):
             return Signal(0.0, "job %s" % job.name, "(%.2f cores)" % job.cores)
         stuck = stuck or "job %s runs but makes no progress" % job.name
-        # Samples may be further apart than the window: what the log says in between counts, too.
+        # Samples can be further apart than the window: the log's growth in between counts too.
         if job.quiet is not None and job.quiet < best.age:
             best = Signal(job.quiet, "job %s" % job.name)
+    if waits and not stuck:
+        stuck = "job %s waits in the queue, and none runs" % waits[0]
+    elif waits:
+        stuck += ", and %d more %s" % (len(waits), "waits" if len(waits) == 1 else "wait")
     return best._replace(what=stuck, held=True) if stuck else best
 
 
 def _keep(left: float, means: Means, policy: Policy) -> Signal:
     if left > 0:
-        return Signal(0.0, "kept up", "for another %s" % spell(left))
-    return Signal(NEVER, "not kept")
+        return Signal(0.0, "keep", "for another %s" % spell(left))
+    return Signal(NEVER, "no keep")
 
 
 READERS: Dict[str, Callable[[Any, Means, Policy], Signal]] = {
@@ -135,7 +143,7 @@ READERS: Dict[str, Callable[[Any, Means, Policy], Signal]] = {
 
 
 def _works(work: Any, policy: Policy) -> bool:
-    """Whether a kernel's or a job's processes use anything at all."""
+    """Whether the processes of a kernel or job use CPU, disk or GPU."""
     return bool(work.gpu) or work.cores >= policy.progress_cores or work.bps >= policy.progress_bps
 
 
@@ -153,7 +161,7 @@ def _speed(bps: float) -> str:
 
 
 def spell(seconds: float) -> str:
-    """42 s, 18 min, 2 h 30 min."""
+    """Format a duration: "42 s", "18 min", "2 h 30 min"."""
     if seconds < 120:
         return "%.0f s" % seconds
     hours, minutes = divmod(int(seconds // 60), 60)

@@ -1,17 +1,17 @@
-"""What `gpu-box status` shows of the box: read from the files the watcher leaves; nothing is measured anew.
+"""The box's part of `gpu-box status`, read from the watcher's files. Measures nothing.
 
-status() returns, ready for JSON (times in s, moments in Unix time):
+status() returns, ready for JSON (durations in s, times in Unix time):
 
     verdict    {state, reason, stops_in, idle_for, cause, last_used: [what, wall], stop}; null: no watcher
-    age        s since the watcher's last sample; null without one
-    signals    name -> {text, held, quiet: s since its use or null, reading: as in a sample}
-    seen       name -> [what, wall]: the last use each signal showed since the watcher's log began
-    keep       s left
+    age        s since the watcher's last sample, or null
+    signals    name -> {text, held, quiet: s since its last use or null, reading: as in a sample}
+    seen       name -> [what, wall]: each signal's last use in the watcher's log
+    keep       s left of `keep`
     layers     fuse, watcher, guard -> {armed: bool, detail: text}
     stopped    the last stop: {layer, reason, wall, idle_for, last_used, signals, ...} or null
-    complaints what is wrong with the policy or the last attempt to stop
+    complaints problems with the policy or the last attempt to stop
     policy     the thresholds in force
-    deadline   of this session, as it was told; with the next sample it is in force
+    deadline   Unix time of this session's deadline, as set; the next sample applies it
 """
 
 import json
@@ -31,11 +31,11 @@ LAYERS = {
     "watcher": "gpu-box-watch.service",
     "guard": "gpu-box-guard.timer",
 }
-STALE = 120.0  # s: a watcher that samples every 15 s and has not for so long is not watching
+STALE = 120.0  # s without a sample (one is due every 15 s) after which the watcher counts as dead
 
 
 def status(place: Place) -> Dict[str, Any]:
-    """The last verdict, each signal, what is armed, why it stopped last. Never raises for a broken box."""
+    """Read the status in the format above. Missing or broken files do not raise."""
     shown = _read(place.verdict)
     sample = shown.get("sample") or {}
     age = None
@@ -61,7 +61,7 @@ def status(place: Place) -> Dict[str, Any]:
 
 
 def lines(values: Dict[str, Any]) -> List[str]:
-    """The same for a person."""
+    """Format a status as lines of text."""
     verdict = values["verdict"]
     if verdict is None:
         shown = ["no watcher has reported since boot"]
@@ -70,13 +70,7 @@ def lines(values: Dict[str, Any]) -> List[str]:
     for name, signal in values["signals"].items():
         ago = signal["quiet"]
         when = (
-            "cannot tell"
-            if signal["held"]
-            else "-"
-            if ago is None
-            else "now"
-            if ago < 1
-            else spell(ago) + " ago"
+            "unclear" if signal["held"] else "-" if ago is None else "now" if ago < 1 else spell(ago) + " ago"
         )
         shown.append("  %-8s %-12s %s" % (name, when, signal["text"]))
     for name, layer in values["layers"].items():
@@ -88,7 +82,7 @@ def lines(values: Dict[str, Any]) -> List[str]:
 
 
 def healthy(place: Place) -> bool:
-    """Whether a watcher has completed a whole round in this boot, and lately."""
+    """Whether a watcher has completed a round in this boot and sampled in the last STALE seconds."""
     age = status(place)["age"]
     return age is not None and age < STALE and os.path.exists(place.healthy)
 
@@ -97,9 +91,9 @@ def _layers(place: Place, age: Any) -> Dict[str, Dict[str, Any]]:
     alive = age is not None and age < STALE
     beat = "last sample %s ago" % spell(age) if age is not None else "no sample since boot"
     if not systemd():
-        none = {"armed": False, "detail": "no systemd here"}
-        # Its last sample may be young and the process gone: nothing starts it again here.
-        watcher = {"armed": alive and runs(place), "detail": beat if runs(place) else "it does not run"}
+        none = {"armed": False, "detail": "no systemd"}
+        # Without systemd nothing restarts a dead watcher: check its process too.
+        watcher = {"armed": alive and runs(place), "detail": beat if runs(place) else "not running"}
         return {"fuse": none, "watcher": watcher, "guard": dict(none)}
     states = _unit_states()
     cut = os.path.exists(place.healthy)
@@ -109,7 +103,7 @@ def _layers(place: Place, age: Any) -> Dict[str, Dict[str, Any]]:
         "detail": "%s, %s" % (states["watcher"], beat),
     }
     if cut and found["fuse"]["armed"]:
-        found["fuse"]["detail"] = "cut for this boot: the watcher is healthy"
+        found["fuse"]["detail"] = "off for this boot: the watcher is healthy"
     return found
 
 

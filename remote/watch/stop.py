@@ -1,4 +1,4 @@
-"""Warning people, leaving the reason, and powering off. What to do and when is decided elsewhere."""
+"""Warns users, records the reason and powers off. `judge` decides when."""
 
 import contextlib
 import json
@@ -12,11 +12,12 @@ from .judge import Verdict
 from .place import Place, systemd
 from .read.command import find, finish, run, start
 from .read.people import User, users
+from .read.scratch import warning as scratch_warning
 from .read.text import shown, values
 from .sample import Sample, plain
 from .signals import spell
 
-# Each is tried until one is obeyed; the forced ones do not wait for a service that will not end.
+# Tried in this order until the machine goes down; --force does not wait for services to end.
 COMMANDS = (
     ("systemctl", "poweroff"),
     ("shutdown", "-h", "now"),
@@ -25,29 +26,29 @@ COMMANDS = (
     ("systemctl", "--force", "--force", "poweroff"),
 )
 POWEROFF = 4  # SIGRTMIN+4 starts poweroff.target (systemd(1), "Signals")
-PATIENCE = 60.0  # s for a poweroff to take us along before the next one is tried
-# A shutdown waits for each unit as long as its TimeoutStopSec says, and ends us first. It does not end this
-# (DefaultDependencies=no) before all units are down; then SIGTERM must, or the shutdown waits for it.
-# `systemctl --force --force` syncs the disks first; sysrq "o" needs none.
+PATIENCE = 60.0  # s to wait for a power-off before the next command
+# A shutdown ends the watcher first, then waits up to TimeoutStopSec for each unit. This unit
+# (DefaultDependencies=no) runs until all others are down; then SIGTERM ends it.
+# `systemctl --force --force` syncs the disks; sysrq "o" does not.
 FORCE = "sleep $1; timeout 20 systemctl --force --force poweroff || echo o >/proc/sysrq-trigger"
 FORCED = 60.0  # s after which a shutdown that hangs is forced
 SAVING = 30.0  # s for jobs to save and end, before the shutdown begins
-SAYS = "gpu-box: stopping this machine: "  # on the console, for whoever looks at it
-RECORD = "gpu-box-stopped "  # and, behind this, what stopped.json holds
-MESSAGE = 1000  # characters of what people are told
-RESERVE = 4096  # bytes of stopped.json, laid out beforehand: a full disk must not lose the reason
+SAYS = "gpu-box: stopping this machine: "  # on the console, before the reason
+RECORD = "gpu-box-stopped "  # on the console, before the content of stopped.json
+MESSAGE = 1000  # characters of a message to users
+RESERVE = 4096  # bytes of stopped.json, allocated in advance so that a full disk does not lose the reason
 
 
 def power_off(
     command: Tuple[str, ...], *, wait: Callable[[float], None] = time.sleep, forced: float = FORCED
 ) -> List[str]:
-    """Power off by `command`, or by what the system has. Returns what went wrong: nothing did, if never.
+    """Power off by `command`, or by the system's commands. Returns the problems; normally it does not return.
 
-    forced: s after which the system's shutdown is forced, by a unit that outlives us.
+    forced: s after which a unit that outlives the watcher forces the shutdown.
     """
     problems = []
     if not command and "GPU_BOX_MACHINE" in os.environ:
-        return ["this machine is a process of its host: what there is to power off is not its own"]
+        return ["this machine is a process of its host and cannot power off"]
     if not command and os.geteuid() == 0 and systemd():
         problems += _force_after(forced)
     for argv in [list(command)] if command else [list(words) for words in COMMANDS]:
@@ -56,18 +57,18 @@ def power_off(
             continue
         try:
             run(argv, seconds=30.0, always=True)
-        except OSError as error:  # TimeoutError among them
+        except OSError as error:
             problems.append(str(error))
             continue
         if command:
             return []
         wait(PATIENCE)
-        problems.append("%s was not obeyed" % " ".join(argv))
+        problems.append("%s had no effect" % " ".join(argv))
     if not command and os.geteuid() == 0 and systemd():
-        # No program may run: the service's limit of tasks is used up, or the memory. This needs none.
+        # Needs no new process, when tasks or memory have run out.
         os.kill(1, signal.SIGRTMIN + POWEROFF)
         wait(PATIENCE)
-        problems.append("systemd did not obey its signal")
+        problems.append("the power-off signal to systemd had no effect")
     return problems
 
 
@@ -78,21 +79,21 @@ def _force_after(seconds: float) -> List[str]:
     try:
         run(["systemd-run", *options, *words], seconds=10.0, always=True)
         return []
-    except OSError as error:  # also when it waits already, from the time before
+    except OSError as error:  # also if an earlier call still waits
         return [str(error)]
 
 
 def reserve(path: str) -> None:
-    """Lay out the file that will hold the reason, unless it already does."""
+    """Allocate stopped.json unless it exists."""
     if not os.path.exists(path):
         with open(path, "wb") as file:
             file.write(b" " * (RESERVE - 1) + b"\n")
 
 
 def record(place: Place, layer: str, reason: str, verdict: Verdict, sample: Sample) -> None:
-    """Leave why, and every signal's figures, in stopped.json and on the console.
+    """Write the reason and every signal to stopped.json and to the console.
 
-    EC2 keeps what was last on the console (GetConsoleOutput), so a stopped box can be asked why it is.
+    EC2 keeps the console's last output (GetConsoleOutput), so `why` can read it from a stopped box.
     """
     last, at = verdict.last_used
     values: Dict[str, Any] = {
@@ -106,12 +107,12 @@ def record(place: Place, layer: str, reason: str, verdict: Verdict, sample: Samp
         "signals": {name: signal.text for name, signal in verdict.signals.items()},
     }
     text = json.dumps(plain(values))
-    if len(text) >= RESERVE:  # the figures of many odd names: the reason matters more
+    if len(text) >= RESERVE:  # many long names: drop the signals, keep the reason
         text = json.dumps(plain({**values, "signals": {}, "reason": reason[: MESSAGE // 2]}))
     with contextlib.suppress(OSError), open(place.stopped, "r+b", buffering=0) as file:
-        # In place, over what was laid out: this works on a full disk.
+        # Overwriting in place works on a full disk.
         file.write(text[: RESERVE - 1].ljust(RESERVE - 1).encode() + b"\n")
-    # A watcher that is not the machine's own has no console but the one that it is given.
+    # Only the machine's own watcher writes to /dev/console.
     console = os.environ.get("GPU_BOX_CONSOLE") or ("/dev/console" if place.run != place.state else "")
     if console:
         with contextlib.suppress(OSError), open(console, "ab", buffering=0) as file:
@@ -119,7 +120,7 @@ def record(place: Place, layer: str, reason: str, verdict: Verdict, sample: Samp
 
 
 def stopped(place: Place) -> Any:
-    """What `record` left at the last stop; None when there was none."""
+    """The record of the last stop, as `record` wrote it, or None."""
     try:
         with open(place.stopped, encoding="utf-8") as file:
             text = file.read().strip()
@@ -130,39 +131,40 @@ def stopped(place: Place) -> Any:
 
 def warning(verdict: Verdict) -> str:
     what = "keep" if verdict.cause == "idle" else "extend"
-    return "this machine stops in %s (%s). To keep it up: gpu-box %s 2h" % (
+    return "this machine stops in %s (%s). To prevent that: gpu-box %s 2h%s" % (
         spell(verdict.stops_in),
         verdict.reason,
         what,
+        scratch_warning(),
     )
 
 
 def warn(verdict: Verdict) -> None:
-    tell(warning(verdict))
+    announce(warning(verdict))
 
 
-def tell(text: str) -> None:
-    """Everyone who is logged in: on their terminals, and on the status line of their tmux."""
+def announce(text: str) -> None:
+    """Show a message to every logged-in user: on terminals and on tmux status lines."""
     message = shown("gpu-box: " + text, MESSAGE)
     calls: List[Tuple[List[str], Optional[User]]] = [(["wall", message], None)]
     for user in users():
         path = tmux_socket(user)
         if path:
-            # No configuration file: the message is all that this client is for.
+            # Skip the user's tmux configuration.
             words = ["tmux", "-f", os.devnull, "-S", path]
             calls.append((words + ["display-message", "-d", "60000", _literal(message)], user))
     pids = []
     for argv, whose in calls:
-        with contextlib.suppress(OSError, ValueError):  # there is no such program
+        with contextlib.suppress(OSError, ValueError):  # not installed
             pids.append(start(argv, user=whose))
-    finish(pids, 5.0)  # nobody there, or a terminal that does not take it: no reason to wait
+    finish(pids, 5.0)  # a terminal may block
 
 
 def tmux_socket(user: User) -> str:
-    """Of the tmux server of that user alone; "" where there is none, or another user had a hand in it.
+    """The socket of this user's tmux server; "" if there is none or another user can write to it.
 
-    A client trusts its server: root's would do what the server says. tmux makes the same check of its folder
-    (make_label in tmux.c), but not of a socket given by -S.
+    A tmux client trusts its server. tmux checks its own folder likewise (make_label in tmux.c), but not a
+    socket given by -S.
     """
     folder = os.path.join(os.environ.get("TMUX_TMPDIR", "/tmp"), "tmux-%d" % user.uid)
     path = os.path.join(folder, "default")
@@ -176,8 +178,8 @@ def tmux_socket(user: User) -> str:
 
 
 def _literal(message: str) -> str:
-    """For display-message, which expands #(shell command), #{format} and, by strftime(3), %H.
+    """Escape a text for display-message, which expands #(shell command), #{format} and strftime(3)'s %H.
 
-    Its -l would do, from tmux 3.4 on. A # goes altogether: versions differ in how it is escaped.
+    Its option -l needs tmux 3.4. Removes #, because versions differ in how to escape it.
     """
     return message.replace("#", "").replace("%", "%%")

@@ -1,7 +1,8 @@
-"""One notice to one webhook, in the words of its service, again where that may help."""
+"""Posts one notice to one webhook in the service's format, with retries."""
 
 import json
 import time
+from http.client import HTTPException
 from typing import Any, Callable, Dict
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -27,12 +28,12 @@ def deliver(
     within: float,
     pause: Callable[[float], Any] = time.sleep,
 ) -> None:
-    """POST it, again where that may help (no answer, 429, 5xx), until the time is over. OSError: not taken.
+    """POST a notice; retry after no answer, 429 or 5xx for `within` seconds.
 
-    What is raised names the host and never the address.
+    Raises OSError if the webhook does not accept it; the message names the host, not the secret address.
     """
     end, wait = time.monotonic() + within, _PAUSE
-    # A webhook that redirects would take the secret elsewhere.
+    # A redirect would send the secret to another host.
     opener = build_opener(_NoRedirect)
     while True:
         left = max(1.0, end - time.monotonic())
@@ -44,17 +45,19 @@ def deliver(
             wait = max(wait, _seconds(error.headers.get("Retry-After", "")))
         except OSError as error:
             why, again = str(getattr(error, "reason", "") or error), True
+        except (ValueError, HTTPException) as error:  # its own words may quote the address
+            why, again = type(error).__name__, isinstance(error, HTTPException)
         if not again or time.monotonic() + wait >= end:
-            raise OSError("%s does not take the notice: %s" % (urlsplit(asked["webhook"]).hostname, why))
+            raise OSError("%s does not accept the notice: %s" % (urlsplit(asked["webhook"]).hostname, why))
         pause(wait)
         wait *= 2
 
 
 def request(asked: Dict[str, str], event: str, text: str) -> Request:
-    """In the service's words: Slack's or Discord's incoming webhooks, ntfy's publishing, else plain JSON.
+    """The request in the format of Slack, Discord or ntfy, or plain JSON.
 
-    https://api.slack.com/messaging/webhooks, https://discord.com/developers/docs/resources/webhook,
-    https://docs.ntfy.sh/publish/.
+    Formats: https://api.slack.com/messaging/webhooks, https://discord.com/developers/docs/resources/webhook,
+    https://docs.ntfy.sh/publish/
     """
     address, box = asked["webhook"], asked.get("box") or "gpu-box"
     title = "%s: %s" % (box, TITLES.get(event, event))
@@ -73,7 +76,7 @@ def request(asked: Dict[str, str], event: str, text: str) -> Request:
 
 
 def format_of(address: str) -> str:
-    """By the host: what is none of the known ones gets plain JSON."""
+    """The format of a webhook, by its host: slack, discord, ntfy or json."""
     host = urlsplit(address).hostname or ""
     known = {"hooks.slack.com": "slack", "discord.com": "discord", "discordapp.com": "discord"}
     return known.get(host) or ("ntfy" if host.split(".")[0] == "ntfy" else "json")

@@ -1,20 +1,21 @@
-"""The few error types. Each says what is wrong, where, and what to do about it.
+"""The error types. Each error says what is wrong, where, and what to do about it.
 
     GpuBoxError                 exit 1
-    ├── InputError              exit 2   what the user typed or wrote; no AWS call was made
+    ├── InputError              exit 2   invalid input; no AWS call was made
     │   └── ConfigError                  every problem of a config.yaml at once
-    ├── CloudError                       AWS said no
-    │   ├── CredentialsError             none, expired, or not accepted
-    │   ├── PermissionDenied             the caller may not do this
-    │   ├── CapacityError                AWS has none of that type there now
-    │   ├── QuotaError                   the account may not have that many
+    ├── CloudError                       AWS refused
+    │   ├── CredentialsError             missing, expired or rejected
+    │   ├── PermissionDenied             the caller lacks a permission
+    │   ├── CapacityError                AWS has no capacity for that type there now
+    │   ├── UnsupportedError             AWS does not offer that combination there
+    │   ├── QuotaError                   a quota of the account is exhausted
     │   └── CloudUnreachable             no answer from the endpoint
-    └── MachineError                     the machine said no
+    └── MachineError                     the machine refused
         ├── MachineUnreachable           no SSH connection, or it broke
-        ├── HostKeyChanged               somebody else answers at that address
+        ├── HostKeyChanged               another machine answers at that address
         └── StepFailed                   a set-up step did not finish
 
-Raised where the cause is known and worded for the one who types; caught once, in `cli`.
+Errors are raised where the cause is known, worded for the user, and caught once, in `cli`.
 """
 
 from __future__ import annotations
@@ -22,23 +23,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# C0 and C1 controls but newline and tab; line separators; what turns the direction of text (CVE-2021-42574).
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# C0 and C1 controls except newline and tab; line separators; bidirectional controls (CVE-2021-42574);
+# halves of surrogate pairs, which no encoding can write; tags, which no font shows.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def printable(text: str) -> str:
-    r"""Text from elsewhere that a terminal shows and does not obey: ESC becomes \x1b."""
+    r"""Escape control characters of untrusted text for the terminal: ESC becomes \x1b."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class GpuBoxError(Exception):
-    """Base of everything that `cli` turns into one line and an exit code.
+    """Base of every error that `cli` turns into one line and an exit code.
 
     what:   what is wrong, one line, no full stop
-    where:  file and key, instance id, command: whatever locates it
+    where:  file and key, instance id or command that locates it
     remedy: what the user can do now, a full sentence
 
-    All three are made printable: they may quote what a box, a file or AWS said.
+    All three are made printable, because they may quote a box, a file or AWS.
     """
 
     exit_code = 1
@@ -61,11 +66,17 @@ class InputError(GpuBoxError):
 
 
 class Unanswered(Exception):
-    """Ctrl-C or Ctrl-D at a question, before anything was begun."""
+    """Ctrl-C or Ctrl-D at a question, before anything was changed."""
+
+
+class ReaderGone(Exception):
+    """The reader of our output went away (`gpu-box logs | head -1`). Not an OSError, so it is never
+    mistaken for a broken link or an unreadable file.
+    """
 
 
 class ConfigError(InputError):
-    """All problems of one config file, in file order; each is a line of its own."""
+    """All problems of one config file, in file order, one line each."""
 
     def __init__(self, problems: Sequence[str], *, where: str) -> None:
         super().__init__(problems[0] if len(problems) == 1 else f"{len(problems)} problems", where=where)
@@ -76,7 +87,7 @@ class ConfigError(InputError):
 
 
 class CloudError(GpuBoxError):
-    """AWS refused. `code` is AWS's own error code where there was one."""
+    """AWS refused. `code` is AWS's error code, or "" if there is none."""
 
     def __init__(
         self, what: str, *, code: str = "", where: str | None = None, remedy: str | None = None
@@ -94,6 +105,10 @@ class PermissionDenied(CloudError):
 
 
 class CapacityError(CloudError):
+    pass
+
+
+class UnsupportedError(CloudError):
     pass
 
 
@@ -122,7 +137,7 @@ class StepFailed(MachineError):
 
 
 def disk_too_small(least_gib: int) -> InputError:
-    """As it is said before a launch, and where AWS says it."""
+    """The error both before a launch and when AWS refuses one."""
     return InputError(
         f"the disk is too small: this image needs {least_gib} GiB",
         where="disk.size_gib",

@@ -1,4 +1,4 @@
-"""Ask again and again until something has happened."""
+"""Poll until a condition holds or the time is up."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 
 def attempts(timeout_s: float, *, every_s: float, at_most_s: float | None = None) -> Iterator[float]:
-    """Yield the seconds waited so far: 0 at once, then after each pause, for the last time after timeout_s.
+    """Yield the seconds waited so far: 0 at once, then after each pause, the last time after `timeout_s`.
 
-    every_s: the first pause; each next one is half as long again, up to at_most_s. Without at_most_s, all
-    are alike.
+    every_s: the first pause. With at_most_s, each pause is 1.5 times the one before, up to at_most_s; without
+    it, all pauses are equal.
     """
     began, pause_s = time.monotonic(), every_s
     while True:

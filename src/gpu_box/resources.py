@@ -1,9 +1,10 @@
-"""Where `infra/`, `remote/` and `config.example.yaml` are: in a checkout, or inside the installed wheel."""
+"""Locates `infra/`, `remote/` and `config.example.yaml` in a checkout or in the installed wheel."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from gpu_box.errors import GpuBoxError
 
@@ -22,12 +23,28 @@ def _root() -> Path:
 
 
 def infra(name: str) -> Path:
-    """A file of infra/: what AWS is told."""
+    """A file of infra/: templates and policies for AWS."""
     return _root() / "infra" / name
 
 
+@cache
+def gpu_table() -> dict[str, Any]:
+    """infra/gpus.yaml."""
+    import yaml
+
+    # The C parser takes a tenth of the time; a build of PyYAML without libyaml lacks it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    table: dict[str, Any] = yaml.load(infra("gpus.yaml").read_text(encoding="utf-8"), Loader=loader)
+    return table
+
+
+def local_policies() -> list[Path]:
+    """IAM policies of the embedded cloud's user, who may create roles, as in an account of their own."""
+    return [infra("operator-policy.json"), infra("operator-roles.json")]
+
+
 def remote() -> Path:
-    """The folder of what runs on the box."""
+    """The folder of code that runs on the box."""
     return _root() / "remote"
 
 

@@ -1,4 +1,4 @@
-"""Durations, money, sizes: read as people write them, written as people read them."""
+"""Parse and format durations, money and sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MONEY = re.compile(r"\$? ?(\d{1,12}(?:\.\d{1,6})?)", re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
-    """ "30m", "2h", "1h30m", "1d". Raises ValueError that says what is expected."""
+    """ "30m", "2h", "1h30m", "1d". Raises ValueError with the expected form."""
     compact = text.replace(" ", "").lower()
     match = _DURATION.fullmatch(compact)
     if not compact or match is None:
@@ -51,7 +51,7 @@ def parse_money(text: str) -> Decimal:
 
 
 def format_money(value: Decimal) -> str:
-    """ "$12.34"; below a dollar to the tenth of a cent where it needs it: "$0.526"."""
+    """ "$12.34"; below a dollar with a tenth of a cent if there is one: "$0.526"."""
     if 0 < value < 1:
         tenths = value.quantize(Decimal("0.001"), ROUND_HALF_UP)
         return f"${tenths}" if tenths % Decimal("0.01") else f"${tenths.quantize(Decimal('0.01'))}"
@@ -59,7 +59,7 @@ def format_money(value: Decimal) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """Powers of 1,000, as disks and networks are sold: "831 B", "20.3 MB"."""
+    """Decimal units, as disks and networks are sold: "831 B", "20.3 MB"."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if round(value, 1) < 1000:

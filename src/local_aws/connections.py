@@ -1,4 +1,4 @@
-"""A limit on connections that have not shown yet that they are the owner's, for all listeners together.
+"""A limit on connections that have not yet authenticated, for all listeners together.
 
 Every user of this computer can connect to loopback, and each connection takes one of the files that a process
 may have open.
@@ -16,17 +16,17 @@ from typing import Protocol
 
 _FILES = 4096  # enough for many boxes; programs started in a box inherit it, and some loop over all of them
 _MOST = 256
-_SHARE = 4  # of the files; the others are for the owner's own connections and programs
+_SHARE = 4  # of the files; the rest is for the owner's connections and programs
 
 
 class Connection(Protocol):
-    """A socket, or asyncio's view of one."""
+    """A socket, or asyncio's wrapper of one."""
 
     def shutdown(self, how: int, /) -> None: ...
 
 
 class Connections:
-    """Safe to use from several threads."""
+    """The unauthenticated connections of this process. Safe to use from several threads."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -34,8 +34,8 @@ class Connections:
         self._unproven: dict[Connection, object] = {}  # oldest first, each with its listener
 
     def add(self, connection: Connection, *, listener: object) -> None:
-        """Count it until `remove`. Over the limit, cut the oldest one of the listener that has the most: a
-        flood at one port does not cut connections to another.
+        """Count the connection until `remove`. Over the limit, close the oldest one of the listener that has
+        the most: a flood at one port does not close connections to another.
         """
         with self._turn:
             self._unproven[connection] = listener
@@ -44,24 +44,24 @@ class Connections:
             busiest, _ = Counter(self._unproven.values()).most_common(1)[0]
             oldest = next(one for one, its in self._unproven.items() if its is busiest)
             del self._unproven[oldest]
-            with suppress(OSError):  # it went away by itself
+            with suppress(OSError):  # it has closed already
                 oldest.shutdown(socket.SHUT_RDWR)
 
     def remove(self, connection: Connection) -> None:
-        """It belongs to the owner, or it has ended. Idempotent."""
+        """Stop counting the connection: it has authenticated or ended. Idempotent."""
         with self._turn:
             self._unproven.pop(connection, None)
 
 
 @cache
 def connections() -> Connections:
-    """Those of this process."""
+    """The connections of this process."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Connections(_MOST if files == resource.RLIM_INFINITY else min(_MOST, files // _SHARE))
 
 
 def raise_file_limit() -> None:
-    """Many desktops start programs with 1024 files and allow more."""
+    """Raise the limit of open files: many desktops start programs with 1024 and allow more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

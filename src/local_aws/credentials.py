@@ -1,8 +1,8 @@
-"""The cloud's own access keys: made at random, once, and known to its user alone. Standard library alone.
+"""The cloud's own access keys, made at random once and readable by its user alone. Standard library alone.
 
-On a computer with several users each can connect to loopback, and who may launch an instance gets a shell as
-the daemon's user: so a call must be signed with the secret of a key that this cloud gave out. gpu-box has one
-that may do what infra/operator-policy.json says, and nothing else; the account's owner may do everything.
+Every user of this computer can connect to loopback, and a caller that may launch an instance gets a shell as
+the daemon's user. So every call must be signed with a key that this cloud issued. gpu-box's key may do what
+infra/operator-policy.json allows; the account owner's may do everything.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 import secrets
 import string
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from local_aws.files import Files, read_private, write_private
 
-# Not AWS's: the service that calls of the cloud's own, below /embedded/, are signed for by the owner.
+# A made-up service name: the owner signs calls below /embedded/ for it.
 OWN_SERVICE = "gpu-box"
 _ALPHABET = string.ascii_uppercase + "234567"
 
@@ -32,19 +33,26 @@ class Account:
 
 
 def account(files: Files) -> Account:
-    """That of this data folder, made if there is none. To be called by one process at a time."""
+    """The keys of this data folder, created if there are none. Only one process at a time may call this."""
     try:
         known = json.loads(read_private(files.credentials))
     except FileNotFoundError:
         known = {}
+    except (ValueError, RecursionError):
+        known = {}  # damaged: as if there were none
+    known = known if isinstance(known, dict) else {}
     made = Account(**{who: _credentials(known.get(who)) for who in ("owner", "operator")})
-    told = asdict(made)
-    if known != told:
-        write_private(files.credentials, json.dumps(told).encode())
+    content = asdict(made)
+    if known != content:
+        write_private(files.credentials, json.dumps(content).encode())
     return made
 
 
-def _credentials(known: dict[str, str] | None) -> Credentials:
-    if known:
+def _credentials(known: Any) -> Credentials:
+    if isinstance(known, dict) and set(known) == {"key_id", "secret"} and all(map(_is_word, known.values())):
         return Credentials(**known)
     return Credentials("AKIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16)), secrets.token_hex(20))
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and 16 <= len(value) <= 128 and value.isalnum()

@@ -1,7 +1,7 @@
 """The embedded cloud's daemon, seen from the CLI: start, status, stop.
 
-Standard library alone, and nothing of moto or asyncssh is imported: `gpu-box --help` pays for this module.
-The daemon's own process is `server`, run as `python -m local_aws HOME POLICY`.
+Standard library alone, without moto and asyncssh: `gpu-box --help` imports this module.
+The daemon's own process is `server`, run as `python -m local_aws HOME POLICY...`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,16 +27,16 @@ from local_aws.credentials import OWN_SERVICE, Credentials, account
 from local_aws.failure import Failure
 from local_aws.files import Files, make_private, write_private
 
-REFUSED_EXIT_CODE = 3  # the daemon could not start, and its last line says why, worded for the user
+REFUSED_EXIT_CODE = 3  # the daemon could not start, and its last line says why
 _NEEDED = ("moto", "flask", "flask_cors", "asyncssh")
 _START_TIMEOUT_S = 60.0  # imports take 2 s on a warm disk
 _BUILD_TIMEOUT_S = 1200.0  # the root image of nspawn machines, once
 _STOP_TIMEOUT_S = 60.0  # machines are asked to end first
 _POLL_S = 0.05
-_ANSWER_TIMEOUT_S = 30.0  # for a daemon that listens already
+_ANSWER_TIMEOUT_S = 30.0  # for a daemon that already listens
 _KILL_TIMEOUT_S = 5.0
-_AWS = "AWS_"  # what the SDK's own variables begin with
-# The user's files and variables are meant for AWS. They have no effect here, and need not even be readable.
+_AWS = "AWS_"  # the prefix of the SDK's variables
+# The user's AWS files and variables have no effect here, and need not even be readable.
 _NO_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
@@ -54,14 +54,14 @@ class DaemonStatus:
 def _silent(line: str) -> None: ...
 
 
-def start(home: Path, policy: Path, *, note: Callable[[str], None] = _silent) -> dict[str, str]:
-    """Start the daemon unless it is up, and return the environment that makes an AWS SDK talk to it, as the
-    user who may what gpu-box needs, and nothing else.
+def start(home: Path, policies: Sequence[Path], *, note: Callable[[str], None] = _silent) -> dict[str, str]:
+    """Start the daemon unless it runs, and return the environment variables that point an AWS SDK at it, with
+    the keys of the operator, who may do what gpu-box needs and nothing else.
 
-    policy: a file with the IAM policy of that user; read when the daemon starts.
-    note: is given a line where the endpoint is not the one of before.
-    Idempotent; two at once start one. Raises Failure where the optional packages are missing, and
-    Failure with the daemon's own words where it does not come up.
+    policies: files with the operator's IAM policies; read when the daemon starts.
+    note: called with a line if the endpoint has changed.
+    Idempotent; of two calls at once one starts it. Raises Failure if the optional packages are missing, and
+    Failure with the daemon's own message if it does not start.
     """
     files = Files(home)
     running = status(home)
@@ -70,44 +70,46 @@ def start(home: Path, policy: Path, *, note: Callable[[str], None] = _silent) ->
         make_private(files.folder)
         with _turn(files):
             account(files)
-            running = _found(files) or _spawn(files, policy, note)
+            running = _found(files) or _spawn(files, policies, note)
     return _exports(running, account(files).operator)
 
 
-def start_as_owner(home: Path, policy: Path, *, note: Callable[[str], None] = _silent) -> dict[str, str]:
-    """As `start`, for somebody who may do anything there."""
-    return start(home, policy, note=note) | _keys(account(Files(home)).owner)
+def start_as_owner(
+    home: Path, policies: Sequence[Path], *, note: Callable[[str], None] = _silent
+) -> dict[str, str]:
+    """As `start`, with the keys of the account owner, who may do anything."""
+    return start(home, policies, note=note) | _keys(account(Files(home)).owner)
 
 
 def status(home: Path) -> DaemonStatus | None:
-    """What the daemon says of itself, or None where none is up for this home."""
+    """The daemon's status; None if none runs for this home."""
     files = Files(home)
     if not _is_alive(files):
         return None
     try:
-        card = json.loads(files.card.read_text())
+        card = _card(files)
         pid, port = int(card["pid"]), int(card["port"])  # without a pid, it does not listen yet
-        told = _ask(port, account(files).owner)
-    except (OSError, ValueError, KeyError, http.client.HTTPException):
-        return None  # it is starting or ending
-    return DaemonStatus(
-        pid=pid,
-        port=port,
-        started=datetime.fromisoformat(card["started"]),
-        endpoint=_endpoint(port),
-        boxes=told["boxes"],
-    )
+        answer = _ask(port, account(files).owner)
+        return DaemonStatus(
+            pid=pid,
+            port=port,
+            started=datetime.fromisoformat(card["started"]),
+            endpoint=_endpoint(port),
+            boxes=answer["boxes"],
+        )
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, http.client.HTTPException):
+        return None  # it is starting or ending, or the card is damaged
 
 
 def is_up(home: Path) -> bool:
-    """Whether a daemon runs, be it one that does not answer."""
+    """Whether a daemon runs, even one that does not answer."""
     return _is_alive(Files(home))
 
 
 def stop(home: Path) -> bool:
-    """End the daemon and with it every machine; the cloud's state and disks stay. False if none was up.
+    """End the daemon and every machine; the cloud's state and disks stay. False if none was running.
 
-    A daemon that does not end by itself is killed: its state is on disk before a call is answered.
+    A daemon that does not end is killed: it saves its state before it answers a call.
     """
     files = Files(home)
     if not _is_alive(files):
@@ -124,21 +126,23 @@ def stop(home: Path) -> bool:
 
 
 def _ends(files: Files, number: signal.Signals, *, within: float) -> bool:
-    """Whether the daemon ends within those seconds after one signal."""
+    """Send the signal. Whether the daemon ends within `within` seconds."""
     deadline, sent = time.monotonic() + within, False
     while _is_alive(files):
         if time.monotonic() > deadline:
             return False
         if not sent:
-            with suppress(OSError, ValueError):  # it ended meanwhile, or is about to write its pid
-                os.kill(int(files.life.read_text()), number)
+            with suppress(OSError, ValueError):  # it has ended, or has not written its pid yet
+                pid = int(files.life.read_text())
+                if pid > 1:  # 0 and below name groups, and all that this user runs
+                    os.kill(pid, number)
                 sent = True
         time.sleep(_POLL_S)
     return True
 
 
 def _end_machines(files: Files) -> None:
-    """The programs of a killed daemon's process machines."""
+    """End the programs of a killed daemon's process machines."""
     from local_aws.machines.process import census
 
     for folder in files.machines.glob("i-*"):
@@ -156,7 +160,7 @@ def _require_packages() -> None:
 
 
 def _found(files: Files) -> DaemonStatus | None:
-    """The daemon that runs already, once it answers; None if none does. Raises Failure if it stays silent."""
+    """The running daemon, once it answers; None if none runs. Raises Failure if it does not answer."""
     began = time.monotonic()
     while _is_alive(files):
         if running := status(files.home):
@@ -172,14 +176,14 @@ def _found(files: Files) -> DaemonStatus | None:
     return None
 
 
-def _spawn(files: Files, policy: Path, note: Callable[[str], None]) -> DaemonStatus:
-    """Only while no daemon runs."""
+def _spawn(files: Files, policies: Sequence[Path], note: Callable[[str], None]) -> DaemonStatus:
+    """Start a daemon. Call it only while none runs."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(_AWS)} | _NO_FILES
     before = _card(files).get("port")
     _forget_pid(files)
     with files.log.open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "local_aws", str(files.home), str(policy.resolve())],
+            [sys.executable, "-m", "local_aws", str(files.home), *(str(one.resolve()) for one in policies)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             cwd=files.folder, env=env, start_new_session=True,
         )  # fmt: skip
@@ -188,7 +192,7 @@ def _spawn(files: Files, policy: Path, note: Callable[[str], None]) -> DaemonSta
     while time.monotonic() < deadline:
         running = status(files.home)
         if running is not None:
-            child.returncode = 0  # it outlives us on purpose: no warning about an unwaited child
+            child.returncode = 0  # it outlives this process: no warning about an unwaited child
             if before not in (None, running.port):
                 note(
                     f"Another program has port {before}: the embedded cloud is now at {running.endpoint}. "
@@ -209,7 +213,7 @@ def _start_timeout_s() -> float:
 
 
 def _forget_pid(files: Files) -> None:
-    """Keep the port alone. Until the new daemon listens, another user's program may answer there."""
+    """Keep only the port. Until the new daemon listens, another user's program may answer there."""
     files.life.write_bytes(b"")
     if card := _card(files):
         card.pop("pid", None)
@@ -219,9 +223,9 @@ def _forget_pid(files: Files) -> None:
 def _card(files: Files) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads(files.card.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return card
+    return card if isinstance(card, dict) else {}
 
 
 def _exports(running: DaemonStatus, own: Credentials) -> dict[str, str]:
@@ -236,7 +240,7 @@ def _exports(running: DaemonStatus, own: Credentials) -> dict[str, str]:
 
 
 def _past_proxies() -> dict[str, str]:
-    """A proxy cannot reach this computer's loopback. Programs read one name or the other."""
+    """NO_PROXY for loopback, which a proxy cannot reach. Programs read one name or the other."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return {}
     before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
@@ -255,9 +259,9 @@ def _endpoint(port: int) -> str:
 
 
 def _ask(port: int, owner: Credentials) -> dict[str, Any]:
-    """ValueError if it refuses."""
+    """Raises ValueError if the daemon refuses."""
     asked = Request(method="GET", target="/embedded/status", headers={"host": f"127.0.0.1:{port}"})
-    # http.client and not urllib: a proxy in the environment has no business with loopback.
+    # http.client, not urllib, which would use a proxy from the environment.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request(
@@ -273,7 +277,7 @@ def _ask(port: int, owner: Credentials) -> dict[str, Any]:
 
 
 def _is_alive(files: Files) -> bool:
-    """Whether a daemon holds its lock: true from before it listens until after its machines have ended."""
+    """Whether a daemon holds its lock: from before it listens until after its machines have ended."""
     try:
         with files.life.open("rb") as file:
             return not _try_lock(file, shared=True)

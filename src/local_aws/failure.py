@@ -1,4 +1,4 @@
-"""The one error that reaches the person who started the embedded cloud. Standard library alone."""
+"""The embedded cloud's error for the person who started it. Standard library alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 class Failure(Exception):
     """what: one line, no full stop. where: a file or setting. remedy: a full sentence.
 
-    bad_input: the person set something that cannot be; otherwise the embedded cloud itself failed.
+    bad_input: the person gave an invalid setting; otherwise the embedded cloud failed.
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "", bad_input: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""What a test can set about the cloud: how much there is, how slow it is, and what goes wrong.
+"""Settings for tests: capacity, delays and failures of the cloud, together called the weather.
 
-POST /embedded/weather with a JSON object; keys that are left out stay as they are. DELETE brings fair
-weather.
+POST /embedded/weather with a JSON object; keys that are left out stay as they are. DELETE restores the
+defaults.
 
     {"timing": "real", "faster": 20, "delays": {"pending": 0.5},
      "terminated_shown_s": 3600, "spot_notice_s": 120,
@@ -9,27 +9,31 @@ weather.
      "spot_capacity": {"*": {"*": 0}},
      "quotas": {"L-DB2E81BA": 0},
      "regions": ["us-east-1", "eu-west-2"],
+     "plan": "FREE",
+     "request_rates": true,
+     "organisation": [{"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": "*"}],
      "launch_failures": [{"code": "Server.InsufficientInstanceCapacity", "zone": "us-east-1a"}],
      "faults": [{"service": "ec2", "operation": "RunInstances",
                  "code": "RequestLimitExceeded", "status": 503}]}
 
 `timing` sets all delays to those of a profile (see `timing`), divided by `faster`; `delays` then sets single
-ones, in seconds. Where `spot_capacity` is less than what runs, AWS takes spot instances back (see
-`interruption`).
-A fault with a code answers with that error. One without cuts the connection: before the call took effect,
-or, with "when": "after", after it ("took effect, answer lost"). "skip" lets that many matching calls pass
+ones, in seconds. If `spot_capacity` is less than what runs, AWS interrupts spot instances (see
+`interruption`). With `request_rates`, EC2 limits requests as AWS does (see `request_rates`).
+A fault with a code answers with that error. One without a code cuts the connection: before the call takes
+effect, or, with "when": "after", after it, so that only the answer is lost. "skip" lets that many matching
 first, "times" is how many are hit (default 1; 0 for all). Operation "*" is any.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from local_aws import timing
 
-# vCPUs a region, generous (a new account has 0 of most). Names as in the Service Quotas console.
+# vCPUs per region, generous: a new account has 0 of most. Names as in the Service Quotas console.
 _QUOTAS = {
     "L-1216C47A": 1152,
     "L-DB2E81BA": 768,
@@ -73,15 +77,19 @@ class Weather:
     capacity: dict[str, dict[str, int]] = field(default_factory=dict)
     spot_capacity: dict[str, dict[str, int]] = field(default_factory=dict)
     quotas: dict[str, float] = field(default_factory=lambda: dict(_QUOTAS))
-    # Enabled for the account; none named: all that need no opting in. Without a factory, since a state that
-    # was saved before there was this has no such attribute.
+    # Enabled regions; none named: all that need no opting in. A class default, not a factory: a state that
+    # was saved by an older version lacks this attribute.
     regions: tuple[str, ...] = ()
+    plan: str = "PAID"  # the account's, with Free Tier's value; a fault refuses launches
+    request_rates: bool = False
     spot_notice_s: float = 120.0  # from a spot interruption notice to the interruption
+    # Statements of the organisation's service control policies; AWS evaluates them before any other policy.
+    organisation: tuple[Mapping[str, Any], ...] = ()
     faults: list[Fault] = field(default_factory=list)
     launch_failures: list[LaunchFailure] = field(default_factory=list)
 
     def change(self, wanted: dict[str, Any]) -> None:
-        """Raises ValueError for what is not understood, and then changes nothing."""
+        """Raises ValueError for unknown keys and values, and changes nothing then."""
         unknown = wanted.keys() - self.__dict__.keys() - {"timing", "faster"}
         if unknown:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
@@ -100,6 +108,9 @@ class Weather:
         self.delays = delays | wanted.get("delays", {})
         self.quotas.update(wanted.get("quotas", {}))
         self.regions = tuple(wanted.get("regions", self.regions))
+        self.plan = wanted.get("plan", self.plan)
+        self.request_rates = bool(wanted.get("request_rates", self.request_rates))
+        self.organisation = tuple(wanted.get("organisation", self.organisation))
         self.terminated_shown_s = wanted.get("terminated_shown_s", self.terminated_shown_s)
         self.spot_notice_s = float(wanted.get("spot_notice_s", self.spot_notice_s))
         self.capacity = wanted.get("capacity", self.capacity)
@@ -109,15 +120,15 @@ class Weather:
             self.launch_failures = failures
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
-        """What a state of an older version lacks is as at first."""
+        """Use the defaults for attributes that a state saved by an older version lacks."""
         self.__dict__ = Weather().__dict__ | saved
 
     def delay(self, name: str) -> timedelta:
-        """A state that was saved by an older version lacks the newer ones."""
+        """The delay; zero if a state saved by an older version lacks it."""
         return timedelta(seconds=self.delays.get(name, timing.QUICK[name]))
 
     def strike(self, service: str, operation: str) -> Fault | None:
-        """The fault that hits this call, counted down; None where it goes well."""
+        """The fault of this call, counted down; None if it succeeds."""
         for index, fault in enumerate(self.faults):
             if not fault.hits(service, operation):
                 continue

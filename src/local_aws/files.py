@@ -1,8 +1,9 @@
-"""Where the embedded cloud keeps its things, below gpu-box's data folder. Standard library alone."""
+"""The embedded cloud's files below gpu-box's data folder. Standard library alone."""
 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class Files:
 
     @property
     def card(self) -> Path:
-        """What the daemon tells of itself: pid, port, started. Kept after it ended: the port is for life."""
+        """The daemon's pid, port and start time. Kept after it ends: the port stays the same."""
         return self.folder / "daemon.json"
 
     @property
@@ -28,12 +29,12 @@ class Files:
 
     @property
     def life(self) -> Path:
-        """Locked by the daemon for as long as it lives; its pid."""
+        """Its lock, held while the daemon lives; contains its pid."""
         return self.folder / "daemon.lock"
 
     @property
     def birth(self) -> Path:
-        """Locked by whoever starts or stops the daemon, so that two of them take turns."""
+        """Its lock, held while a process starts or stops the daemon."""
         return self.folder / "start.lock"
 
     @property
@@ -50,20 +51,28 @@ class Files:
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder if there is none, and let its user alone in. Raises Failure for another user's."""
+    """Make the folder if it is missing, for its user alone. Raises Failure if another user owns it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_own(folder)
     folder.chmod(0o700)
 
 
 def read_private(path: Path) -> bytes:
-    """Raises FileNotFoundError, and Failure for another user's file: it may have been put there."""
+    """Raises FileNotFoundError, and Failure for a file that another user owns or can write."""
     _require_own(path)
-    return path.read_bytes()
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode) or mode & 0o022:
+            raise Failure(
+                f"{path} can be written by others" if stat.S_ISREG(mode) else f"{path} is no regular file",
+                remedy="Remove it: `gpu-box --local up` begins anew.",
+                bad_input=True,
+            )
+        return file.read()
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """On disk whole or not at all, and for its user alone."""
+    """Write the file atomically, readable by its user alone."""
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

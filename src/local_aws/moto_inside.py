@@ -1,7 +1,7 @@
-"""What moto has no public name for. Nothing else here touches a private name of moto's objects.
+"""Private parts of moto that this package uses. No other module touches private names of moto's objects.
 
-Private methods that our classes override, and what else an upgrade of moto may move, are in
-tests/local_aws/test_moto.py.
+tests/local_aws/test_moto.py checks the private methods that our classes override, and whatever else an
+upgrade of moto may move.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from moto.core.base_backend import BackendDict
 
 
 def loaded_backends() -> list[Any]:
-    """One dictionary a service that has been used: account -> region -> backend."""
+    """One dictionary per service that has been used: account -> region -> backend."""
     return list(BackendDict._instances)
 
 
 def explain_state(instance: Any, reason: str) -> None:
-    """reason: its StateTransitionReason."""
+    """Set the instance's StateTransitionReason."""
     instance._reason = reason

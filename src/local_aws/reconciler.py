@@ -1,7 +1,7 @@
-"""Keeps one machine behind each instance that is pending or running, and none behind any other.
+"""Keeps one machine for each pending or running instance, and none for any other.
 
-Level-triggered: each round looks at all instances and all machines and does what differs, so that nothing
-depends on having seen a call go by. Woken by calls, by machines that end, and when a passing state is due.
+Level-triggered: each round compares all instances with all machines and corrects the differences, so that no
+call can be missed. Calls, machines that end, and states that are due wake it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from local_aws.world import World
 
 _log = logging.getLogger(__name__)
 _LONGEST_NAP_S = 30.0
-_RETRY_S = 5.0  # after a machine did not start
+_RETRY_S = 5.0  # after a machine failed to start
 _AT_ONCE = 16
 
 
 @dataclass
 class _Slot:
     machine: Machine
-    boot: int | None = None  # which boot of the instance runs on it; None while it is down
+    boot: int | None = None  # the boot of the instance that it runs; None while it is down
     job: Future[None] | None = None
-    failed: float | None = None  # when it last did not start, monotonic seconds
+    failed: float | None = None  # when it last failed to start, monotonic seconds
 
     @property
     def busy(self) -> bool:
@@ -67,7 +67,7 @@ class Reconciler:
         world.machines_up = lambda: sum(slot.boot is not None for slot in self._slots.values())
 
     def start(self) -> None:
-        """Clean up after a daemon that was killed, then keep going until `stop`."""
+        """Clean up after a killed daemon, then run until `stop`."""
         self._adopt()
         self._thread.start()
 
@@ -75,7 +75,7 @@ class Reconciler:
         self._wake.set()
 
     def stop(self) -> None:
-        """End every machine; the instances stay as they are, and get theirs back at the next start."""
+        """End every machine; the instances keep their states and get new machines at the next start."""
         self._over = True
         self._wake.set()
         self._thread.join()
@@ -92,7 +92,7 @@ class Reconciler:
         return slot.machine.console() if slot else b""
 
     def _adopt(self) -> None:
-        """Machines' folders left by an earlier daemon: stop what still runs, remove what has no instance."""
+        """Stop the machines that an earlier daemon left, and remove those without an instance."""
         self._folder.mkdir(parents=True, exist_ok=True)
         existing = {i.id for i in self._world.instances() if i.state != "terminated"}
         for folder in self._folder.iterdir():
@@ -115,7 +115,7 @@ class Reconciler:
             self._wake.wait(nap)
 
     def _round(self) -> float:
-        """Look, and start what is to be done. Returns seconds until there is something to look at again."""
+        """Compare, and start what is to be done. Returns the seconds until the next comparison."""
         with self._world.lock:
             if self._world.settle():
                 self._state.save()
@@ -132,7 +132,7 @@ class Reconciler:
         return self._nap(due)
 
     def _copy_disks(self) -> None:
-        """Of instances of which an image is made: before anything else happens to their machines."""
+        """Copy the disks of instances that become images, before anything else happens to their machines."""
         self._baked.forget_all_but(self._world.image_ids())
         for image in self._world.images_to_copy():
             slot = self._slots.get(image.made_of)
@@ -166,14 +166,14 @@ class Reconciler:
 
     def _start(self, instance_id: str, slot: _Slot, want: _Wanted) -> None:
         try:
-            slot.machine.stop()  # an earlier boot's, where this is a reboot
+            slot.machine.stop()  # an earlier boot's, if this is a reboot
             self._baked.put(want.image_id, slot.machine.disk)
             port = slot.machine.start(want.boot)
         except Exception:
             _log.exception("%s: its machine did not start", instance_id)
             slot.failed = time.monotonic()
             return
-        with self._world.lock:  # `running` is never seen without its port
+        with self._world.lock:  # no caller sees `running` without a port
             self._world.publish_port(instance_id, port)
             slot.boot, slot.failed = want.number, None
             self._state.save()
@@ -203,14 +203,14 @@ class Reconciler:
         self._wake.set()
 
     def _is_held(self, instance_id: str, state: str) -> bool:
-        """Whether the instance must wait for its machine: until it listens, or until it is gone."""
+        """Whether the instance must wait for its machine to listen, or to be gone."""
         slot = self._slots.get(instance_id)
         if state == "running":
             instance = self._world.instance(instance_id)
             if not _should_run(instance):
                 return False
             return slot is None or (slot.boot != extra(instance).boots and slot.failed is None)
-        # A terminated instance has no disk any more; a stopped one keeps it.
+        # A terminated instance's disk is removed; a stopped one's stays.
         return slot is not None and (state == "terminated" or slot.busy or slot.boot is not None)
 
     def _machine(self, instance_id: str) -> Machine:
@@ -246,7 +246,7 @@ class Reconciler:
     def _nap(self, due: datetime | None) -> float:
         naps = [_LONGEST_NAP_S]
         if due is not None:
-            # A state that is due waits for a job, whose end wakes; look soon all the same.
+            # A due state waits for a job, whose end wakes this loop; check again soon all the same.
             naps.append(max(0.05, (due - datetime.now(UTC)).total_seconds()))
         if any(slot.failed is not None for slot in self._slots.values()):
             naps.append(_RETRY_S)
@@ -254,7 +254,7 @@ class Reconciler:
 
 
 def _should_run(instance: Any) -> bool:
-    """A public address and a key pair are what it takes to reach a machine."""
+    """Whether the instance needs a machine: without a public address and a key pair none can be reached."""
     return bool(
         instance.state in ("pending", "running") and instance.public_ip and extra(instance).public_key
     )

@@ -1,4 +1,4 @@
-"""The daemon's own process: restore, serve, keep machines in step, and end when nobody needs it any more."""
+"""The daemon's process: restores the cloud, serves it, runs the reconciler, and ends when it is unused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -27,13 +28,13 @@ from local_aws.files import Files, make_private, write_private
 
 _LINGER_S = 600.0  # without a box and without a call
 _TICK_S = 1.0
-_REQUEST_S = 20.0  # for a request to arrive whole
-_LOG_BYTES = 1_000_000  # at which the log is put aside, in place of the one put aside before
-_LOOPBACK = "127.0.0.1"  # and nothing else, ever
+_REQUEST_S = 20.0  # for a whole request
+_LOG_BYTES = 1_000_000  # at which the log is rotated; one old log is kept
+_LOOPBACK = "127.0.0.1"  # never another address
 
 
-def main(home: Path, *, policy: Path) -> None:
-    """policy: a file with the IAM policy of the operator, the user that gpu-box is."""
+def main(home: Path, *, policies: Sequence[Path]) -> None:
+    """policies: files with the operator's IAM policies."""
     files = Files(home)
     try:
         make_private(files.folder)
@@ -46,11 +47,11 @@ def main(home: Path, *, policy: Path) -> None:
     with files.life.open("ab") as life:
         _live_alone(life)
         _keep_small(files.log)
-        _serve(files, _listen(files), _machines(files), policy)
+        _serve(files, _listen(files), _machines(files), policies)
 
 
 def _read_once() -> None:
-    """moto makes sessions of the SDK's as it is imported; each would read the SDK's megabytes anew."""
+    """Cache the SDK's data files: moto makes several SDK sessions at import, which would read them anew."""
     import botocore.session
 
     botocore.session.create_loader = cache(botocore.session.create_loader)
@@ -67,9 +68,9 @@ def _live_alone(life: IO[bytes]) -> None:
 
 
 def _listen(files: Files) -> socket.socket:
-    """At the port that was chosen once: a shell may have the endpoint in its environment.
+    """Listen at the saved port, since a shell may have the endpoint in its environment.
 
-    If another program has taken it, at a new one.
+    If another program has taken it, listen at a new one.
     """
     remembered = int(_remembered(files).get("port", 0))
     try:
@@ -80,7 +81,7 @@ def _listen(files: Files) -> socket.socket:
 
 
 def listening(port: int) -> socket.socket:
-    """port: 0 for any. Raises OSError for one that is taken."""
+    """port: 0 for any. Raises OSError if it is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -93,7 +94,7 @@ def listening(port: int) -> socket.socket:
 
 
 def serving(app: Any, listener: socket.socket) -> Any:
-    """An HTTP server, still to be run, for a WSGI application; the listener becomes its own."""
+    """An HTTP server for a WSGI application, not yet running; it takes over the listener."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from werkzeug.serving import ThreadedWSGIServer
 
@@ -106,7 +107,7 @@ def serving(app: Any, listener: socket.socket) -> Any:
             pass
 
         def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
-            self.close_connection = True  # else it would wait for another request on it
+            self.close_connection = True  # do not wait for another request
 
     class Server(ThreadedWSGIServer):  # type: ignore[misc]
         def process_request(self, request: Any, client_address: Any) -> None:
@@ -124,7 +125,7 @@ def serving(app: Any, listener: socket.socket) -> Any:
 
 
 class _Until(io.RawIOBase):
-    """What a socket receives until a moment, monotonic seconds; TimeoutError from then on."""
+    """Reads from a socket until a deadline, in monotonic seconds; then raises TimeoutError."""
 
     def __init__(self, connection: socket.socket, end: float) -> None:
         self._connection = connection
@@ -150,7 +151,7 @@ def _remembered(files: Files) -> dict[str, Any]:
 
 
 def _machines(files: Files) -> str:
-    """The kind that was asked for; while there are machines, the kind that they are."""
+    """The kind asked for; while there are machines, their kind."""
     asked = os.environ.get("GPU_BOX_MACHINES")
     before = _remembered(files).get("machines")
     if before and files.machines.is_dir() and any(files.machines.iterdir()):
@@ -160,9 +161,9 @@ def _machines(files: Files) -> str:
     return asked or "process"
 
 
-def _serve(files: Files, listener: socket.socket, machines: str, policy: Path) -> None:
-    # Imported here: two seconds that a refusal above need not wait for.
-    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # no web page has any business here
+def _serve(files: Files, listener: socket.socket, machines: str, policies: Sequence[Path]) -> None:
+    # Imported here: it takes two seconds, which a refusal above need not wait for.
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # no web page may call this
     os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).with_name("no_amis.json")))
     from local_aws import install
     from local_aws.api.app import Cloud
@@ -176,7 +177,7 @@ def _serve(files: Files, listener: socket.socket, machines: str, policy: Path) -
     install.install()
     state, world = State(files.state), World()
     try:
-        kind = kind_of(machines)  # builds the root image where nspawn machines have none yet
+        kind = kind_of(machines)  # builds the root image of nspawn machines if needed
         state.restore()
     except Failure as error:
         _refuse(str(error))
@@ -186,13 +187,13 @@ def _serve(files: Files, listener: socket.socket, machines: str, policy: Path) -
         )
     reconciler = Reconciler(world, state, kind, files.machines)
     read_consoles_with(reconciler.console)
-    cloud = Cloud(world, state, account(files), operator_policy(policy), changed=reconciler.wake)
+    cloud = Cloud(world, state, account(files), operator_policy(*policies), changed=reconciler.wake)
     server = serving(cloud, listener)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     reconciler.start()
-    # Before the first answer: whoever has one would else stop the process of the card before.
+    # Before the first answer: a client that reads the old card would stop the old process.
     _write_card(files, port=server.port, machines=machines)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     linger = float(os.environ.get("GPU_BOX_EMBEDDED_LINGER_S", _LINGER_S))
@@ -208,7 +209,7 @@ def _serve(files: Files, listener: socket.socket, machines: str, policy: Path) -
 
 
 def _keep_small(log: Path) -> None:
-    """Put a long log aside and empty it; in place, because it is our standard error."""
+    """Rotate a long log in place, because it is this process's standard error."""
     with suppress(OSError):
         if not os.path.samestat(log.stat(), os.fstat(2)) or log.stat().st_size < _LOG_BYTES:
             return

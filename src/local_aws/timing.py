@@ -1,7 +1,7 @@
 """How long AWS takes: seconds of each delay, in two profiles.
 
-`quick` is for people who try gpu-box and for most tests. `real` is AWS as documented and as people measured
-it; a test runs it `faster` times as fast, and skips none of it.
+`quick` is for trying gpu-box and for most tests. `real` has AWS's documented and measured times; a test runs
+it `faster` times as fast, with every delay.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ QUICK = {
     "stopping": 0.5,
     "shutting-down": 0.5,
     "image": 0.5,
+    "modifying": 0.0,
+    "optimizing": 0.0,
     "iam": 0.3,
     "spot-relaunch": 1.0,
     "spot-follows": 0.0,
@@ -22,23 +24,27 @@ QUICK = {
     "token-kept": DAY_S,
 }
 REAL = {
-    # From a create until other calls see the thing: EC2 Developer Guide, "Eventual consistency".
+    # Until other calls see a new resource: EC2 Developer Guide, "Eventual consistency".
     "visible": 2.0,
     "pending": 20.0,
     "stopping": 60.0,
     "shutting-down": 30.0,
-    "image": 120.0,  # CreateImage until it is available
-    # Until other services may assume a new role, or know a new instance profile.
+    "image": 120.0,  # from CreateImage until it is available
+    # From ModifyVolume: size changes take effect within "a few seconds"; a full volume of 1 TiB is optimized
+    # for "about 6 hours", a small one for minutes (EBS User Guide).
+    "modifying": 5.0,
+    "optimizing": 600.0,
+    # Until other services may assume a new role, or see a new instance profile.
     "iam": 12.0,
     "spot-relaunch": 60.0,  # until a persistent spot request launches, or starts, again
-    # From the stop of a spot instance by its user until its request is `disabled`, before which it cannot be
+    # From the stop of a spot instance by its user until its request is `disabled`; before that it cannot be
     # started: github.com/hashicorp/terraform-provider-aws/issues/33399.
     "spot-follows": 60.0,
-    # From a change of state until the console's buffered output has it: up to 20 minutes by
+    # From a change of state until the buffered console output shows it: up to 20 minutes by
     # github.com/canonical/pycloudlib/pull/193. "Available for at least one hour": GetConsoleOutput.
     "console": 1200.0,
     "console-kept": 3600.0,
-    # "Valid for at least 24 hours after the termination of the instance": AWS's words, quoted in
+    # "Valid for at least 24 hours after the termination of the instance": AWS's text, quoted in
     # github.com/ansible/ansible/pull/4033.
     "token-kept": DAY_S,
 }
@@ -46,7 +52,7 @@ PROFILES = {"quick": QUICK, "real": REAL}
 
 
 def profile(name: str, *, faster: float = 1.0) -> dict[str, float]:
-    """Its delays, all divided by `faster`. Raises ValueError for an unknown name or a factor below 1."""
+    """The profile's delays, divided by `faster`. ValueError for an unknown name or a factor below 1."""
     if name not in PROFILES:
         raise ValueError(f"unknown timing {name!r}: {' or '.join(PROFILES)}")
     if not faster >= 1:

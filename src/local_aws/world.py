@@ -1,4 +1,4 @@
-"""All of the cloud at once: every region's instances and schedules, behind one lock."""
+"""The whole cloud: every region's instances and schedules, behind one lock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local_aws.ec2.lifecycle import PORT_TAG
 
 
 class World:
-    """lock: held by whoever reads or changes anything of it."""
+    """lock: held while anything of the cloud is read or changed."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -27,13 +27,13 @@ class World:
         self.cut_network: Callable[[str, bool], None] = lambda instance_id, cut: None
 
     def settle(self) -> bool:
-        """Everything that is due by now. Whether anything changed."""
+        """Do everything that is due. Returns whether anything changed."""
         fired = [scheduler.fire_due() for _, _, scheduler in scheduler_backends.iter_backends()]
         settled = [ec2.settle(self.is_held) for _, _, ec2 in ec2_backends.iter_backends()]
         return any(fired) or any(settled)
 
     def next_due(self) -> datetime | None:
-        """When `settle` will have something to do, aware UTC."""
+        """When `settle` will next have something to do, aware UTC."""
         moments = [m for _, _, backend in _timed() for m in backend.next_due()]
         return min(moments, default=None)
 

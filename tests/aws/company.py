@@ -1,6 +1,6 @@
-"""A company's proxy between the laptop and AWS: it opens what is sent, and signs it with its own certificate.
+"""A company's TLS proxy between the laptop and AWS: it decrypts requests and signs with its own certificate.
 
-Beyond it lies the embedded cloud, under AWS's own names: no other is looked up or connected to.
+Behind it is the embedded cloud, under AWS's host names; other names are not resolved.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAMES = ("*.amazonaws.com", "*.us-east-1.amazonaws.com", "*.pricing.us-east-1.a
 class Company:
     address: str  # of the proxy
     certificates: Path  # its own, PEM
-    refuses: int = 0  # an HTTP status, for all that is asked
+    refuses: int = 0  # an HTTP status, for every request
     clock_off: timedelta = timedelta()  # of the Date in AWS's answers
 
 
@@ -87,7 +87,7 @@ def company(endpoint: str, folder: Path) -> Iterator[Company]:
 
         def finish(self) -> None:
             super().finish()
-            self.connection.close()  # the server knows of the one without TLS alone
+            self.connection.close()  # the server needs the one without TLS only
 
         def log_message(self, *_: object) -> None: ...
 
@@ -103,7 +103,7 @@ def company(endpoint: str, folder: Path) -> Iterator[Company]:
 
 
 def _to(host: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
-    """For the embedded cloud, which has another name than AWS: a signature holds for one name only."""
+    """For the embedded cloud, which has another name than AWS: a signature is valid for one name only."""
     sent = {k: v for k, v in headers.items() if k.lower() not in ("connection", "host", "authorization")}
     scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", headers.get("Authorization", ""))
     request = AWSRequest(method, f"http://{host}{path}", headers={**sent, "Host": host}, data=body)
@@ -114,7 +114,7 @@ def _to(host: str, method: str, path: str, body: bytes, headers: dict[str, str])
 
 
 def _certificates(folder: Path) -> tuple[Path, Path]:
-    """Key and certificate for AWS's names, in one file; and the company's own, which signed it."""
+    """Key and certificate for AWS's names, in one file; and the company's CA, which signed it."""
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A Company")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAMES[0])])

@@ -1,4 +1,4 @@
-"""gpu-box's clock, as many times as fast as the embedded cloud's: no wait is skipped, no limit is longer."""
+"""Runs gpu-box's clock as fast as the embedded cloud's: no wait is skipped and no limit grows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Clock:
-    """In place of the module `time`."""
+    """Replaces the module `time`."""
 
     faster: float
 
@@ -37,7 +37,7 @@ def compressed(faster: float) -> Iterator[None]:
 
 
 def compress(monkeypatch: pytest.MonkeyPatch, faster: float) -> None:
-    """For all of gpu_box that is imported, and for the SDK's waits between two attempts of a call."""
+    """For every imported module of gpu_box, and for the SDK's waits between two attempts of a call."""
     for name, module in list(sys.modules.items()):
         if name.startswith(("gpu_box.", "botocore.endpoint")) and getattr(module, "time", None) is time:
             monkeypatch.setattr(module, "time", Clock(faster))

@@ -1,10 +1,9 @@
-"""The AWS side, against the embedded cloud: with AWS's semantics, a retry that makes two is seen."""
+"""The AWS side against the embedded cloud, with AWS's semantics: a retry that creates two is detected."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -32,25 +31,6 @@ Weather = Callable[..., None]
 Owner = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
-def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cloud")
-
-
-@pytest.fixture(scope="session")
-def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
-    """Of the user whom infra/operator-policy.json makes, held to it by the cloud."""
-    with embedded(cloud_home) as exports:
-        yield exports
-
-
-@contextmanager
-def embedded(home: Path) -> Iterator[dict[str, str]]:
-    """An embedded cloud; its exports, of the user that gpu-box is."""
-    yield daemon.start(home, POLICY)
-    daemon.stop(home)
-
-
 @pytest.fixture
 def aws(embedded_exports: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, value in embedded_exports.items():
@@ -60,7 +40,7 @@ def aws(embedded_exports: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
 
 @pytest.fixture
 def owner(aws: dict[str, str], cloud_home: Path) -> Owner:
-    """`owner("ec2", "eu-west-2")`: a client of the account's owner, by hand, as somebody at the console.
+    """`owner("ec2", "eu-west-2")`: a client of the account's owner, for changes as in the console.
 
     gpu-box itself is here, as everywhere, the user of infra/operator-policy.json.
     """
@@ -72,7 +52,7 @@ def owner(aws: dict[str, str], cloud_home: Path) -> Owner:
 
 @dataclass
 class Recorder:
-    """A Reporter that remembers."""
+    """A Reporter that records its calls."""
 
     lines: list[str] = field(default_factory=list)
 
@@ -92,7 +72,7 @@ class Recorder:
 
 @dataclass
 class Laptop:
-    """One laptop's view of one box: what `box` does on AWS's side, without entering the machine."""
+    """One laptop's view of one box: the AWS side of `box`, without the machine."""
 
     config: Config
     report: Recorder = field(default_factory=Recorder)
@@ -116,7 +96,7 @@ class Laptop:
 
 @pytest.fixture
 def weather(aws: dict[str, str], cloud_home: Path) -> Iterator[Weather]:
-    """`weather(capacity={...})`: what the embedded cloud has, and what goes wrong, until the test ends."""
+    """`weather(capacity={...})`: sets the embedded cloud's capacity and faults until the test ends."""
 
     def send(method: str, body: dict[str, Any] | None = None) -> None:
         assert control.ask(cloud_home, method, "/embedded/weather", body)[0] == 200

@@ -1,4 +1,4 @@
-"""Between a client and the embedded cloud: lets a test see requests, hold them up, and change answers."""
+"""A proxy before the embedded cloud: tests inspect and delay requests, and change answers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Seen:
-    """A request, as far as tests ask."""
+    """The parts of a request that tests read."""
 
     region: str
-    operation: str  # EC2's and IAM's; "" else
+    operation: str  # of EC2 and IAM; otherwise ""
 
 
 @contextmanager
 def proxied(endpoint: str, on_request: Callable[[Seen], None]) -> Iterator[str]:
-    """The address of a proxy; `on_request` runs in the request's own thread, before it goes on."""
+    """The address of a proxy; `on_request` runs in the request's thread before the request goes on."""
     beyond = urlsplit(endpoint).netloc
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""`make test-aws` spends nobody's money unasked."""
+"""`make test-aws` spends money only if it is asked to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.paths import ROOT
 from ..account import CONSENT
 
 
-def test_without_consent_no_story_is_told_in_a_real_account() -> None:
+def test_without_consent_nothing_runs_in_a_real_account() -> None:
     done = subprocess.run(
         [
             sys.executable,

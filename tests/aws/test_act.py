@@ -1,4 +1,4 @@
-"""Every step that a plan can ask for is carried out by a function of its own name."""
+"""Each step of a plan has a function of its own name."""
 
 from __future__ import annotations
 

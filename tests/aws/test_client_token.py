@@ -1,4 +1,4 @@
-"""A box whose instance somebody terminated: AWS remembers its client token for a day."""
+"""A box whose instance was terminated by hand: AWS remembers its client token for a day."""
 
 from __future__ import annotations
 

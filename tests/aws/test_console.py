@@ -1,4 +1,4 @@
-"""Why a box stopped, from a console that AWS shows late, on some types only late."""
+"""Why a box stopped, from a console that AWS shows late."""
 
 from __future__ import annotations
 

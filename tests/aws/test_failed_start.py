@@ -1,4 +1,4 @@
-"""AWS accepts a launch or a start and then gives it up: `up` says why at once, or takes the next place."""
+"""AWS accepts a launch or a start that then fails: `up` reports why at once, or tries the next placement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_ROOM = "Server.InsufficientInstanceCapacity"
     ],
 )
 @pytest.mark.parametrize("before", ["nothing", "stopped"])
-def test_the_reason_is_told_at_once_and_a_later_up_finishes(
+def test_the_reason_is_reported_at_once_and_a_later_up_finishes(
     laptop: Callable[..., Laptop], weather: Weather, before: str, code: str, kind: type[CloudError], said: str
 ) -> None:
     mine = laptop()

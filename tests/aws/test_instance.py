@@ -1,4 +1,4 @@
-"""One instance as AWS tells it: whatever a tag holds and whichever field is missing, it is read and named."""
+"""Reads one instance from AWS's answer, with any tag values and missing fields."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gpu_box.plan.up import plan_up
 
 ID = "i-0e5c1e8bca09e7e0a"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
-# A field each of EC2's own answer (DescribeInstances), of those that gpu-box reads.
+# Fields of EC2's answer (DescribeInstances) that gpu-box reads.
 ANSWER: dict[str, Any] = {
     "InstanceId": ID,
     "State": {"Code": 16, "Name": "running"},
@@ -37,7 +37,7 @@ ANSWER: dict[str, Any] = {
     "StateTransitionReason": "",
     "InstanceLifecycle": "spot",
 }
-# What gpu-box itself writes, a value or two of each tag.
+# Values that gpu-box writes, one or two per tag.
 WRITTEN: list[tuple[str, str]] = [
     (tags.NAME, "box"),
     (tags.OWNER, "CORP\\o'neil"),
@@ -59,7 +59,7 @@ WRITTEN: list[tuple[str, str]] = [
     (tags.MOVED_FROM, "ami-0123456789abcdef0"),
     (tags.DISK, "100"),
 ]
-# What somebody may make of it by hand.
+# Edits by hand.
 EDITED: list[tuple[str, str]] = [
     (tags.KEY, "garbage"),
     (tags.HOST_KEY, "garbage"),
@@ -142,7 +142,7 @@ def facts(observed: Observed) -> Facts:
 def test_a_box_in_an_unknown_state_is_counted_stopped_and_removed_but_not_entered() -> None:
     instance = parse_instance({**ANSWER, "State": {"Code": 99, "Name": "hibernating"}})
     assert instance.state.bills and instance.exists
-    assert "EC2 says that it is 'hibernating'" in instance.unreadable[0].what
+    assert "EC2 reports the state 'hibernating'" in instance.unreadable[0].what
     observed = Observed(region="us-east-1", instances=(instance,))
     assert StopInstance(instance_id=ID) in plan.stop(observed)
     assert any(isinstance(step, Terminate) and step.instance_id == ID for step in plan.down(observed))
@@ -165,7 +165,7 @@ def test_a_key_that_gpu_box_makes_is_a_public_key(tmp_path: Any) -> None:
     assert parse_instance(tagged((tags.HOST_KEY, line))).unreadable == ()
 
 
-# As recorded of GetSchedule, with what `arm` sends.
+# As recorded from GetSchedule, with the values that `arm` sends.
 SCHEDULE: dict[str, Any] = {
     "Name": "gpu-box-box",
     "State": "ENABLED",

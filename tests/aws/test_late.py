@@ -1,4 +1,4 @@
-"""AWS does not show at once what was made: nothing is made twice, taken for gone, or left."""
+"""AWS shows new resources late: none is created twice, treated as removed, or left behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpu_box.plan.steps import WaitForInstance
 from ..faults.faults import FAULTS, Killed, Place, Saboteur
 from .conftest import Laptop, Owner, Weather
 
-LATE_S = 0.6  # for AWS's two seconds: here nobody sleeps for longer than a tenth of a second
+LATE_S = 0.6  # in place of AWS's two seconds: no test sleeps longer than a tenth of a second
 
 
 @pytest.fixture(autouse=True)

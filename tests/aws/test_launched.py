@@ -1,4 +1,4 @@
-"""What `up` made, read back from AWS: how an instance is locked, and what it is given."""
+"""The attributes of the resources that `up` creates: security settings and options."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_instance_is_locked_as_the_readme_says(laptop: Callable[..., Laptop]
 def test_the_deadline_s_role_may_stop_the_box_even_after_an_up_that_was_cut(
     laptop: Callable[..., Laptop], owner: Owner
 ) -> None:
-    """Cut right after the role was made: the next run finds it, and lets it do what it is for."""
+    """Interrupted after the role was created: the next run finds it, and adds its policy."""
     mine = laptop()
     deadline.create_role(mine.cloud)
     mine.up()

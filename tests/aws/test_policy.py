@@ -1,7 +1,6 @@
-"""infra/operator-policy.json: all that gpu-box needs, nothing for nothing, and no power over others' things.
+"""infra/operator-policy.json and operator-roles.json: sufficient, minimal, no power over others' resources.
 
-The embedded cloud holds gpu-box to it always, in the whole suite; here it is told by an IAM user whose
-statements are taken away in turn.
+In the whole suite the embedded cloud enforces them; here an IAM user's statements are removed in turn.
 """
 
 from __future__ import annotations
@@ -25,20 +24,22 @@ from testbed.cloud import wait_until
 
 from gpu_box.aws import quotas, tags
 from gpu_box.aws.console import read_console_record
+from gpu_box.aws.launch_options import read_launchable
 from gpu_box.aws.prices.prices import read_price
 from gpu_box.aws.relaunched import tag_again
 from gpu_box.aws.sweep.sweep import remove, sweep
 from gpu_box.aws.tags import tag_host_key
 from gpu_box.box import doctor, image
 from gpu_box.config.model import Network
-from gpu_box.errors import PermissionDenied
-from gpu_box.model.observed import BAKED
-from gpu_box.resources import infra
+from gpu_box.errors import CloudError, PermissionDenied
+from gpu_box.model.observed import BAKED, InstanceState
+from gpu_box.resources import local_policies
 
 from .conftest import Laptop, Owner, Weather
 
-POLICY: dict[str, Any] = json.loads(infra("operator-policy.json").read_text())
-STATEMENTS: list[dict[str, Any]] = POLICY["Statement"]
+# Of a user who may make roles, as in an account of their own; `test_escalation.py` has the others.
+POLICIES: list[dict[str, Any]] = [json.loads(file.read_text()) for file in local_policies()]
+STATEMENTS: list[dict[str, Any]] = [one for policy in POLICIES for one in policy["Statement"]]
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 SOURCE = Path(quotas.__file__).parent
 USER = "operator"
@@ -48,12 +49,13 @@ SERVICES = {
     "iam": "iam",
     "scheduler": "scheduler",
     "ssm": "ssm",
+    "freetier": "freetier",
     "pricing": "pricing",
     "service-quotas": "servicequotas",
     "sts": "sts",
 }
-# Checked by AWS beside the call that is made: tags that come with what is made, a role that is handed on, the
-# role that EC2 makes for itself.
+# Checked by AWS beside the call: tags of new resources, a role that is passed on, the
+# service-linked role that EC2 creates.
 BESIDE = {"iam:TagRole", "iam:PassRole", "iam:CreateServiceLinkedRole"}
 
 
@@ -63,7 +65,7 @@ def actions(statement: dict[str, Any]) -> list[str]:
 
 
 class Operator:
-    """The user of the policy, in the account of the embedded cloud."""
+    """The user with the policy, in the account of the embedded cloud."""
 
     def __init__(self, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
         self.owner = {service: owner(service) for service in ("iam", "ec2")}
@@ -74,7 +76,7 @@ class Operator:
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", self.pair["SecretAccessKey"])
 
     def may(self, statements: list[dict[str, Any]]) -> None:
-        policy = json.dumps({"Version": POLICY["Version"], "Statement": statements})
+        policy = json.dumps({"Version": POLICIES[0]["Version"], "Statement": statements})
         self.owner["iam"].put_user_policy(UserName=USER, PolicyName="operator", PolicyDocument=policy)
 
     @contextmanager
@@ -98,7 +100,7 @@ def operator(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator
 
 
 def life(mine: Laptop) -> None:
-    """All that gpu-box does to AWS for a box, from nothing to nothing."""
+    """All of gpu-box's calls for a box, from `up` to `down`."""
     found = mine.up().instance
     assert found is not None
     tag_host_key(mine.cloud, found.id, HOST_KEY)
@@ -163,7 +165,7 @@ def counts_quotas(mine: Laptop) -> None:
 
 
 def asks_for_a_quota(mine: Laptop) -> None:
-    # Where nobody asks but this test: an open request is told of, and not made again.
+    # In a region of its own: an open request is reported, and not made again.
     there = Laptop(replace(mine.config, region="ap-south-1")).cloud
     quotas.request_increase(there, [replace(use, wanted=5_000) for use in quotas.read_quotas(there)])
 
@@ -202,13 +204,22 @@ def removes(mine: Laptop) -> None:
     mine.down()
 
 
+def test_an_image_whose_parameter_may_not_be_read_is_found_by_its_name(
+    operator: Operator, laptop: Callable[..., Laptop]
+) -> None:
+    mine = laptop()
+    by_parameter = read_launchable(mine.cloud).image_id
+    with operator.without("FindTheImage"):
+        assert read_launchable(mine.cloud).image_id == by_parameter
+        assert mine.up().live
+
+
 @pytest.mark.parametrize(
     ("sid", "does", "action"),
     [
         ("SeeWhatThereIs", reads, "ec2:Describe[A-Za-z]+"),
         ("SeePricesAndQuotas", counts_quotas, "servicequotas:GetServiceQuota"),
         ("AskForVcpus", asks_for_a_quota, "servicequotas:RequestServiceQuotaIncrease"),
-        ("FindTheImage", launches, "ssm:GetParameter"),
         ("LaunchFromAnyImageInAnySubnet", launches, "ec2:RunInstances"),
         ("LaunchBehindOwnGroupsWithOwnKeys", launches, "ec2:RunInstances"),
         ("MakeOnlyWhatIsTagged", launches, "ec2:(ImportKeyPair|CreateSecurityGroup)"),
@@ -241,22 +252,53 @@ def test_without_a_statement_it_is_said_which_action_is_missing(
 
 
 @pytest.mark.parametrize(
-    ("sid", "action"),
+    ("sid", "action", "launched"),
     [
-        ("ArmTheDeadline", "scheduler:CreateSchedule"),
-        ("MakeTheRoleThatStops", "iam:CreateRole"),
-        ("LendThatRoleToTheSchedulerAlone", "iam:PassRole"),
+        ("ArmTheDeadline", "scheduler:CreateSchedule", True),
+        ("MakeRolesThatStop", "your AWS user may not create roles", False),
+        ("TagAndRemoveRolesThatStop", "your AWS user may not create roles", False),  # made with its tags
+        ("LendThoseRolesToTheSchedulerAlone", "iam:PassRole", True),
     ],
 )
-def test_without_the_deadline_s_statements_the_box_comes_up_and_says_what_is_not_armed(
-    operator: Operator, laptop: Callable[..., Laptop], sid: str, action: str
+def test_without_the_deadline_s_statements_no_box_starts_unless_its_user_agrees(
+    operator: Operator, laptop: Callable[..., Laptop], sid: str, action: str, launched: bool
 ) -> None:
+    """launched: AWS refuses only once there is an instance: it is stopped at once."""
     mine = laptop()
     with operator.without(sid):
-        observed = mine.up()
-    assert len(observed.live) == 1
-    told = [observed.deadline_unavailable, *(line for line in mine.report.lines if "NOT ARMED" in line)]
-    assert action in " ".join(told)
+        with pytest.raises(CloudError, match="--without-deadline") as refused:
+            mine.up()
+        assert action in str(refused.value)
+        assert [one.state for one in mine.observe().live] == ([InstanceState.STOPPED] if launched else [])
+        agreed = Laptop(replace(mine.config, without_deadline=True))
+        observed = agreed.up()
+        assert [one.state for one in observed.live] == [InstanceState.RUNNING]
+        lines = [
+            observed.deadline_unavailable,
+            *(line for line in agreed.report.lines if "NOT ARMED" in line),
+        ]
+        assert any(lines)
+        mine.down()
+
+
+def test_without_the_right_to_see_the_role_it_is_said_which_action_is_missing(
+    operator: Operator, laptop: Callable[..., Laptop]
+) -> None:
+    with operator.without("SeeTheRoleThatStops"):
+        assert "iam:GetRole" in laptop().observe().deadline_unavailable
+
+
+def test_where_only_the_arming_is_denied_the_new_box_is_stopped(
+    operator: Operator, laptop: Callable[..., Laptop]
+) -> None:
+    mine = laptop()
+    denied = {
+        "Sid": "No", "Effect": "Deny", "Action": "scheduler:CreateSchedule", "Resource": "*",
+    }  # fmt: skip
+    operator.may([*STATEMENTS, denied])
+    with pytest.raises(CloudError, match="may not do this.*--without-deadline"):
+        mine.up()
+    assert [one.state for one in mine.observe().live] == [InstanceState.STOPPED]
 
 
 def test_every_statement_was_taken_away() -> None:
@@ -264,13 +306,16 @@ def test_every_statement_was_taken_away() -> None:
         mark
         for name, test in globals().items()
         if name.startswith("test_without")
-        for mark in test.pytestmark
+        for mark in getattr(test, "pytestmark", ())
     ]
-    assert {row[0] for mark in marks for row in mark.args[1]} == {s["Sid"] for s in STATEMENTS}
+    # By the image's name: a test above; a role that an administrator created: test_given_role.py.
+    done_without = {"FindTheImage", "SeeTheRoleThatStops", "LendThatRoleToTheSchedulerAlone"}
+    taken_away = {row[0] for mark in marks for row in mark.args[1]} | done_without
+    assert taken_away == {s["Sid"] for s in STATEMENTS}
 
 
 def test_others_things_are_out_of_reach(operator: Operator) -> None:
-    """With this policy alone, what is not tagged can neither be removed, nor opened, nor taken over."""
+    """With this policy alone, untagged resources cannot be removed, opened or taken over."""
     session = boto3.Session()
     theirs, mine = operator.owner["ec2"], session.client("ec2")
     group = theirs.create_security_group(GroupName="theirs", Description="theirs")["GroupId"]
@@ -306,7 +351,7 @@ def test_each_action_is_one_that_the_code_calls() -> None:
 
 
 def calls_in(path: Path) -> Iterator[str]:
-    """Every name in a file that is a method of an AWS client, as IAM calls it."""
+    """Every name in a file that is a method of an AWS client, in IAM's spelling."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
         if isinstance(name, str) and name in METHODS:

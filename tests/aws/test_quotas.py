@@ -1,4 +1,4 @@
-"""vCPU quotas: counted as AWS counts them, so that `plan` says what RunInstances would refuse."""
+"""vCPU quotas counted as AWS counts them, so that `plan` predicts RunInstances' refusals."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ G, P, SPOT_G = "L-DB2E81BA", "L-417A185B", "L-3819A6DF"
         ("p3.2xlarge", P, "L-7212CCBC"),
         ("p4d.24xlarge", P, "L-7212CCBC"),
         ("p5en.48xlarge", P, "L-C4BD4855"),
+        ("p6-b200.48xlarge", P, None),
         ("t3.micro", "L-1216C47A", "L-34B43A08"),
         ("im4gn.large", "L-1216C47A", "L-34B43A08"),
         ("trn1.2xlarge", None, None),
@@ -47,10 +48,10 @@ def test_what_runs_and_what_is_wanted_are_added(laptop: Callable[..., Laptop], w
     assert (use.used, use.wanted, use.limit, use.fits) == (4, 4, 6, False)
     assert missing_quota(mine.cloud) == (
         "g4dn.xlarge (on-demand) needs 4 vCPUs of the quota 'Running On-Demand G and VT instances' "
-        "(L-DB2E81BA), and 2 of 6 are free: `gpu-box doctor --request-quota` asks for more"
+        "(L-DB2E81BA), and 2 of 6 are free: `gpu-box doctor --request-quota` requests more"
     )
     assert preview(mine.cloud).missing_quota == missing_quota(mine.cloud)
-    with pytest.raises(QuotaError):  # and so it is
+    with pytest.raises(QuotaError):  # which is right
         mine.up()
     other.stop()
     assert missing_quota(mine.cloud) is None, "a stopped instance on demand does not count"
@@ -71,10 +72,10 @@ def test_a_box_that_runs_wants_nothing_more(laptop: Callable[..., Laptop], weath
 
 
 def test_the_next_type_is_named_where_it_fits(laptop: Callable[..., Laptop], weather: Weather) -> None:
-    mine = laptop(instance_types=("p3.2xlarge", "g5.xlarge"))
+    mine = laptop(instance_types=("p4d.24xlarge", "g5.xlarge"))
     weather(quotas={P: 0})
     said = missing_quota(mine.cloud)
-    assert said is not None and said.endswith("`up` will go on to g5.xlarge (on-demand)")
+    assert said is not None and said.endswith("`up` will then try g5.xlarge (on-demand)")
 
 
 def test_a_spot_box_is_held_to_the_spot_quota_and_may_go_on_on_demand(
@@ -85,14 +86,14 @@ def test_a_spot_box_is_held_to_the_spot_quota_and_may_go_on_on_demand(
     alone = missing_quota(laptop(market="spot").cloud)
     assert alone is not None and "(L-3819A6DF), and 0 of 0 are free: `gpu-box doctor" in alone
     both = missing_quota(laptop(market="spot-then-on-demand").cloud)
-    assert both is not None and both.endswith("`up` will go on to g4dn.xlarge (on-demand)")
+    assert both is not None and both.endswith("`up` will then try g4dn.xlarge (on-demand)")
 
 
 def test_spot_has_its_own_quota_and_counts_what_is_stopped(
     laptop: Callable[..., Laptop], weather: Weather, owner: Owner
 ) -> None:
     mine = laptop(region="eu-central-1")
-    ec2 = owner("ec2", "eu-central-1")  # somebody else's
+    ec2 = owner("ec2", "eu-central-1")  # another user's
     parameter = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
     image = mine.cloud.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
     launched = ec2.run_instances(

@@ -1,4 +1,4 @@
-"""A box's whole story, as AWS sees it, with all of AWS's delays: compressed by one factor, none left out."""
+"""A box's whole life with all of AWS's delays, divided by one factor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FASTER = 10
 
 @pytest.fixture
 def real(weather: Weather, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Seconds of AWS's, as they are: `real(iam=45)`."""
+    """Real seconds of AWS: `real(iam=45)`."""
 
     def begin(**seconds: float) -> None:
         delays = {name: second / FASTER for name, second in seconds.items()}
@@ -49,7 +49,7 @@ def test_up_status_stop_up_and_down(
         mine = Laptop(config)
         up = mine.up()
         with armed_meanwhile(mine.cloud, up, mine.report):
-            pass  # here the machine is set up
+            pass  # set-up of the machine
         assert up.instance is not None and up.instance.state is InstanceState.RUNNING
         armed, _ = read_deadline(mine.cloud)
         assert armed is not None and armed.instance_id == up.instance.id
@@ -73,6 +73,6 @@ def test_a_box_whose_deadline_cannot_be_armed_in_three_minutes_is_stopped(
         pytest.raises(CloudError, match="the instance was stopped"),
         armed_meanwhile(mine.cloud, up, mine.report),
     ):
-        pass  # here the machine is set up
+        pass  # set-up of the machine
     [instance] = mine.observe().live
     assert instance.state is InstanceState.STOPPED

@@ -1,4 +1,4 @@
-"""What AWS refuses, said so that the user knows what to do; and the same command again finishes the work."""
+"""AWS's refusals: the message has a remedy, and running the command again finishes the work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gpu_box.aws.errors import CAPACITY_CODES
+from gpu_box.aws import throttled
+from gpu_box.aws.refusals import CAPACITY_CODES
 from gpu_box.box import up
 from gpu_box.config.model import Disk, ImageChoice
 from gpu_box.errors import (
@@ -19,6 +20,7 @@ from gpu_box.errors import (
     InputError,
     PermissionDenied,
     QuotaError,
+    UnsupportedError,
 )
 from gpu_box.model.observed import InstanceState
 
@@ -33,7 +35,7 @@ def test_capacity_is_looked_for_in_the_next_zone_then_in_the_next_type(
     sent: list[str] = []
     mine.cloud.ec2.meta.events.register("before-send.ec2.RunInstances", lambda **_: sent.append("asked"))
     instance = mine.up().instance
-    assert len(sent) == 4  # twice g5, then g4dn: each place was asked once
+    assert len(sent) == 4  # twice g5, then g4dn: each placement was tried once
     assert instance is not None
     assert (instance.type, instance.zone) == ("g4dn.xlarge", "us-east-1b")
     tried = [line.split(":")[0] for line in mine.report.lines if "InsufficientInstanceCapacity" in line]
@@ -52,11 +54,67 @@ def test_whatever_a_zone_lacks_the_next_one_is_asked_at_once(
     assert instance is not None and instance.zone == "us-east-1b"
     assert len(sent) == 2, "each place was asked once"
     assert any(
-        f"g4dn.xlarge in us-east-1a: AWS has none there now ({code}" in line for line in mine.report.lines
+        line.startswith("g4dn.xlarge in us-east-1a: ") and f"({code})" in line for line in mine.report.lines
     )
 
 
-# As in AWS's list of error codes, not as this project has them.
+@pytest.mark.parametrize(
+    ("code", "message", "kind", "asked"),
+    [
+        # A region's quota: every zone and type has the same.
+        ("VolumeLimitExceeded", "You have exceeded your maximum gp3 storage limit.", QuotaError, 1),
+        # A quota of a family: a type of another family may fit.
+        ("VcpuLimitExceeded", "You have requested more vCPU capacity.", QuotaError, 2),
+        ("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded", QuotaError, 2),
+        # Permanent: a later try fails too, another placement may work.
+        ("Unsupported", "The requested configuration is currently not supported.", UnsupportedError, 4),
+        # Of the account: the same for all placements.
+        ("PendingVerification", "Your account is currently being verified.", CloudError, 1),
+        ("InvalidParameterCombination", "... is not eligible for Free Tier.", CloudError, 1),
+    ],
+)
+def test_a_refusal_is_not_asked_for_again_where_it_is_the_same(
+    laptop: Callable[..., Laptop],
+    weather: Weather,
+    code: str,
+    message: str,
+    kind: type[CloudError],
+    asked: int,
+) -> None:
+    mine = laptop(instance_types=("g5.xlarge", "g4dn.xlarge"), zones=("us-east-1a", "us-east-1b"))
+    weather(faults=[{"operation": "RunInstances", "code": code, "message": message, "times": 0}])
+    sent: list[str] = []
+    mine.cloud.ec2.meta.events.register("before-send.ec2.RunInstances", lambda **_: sent.append("asked"))
+    with pytest.raises(kind) as refused:
+        mine.up()
+    assert type(refused.value) is kind and len(sent) == asked
+    assert "try again in some minutes" not in str(refused.value)
+
+
+def test_where_one_can_wait_for_any_place_it_is_a_lack_of_capacity(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    mine = laptop(instance_types=("g5.xlarge", "g4dn.xlarge"), zones=("us-east-1a",))
+    weather(
+        faults=[
+            {"operation": "RunInstances", "code": "InsufficientInstanceCapacity", "status": 500},
+            {"operation": "RunInstances", "code": "VcpuLimitExceeded"},
+        ]
+    )
+    with pytest.raises(CapacityError, match=r"g5.*InsufficientInstanceCapacity; g4dn.*VcpuLimitExceeded"):
+        mine.up()
+
+
+def test_a_region_that_is_not_enabled_is_not_taken_for_wrong_keys(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    weather(regions=["us-east-1"])
+    with pytest.raises(CloudError, match="eu-central-2 is not enabled for your account") as refused:
+        laptop(region="eu-central-2").up()
+    assert "aws account enable-region --region-name eu-central-2" in (refused.value.remedy or "")
+
+
+# From AWS's list of error codes.
 @pytest.mark.parametrize(
     "code",
     [
@@ -101,7 +159,7 @@ def test_a_quota_of_zero_says_that_it_is_the_quota(laptop: Callable[..., Laptop]
         ({"image": ImageChoice(id="ami-00000000000000000")}, "image", "AMI ids differ by region"),
         ({"disk": Disk(size_gib=8)}, "disk.size_gib", "disk.size_gib to"),
         ({"region": "eu-wset-1"}, "region", "Did you mean eu-west-1"),
-        ({"profile": "nobody"}, "profile", "nobody"),
+        ({"profile": "unknown"}, "profile", "unknown"),
     ],
 )
 def test_wrong_input_is_named_by_its_key_and_makes_nothing(
@@ -146,7 +204,7 @@ def test_no_default_vpc_says_how_to_make_one(laptop: Callable[..., Laptop], owne
         ("UnauthorizedOperation", PermissionDenied, "operator-policy.json"),
     ],
 )
-def test_who_may_not_is_told_why(
+def test_a_missing_permission_is_named(
     laptop: Callable[..., Laptop], weather: Weather, code: str, kind: type[CloudError], said: str
 ) -> None:
     mine = laptop()
@@ -173,21 +231,24 @@ def test_an_endpoint_that_does_not_answer_is_said_to(
     mine = laptop()
     with monkeypatch.context() as env:
         env.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        with pytest.raises(CloudUnreachable, match="goes on where it was"):
+        with pytest.raises(CloudUnreachable, match="run this again to continue"):
             mine.up()
 
 
-def test_throttling_is_waited_out(laptop: Callable[..., Laptop], weather: Weather) -> None:
+def test_throttling_is_waited_out_for_longer_than_the_sdk_does(
+    laptop: Callable[..., Laptop], weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = laptop()
-    weather(faults=[{"operation": "RunInstances", "code": "RequestLimitExceeded", "status": 503, "times": 2}])
+    monkeypatch.setattr(throttled, "PATIENCE_S", 60.0)
+    weather(faults=[{"operation": "RunInstances", "code": "RequestLimitExceeded", "status": 503, "times": 9}])
     assert len(mine.up().live) == 1
 
 
 @pytest.mark.parametrize(("service", "operation"), [("iam", "CreateRole"), ("scheduler", "CreateSchedule")])
-def test_who_may_not_arm_the_deadline_is_told_loudly_and_gets_the_box(
+def test_who_may_not_arm_the_deadline_gets_the_box_after_agreeing_to_that(
     laptop: Callable[..., Laptop], weather: Weather, service: str, operation: str
 ) -> None:
-    mine = laptop()
+    mine = laptop(without_deadline=True)
     fault = {"service": service, "operation": operation, "code": "AccessDeniedException", "times": 0}
     weather(faults=[fault])
     observed = mine.up()
@@ -217,19 +278,19 @@ def test_waiting_for_capacity_ends_when_there_is_some(
     monkeypatch.setattr(up, "_ASK_AGAIN_S", 0.2)
     mine = laptop()
     weather(capacity={"g4dn.xlarge": {"*": 0}})
-    told: list[str] = []
+    lines: list[str] = []
 
     def note(line: str) -> None:
-        told.append(line)
-        if "asking again" in line:
-            weather(capacity={})  # somebody else's instance went
+        lines.append(line)
+        if "trying again" in line:
+            weather(capacity={})  # another instance has ended
 
     monkeypatch.setattr(mine.report, "note", note)
     _, observed, acted = up.bring_up(mine.cloud, mine.public_key, mine.report, wait=timedelta(minutes=2))
     assert acted
     assert observed.instance is not None
     assert observed.instance.state is InstanceState.RUNNING
-    assert any("asking again for" in line for line in told)
+    assert any("trying again for" in line for line in lines)
 
 
 def test_waiting_for_capacity_gives_up_in_time(

@@ -1,4 +1,4 @@
-"""AWS launches a spot box again by itself, without a tag: it is the box, and never a second one."""
+"""AWS relaunches a spot instance without tags: gpu-box finds it, and does not launch a second one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .conftest import Laptop, Owner, Weather
 
 @pytest.fixture
 def relaunched(laptop: Callable[..., Laptop], owner: Owner, weather: Weather) -> str:
-    """A spot box whose instance somebody terminated in the console: the id of AWS's next one, which runs."""
+    """A spot box whose instance was terminated in the console: the id of AWS's next one, which runs."""
     mine, ec2 = laptop(market="spot"), owner("ec2")
     found = mine.up().instance
     assert found is not None
@@ -30,8 +30,8 @@ def relaunched(laptop: Callable[..., Laptop], owner: Owner, weather: Weather) ->
     ]
 
     def new() -> list[str]:
-        told = ec2.describe_instances(Filters=running)["Reservations"]
-        return [i["InstanceId"] for r in told for i in r["Instances"] if i["InstanceId"] != found.id]
+        reservations = ec2.describe_instances(Filters=running)["Reservations"]
+        return [i["InstanceId"] for r in reservations for i in r["Instances"] if i["InstanceId"] != found.id]
 
     wait_until(lambda: bool(new()))
     [id_] = new()
@@ -39,8 +39,8 @@ def relaunched(laptop: Callable[..., Laptop], owner: Owner, weather: Weather) ->
 
 
 def state_of(owner: Owner, instance_id: str) -> str:
-    told = owner("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
-    return str(told[0]["Instances"][0]["State"]["Name"])
+    reservations = owner("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
+    return str(reservations[0]["Instances"][0]["State"]["Name"])
 
 
 def test_it_counts_as_the_box(laptop: Callable[..., Laptop], relaunched: str) -> None:

@@ -1,8 +1,9 @@
-"""What is asked of AWS: in `up` as `doctor` tries it, and in texts that AWS takes."""
+"""The requests to AWS: `up` sends those that `doctor` tries, with texts that AWS accepts."""
 
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ OPERATIONS = ("RunInstances", "CreateSecurityGroup", "ImportKeyPair")
 
 
 def asked(mine: Laptop) -> dict[str, dict[str, Any]]:
-    """The last request of each operation that this laptop will have sent."""
+    """The last request of each operation from this laptop."""
     sent: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
 
@@ -34,7 +35,7 @@ def asked(mine: Laptop) -> dict[str, dict[str, Any]]:
 
 
 def settled(request: dict[str, Any]) -> dict[str, Any]:
-    """Without what differs from one launch to the next, and names what another step makes."""
+    """Without values that differ between launches, and names that another step creates."""
     new = ("DryRun", "ClientToken", "UserData", "KeyName", "PublicKeyMaterial")
     rest = {key: value for key, value in request.items() if key not in new}
     for interface in rest.get("NetworkInterfaces", []):
@@ -70,7 +71,7 @@ def test_whatever_the_users_name_is_aws_takes_it(
     mine = laptop()
     up = mine.up()
     assert up.deadline is not None, "the role and the schedule are made, too"
-    assert up.instance is not None and user.startswith(up.instance.owner)
+    assert up.instance is not None and up.instance.owner == re.sub(r"[^\w +\-=.:/@]", "-", user[:256]).strip()
     assert read_owner(mine.cloud, tags.resource_name(mine.config)) == up.instance.owner
     stopped = mine.stop().instance
     assert stopped is not None and stopped.stop_asked is not None, "the stop is noted with its user"

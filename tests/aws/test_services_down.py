@@ -1,10 +1,11 @@
-"""EC2 alone is needed to stop the meter: other services of AWS that do not answer are a note."""
+"""Stopping needs EC2 only: if other AWS services do not answer, a note says so."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ OTHERS = ("IAM", "SCHEDULER", "PRICING", "SERVICE_QUOTAS", "SSM", "STS")
 
 @pytest.fixture
 def down(laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """`down("IAM")`: from now on nothing listens where the SDK looks for it; until the boxes are removed."""
+    """`down("IAM")`: the service's address refuses connections until the boxes are removed."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -66,10 +67,34 @@ def test_nothing_is_started_that_aws_may_not_stop(
     mine.stop()
     down(service)
     elsewhere = laptop()
-    with pytest.raises(CloudError, match="deadline cannot be armed now") as refused:
+    with pytest.raises(CloudError, match="the deadline in AWS cannot be armed now") as refused:
         converge(elsewhere.cloud, elsewhere.report, lambda seen: planned_up(elsewhere, seen))
     assert "nothing was changed" in str(refused.value)
     assert mine.observe().live[0].state is InstanceState.STOPPED
+
+
+@pytest.mark.parametrize("service", ["IAM", "SCHEDULER"])
+def test_a_running_box_whose_deadline_was_armed_can_still_be_entered(
+    laptop: Callable[..., Laptop], down: Callable[..., None], service: str
+) -> None:
+    laptop().up()
+    down(service)
+    mine = laptop()
+    seen = mine.observe()
+    assert seen.instance is not None and seen.deadline_unread
+    used = replace(seen.instance, host_key="ssh-ed25519 AAAA")
+    assert planned_up(mine, replace(seen, instances=(used,))) == []
+    longer = replace(mine.config.limits, max_hours=mine.config.limits.max_hours + timedelta(hours=1))
+    changed = replace(mine.config, limits=longer)
+    for box, limits in ((seen.instance, mine.config), (used, changed)):
+        facts = Facts(
+            observed=replace(seen, instances=(box,)),
+            public_key=mine.public_key,
+            rates=None,
+            now=datetime.now(UTC),
+        )
+        with pytest.raises(CloudError, match="the deadline in AWS cannot be armed now"):
+            plan_up(limits, facts)
 
 
 def planned_up(mine: Laptop, seen: Observed) -> list[Step]:
@@ -80,19 +105,37 @@ def planned_up(mine: Laptop, seen: Observed) -> list[Step]:
 def test_a_region_without_scheduler_is_said_to_have_none(
     laptop: Callable[..., Laptop], down: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name does not resolve there; the other layers stop the box."""
+    """Its name does not resolve; with the user's consent, the other layers stop the box."""
     down("SCHEDULER")
     monkeypatch.setattr(Cloud, "is_offered", lambda self, service: False)
-    mine = laptop()
-    up = mine.up()
+    with pytest.raises(CloudError, match="not offered in this region.*--without-deadline"):
+        laptop().up()
+    up = laptop(without_deadline=True).up()
     assert up.instance is not None
     assert up.deadline_unavailable == "EventBridge Scheduler is not offered in this region"
 
 
-def test_what_was_launched_is_stopped_if_its_deadline_cannot_be_armed(
+def test_what_was_launched_is_stopped_if_scheduler_does_not_answer(
     laptop: Callable[..., Laptop], down: Callable[..., None]
 ) -> None:
     down("SCHEDULER")
+    mine = laptop()
+    with pytest.raises(CloudError, match="the instance was stopped"):
+        mine.up()
+    [instance] = mine.observe().live
+    assert instance.state is InstanceState.STOPPED
+
+
+FULL = {
+    "service": "scheduler", "operation": "CreateSchedule", "times": 0,
+    "code": "ServiceQuotaExceededException",
+}  # fmt: skip
+
+
+def test_what_was_launched_is_stopped_if_its_deadline_cannot_be_armed(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    weather(faults=[FULL])
     mine = laptop()
     with pytest.raises(CloudError, match="the instance was stopped"):
         mine.up()
@@ -115,7 +158,7 @@ def test_stop_and_down_without_permission_for_the_others(
 
 @pytest.fixture
 def stopped_box(laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The config of a box that is stopped, on a laptop that knows no prices."""
+    """The config of a stopped box, on a laptop without prices."""
     mine = laptop()
     mine.up()
     mine.stop()
@@ -153,4 +196,4 @@ def test_plan_says_in_one_line_that_the_deadline_cannot_be_armed(
     assert main(["--config", str(stopped_box), "plan"]) == code
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == code
-    assert all("the AWS-side deadline cannot be armed now" in line for line in lines)
+    assert all("the deadline in AWS cannot be armed now" in line for line in lines)

@@ -1,4 +1,4 @@
-"""The deadlines' role of a region, which its boxes share: no `down` of one leaves another unguarded."""
+"""The deadlines' IAM role is shared by a region's boxes: `down` of one never leaves another without it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def policies(owner: Owner, mine: Laptop) -> list[str]:
 def test_the_role_stays_while_a_schedule_uses_it_and_goes_with_the_last(
     laptop: Callable[..., Laptop], owner: Owner
 ) -> None:
-    """Also that of a box whose instance is not seen: launched meanwhile, or again by AWS and untagged."""
+    """Also for a box whose instance is not seen: launched meanwhile, or relaunched by AWS without tags."""
     first, second = laptop(), laptop(name="second")
     first.up()
     second.up()

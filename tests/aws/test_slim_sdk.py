@@ -1,4 +1,4 @@
-"""The reduced description of EC2: the SDK sends and reads with it what it would with its own."""
+"""The reduced EC2 service model: the SDK sends and reads the same with it as with its own."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_another_release_of_the_sdk_is_read_anew(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr("botocore.__version__", version)
         session = botocore.session.get_session()
         slim_sdk.use_small_model(session)
-        # Not by a client: the walk, in the same process, makes all of them from what it has read once.
+        # Not per client: the walk, in this process, makes all clients from a model that it reads once.
         read = session.get_component("data_loader").load_service_model("ec2", "service-2")
         assert len(read["operations"]) < 60
     assert len(list((tmp_path / "gpu-box" / "models").iterdir())) == 2

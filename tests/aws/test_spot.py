@@ -1,4 +1,4 @@
-"""A spot box: a persistent request behind it, which `down` cancels first; else like any other."""
+"""A spot box: it has a persistent request, which `down` cancels first; otherwise like any other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_spot_box_is_stopped_started_and_removed_like_any_other(laptop: Callab
 def test_down_cancels_the_request_before_its_instance_goes(
     laptop: Callable[..., Laptop], weather: Weather
 ) -> None:
-    """Else AWS launches another one: a leak of money that nobody sees."""
+    """Otherwise AWS launches another instance, which costs money unnoticed."""
     weather(delays={"spot-relaunch": 0.0})
     mine = laptop(market="spot")
     mine.up()
@@ -73,7 +73,7 @@ def test_a_box_that_was_just_stopped_starts_as_soon_as_its_request_has_followed(
     again = mine.up().instance
     assert first is not None and again is not None
     assert (again.id, again.state) == (first.id, InstanceState.RUNNING)
-    assert any("AWS still stops its spot request" in line for line in mine.report.lines)
+    assert any("AWS is still stopping its spot request" in line for line in mine.report.lines)
 
 
 def test_a_request_that_never_follows_is_not_blamed_on_capacity(

@@ -1,3 +1,3 @@
 """The embedded cloud of tests/aws."""
 
-from ..aws.conftest import aws, cloud_home, embedded_exports, laptop, owner, weather  # noqa: F401
+from ..aws.conftest import aws, laptop, owner, weather  # noqa: F401

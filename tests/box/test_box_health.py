@@ -1,4 +1,4 @@
-"""`doctor` of a box that runs: its driver and its disk, in the one look that set-up takes, over real SSH."""
+"""`doctor` on a running box: the driver and the disk, read with set-up's single check, over real SSH."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gpu_box.box import doctor
 from gpu_box.config.model import Config, Network, Ssh
 from gpu_box.machine.health import check_disk, check_driver, parse_health
 from gpu_box.machine.ssh.connection import Connection
+from gpu_box.model.answer import read_object
 from gpu_box.model.check import Check
 from gpu_box.model.machine import Health
 from tests.paths import REMOTE
@@ -25,7 +26,7 @@ from ..aws.conftest import Laptop
 
 BOOTSTRAP = REMOTE / "setup" / "bootstrap.py"
 GIB = 1 << 30
-# As nvidia-smi words it, and its exit status.
+# nvidia-smi's messages and exit status.
 MISMATCH = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 550.54\n", 18
 NO_MODULE = (
     (
@@ -51,7 +52,7 @@ WELL_DISK = Health(
 def running(
     embedded_exports: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Laptop, Path]]:
-    """A box, and the folder of its programs, which come before the host's."""
+    """A box, and the folder of its programs, first in its PATH."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in embedded_exports.items():
             environment.setenv(name, value)
@@ -126,8 +127,8 @@ def test_the_kernel_without_a_module_is_named() -> None:
 @pytest.mark.parametrize(("state", "ok"), [("done", True), ("needed", False), ("unavailable", False)])
 def test_without_the_tool_set_up_s_own_step_is_the_word(state: str, ok: bool) -> None:
     health = replace(WELL_DISK, tool_exit=None)
-    check = check_driver(health, card="", state=state, line="no NVIDIA card here: CPU only")
-    assert (check.ok, check.line) == (ok, "no NVIDIA card here: CPU only")
+    check = check_driver(health, card="", state=state, line="no NVIDIA card: CPU only")
+    assert (check.ok, check.line) == (ok, "no NVIDIA card: CPU only")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_a_full_disk_is_found_from_within_it(tmp_path: Path) -> None:
         capture_output=True,
         timeout=60,
     )  # fmt: skip
-    check = check_disk(parse_health(json.loads(done.stdout)["health"]))
+    check = check_disk(parse_health(read_object(done.stdout.decode()).inside("health")))
     assert not check.ok
     assert check.line == "the disk is full: 0 B of 1.0 MB free"
     assert "`disk.size_gib`" in check.remedy

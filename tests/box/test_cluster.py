@@ -1,4 +1,4 @@
-"""A cluster: boxes alike, close to each other, reaching each other alone; and nothing of it left behind."""
+"""A cluster: equal boxes close to each other, reachable only by each other; `down` leaves nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Make = Callable[..., Laptop]
 
 @pytest.fixture
 def pair(laptop: Make) -> tuple[Laptop, Laptop]:
-    """Two members, with what they share made."""
+    """Two members, with their shared resources created."""
     whole = laptop(boxes=2)
     first, second = (Laptop(member.config) for member in members_of(whole.cloud))
     make_cluster(first.cloud, whole.report)
@@ -66,7 +66,7 @@ def test_what_they_share_is_made_once_however_often_it_is_asked_for(pair: tuple[
     assert read_cluster(second.cloud) == before and before[1]
     assert remove_cluster(first.cloud, first.report)
     assert read_cluster(first.cloud) == (None, False)
-    assert remove_cluster(first.cloud, first.report)  # again: nothing to do
+    assert remove_cluster(first.cloud, first.report)  # nothing to do the second time
 
 
 def test_one_member_taken_down_leaves_the_other_and_what_they_share(pair: tuple[Laptop, Laptop]) -> None:

@@ -1,4 +1,4 @@
-"""Up, stop, down on AWS's side: one instance whatever happens, and nothing left afterwards."""
+"""`up`, `stop` and `down` in AWS: never more than one instance, and nothing left after `down`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READS = ("Describe", "Get", "List")
 
 
 def record_calls(laptop: Laptop) -> list[str]:
-    """Every call that is really sent, by its operation's name, retries included."""
+    """The operation of every call that is sent, retries included."""
     calls: list[str] = []
     for service in ("ec2", "iam", "scheduler", "ssm"):
         laptop.cloud.client(service).meta.events.register_first(
@@ -59,6 +59,7 @@ def test_from_nothing_to_running_to_nothing(laptop: Callable[..., Laptop]) -> No
 def test_up_on_a_finished_box_only_reads_and_reads_once(laptop: Callable[..., Laptop]) -> None:
     mine = laptop()
     mine.up()
+    mine.up()  # it also looks for the user's stopped boxes, once a day
     calls = record_calls(mine)
     mine.up()
     assert [c for c in calls if not c.startswith(READS)] == []
@@ -90,7 +91,7 @@ def test_what_a_session_cost_outlives_the_next_start(laptop: Callable[..., Lapto
     assert again.launched > first.launched
     assert again.spent_until == first.launched
     [(day, usd)] = again.spent
-    # A minute, the least that EC2 bills, of a g4dn.xlarge and an address, to the tenth of a cent.
+    # A minute, EC2's minimum, of a g4dn.xlarge and an address, to the tenth of a cent.
     assert day == first.launched.date()
     assert usd == Decimal("0.009")
 
@@ -98,16 +99,16 @@ def test_what_a_session_cost_outlives_the_next_start(laptop: Callable[..., Lapto
 def test_our_own_stop_is_known_from_any_other(laptop: Callable[..., Laptop]) -> None:
     mine = laptop(owner="ada")
     mine.up()
-    told = find.stopped_because(mine.cloud, mine.stop())
-    assert told is not None
-    assert (told.layer, told.reason) == ("command", "`gpu-box stop`, by ada")
-    assert told.at is not None
+    cause = find.stopped_because(mine.cloud, mine.stop())
+    assert cause is not None
+    assert (cause.layer, cause.reason) == ("command", "gpu-box stop, by ada")
+    assert cause.at is not None
     started = mine.up().instance
     assert started is not None
-    mine.cloud.ec2.stop_instances(InstanceIds=[started.id])  # as the console would
+    mine.cloud.ec2.stop_instances(InstanceIds=[started.id])  # as from the console
     other = find.stopped_because(mine.cloud, mine.stop())
     assert other is not None
-    assert (other.layer, other.at) != (told.layer, told.at)
+    assert (other.layer, other.at) != (cause.layer, cause.at)
 
 
 def test_the_deadline_stops_the_box_from_outside_and_is_named_as_the_reason(
@@ -123,10 +124,10 @@ def test_the_deadline_stops_the_box_from_outside_and_is_named_as_the_reason(
     while (seen := mine.observe()).instance is None or seen.instance.state is not InstanceState.STOPPED:
         assert time.monotonic() < give_up
         time.sleep(0.2)
-    told = find.stopped_because(mine.cloud, seen)
-    assert told is not None
-    assert told.layer == "deadline"
-    # The next `up` arms a new one, as the old one has passed, before it starts anything.
+    cause = find.stopped_because(mine.cloud, seen)
+    assert cause is not None
+    assert cause.layer == "deadline"
+    # The old schedule has passed, so the next `up` arms a new one before it starts the instance.
     again = mine.up()
     assert again.deadline is not None
     assert again.deadline.at > datetime.now(UTC) + timedelta(hours=11)
@@ -157,7 +158,7 @@ def test_two_laptops_at_once_end_with_one_instance(laptop: Callable[..., Laptop]
 def test_an_answer_that_is_lost_makes_no_second_one(
     laptop: Callable[..., Laptop], operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request takes effect, its answer never arrives, the SDK gives up; then `up` is run again."""
+    """The request takes effect, its answer is lost, the SDK gives up; then `up` runs again."""
     mine = laptop()
     lost: list[str] = []
     for service in ("ec2", "iam"):
@@ -224,7 +225,7 @@ HER_IPV6 = {"Ipv6Ranges": [{"CidrIpv6": "2001:db8::9/128"}]}
         ({"IpProtocol": "-1", **ANYWHERE}, "everything from 0.0.0.0/0"),
     ],
 )
-def test_a_rule_added_by_hand_is_told_and_kept_until_somebody_consents(
+def test_a_rule_added_by_hand_is_reported_and_kept_until_the_user_consents(
     permission: dict[str, Any], line: str, laptop: Callable[..., Laptop]
 ) -> None:
     mine = laptop()
@@ -243,7 +244,7 @@ def test_a_rule_added_by_hand_is_told_and_kept_until_somebody_consents(
     assert mine.observe().group == group
 
 
-def test_an_address_that_somebody_let_in_by_hand_already_is_not_asked_for_again(
+def test_an_address_that_was_admitted_by_hand_is_not_added_again(
     laptop: Callable[..., Laptop],
 ) -> None:
     mine = laptop()

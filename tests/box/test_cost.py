@@ -1,4 +1,4 @@
-"""`cost` says what status says, keeps what gone instances cost, and a budget holds over down and up."""
+"""`cost` agrees with status and includes removed instances; a budget counts across `down` and `up`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_budget_holds_over_down_and_up(
     mine.up()
     observed = find.observe_box(mine.cloud)
     today = datetime.now(UTC).date()
-    # As if it had run for long: AWS's own tags are what says so.
+    # As if it had run for long: AWS's tags say so.
     assert observed.instance
     [(month, days)] = to_tags({today: Decimal(60)}).items()
     tag_instance(mine.cloud, observed.instance.id, {tags.USD_MONTH + month: days}, "spending")
@@ -91,7 +91,7 @@ def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
     mine.stop()
     image.end(mine.cloud, image.begin(mine.cloud, BAKED, mine.report), mine.report)
     later = datetime.now(UTC) + timedelta(hours=73)  # a tenth of a month
-    tenth = Decimal("0.05") * 200 / 10  # $0.05 a GiB and month
+    tenth = Decimal("0.05") * 200 / 10  # $0.05 per GiB and month
 
     def images(found: cost.CostReport) -> Decimal:
         return sum((day.images for day in found.days.values()), Decimal(0))
@@ -105,7 +105,7 @@ def test_an_image_counts_as_long_as_it_is_there_once_and_after_it_is_gone(
     assert sum((day.gone for day in kept.days.values()), Decimal(0)) < tenth, "not with the box once more"
     known = find.observe_box(mine.cloud)
     then = budget.snapshot_days(known.snapshots[0], later)
-    ledger.note(find.memory("ledger", mine.cloud), known.snapshots[0].id, then, today=later.date())
+    ledger.note(mine.cloud.memory("ledger"), known.snapshots[0].id, then, today=later.date())
     mine.down()
     gone = cost.total(mine.cloud, now=later)
     assert images(gone) == 0
@@ -118,11 +118,11 @@ def test_plan_status_and_cost_agree_to_the_cent_running_stopped_and_baked(
     """As do `up` and all of them in the words of the command line, in tests/people/test_story.py."""
     mine = laptop(disk=Disk(size_gib=150, iops=6_000))
 
-    def told() -> tuple[Plan, StatusView, cost.CostReport]:
+    def views() -> tuple[Plan, StatusView, cost.CostReport]:
         return preview(mine.cloud), status.status(mine.cloud), cost.total(mine.cloud)
 
     def agree() -> None:
-        planned, seen, spent = told()
+        planned, seen, spent = views()
         assert planned.usd_hour == seen.usd_hour == spent.usd_hour
         assert planned.usd_month_stopped == seen.usd_month_stopped == spent.usd_month_stopped
         assert seen.usd_month_images == spent.usd_month_images
@@ -148,8 +148,8 @@ def test_plan_status_and_cost_agree_to_the_cent_running_stopped_and_baked(
     ],
 )
 def test_a_warning_comes_at_each_mark(month: str, said: str | None) -> None:
-    told = budget.budget_warning(Decimal(month), Decimal(50))
-    assert (told is None) if said is None else (told is not None and said in told)
+    warning = budget.budget_warning(Decimal(month), Decimal(50))
+    assert (warning is None) if said is None else (warning is not None and said in warning)
     assert budget.budget_warning(Decimal(month), None) is None
 
 
@@ -162,4 +162,4 @@ def test_it_is_drawn_for_any_days(laptop: Callable[..., Laptop]) -> None:
     mine.up()
     console.print(cost_lines(cost.total(mine.cloud), [today - timedelta(days=1), today]))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "INSTANCE" in text and "of $50.00 this month" in text and "standing still from now on" in text
+    assert "INSTANCE" in text and "of $50.00 this month" in text and "if it stays stopped" in text

@@ -1,4 +1,4 @@
-"""What `up` is planned from is read once, however many rounds follow, unless it may have changed since."""
+"""`up` reads the facts for its plan once, unless they may have changed since."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def reader(folder: Path) -> FactsReader:
 
 def test_launch_options_and_prices_are_read_once(asked: Asked, tmp_path: Path) -> None:
     facts = reader(tmp_path)
-    for _ in range(3):  # rounds in which a launch was raced, or is not shown yet
+    for _ in range(3):  # after a lost race for a launch, or a launch that AWS does not show yet
         assert facts.of(NOTHING).launchable == OPTIONS
     for _ in range(2):
         assert facts.of(replace(NOTHING, instances=(RUNNING,))).launchable is None

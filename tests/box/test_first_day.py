@@ -1,12 +1,13 @@
-"""`doctor` on a first day: each of the usual failures outside the box is named, with what mends it.
+"""`doctor` on a first day: it names each usual failure outside the box, with its remedy.
 
-What it says of permissions, quota and the key: test_doctor.py. What it finds on the box: test_box_health.py.
+Permissions, quota and the key are in test_doctor.py, the box in test_box_health.py.
 """
 
 from __future__ import annotations
 
 import http.server
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from gpu_box.aws.client import Cloud
+from gpu_box.aws.observe import observe
 from gpu_box.box import doctor
 from gpu_box.config.model import Network
 from gpu_box.model.check import Check
@@ -26,7 +28,7 @@ from ..aws.company import Company, company
 from ..aws.conftest import Laptop, Owner, Weather
 
 
-def told(mine: Laptop) -> dict[str, Check]:
+def checks_of(mine: Laptop) -> dict[str, Check]:
     return {check.name: check for check in doctor.examine(Cloud(mine.config))}
 
 
@@ -34,7 +36,7 @@ def test_no_default_vpc(laptop: Callable[..., Laptop], owner: Owner) -> None:
     far = laptop(region="sa-east-1")
     for subnet in far.cloud.ec2.describe_subnets()["Subnets"]:
         owner("ec2", far.config.region).delete_subnet(SubnetId=subnet["SubnetId"])
-    check = told(far)["launch"]
+    check = checks_of(far)["launch"]
     assert not check.ok
     assert check.line == "your account has no default VPC in sa-east-1"
     assert "aws ec2 create-default-vpc" in check.remedy
@@ -47,7 +49,7 @@ def test_a_region_that_the_account_has_not_enabled_is_not_taken_for_wrong_keys(
     far = laptop(region="eu-central-2")
     far.observe()
     weather(regions=["us-east-1"])
-    checks = told(far)
+    checks = checks_of(far)
     assert "credentials" not in checks
     assert checks["region"].line.startswith("eu-central-2 is not enabled for your account (arn:aws:")
     assert "aws account enable-region --region-name eu-central-2" in checks["region"].remedy
@@ -58,7 +60,7 @@ def test_keys_that_are_wrong_everywhere_are_not_taken_for_a_wrong_region(
     laptop: Callable[..., Laptop], weather: Weather
 ) -> None:
     weather(faults=[{"service": "sts", "operation": "*", "code": "InvalidClientTokenId", "times": 0}])
-    checks = told(laptop(region="eu-west-1"))
+    checks = checks_of(laptop(region="eu-west-1"))
     assert "region" not in checks
     assert not checks["credentials"].ok
 
@@ -67,7 +69,7 @@ def test_keys_that_are_wrong_everywhere_are_not_taken_for_a_wrong_region(
 def behind(
     laptop: Callable[..., Laptop], aws: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Company, Callable[..., Laptop]]]:
-    """A company's proxy; and `behind()`: what laptop() makes, with the proxy as its only way to AWS."""
+    """A company's proxy; `behind()` is laptop(), which reaches AWS through the proxy only."""
     with company(aws["AWS_ENDPOINT_URL"], tmp_path) as proxy, monkeypatch.context() as environment:
 
         def make(**settings: object) -> Laptop:
@@ -87,23 +89,40 @@ def test_a_proxy_that_signs_by_itself_wants_its_certificates(
 ) -> None:
     proxy, make = behind
     mine = make(network=Network())
-    checks = told(mine)
-    assert "a company's proxy opens what is sent" in checks["credentials"].line
+    checks = checks_of(mine)
+    assert "a company proxy probably intercepts TLS" in checks["credentials"].line
     assert "AWS_CA_BUNDLE" in checks["credentials"].remedy
     assert not checks["address"].ok
 
     with monkeypatch.context() as environment:
         environment.setenv("AWS_CA_BUNDLE", str(proxy.certificates))
-        checks = told(mine)
+        checks = checks_of(mine)
         assert [
             check for check in checks.values() if not check.ok and check.name not in ("ssh", "rsync")
         ] == []
-        assert checks["address"].line == "port 22 is for 127.0.0.1/32 alone"
+        assert checks["address"].line == "port 22 allows only 127.0.0.1/32"
 
         environment.setenv("AWS_CA_BUNDLE", str(proxy.certificates.with_name("absent.pem")))
-        check = told(mine)["credentials"]
+        check = checks_of(mine)["credentials"]
         assert not check.ok
         assert "absent.pem" in check.line
+
+
+def test_certificates_are_read_once_and_not_for_each_connection(
+    behind: tuple[Company, Callable[..., Laptop]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, make = behind
+    read: list[str] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def noted(self: ssl.SSLContext, bundle: str) -> None:
+        read.append(bundle)
+        load(self, bundle)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", noted)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(proxy.certificates))
+    observe(Cloud(make().config), need="status")
+    assert read == [str(proxy.certificates)] * 2  # of EC2 and of Scheduler
 
 
 @pytest.mark.parametrize(
@@ -118,8 +137,8 @@ def test_a_proxy_that_refuses_is_named(
 ) -> None:
     proxy, make = behind
     proxy.refuses = status
-    check = told(make())["credentials"]
-    assert check.line == f"asking who you are: the proxy {proxy.address} {line}"
+    check = checks_of(make())["credentials"]
+    assert check.line == f"reading your identity: the proxy {proxy.address} {line}"
     assert remedy in check.remedy
 
 
@@ -127,12 +146,12 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(
     behind: tuple[Company, Callable[..., Laptop]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = behind[1]()
-    # Undone before `behind` undoes its own: the other way round, the proxy would stay for the tests to come.
-    with socket.socket() as nobody, monkeypatch.context() as environment:
-        nobody.bind(("127.0.0.1", 0))
-        port = nobody.getsockname()[1]
+    # Undone before `behind` undoes its own change: otherwise the proxy would stay for the next tests.
+    with socket.socket() as unused, monkeypatch.context() as environment:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
         environment.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{port}")
-        check = told(mine)["credentials"]
+        check = checks_of(mine)["credentials"]
     assert check.line.endswith(f"@127.0.0.1:{port} does not answer")
     assert "secret" not in check.line
     assert "HTTPS_PROXY" in check.remedy
@@ -145,7 +164,7 @@ def test_a_clock_that_is_wrong_shows_by_the_date_of_aws_s_answer(
     proxy, make = behind
     proxy.clock_off = timedelta(hours=hours)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(proxy.certificates))
-    check = told(make())["clock"]
+    check = checks_of(make())["clock"]
     assert not check.ok
     assert f" {word} AWS's" in check.line
     assert "timedatectl set-ntp true" in check.remedy
@@ -153,7 +172,7 @@ def test_a_clock_that_is_wrong_shows_by_the_date_of_aws_s_answer(
 
 @pytest.fixture
 def seen_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """`seen_as("2001:db8::7")`: the address that AWS's service will tell."""
+    """`seen_as("2001:db8::7")`: the address that AWS's service will return."""
     address = ""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -167,9 +186,9 @@ def seen_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
-        def tell(told: str) -> None:
+        def tell(given: str) -> None:
             nonlocal address
-            address = told
+            address = given
             monkeypatch.setenv("GPU_BOX_CHECKIP_URL", f"http://127.0.0.1:{server.server_port}")
 
         yield tell
@@ -180,9 +199,9 @@ def test_an_address_of_ipv6_reaches_no_box(
     laptop: Callable[..., Laptop], seen_as: Callable[[str], None]
 ) -> None:
     seen_as("2001:db8::7")
-    check = told(laptop(network=Network()))["address"]
+    check = checks_of(laptop(network=Network()))["address"]
     assert not check.ok
-    assert check.line == "this computer is on IPv6 alone (2001:db8::7/128), and a box has an IPv4 address"
+    assert check.line == "this computer has only IPv6 (2001:db8::7/128), and a box has an IPv4 address"
     assert "IPv4" in check.remedy
 
 
@@ -196,7 +215,7 @@ print(check_address(Config()).line)
 
 @needs.programs("unshare", "ip")
 def test_without_a_way_to_ipv4_it_is_the_network_and_not_aws_s_service() -> None:
-    """In a network namespace of its own, which has IPv6 alone and ends with the process."""
+    """In a network namespace of its own, with IPv6 only, which ends with the process."""
     alone = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("needs the right to make a network namespace")
@@ -207,4 +226,4 @@ def test_without_a_way_to_ipv4_it_is_the_network_and_not_aws_s_service() -> None
         text=True,
         timeout=60,
     )
-    assert done.stdout == "this computer is on IPv6 alone, and a box has an IPv4 address\n", done.stderr
+    assert done.stdout == "this computer has only IPv6, and a box has an IPv4 address\n", done.stderr

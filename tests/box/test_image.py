@@ -1,4 +1,4 @@
-"""The disk as an image: made once, in place of an older one; launched from, carried elsewhere, removed."""
+"""`bake`: one image of the disk, replaced by the next; launched from, copied to a region, removed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_stopped_box_is_baked_once_and_stays_stopped(laptop: Laptops) -> None:
     assert first.instance and first.instance.state is InstanceState.STOPPED and not first.instance.baking
 
 
-def test_a_running_box_is_stopped_for_it_and_whoever_finishes_it_starts_it_again(laptop: Laptops) -> None:
+def test_a_running_box_is_stopped_for_it_and_the_run_that_finishes_starts_it_again(laptop: Laptops) -> None:
     mine = laptop()
     mine.up()
     made = image.begin(mine.cloud, BAKED, mine.report)
@@ -99,7 +99,7 @@ def test_up_launches_from_the_image_that_down_kept_and_plan_says_so(laptop: Lapt
 def test_an_image_that_is_still_being_made_is_waited_for_and_no_fresh_disk_launched(
     laptop: Laptops, weather: Weather
 ) -> None:
-    weather(delays={"image": 6.0})  # longer than a busy computer takes for what comes before
+    weather(delays={"image": 6.0})  # longer than a busy computer takes for the steps before
     mine = laptop()
     mine.up()
     mine.stop()
@@ -163,7 +163,7 @@ def test_a_move_is_refused_where_it_could_go_nowhere_or_would_lose(laptop: Lapto
     with pytest.raises(CloudError, match="stop"):
         image.move(mine.cloud, mine.report)
     mine.stop()
-    with pytest.raises(InputError, match="nowhere else"):
+    with pytest.raises(InputError, match="the only zone in the config"):
         image.move(mine.cloud.sharing(replace(mine.config, zones=(there.zone,))), mine.report)
     with pytest.raises(InputError, match="cannot shrink"):
         image.move(
@@ -194,3 +194,28 @@ def test_what_an_image_bills_counts_to_the_month(laptop: Laptops) -> None:
     now = seen.snapshots[0].created + timedelta(hours=73)  # a tenth of a month
     days = budget.days(seen, rates, now=now)
     assert sum(days.images.values()) == pytest.approx(month / 10)
+
+
+@pytest.mark.parametrize(("settings", "rate"), [({}, 300), ({"disk": Disk(initialization_mib=0)}, None)])
+def test_a_disk_from_its_own_image_is_filled_at_once_and_the_plan_says_what_that_means(
+    laptop: Laptops, settings: dict[str, Disk], rate: int | None
+) -> None:
+    mine = laptop(**settings)
+    assert "MiB a second" not in " ".join(step.line for step in preview(mine.cloud).steps), "AWS's own image"
+    mine.up()
+    assert fill_rate(mine) is None
+    mine.stop()
+    baked(mine)
+    converge.converge(mine.cloud, mine.report, lambda seen: plan.down(seen, keep_images=True))
+    line = next(step.line for step in preview(mine.cloud).steps if "from its own disk" in step.line)
+    assert ("its disk filled at 300 MiB/s, which AWS bills once" in line) == bool(rate)
+    mine.up()
+    assert fill_rate(mine) == rate
+
+
+def fill_rate(mine: Laptop) -> int | None:
+    """MiB a second, as AWS shows for the box's disk."""
+    name = {"Name": "tag:gpu-box:name", "Values": [mine.config.name]}
+    [volume] = mine.cloud.ec2.describe_volumes(Filters=[name])["Volumes"]
+    rate: int | None = volume.get("VolumeInitializationRate")
+    return rate

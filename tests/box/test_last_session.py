@@ -1,4 +1,4 @@
-"""A box that shut itself down: its end is a guess until its console, or the box itself, says when it was."""
+"""A box that shut itself down: its end is estimated until its console or the box gives the time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpu_box.machine import setup, watcher
 from gpu_box.model.machine import JupyterState, MachineState
 from gpu_box.model.observed import InstanceState, Observed, Stopped
 from gpu_box.model.watch import WatchState
-from gpu_box.plan.steps import CountSession
+from gpu_box.plan.notes import CountSession
 
 from ..aws.conftest import Laptop
 
@@ -27,7 +27,7 @@ FORGED = datetime(2090, 1, 1, tzinfo=UTC)
 
 
 def shut_down(mine: Laptop, cloud_home: Path, *, says: datetime | None) -> None:
-    """Power the machine off from inside. says: what its console says of when that was; None: nothing."""
+    """Power the machine off from inside. says: the time on its console; None: none."""
     found = mine.observe().instance
     assert found is not None
     folder = cloud_home / "embedded" / "machines" / found.id
@@ -63,7 +63,7 @@ def test_the_tags_say_whether_the_end_of_a_session_is_a_guess(
 
 
 def machine(left: Stopped | None) -> MachineState:
-    """A machine whose watcher tells of its last stop."""
+    """A machine whose watcher reports its last stop."""
     watch = WatchState(state="active", reason="", stops_in=None, signals=(), layers=(), stopped=left)
     jupyter = JupyterState(port=None, answering=False)
     return MachineState(steps=(), jupyter=jupyter, mirror_current=True, gpu="", watch=watch)
@@ -74,7 +74,7 @@ Guessed = Callable[[], tuple[Laptop, Observed, Stopped]]
 
 @pytest.fixture
 def guessed(laptop: Callable[..., Laptop], tmp_path: Path) -> Guessed:
-    """A running box, half an hour of which counts at $80 by a guess; and a record of four minutes."""
+    """A running box, half an hour of which is estimated at $80; and a record of four minutes."""
 
     def make() -> tuple[Laptop, Observed, Stopped]:
         now = datetime.now(UTC).replace(microsecond=0)
@@ -108,7 +108,7 @@ def guessed(laptop: Callable[..., Laptop], tmp_path: Path) -> Guessed:
 
 
 def usd(observed: Observed) -> Decimal:
-    """What earlier sessions cost, by the tags."""
+    """The cost of earlier sessions, by the tags."""
     assert observed.instance is not None
     return sum((usd for _, usd in observed.instance.spent), Decimal(0))
 

@@ -1,4 +1,4 @@
-"""The limits of a running box are never loosened unasked, whichever folder or config a command comes from."""
+"""The limits of a running box are loosened only on request, in every folder and with every config."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_up_with_the_defaults_leaves_the_deadline_of_a_running_box_and_says_so(
     assert tight.observe().instance == noted
     [said] = [line for line in other.report.lines if "keeps its limits" in line]
     for words in (
-        "limits.max_hours is 2 h on the box and 12 h here",
-        "limits.budget is $20.00 on the box and not set here",
-        "idle.after is 10 min on the box and 30 min here",
+        "limits.max_hours is 2 h on the box and 12 h in the config",
+        "limits.budget is $20.00 on the box and not set in the config",
+        "idle.after is 10 min on the box and 30 min in the config",
     ):
         assert words in said
 
@@ -148,7 +148,7 @@ def test_the_command_keeps_them_without_a_terminal_and_ends_with_0(
         with pytest.raises(_Done):
             main(["--config", str(config), "--debug", *words])
         assert (deadline(tight) > before) is moved, words
-        assert "limits.max_hours is 2 h on the box and 12 h here" in capsys.readouterr().err
+        assert "limits.max_hours is 2 h on the box and 12 h in the config" in capsys.readouterr().err
 
 
 class _Done(Exception):
@@ -192,7 +192,7 @@ def test_what_is_looser(on_box: Limits, here: Limits, looser: bool, monkeypatch:
 
 
 @pytest.mark.parametrize("tag", ["", "soon", "max_hours=x budget=NaN stop_at=25:99", "max_hours=99999999999"])
-def test_a_tag_that_somebody_edited_is_read_as_none(tag: str) -> None:
+def test_a_tag_edited_by_hand_is_read_as_none(tag: str) -> None:
     edited = replace(running(Config()), limits=tag)
     assert limits.kept(Config(), edited) == (Config(), ())
 

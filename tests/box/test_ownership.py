@@ -1,4 +1,4 @@
-"""In a shared account nobody stops, changes or removes another person's box by its name."""
+"""In a shared account no user stops, changes or removes another's box by its name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHANGES: dict[str, Callable[[Laptop], object]] = {
 
 
 @pytest.mark.parametrize("command", CHANGES)
-def test_a_box_of_the_same_name_of_somebody_else_is_not_touched(
+def test_another_user_s_box_of_the_same_name_is_not_touched(
     laptop: Callable[..., Laptop], command: str
 ) -> None:
     ada, bob = laptop(owner="ada"), laptop(owner="bob")
@@ -63,7 +63,7 @@ def test_a_box_that_was_only_begun_has_its_owner_too(laptop: Callable[..., Lapto
         laptop(owner="bob").up()
 
 
-def test_what_names_no_owner_is_nobody_else_s() -> None:
+def test_a_resource_without_an_owner_is_not_another_user_s() -> None:
     group = SecurityGroup(id="sg-1", generation="g", owner="")
     seen = Observed(region="us-east-1", group=group)
     assert other_owner(seen, "bob") == ""
@@ -83,7 +83,7 @@ def test_the_command_refuses_it_and_asks_with_force(
     assert main(as_bob) == 1
     assert f"ada has a box named {ada.config.name} here: nothing was changed" in capsys.readouterr().err
     assert main([*as_bob, "--force"]) == 2, "there is no terminal to ask on"
-    assert f"The box {ada.config.name} is ada's, not yours." in capsys.readouterr().err
+    assert f"The box {ada.config.name} belongs to ada, not to you." in capsys.readouterr().err
     running = ada.observe().instance
     assert running is not None and running.state is InstanceState.RUNNING and running.type == "g4dn.xlarge"
 
@@ -100,7 +100,7 @@ def test_with_force_and_consent_it_is_removed(laptop: Callable[..., Laptop], tmp
 def test_the_image_of_another_owner_is_neither_removed_nor_launched_from(
     laptop: Callable[..., Laptop], owner: Owner
 ) -> None:
-    """`down --keep-image` leaves an image alone: the only copy of a disk."""
+    """`down --keep-image` leaves an image: the only copy of a disk."""
     ada, bob = laptop(owner="ada"), laptop(owner="bob")
     ada.up()
     image.end(ada.cloud, image.begin(ada.cloud, BAKED, ada.report), ada.report)
@@ -136,6 +136,6 @@ def test_what_has_the_box_s_name_and_is_not_gpu_box_s_is_named(
 ) -> None:
     mine = laptop()
     owner("ec2").create_key_pair(KeyName=f"gpu-box-{mine.config.name}")
-    with pytest.raises(CloudError, match="there is a key pair gpu-box-.* that gpu-box did not make"):
+    with pytest.raises(CloudError, match="there is a key pair gpu-box-.* that gpu-box did not create"):
         mine.up()
     owner("ec2").delete_key_pair(KeyName=f"gpu-box-{mine.config.name}")

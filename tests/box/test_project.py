@@ -1,4 +1,4 @@
-"""The project's folder is read once, however many questions a command has about it."""
+"""A command reads the project's folder once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.paths import REMOTE
 
 from ..aws.conftest import Laptop, Recorder
 
-_READERS = ("scandir", "listdir")  # os.walk, Path.iterdir and Path.rglob go by these
+_READERS = ("scandir", "listdir")  # os.walk, Path.iterdir and Path.rglob use these
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(laptop: Callable[..., Laptop], project: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Of a box that is set up but for the project."""
+    """The calls for a box that is set up except for the project."""
 
     def check(connection: Connection, desired: setup.Desired) -> MachineState:
         upload_remote.upload(connection, REMOTE)
@@ -53,7 +53,7 @@ def config(laptop: Callable[..., Laptop], project: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def walks(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A name for each time that the project's own folder, or the one in it, is listed."""
+    """An entry for each listing of the project's folder or of the folder in it."""
     seen: list[str] = []
 
     def counted(read: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,9 +1,10 @@
-"""Another instance type for the same box, by its disk's zone and architecture, and never without the disk."""
+"""`resize`: another instance type for the same disk, within its zone and architecture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -14,6 +15,7 @@ from gpu_box.box.resize import change_type, takes_an_image
 from gpu_box.errors import InputError
 from gpu_box.model.observed import InstanceState
 from gpu_box.plan import images
+from gpu_box.plan.deadline import sooner
 
 from ..aws.conftest import Laptop
 
@@ -31,13 +33,23 @@ def test_a_running_box_is_stopped_for_it_and_keeps_its_disk(laptop: Callable[...
         "g5.xlarge",
         InstanceState.STOPPED,
     )
-    assert changed.resizing == "g5.xlarge"  # so that whoever goes on starts it again
+    assert changed.resizing == "g5.xlarge"  # so that the next command starts it again
     again = mine.up()
     assert mine.observe().volumes == disks
     assert again.instance is not None
     assert again.instance.state is InstanceState.RUNNING
-    # The first session was reckoned by the type that it had: a minute of a g4dn.xlarge.
+    # The first session costs the old type's price: a minute of a g4dn.xlarge.
     assert [usd for _, usd in again.instance.spent] == [Decimal("0.009")]
+
+
+def test_a_restart_that_takes_back_an_extension_says_so() -> None:
+    extended = datetime(2026, 11, 30, 5, 12, tzinfo=UTC)
+    said = sooner(extended, extended - timedelta(hours=5))
+    assert (
+        f"at {extended - timedelta(hours=5):%a} " in said and "as extended; `gpu-box extend` moves it" in said
+    )
+    assert sooner(extended, extended) == sooner(extended, extended + timedelta(hours=1)) == ""
+    assert sooner(extended, None) == sooner(None, extended) == ""
 
 
 def test_a_stopped_box_is_only_changed(laptop: Callable[..., Laptop]) -> None:
@@ -58,7 +70,7 @@ def test_the_same_type_again_changes_nothing(laptop: Callable[..., Laptop]) -> N
 def test_the_type_of_a_spot_box_changes_by_way_of_an_image_and_its_disk_comes_along(
     laptop: Callable[..., Laptop],
 ) -> None:
-    """EC2 does not change the type of a spot instance, and least of all of one that it took back."""
+    """EC2 does not change the type of a spot instance, not even of an interrupted one."""
     mine = laptop(market="spot")
     first = mine.up()
     assert takes_an_image(first, "g5.xlarge") and not takes_an_image(first, "g4dn.xlarge")

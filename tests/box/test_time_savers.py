@@ -1,4 +1,4 @@
-"""What saves a round trip or a wait may be switched off: every command says and does the same."""
+"""Optimizations do not change behaviour: with each switched off, every command says and does the same."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ LIBRARIES, EARLY_CHECK, EARLY_RSYNC = "load_libraries", "_start", "Rsync"
 
 
 @dataclass
-class Told:
-    """results: what each command printed, as JSON. calls: how often what was called on the way."""
+class Outcome:
+    """results: what each command printed, as JSON. calls: how often each function was called."""
 
     results: list[tuple[str, Any]] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
 
 
-# The switch, and what shows that it was off.
+# How to switch it off, and the calls that show that it was off.
 SWITCHES: dict[str, tuple[ModuleType, str, Callable[[Counter[str], Counter[str]], bool]]] = {
     "the memory of how the box was left": (
         last_seen, "REMEMBER", lambda on, off: on["DescribeKeyPairs"] < off["DescribeKeyPairs"],
@@ -68,13 +68,13 @@ SWITCHES: dict[str, tuple[ModuleType, str, Callable[[Counter[str], Counter[str]]
 
 
 @pytest.fixture(scope="module")
-def usual(embedded_exports: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Told:
+def usual(embedded_exports: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return tell(tmp_path_factory.mktemp("usual"), embedded_exports)
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_without_it_every_command_prints_the_same(
-    usual: Told,
+    usual: Outcome,
     switch: str,
     embedded_exports: dict[str, str],
     tmp_path: Path,
@@ -82,14 +82,14 @@ def test_without_it_every_command_prints_the_same(
 ) -> None:
     module, name, shows = SWITCHES[switch]
     monkeypatch.setattr(module, name, False)
-    told = tell(tmp_path, embedded_exports)
-    assert told.results == usual.results
-    assert shows(usual.calls, told.calls), "it was not off"
+    outcome = tell(tmp_path, embedded_exports)
+    assert outcome.results == usual.results
+    assert shows(usual.calls, outcome.calls), "it was not off"
 
 
-def tell(folder: Path, exports: dict[str, str]) -> Told:
-    """The story of one box, by one laptop whose files are all in `folder`."""
-    told, name = Told(), f"box-{secrets.token_hex(4)}"
+def tell(folder: Path, exports: dict[str, str]) -> Outcome:
+    """The life of one box, by one laptop whose files are all in `folder`."""
+    outcome, name = Outcome(), f"box-{secrets.token_hex(4)}"
     project = folder / "project"
     project.mkdir()
     (project / "train.py").write_text("print(1)")
@@ -102,14 +102,14 @@ def tell(folder: Path, exports: dict[str, str]) -> Told:
         for variable, value in environment.items():
             patch.setenv(variable, value)
         _without_set_up(patch)
-        _count(patch, told.calls)
+        _count(patch, outcome.calls)
         try:
             for words in STORY:
                 shown = run(project, words)
-                told.results.append((words, _settled(shown, {str(folder): "HERE", name: "BOX"})))
+                outcome.results.append((words, _settled(shown, {str(folder): "HERE", name: "BOX"})))
         finally:
             run(project, "down --yes")
-    return told
+    return outcome
 
 
 def run(project: Path, words: str) -> Any:
@@ -155,7 +155,7 @@ def _count(patch: pytest.MonkeyPatch, calls: Counter[str]) -> None:
         patch.setattr(module, name, counted)
 
 
-# Differs from one box, or one second, to the next.
+# Differs between boxes or seconds.
 _MOVES = {"address", "ssh_port", "uptime", "usd_session", "usd_today", "usd_month"}
 _ID = re.compile(r"\b([a-z]{1,6})-[0-9a-f]{8,}")
 

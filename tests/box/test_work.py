@@ -1,4 +1,4 @@
-"""The lines that start a training, as the machine's shell takes them."""
+"""The command lines that start training, in the machine's shell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpu_box.errors import InputError
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A PATH with a python that shows its words and environment, and, once written, an nvidia-smi."""
+    """A PATH with a python that prints its arguments and environment, and, once written, an nvidia-smi."""
     write(tmp_path / "python", 'echo "$@" "link=${GLOO_SOCKET_IFNAME-none}"')
     for name in ("sh", "grep", "sed", "ip"):
         if found := shutil.which(name):
@@ -57,10 +57,10 @@ def test_one_gpu_or_none_is_one_plain_process(machine: Path, gpus: int | None) -
 
 def test_several_gpus_are_a_process_each(machine: Path) -> None:
     give_gpus(machine, 4)
-    told = run(machine, work.ONE_A_GPU + "python $ranks -m vgg16 train")
-    # Else they would look each other up by the machine's name, which may lead nowhere.
+    output = run(machine, work.ONE_A_GPU + "python $ranks -m vgg16 train")
+    # Otherwise they would look each other up by the machine's name, which may not resolve.
     alone = "--standalone --local-addr=127.0.0.1"
-    assert told.startswith(f"-m vgg16.launch {alone} --nproc-per-node=4 --max-restarts=3 -m vgg16 train")
+    assert output.startswith(f"-m vgg16.launch {alone} --nproc-per-node=4 --max-restarts=3 -m vgg16 train")
 
 
 @pytest.mark.parametrize(("gpus", "processes"), [(None, 1), (8, 8)])
@@ -69,10 +69,10 @@ def test_a_member_joins_the_first_one_by_the_interface_that_leads_to_it(
 ) -> None:
     if gpus:
         give_gpus(machine, gpus)
-    told = run(machine, cluster.torchrun(1, 2, "127.0.0.1", "ab12") + "-m vgg16 train")
+    output = run(machine, cluster.torchrun(1, 2, "127.0.0.1", "ab12") + "-m vgg16 train")
     for word in ("--nnodes=2", "--node-rank=1", "--master-addr=127.0.0.1", f"--nproc-per-node={processes}"):
-        assert word in told.split()
-    assert shutil.which("ip") is None or "link=lo" in told
+        assert word in output.split()
+    assert shutil.which("ip") is None or "link=lo" in output
 
 
 def test_without_a_way_to_tell_the_interface_none_is_named(machine: Path) -> None:
@@ -87,7 +87,7 @@ def test_without_its_pictures_no_training_begins(machine: Path) -> None:
     assert (done.returncode, done.stdout) == (7, "")
 
 
-def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_gets_the_hourly_price_of_all_its_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = {"a": Decimal("0.531"), "b": Decimal("0.2"), "c": None}
     monkeypatch.setattr(work.spent, "hourly", lambda cloud, instance: prices[cloud])
 
@@ -96,11 +96,11 @@ def test_a_training_is_told_what_all_its_boxes_cost_an_hour(monkeypatch: pytest.
         return work.training("tiny", work.with_price(boxes, found, {"epochs": 2}))
 
     assert words("a", "b").endswith("--epochs=2 --dollars-per-hour=0.731")
-    assert words("a", "c").endswith("--epochs=2")  # where one is not known, no sum is
+    assert words("a", "c").endswith("--epochs=2")  # without a sum if one is unknown
 
 
 @pytest.mark.parametrize("path", ["..", "../.ssh", "results/../../.aws"])
 def test_pull_takes_nothing_above_the_project(path: str) -> None:
-    """Before any call: this test has no cloud. `pull ..` would have written beside the project, too."""
-    with pytest.raises(InputError, match="`pull` takes a path below ~/work"):
+    """Before any call: this test has no cloud. `pull ..` would also write outside the project."""
+    with pytest.raises(InputError, match="must be below ~/work"):
         work.pull(Cloud(Config()), path, None, None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A real Chromium, headless. `make test-browser` brings Playwright; Chromium must be there."""
+"""A real Chromium, headless. `make test-browser` installs Playwright; Chromium must be installed."""
 
 from __future__ import annotations
 

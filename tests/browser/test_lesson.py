@@ -1,5 +1,5 @@
-"""The lesson in a real browser, through the tunnel: opened, run from top to bottom, its pictures seen; and
-the tab goes on after the box was stopped and is up again at another address.
+"""The lesson in a real browser, through the tunnel: it runs from top to bottom and shows its pictures; the
+tab still works after the box has stopped and is up again at another address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from local_aws import daemon
 from ..user import COMMAND, CONFIG, User
 
 RUN_ALL = "Run All Cells"
-# JupyterLab takes cells that are out of sight out of the page, and their pictures with them.
+# JupyterLab removes cells that are out of sight from the page, with their pictures.
 PLOT = ".jp-OutputArea-output img"
 _PATIENCE_MS = 200_000
 
@@ -36,11 +36,13 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 
 @pytest.fixture(scope="module")
 def opened(user: User) -> Iterator[tuple[str, Path]]:
-    """The address that `gpu-box jupyter` gives the browser, and what it says meanwhile."""
-    told, said = user.folder / "address", user.folder / "said"
-    # As webbrowser runs it: the address is its only word.
+    """The address that `gpu-box jupyter` passes to the browser, and its messages meanwhile."""
+    address_file, said = user.folder / "address", user.folder / "said"
+    # As webbrowser runs it: the address is its only argument.
     browser = user.folder / "browser"
-    browser.write_text(f'#!/bin/sh\nprintf %s "$1" >{told}.part && mv {told}.part {told}\n')
+    browser.write_text(
+        f'#!/bin/sh\nprintf %s "$1" >{address_file}.part && mv {address_file}.part {address_file}\n'
+    )
     browser.chmod(0o755)
     with said.open("w") as errors:
         link = subprocess.Popen(
@@ -51,17 +53,17 @@ def opened(user: User) -> Iterator[tuple[str, Path]]:
             stderr=errors,
         )
     give_up = time.monotonic() + 60
-    while not told.exists():
+    while not address_file.exists():
         assert link.poll() is None and time.monotonic() < give_up, said.read_text()
         time.sleep(0.05)
-    yield told.read_text(), said
+    yield address_file.read_text(), said
     link.send_signal(signal.SIGINT)
     assert link.wait(20) == 130
 
 
 @pytest.fixture(scope="module")
 def page(browser: Any, opened: tuple[str, Path]) -> Iterator[Any]:
-    """Playwright's Page, on the lesson; `page.asked`: every address that was asked of anybody."""
+    """Playwright's Page, on the lesson; `page.asked`: the address of every request."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(_PATIENCE_MS)
@@ -75,7 +77,7 @@ def page(browser: Any, opened: tuple[str, Path]) -> Iterator[Any]:
 
 @pytest.mark.timeout(600)
 def test_the_lesson_runs_from_top_to_bottom(page: Any) -> None:
-    page.get_by_text("| Idle").wait_for()  # before its kernel is there, nothing runs
+    page.get_by_text("| Idle").wait_for()  # before its kernel is ready, nothing runs
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text(RUN_ALL, exact=True).click()
     page.locator(PLOT).first.wait_for()
@@ -83,7 +85,7 @@ def test_the_lesson_runs_from_top_to_bottom(page: Any) -> None:
     assert not page.get_by_text("Traceback").count()
 
 
-def test_no_address_has_the_token_and_nobody_else_is_asked(
+def test_no_address_has_the_token_and_every_request_goes_to_jupyter(
     page: Any, opened: tuple[str, Path], user: User
 ) -> None:
     token = user.run("ssh", "--", "cat .gpu-box/jupyter/token").stdout.strip()
@@ -95,7 +97,7 @@ def test_no_address_has_the_token_and_nobody_else_is_asked(
     assert [url for url in page.asked if not url.startswith(ours)] == []
 
 
-def test_the_address_lets_nobody_in_a_second_time(browser: Any, opened: tuple[str, Path], page: Any) -> None:
+def test_the_address_admits_only_once(browser: Any, opened: tuple[str, Path], page: Any) -> None:
     other = browser.new_context()
     late = other.new_page()
     late.goto(opened[0])

@@ -1,4 +1,4 @@
-"""`report` as a browser shows it: light, dark, on a wide and a narrow window; it asks nobody for anything."""
+"""`report` in a browser: light, dark, in a wide and a narrow window; it makes no request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpu_box.view.report import report_html
 
 from ..view.test_report import report
 
-# Of everything with words: their colour, and that of what is behind them, as [r, g, b].
+# For every element with text: its colour, and the colour behind it, as [r, g, b].
 COLOURS = """() => {
   const rgb = text => text.match(/[\\d.]+/g).map(Number);
   const behind = node => { for (; node; node = node.parentElement) {

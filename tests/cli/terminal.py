@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,18 +11,30 @@ import pexpect
 
 from ..user import COMMAND
 
+# `stop` asks a box what it would lose for 3 seconds only; a machine that runs many tests may need more.
+_PATIENT = """\
+import sys
+from gpu_box.__main__ import main
+from gpu_box.cli import box
+box._STOP_WAITS_S = 60.0
+sys.exit(main())
+"""
 Terminal = Callable[..., "pexpect.spawn[str]"]
 
 
 @contextmanager
-def terminals(*first: str) -> Iterator[Terminal]:
-    """`terminal("stop")`: gpu-box with the words `first` and these, at a terminal of its own."""
+def terminals(*first: str, patient: bool = False) -> Iterator[Terminal]:
+    """`terminal("stop")`: gpu-box with the arguments `first` and these, in its own terminal.
+
+    patient: `stop` waits longer for a box's answer.
+    """
+    program = [sys.executable, "-c", _PATIENT] if patient else [str(COMMAND)]
     started: list[pexpect.spawn[str]] = []
 
     def start(*words: str) -> pexpect.spawn[str]:
         child = pexpect.spawn(
-            str(COMMAND),
-            [*first, *words],
+            program[0],
+            [*program[1:], *first, *words],
             env={**os.environ, "TERM": "dumb"},
             encoding="utf-8",
             timeout=60,

@@ -1,8 +1,9 @@
-"""Tab in a real bash, zsh and fish: commands, instance types, and boxes, also those that others have made."""
+"""Tab completion in a real bash, zsh and fish: commands, instance types, and boxes, other users' too."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,13 +17,14 @@ import pytest
 
 from gpu_box.aws.client import Cloud
 from gpu_box.box import names
+from gpu_box.cli import known_names
 from gpu_box.cli.completion import box_names
 from gpu_box.config.model import Config
 
 from .. import needs
-from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
+from ..aws.conftest import Laptop, aws, laptop
 
-__all__ = ["aws", "cloud_home", "embedded_exports", "laptop"]
+__all__ = ["aws", "laptop"]
 
 BIN = Path(sys.executable).parent
 SHELLS = {
@@ -37,7 +39,7 @@ SHELLS = {
 
 @pytest.fixture
 def boxes() -> None:
-    """Two that this laptop knows."""
+    """Two boxes in this laptop's records."""
     folder = Path.home() / ".ssh" / "gpu-box.d"
     folder.mkdir(parents=True)
     for name in ("alpha", "beta"):
@@ -72,7 +74,7 @@ def test_tab_finishes_the_word(shell: Any) -> None:
 
 
 def offered(words: str) -> list[str]:
-    """What gpu-box tells fish, the plainest of the three, a line each."""
+    """The lines that gpu-box sends to fish, whose protocol is the simplest."""
     asked = {"_GPU_BOX_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": words,
              "_TYPER_COMPLETE_FISH_ACTION": "get-args"}  # fmt: skip
     done = subprocess.run([BIN / "gpu-box"], env={**os.environ, **asked}, capture_output=True, text=True)
@@ -83,7 +85,7 @@ def offered(words: str) -> list[str]:
 def test_boxes_that_others_made_are_offered_too(
     boxes: None, laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "_PATIENCE_S", 60.0)  # the machine may be slow; that is not the question
+    monkeypatch.setattr(names, "_PATIENCE_S", 60.0)  # a slow machine must not fail this
     monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path))
     (tmp_path / "config.yaml").write_text("region: us-east-1\n")
     mine = laptop(region="us-east-1")
@@ -101,7 +103,7 @@ def test_without_credentials_or_with_a_broken_config_the_laptop_s_own_are_offere
     assert offered(f"gpu-box --config {tmp_path}/config.yaml --name a") == ["alpha"]
 
 
-def test_the_next_tab_asks_nobody_and_a_slow_aws_is_not_waited_for(
+def test_the_next_tab_makes_no_call_and_a_slow_aws_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -120,3 +122,50 @@ def test_the_next_tab_asks_nobody_and_a_slow_aws_is_not_waited_for(
     monkeypatch.setattr(names, "_FRESH_S", 0.0)
     assert names.in_aws(cloud, cache) == ["ada"]
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_second_tab_offers_the_same_at_once(
+    boxes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    """Without typer and without AWS; not after the config or the profile has changed."""
+    config = tmp_path / "config.yaml"
+    config.write_text("region: us-east-1\n")
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(names, "_ask", lambda cloud: ["almond", "ada"])
+    monkeypatch.setattr(known_names, "_FRESH_S", 600.0)  # a slow machine must not fail this
+    line = "gpu-box --name al"
+    monkeypatch.setenv("_GPU_BOX_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", "2")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    assert known_names.answer() is None
+    whole = box_names(SimpleNamespace(params={"config": None, "local": False}), "al")  # type: ignore[arg-type]
+    assert whole == ["almond", "alpha"]
+    quick = known_names.answer()
+    assert quick is not None
+    assert re.findall(r"\w+", quick.removeprefix("_arguments")) == whole
+    # As the shell calls it: what the whole completion prints, from another process.
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from gpu_box.cli import known_names; known_names._FRESH_S = 600; "
+        "from gpu_box.cli.main import main; main(); print('typer' in sys.modules)",
+    ]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == f"{quick}\nFalse\n"
+    for words in ("gpu-box run --name al", "gpu-box --local --name al", "gpu-box --name zz", "gpu-box stat"):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", words)
+        assert known_names.answer() is None
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", "2")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
+    with monkeypatch.context() as other:
+        other.setenv("AWS_PROFILE", "another")
+        assert known_names.answer() is None
+    config.write_text("region: eu-west-1\n")
+    assert known_names.answer() is None

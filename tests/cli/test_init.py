@@ -1,4 +1,4 @@
-"""`init` as it is typed: four questions with their prices, on a terminal; without one, flags."""
+"""`init`: four questions with their prices on a terminal, options without one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from gpu_box.cli.main import main
 from gpu_box.config.read import load
 
-from ..aws.conftest import Weather, aws, cloud_home, embedded_exports, weather
+from ..aws.conftest import Weather, aws, weather
 from .terminal import Terminal, ended, terminals
 
-__all__ = ["aws", "cloud_home", "embedded_exports", "weather"]
+__all__ = ["aws", "weather"]
 
 G = "L-DB2E81BA"
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def terminal(folder: Path) -> Iterator[Terminal]:
-    """`terminal("--region", "eu-west-1")`: `gpu-box init` with a person at it."""
+    """`terminal("--region", "eu-west-1")`: `gpu-box init` in a terminal."""
     with terminals("init") as start:
         yield start
 
@@ -48,24 +48,44 @@ def test_the_four_questions_show_what_their_answers_cost(
     person.expect("AWS has no region 'us-east-9'")
     person.expect(r"AWS region \[us-east-1\]: ")
     person.sendline("eu-west-1")
-    person.expect(r"g5.xlarge +\$\d\.\d\d +A10G \(24 GiB\)")
+    person.expect(r"g5.xlarge +\$\d\.\d\d +A10G \(22 GiB\)")
     person.expect("prices: live, today")
     person.expect(r"Instance type \[g4dn.xlarge\]: ")
-    person.sendline("g5.xlarge")
+    person.sendline("g5.xlrage")
+    person.expect("Did you mean g5.xlarge?")
+    person.expect(r"Instance type \[g4dn.xlarge\]: ")
+    person.sendline("g5.xlarge ")
     person.expect(r"quota: g5.xlarge \(on-demand\): 0 \+ 4 of 0 vCPUs")
     person.expect("doctor --request-quota")
     person.expect(r"\$60.00 a month pays \d\d hours")
-    person.expect(r"at most \(or none\) \[60\]: ")
+    person.expect(r"month \(or none\) \[60\]: ")
     person.sendline("much")
     person.expect("is not an amount")
     person.sendline("30")
-    person.expect(r"at the latest after \[12h\]: ")
+    person.expect(r"Maximum run time \[12h\]: ")
     person.sendline("")
     person.expect(r"config.yaml written: g5.xlarge in eu-west-1")
     assert ended(person) == 0
     config = load(folder / "config.yaml")
     assert (config.region, config.instance_types) == ("eu-west-1", ("g5.xlarge",))
     assert config.limits.budget == 30
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "said"),
+    [
+        ("g4dn.xlrage", "AWS has no instance type 'g4dn.xlrage' in us-east-1. Did you mean g4dn.xlarge?"),
+        ("p3.2xlarge", "instance type"),
+        ("g6f.large", "1/8 of NVIDIA L4, which needs NVIDIA's GRID driver"),
+        ("inf2.xlarge", "the image has a driver for NVIDIA GPUs only"),
+    ],
+)
+def test_a_type_that_no_box_could_have_is_refused_before_the_file_is_written(
+    aws: dict[str, str], folder: Path, capsys: pytest.CaptureFixture[str], instance_type: str, said: str
+) -> None:
+    assert main(["init", "--yes", "--region", "us-east-1", "--type", instance_type]) == 2
+    assert said in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
 
 
 def test_without_credentials_it_says_so_and_shows_the_dated_table(folder: Path, terminal: Terminal) -> None:
@@ -75,7 +95,7 @@ def test_without_credentials_it_says_so_and_shows_the_dated_table(folder: Path, 
     person.expect("prices: us-east-1 table of 20")
     person.expect(r"Instance type \[g4dn.xlarge\]: ")
     person.sendline("")
-    person.expect("no AWS credentials found: the vCPU quota is not checked")
+    person.expect("no AWS credentials found: the vCPU quota was not checked")
     assert ended(person) == 0
     assert load(folder / "config.yaml").limits.budget is None
 
@@ -100,14 +120,14 @@ def test_a_config_that_is_there_is_replaced_with_consent_alone(
     path = folder / "config.yaml"
     path.write_text("name: mine\n")
     person = terminal()
-    person.expect("is there already. Replace it")
+    person.expect("already exists. Replace it")
     person.sendline(answer)
     assert ended(person) == 2
     assert path.read_text() == "name: mine\n"
     assert main(["init", "--yes"]) == 2, "--yes is no consent to lose a file"
     assert path.read_text() == "name: mine\n"
     person = terminal("--region", "eu-west-1", "--type", "g5.xlarge", "--budget", "9", "--max-hours", "2h")
-    person.expect("is there already. Replace it")
+    person.expect("already exists. Replace it")
     person.sendline("y")
     assert ended(person) == 0
     assert load(path).region == "eu-west-1"
@@ -118,10 +138,14 @@ def test_the_flags_answer_every_question(
 ) -> None:
     words = ["--region", "eu-west-1", "--type", "g5.xlarge", "--budget", "30", "--max-hours", "3h", "--yes"]
     assert main(["--json", "init", *words]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["path"], told["region"], told["instance_type"]) == ("config.yaml", "eu-west-1", "g5.xlarge")
-    assert (told["budget"], told["max_hours"], told["prices"]) == ("30", 3 * 3600, "live, today")
-    assert [check["ok"] for check in told["quota"]] == [True]
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["path"], answer["region"], answer["instance_type"]) == (
+        "config.yaml",
+        "eu-west-1",
+        "g5.xlarge",
+    )
+    assert (answer["budget"], answer["max_hours"], answer["prices"]) == ("30", 3 * 3600, "live, today")
+    assert [check["ok"] for check in answer["quota"]] == [True]
     assert load(folder / "config.yaml").limits.budget == 30
 
 
@@ -147,22 +171,22 @@ def test_in_a_sub_folder_of_a_project_it_says_so_and_asks(
     assert load().region == "eu-west-1"
 
 
-def test_where_nobody_answers_it_says_which_flags_do(
+def test_without_a_terminal_it_names_the_flags(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("us-west-2\n\n"))
     assert main(["init"]) == 2
     assert (
-        "init: US dollars a month, at most (or none): cannot be asked, there is no terminal. Pass --yes"
-        in capsys.readouterr().err
+        "init: cannot ask for 'Maximum US dollars a month (or none)', because there is no terminal. "
+        "Pass --yes" in capsys.readouterr().err
     )
     assert list(folder.iterdir()) == []
 
 
-def test_every_wrong_flag_is_told_before_anything_is_asked(
+def test_every_wrong_flag_is_reported_before_any_question(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["init", "--region", "mars", "--budget", "0"]) == 2
-    told = capsys.readouterr().err
-    assert "'mars' is not an AWS region" in told and "budget" in told
+    answer = capsys.readouterr().err
+    assert "'mars' is not an AWS region" in answer and "budget" in answer
     assert list(folder.iterdir()) == []

@@ -1,4 +1,4 @@
-"""`--json`: one value, of the shape that docs/schema.json tells. Of a box that is set up: test_story.py."""
+"""`--json`: one value, of the form in docs/schema.json. A box that is set up is in test_story.py."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gpu_box.config.model import Limits
 from tests.paths import ROOT
 
 from .. import schema
-from ..aws.conftest import Laptop, Weather, aws, cloud_home, embedded_exports, laptop, weather
+from ..aws.conftest import Laptop, Weather, aws, laptop, weather
 
-__all__ = ["aws", "cloud_home", "embedded_exports", "laptop", "weather"]
+__all__ = ["aws", "laptop", "weather"]
 
 Command = Callable[..., Any]
 # They attach to the box, or print another program's text.
-_WITHOUT = {"ssh", "tmux", "jupyter", "tunnel", "policy", "aliases", "local", "help"}
+_WITHOUT = {"ssh", "tmux", "policy", "aliases", "skill", "local", "help"}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def mine(laptop: Callable[..., Laptop]) -> Laptop:
 def command(
     mine: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
-    """`command("plan")`: the value that it prints, held to its schema; `code=2`: a failure's."""
+    """`command("plan")`: the value that it prints, checked against its schema; `code=2`: of a failure."""
     path = tmp_path / "config.yaml"
     path.write_text(
         f"name: {mine.config.name}\nregion: us-east-1\nssh: {{key: {mine.config.ssh.key}, config: false}}\n"
@@ -56,14 +56,14 @@ def command(
 
 
 def test_the_schema_is_that_of_the_code() -> None:
-    told = runpy.run_path(str(ROOT / "docs" / "schema.py"))["document"](shapes())
-    jsonschema.Draft202012Validator.check_schema(told)
-    assert schema.known() == told, "run `python docs/pages.py`, and look at what has changed"
+    answer = runpy.run_path(str(ROOT / "docs" / "schema.py"))["document"](shapes())
+    jsonschema.Draft202012Validator.check_schema(answer)
+    assert schema.known() == answer, "run `python docs/pages.py`, and look at what has changed"
 
 
 def test_every_command_with_a_result_has_its_schema() -> None:
     group: Any = typer.main.get_command(app)
-    inner = {f"local {name}" for name in group.commands["local"].commands}
+    inner = {f"local {name}" for name in group.get_command(typer.Context(group), "local").commands}
     assert set(group.commands) - _WITHOUT | inner == set(shapes()) - {"any command that fails"}
 
 
@@ -82,7 +82,7 @@ def test_before_there_is_a_box(command: Command, mine: Laptop) -> None:
 
 
 def _found_wanting() -> int:
-    """Of `doctor`, where this computer has no ssh."""
+    """`doctor` on a computer without ssh."""
     import shutil
 
     return 0 if shutil.which("ssh") else 1
@@ -90,9 +90,9 @@ def _found_wanting() -> int:
 
 def test_of_a_box_that_is_there(command: Command, mine: Laptop, weather: Weather) -> None:
     mine.up()
-    told = command("status")
-    assert (told["state"], told["usd_budget"]) == ("running", "50")
-    assert Path(told["config"]).name == "config.yaml"
+    answer = command("status")
+    assert (answer["state"], answer["usd_budget"]) == ("running", "50")
+    assert Path(answer["config"]).name == "config.yaml"
     [listed] = [box for box in command("ls") if box["box"] == mine.config.name]
     assert listed["state"] == "running"
     assert listed["usd_hour"] == command("status")["usd_hour"], "one figure for an hour"

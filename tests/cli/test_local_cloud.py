@@ -1,4 +1,4 @@
-"""`--local` has no regard for how the user reaches AWS."""
+"""`--local` ignores the user's AWS settings."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def write_aws(files: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("files", FILES.values(), ids=FILES)
 def test_the_user_s_files_for_aws_have_no_effect(run: Run, data: Path, files: dict[str, str]) -> None:
-    """Neither here nor in the daemon, which is started anew."""
+    """Neither in this process nor in the daemon, which is started anew."""
     daemon.stop(data)
     write_aws(files)
     done = run("--local", "ls")

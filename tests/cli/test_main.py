@@ -1,4 +1,4 @@
-"""Words to a command, and what a user sees when they are wrong."""
+"""Arguments of commands, and the messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from gpu_box import __version__
 from gpu_box.cli.app import app
-from gpu_box.cli.main import hoist_global_options, main
+from gpu_box.cli.main import main, split_global_options
 
 
 @pytest.mark.parametrize(
@@ -24,26 +24,42 @@ from gpu_box.cli.main import hoist_global_options, main
         ("--local up --yes", "--local --yes up"),
         ("up --config=x.yaml", "--config=x.yaml up"),
         ("run -- python x.py --name y", "run -- python x.py --name y"),
+        ("run x.ipynb -p a=1 --json", "--json run x.ipynb -p a=1"),
         ("run --json -- ls --json", "--json run -- ls --json"),
         ("run python x.py --json", "run python x.py --json"),
         ("ssh ls --json", "ssh ls --json"),
         ("ssh --local -- ls", "--local ssh -- ls"),
-        ("tunnel 6006 --local-port 7", "tunnel 6006 --local-port 7"),
+        ("tunnel 6006 --json 8080:7860", "--json tunnel 6006 8080:7860"),
         ("train --epochs 3", "train --epochs 3"),
     ],
 )
 def test_global_options_may_stand_anywhere_but_in_another_program_s_words(typed: str, read: str) -> None:
-    assert hoist_global_options(typed.split()) == read.split()
+    given, rest = split_global_options(typed.split())
+    assert given + rest == read.split()
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["upp"], "No such command 'upp'"),
-        (["stpo"], "No such command 'stpo'. Did you mean 'stop'? `gpu-box --help`"),
-        (["up", "now", "here"], "Too many arguments: now here. `gpu-box up --help`"),
-        (["up", "--jsno"], "No such option"),
-        (["tunnel", "99999"], "65535"),
+        (["tunnel", "99999"], "tunnel: 99999 is not a port: 1 to 65535"),
+        (["tunnel", "0"], "tunnel: 0 is not a port: 1 to 65535"),
+        (["tunnel", "8080:"], "'8080:' is not a port such as 6006, or LAPTOP:BOX such as 8080:7860"),
+        (["tunnel", "1:2:3"], "'1:2:3' is not a port such as 6006, or LAPTOP:BOX"),
+        (["tunnel", "80"], "port 80 of this laptop needs root; give a higher one, such as 8080:80"),
+        (["tunnel", "8080:1", "8080:2"], "tunnel: port 8080 of this laptop is there twice"),
+        (["upp"], "no command 'upp'"),
+        (["stpo"], "no command 'stpo'; did you mean 'stop'? `gpu-box --help`"),
+        (["up", "now", "here"], "too many arguments: now here. `gpu-box up --help`"),
+        (["up", "--jsno"], "no option --jsno"),
+        (["status", "--wach"], "no option --wach; did you mean --watch? `gpu-box status --help`"),
+        (["run", "--job"], "--job needs a value. `gpu-box run --help`"),
+        (["status", "--watch=3"], "--watch takes no value. `gpu-box status --help`"),
+        (["status", "--name"], "--name needs a value"),
+        (["--config"], "--config needs a value"),
+        (["extend"], "an argument is missing: how much later: 45m, 2h, 1d. `gpu-box extend --help`"),
+        (["train", "--epochs", "0"], "--epochs: 0 is out of range: 1 or more"),
+        (["train", "--epochs", "x"], "--epochs: 'x' is not a whole number"),
+        (["run", "--then", "stpo", "--", "x"], "--then: 'stpo' is not one of 'stop', 'down'"),
         (["--config", "absent.yaml", "plan"], "absent.yaml"),
     ],
 )
@@ -112,7 +128,7 @@ def test_json_without_a_command_is_an_error_in_json(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
-    assert json.loads(capsys.readouterr().out)["error"]["what"] == "Missing command"
+    assert json.loads(capsys.readouterr().out)["error"]["what"] == "a command is missing"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +137,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_loads_no_library_that_help_does_not_need() -> None:
-    """What makes `--help` slow is what it imports: AWS's SDK, SSH, YAML, the embedded cloud, rich."""
+    """`--help` is slow if it imports AWS's SDK, SSH, YAML, the embedded cloud or rich."""
     script = (
         "import sys; from gpu_box.cli.main import main; main(['--help']); "
         "print(sorted({m.split('.')[0] for m in sys.modules if m != 'rich'}), file=sys.stderr)"
@@ -154,7 +170,7 @@ def test_the_aliases_are_shell_functions_that_a_shell_takes(tmp_path: Path) -> N
     fake.chmod(0o755)
     script = f'PATH="{tmp_path}:$PATH"; eval "$1"; aws-start; aws-stop; aws-nb'
     done = subprocess.run(["sh", "-c", script, "sh", printed], capture_output=True, text=True)
-    if done.returncode:  # a POSIX shell need not take a hyphen in a function's name; bash and zsh do
+    if done.returncode:  # a POSIX shell may refuse a hyphen in a function's name; bash and zsh accept it
         done = subprocess.run(
             ["bash", "-c", script, "bash", printed], capture_output=True, text=True, check=True
         )

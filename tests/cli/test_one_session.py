@@ -1,4 +1,4 @@
-"""A command reaches AWS through one session of the SDK: credentials and service models are read once."""
+"""A command uses one session of the SDK: it reads credentials and service models once."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from gpu_box.cli.main import main
 from gpu_box.errors import CredentialsError, MachineError
 from gpu_box.model.observed import InstanceState
 
-from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop, weather
+from ..aws.conftest import Laptop, aws, laptop, weather
 
-__all__ = ["aws", "cloud_home", "embedded_exports", "laptop", "weather"]
+__all__ = ["aws", "laptop", "weather"]
 
-# They print a text of their own, or ask the embedded cloud's daemon alone.
-_WITHOUT_AWS = {"policy", "aliases", "local", "help"}
-# Box running, never set up: what needs the machine ends there, after all that AWS is asked.
+# They print text of their own, or ask only the embedded cloud's daemon.
+_WITHOUT_AWS = {"policy", "aliases", "skill", "local", "help"}
+# A running box, never set up: commands for the machine fail after all calls to AWS.
 _RUNNING = (
     "plan", "up", "status", "ls", "why", "cost", "report", "doctor", "doctor --request-quota", "sweep",
-    "bake", "keep 1h", "extend 1h", "sync", "pull", "run -- true", "logs", "train", "resize g4dn.2xlarge",
-    "stop", "move", "bake --remove", "down",
+    "bake", "keep 1h", "extend 1h", "sync", "pull", "run -- true", "jobs", "cancel train", "logs", "train",
+    "resize g4dn.2xlarge", "stop", "move", "bake --remove", "down",
 )  # fmt: skip
 # No box: these attach to one, or write a file.
-_ABSENT = ("ssh true", "tmux", "jupyter", "tunnel 8888", "init --force")
+_ABSENT = ("ssh true", "tmux", "jupyter", "open", "tunnel 8888", "init --force")
 _CLUSTER = ("plan", "status", "stop", "keep 1h", "cost", "train", "sync", "down")
 
 
 class Counts:
-    """Of one command: sessions of the SDK, and calls by operation."""
+    """One command's sessions of the SDK, and its calls by operation."""
 
     def __init__(self) -> None:
         self.sessions = 0
@@ -64,14 +64,14 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: Counts) -> Callable[..., Counts]:
-    """`typed(mine, "plan")`: what that command alone takes, however it ends."""
+    """`typed(mine, "plan")`: the calls of that command, however it ends."""
     monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
 
     def run(mine: Laptop, words: str) -> Counts:
         (tmp_path / "config.yaml").write_text(
             f"name: {mine.config.name}\nregion: us-east-1\nboxes: {mine.config.boxes}\n"
-            f"ssh: {{key: {mine.config.ssh.key}, config: false}}\nnetwork: {{allow_ssh_from: [127.0.0.1]}}\n"
+            f"ssh: {{key: {mine.config.ssh.key}}}\nnetwork: {{allow_ssh_from: [127.0.0.1]}}\n"
         )
         counts.__init__()  # type: ignore[misc]
         assert main(["--yes", *words.split()]) in (0, 1)
@@ -113,7 +113,9 @@ def test_doctor_reads_the_box_once_and_what_counts_against_the_quota_once(
 ) -> None:
     mine = laptop(region="us-east-1")
     calls = typed(mine, "doctor").calls
-    assert calls["DescribeInstances"] == 3, "the region's boxes, what AWS launched again, and the quota's"
+    assert calls["DescribeInstances"] == 4, (
+        "the box, what AWS launched again, whether the region has another box, and the quota's"
+    )
     assert calls["DescribeSecurityGroups"] == calls["GetRole"] == calls["GetSchedule"] == 1
 
 
@@ -131,9 +133,9 @@ def test_a_tunnel_comes_back_with_credentials_that_were_renewed_meanwhile(
         cloud = Cloud(mine.config)
         _write(file, own[0], "0" * len(own[1]))
         with pytest.raises(CredentialsError):
-            find.whereabouts(cloud)
+            find.host_or_state(cloud)
         _write(file, *own)
-        assert find.whereabouts(cloud) is InstanceState.TERMINATED
+        assert find.host_or_state(cloud) is InstanceState.TERMINATED
 
 
 def _write(file: Path, key_id: str, secret: str) -> None:

@@ -1,4 +1,4 @@
-"""A box that runs jobs: what would end them names them and asks, and `stop` never waits for a silent box."""
+"""A box with jobs: a command that would end them names them and asks; `stop` waits for no silent box."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from gpu_box.cli.main import main
 from gpu_box.config.model import Config
 from gpu_box.machine import jobs
 from gpu_box.machine.files import upload_remote
+from gpu_box.model.job import Queue
 from gpu_box.model.observed import InstanceState
 from gpu_box.resources import remote
 
-from ..aws.conftest import Laptop, aws, cloud_home, embedded_exports, laptop
+from ..aws.conftest import Laptop, aws, laptop
 from .terminal import Terminal, ended, terminals
 
-__all__ = ["aws", "cloud_home", "embedded_exports", "laptop"]
+__all__ = ["aws", "laptop"]
 
 
 @pytest.fixture
@@ -43,20 +44,28 @@ def mine(laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def with_job(mine: Laptop) -> Iterator[Laptop]:
-    """And a job on it that would run for long."""
+    """A running box with a long job."""
     with enter.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
         upload_remote.upload(connection, remote())
-        jobs.start(connection, "night-run", "sleep 600", cwd="~")
+        jobs.start(connection, "night-run", "sleep 600", cwd="~", queue=Queue())
+        jobs.start(connection, "next", "true", cwd="~", queue=Queue())
     yield mine
     instance = mine.observe().instance
     if instance and instance.state is InstanceState.RUNNING:
         with enter.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
-            jobs.stop(connection, "night-run")
+            jobs.cancel(connection, "night-run")
+
+
+@pytest.fixture
+def patient() -> Iterator[Terminal]:
+    """As `terminal`, however busy this computer is."""
+    with terminals(patient=True) as start:
+        yield start
 
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    """`terminal("stop")`: the command with a person at it."""
+    """`terminal("stop")`: the command in a terminal."""
     with terminals() as start:
         yield start
 
@@ -78,14 +87,14 @@ def state(mine: Laptop) -> InstanceState:
     ],
 )
 def test_running_jobs_are_named_and_a_no_changes_nothing(
-    with_job: Laptop, terminal: Terminal, words: list[str], question: str
+    with_job: Laptop, patient: Terminal, words: list[str], question: str
 ) -> None:
     box = with_job.config.name
     before = with_job.observe()
-    person = terminal(*(word.format(box=box) for word in words))
+    person = patient(*(word.format(box=box) for word in words))
     person.expect_exact("[y/N]")
     asked = " ".join((person.before or "").split())
-    assert f"These jobs of {box} would end: night-run. " in asked
+    assert f"These jobs of {box} would end: night-run. These wait in its queue: next. " in asked
     assert question.format(box=box) in asked
     person.sendline("n")
     assert ended(person) == 1
@@ -100,7 +109,7 @@ def test_ctrl_c_and_ctrl_d_at_a_question_say_that_nothing_was_changed(
     before = mine.observe()
     person = terminal("down")
     person.expect_exact("[y/N]")
-    for _ in range(5):  # a key that comes before the question is read is pressed again
+    for _ in range(5):  # a key pressed before the question is read is pressed again
         person.sendcontrol(key)
         if person.expect(["nothing was changed", pexpect.TIMEOUT], timeout=10) == 0:
             break
@@ -113,7 +122,7 @@ def test_move_refuses_a_running_box_before_it_asks(
     mine: Laptop, terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["move"]) == 1
-    assert f"{mine.config.name} runs, in " in capsys.readouterr().err
+    assert f"{mine.config.name} is running in " in capsys.readouterr().err
     person = terminal("move")
     assert ended(person) == 1
     assert "[y/N]" not in (person.before or "")
@@ -138,10 +147,10 @@ def test_resize_shows_both_prices(
     mine.stop()
     capsys.readouterr()
     assert main(["--json", "resize", "g5.xlarge", "--yes"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert 0 < float(told["usd_hour_before"]) < float(told["usd_hour"])
+    answer = json.loads(capsys.readouterr().out)
+    assert 0 < float(answer["usd_hour_before"]) < float(answer["usd_hour"])
     assert main(["resize", "g4dn.xlarge", "--yes"]) == 0
-    assert "(it was g5.xlarge, $1.0" in capsys.readouterr().out
+    assert "(was g5.xlarge, $1.0" in capsys.readouterr().out
     assert main(["resize", "g4dn.xlarge"]) == 0, "nothing changes, so nothing is asked"
 
 
@@ -152,7 +161,7 @@ def test_without_a_terminal_it_is_refused_and_names_the_jobs(
     before = with_job.observe()
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert "night-run" in said and "there is no terminal. Pass --yes." in said
+    assert "night-run" in said and "because there is no terminal" in said and "Pass --yes to agree." in said
     assert said.count("\n") == 1
     assert with_job.observe() == before
 
@@ -173,6 +182,27 @@ def test_yes_skips_the_question_and_the_look(
     assert with_job.observe().nothing_left
 
 
+@pytest.fixture
+def with_scratch(mine: Laptop, cloud_home: Path) -> Laptop:
+    """A box whose local NVMe has data: its / stands for it."""
+    with enter.enter(mine.cloud, mine.observe(), mine.report) as (connection, _):
+        upload_remote.upload(connection, remote())
+        connection.run('mkdir -p ~/.gpu-box/watch && echo \'{"mount": "/"}\' >~/.gpu-box/watch/scratch.json')
+    return mine
+
+
+@pytest.mark.parametrize("words", [["stop"], ["down"], ["resize", "g5.xlarge"], ["bake"]])
+def test_what_scratch_loses_is_said_before_a_stop(
+    with_scratch: Laptop, patient: Terminal, words: list[str]
+) -> None:
+    person = patient(*words)
+    person.expect(r"\d GB\s+in\s+~/scratch\s+of\s+\S+\s+will\s+be\s+lost\.")
+    person.expect_exact("[y/N]")
+    person.sendline("n")
+    assert ended(person) == 1
+    assert state(with_scratch) is InstanceState.RUNNING
+
+
 def test_a_box_that_does_not_tell_its_jobs_is_stopped_without_a_question(
     mine: Laptop, terminal: Terminal
 ) -> None:
@@ -191,7 +221,7 @@ def test_down_says_that_the_jobs_of_a_silent_box_are_unknown(mine: Laptop, termi
 
 def test_a_box_or_an_aws_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr("gpu_box.box.find.where", lambda cloud: over.wait())
+    monkeypatch.setattr("gpu_box.box.find.locate", lambda cloud: over.wait())
     members = [Cloud(Config(name="a")), Cloud(Config(name="b"))]
     found = running_jobs.find([(member, None) for member in members], patience_s=0.1)
     assert [(one.box, one.names) for one in found] == [("a", None), ("b", None)]
@@ -203,4 +233,6 @@ def test_each_member_of_a_cluster_names_its_own_jobs(
 ) -> None:
     other = with_job.cloud.sharing(replace(with_job.config, name=f"{with_job.config.name}-2"))  # not there
     found = running_jobs.find([(with_job.cloud, None), (other, None)], patience_s=30)
-    assert [str(one) for one in found] == [f"These jobs of {with_job.config.name} would end: night-run."]
+    assert [str(one) for one in found] == [
+        f"These jobs of {with_job.config.name} would end: night-run. These wait in its queue: next."
+    ]

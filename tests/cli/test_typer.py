@@ -1,4 +1,4 @@
-"""What cli needs of typer beyond its documentation: a failure names what an upgrade moved."""
+"""The undocumented parts of typer that cli uses: a failure names what an upgrade has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DESCRIBED = typer.BadParameter("no such type")
 
 
 def small() -> typer.Typer:
-    """A group of one command and one group, as cli.app has them before `Commands.later`."""
+    """A group of one command and one group, as cli.app has them before `Commands.take_over`."""
     app, inner = typer.Typer(), typer.Typer(name="local", help="The embedded cloud.")
     app.command("stop", rich_help_panel="More")(lambda: None)
     app.add_typer(inner, name="local", rich_help_panel="More")

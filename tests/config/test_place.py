@@ -1,4 +1,4 @@
-"""Which config.yaml rules a folder: the nearest, up to the git root or the home folder."""
+"""Which config.yaml applies in a folder: the nearest, up to the git root or the home folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpu_box.errors import InputError
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder with a project that has a sub-folder."""
+    """A home folder with a project that has a subfolder."""
     found = tmp_path / "home"
     (found / "project" / "src" / "deep").mkdir(parents=True)
     (found / "project" / "config.yaml").write_text("name: mine\nlimits: {max_hours: 2h, budget: 20}\n")
@@ -27,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ruling(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """The name in the config that rules this folder; None for all defaults."""
+    """The name in this folder's config; None for all defaults."""
     monkeypatch.chdir(folder)
     config = load()
     return config.name if config.path else None

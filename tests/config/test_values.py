@@ -1,4 +1,4 @@
-"""What each kind of value in config.yaml takes and refuses."""
+"""The valid and invalid values of each kind of config key."""
 
 from __future__ import annotations
 
@@ -83,20 +83,23 @@ def test_taken(parse: Callable[[str], Any], raw: str, value: object) -> None:
     ("parse", "raw", "said"),
     [
         (values.text, "  ", "is empty"),
-        (values.text, "a\nb", "has a control character in it"),
-        (values.text, "\ud800", "has half a character in it (a lone surrogate)"),
+        (values.text, "a\nb", "contains a control character"),
+        (values.text, "\ud800", "contains a lone surrogate"),
         *[(values.requirement, raw, f"{raw!r} is not a requirement such as polars or timm==1.0.9")
           for raw in ("-r requirements.txt", "--index-url=http://x", "./wheel.whl", "", "/etc")],
         *[(values.box_name, raw, f"{raw!r} is not {NAME}") for raw in ("", "-a", "a-", "a_b", "ä", "a\n")],
         (values.box_name, "a" * 99, f"{'a' * 60!r} is not {NAME}"),
-        (values.region, "us-east-1a", "'us-east-1a' is not an AWS region such as us-east-1"),
-        (values.region, "US-EAST-1", "'US-EAST-1' is not an AWS region such as us-east-1"),
+        (values.region, "us-east-1a",
+         "'us-east-1a' is not an AWS region such as us-east-1; did you mean us-east-1?"),
+        (values.region, "US-EAST-1",
+         "'US-EAST-1' is not an AWS region such as us-east-1; did you mean us-east-1?"),
         (values.zone, "us-east-1", "'us-east-1' is not a zone such as us-east-1a"),
-        (values.instance_type, "g4dn", "'g4dn' is not an instance type such as g4dn.xlarge"),
+        (values.instance_type, "g4dn", "'g4dn' is not an instance type such as g4dn.xlarge; "
+         "did you mean g4dn.xlarge or g4dn.2xlarge or g4dn.4xlarge?"),
         (values.image_id, "ami-xyz", "'ami-xyz' is not an AMI id such as ami-0123456789abcdef0"),
         (values.subnet_id, "vpc-1", "'vpc-1' is not a subnet id such as subnet-0123456789abcdef0"),
         (values.user_name, "a;b", "'a;b' is not a login name such as ubuntu"),
-        (values.tag_value, "a\nb", "'a\\nb' is not a name that AWS takes as a tag"),
+        (values.tag_value, "a\nb", "'a\\nb' is not a name that AWS accepts as a tag"),
         (values.choice("a", "b"), "A", "'A' is not one of a, b"),
         (SIZE, "1e2", "'1e2' is not a whole number"),
         (SIZE, "0x64", "'0x64' is not a whole number"),
@@ -110,7 +113,7 @@ def test_taken(parse: Callable[[str], Any], raw: str, value: object) -> None:
         (values.time_of_day, "24:00", "'24:00' is not a time of day such as 23:00"),
         (values.time_of_day, "11pm", "'11pm' is not a time of day such as 23:00"),
         (values.time_of_day, "٧:٠٠", "'٧:٠٠' is not a time of day such as 23:00"),
-        (values.path, "~no-one/x", "'~no-one/x' begins with ~, and a user who is not on this machine"),
+        (values.path, "~no-one/x", "'~no-one/x' begins with ~, but there is no such user on this machine"),
         (values.cidr, "here", f"'here' is not {HERE}"),
         (values.cidr, "203.0.113.256", f"'203.0.113.256' is not {HERE}"),
         (values.cidr, "203.0.113.7/33", f"'203.0.113.7/33' is not {HERE}"),
@@ -118,9 +121,9 @@ def test_taken(parse: Callable[[str], Any], raw: str, value: object) -> None:
          "203.0.113.7/24 is an address inside a network; did you mean 203.0.113.0/24?"),
         (values.cidr, "fe80::1%eth0", f"'fe80::1%eth0' is not {HERE}"),
         (values.cidr, "::ffff:203.0.113.7", "::ffff:203.0.113.7 is an IPv4 address; write it as 203.0.113.7"),
-        (values.cidr, "0.0.0.0", "0.0.0.0 is nobody's address; name your own"),
-        (values.cidr, "0.0.0.0/0", "0.0.0.0/0 opens port 22 to the whole world; name your own address"),
-        (values.cidr, "::/0", "::/0 opens port 22 to the whole world; name your own address"),
+        (values.cidr, "0.0.0.0", "0.0.0.0 is not an address of a host; use your own"),
+        (values.cidr, "0.0.0.0/0", "0.0.0.0/0 opens port 22 to the whole internet; use your own address"),
+        (values.cidr, "::/0", "::/0 opens port 22 to the whole internet; use your own address"),
     ],
 )  # fmt: skip
 def test_refused_in_words(parse: Callable[[str], Any], raw: str, said: str) -> None:
@@ -139,7 +142,7 @@ def test_any_text_is_a_value_or_one_line_of_refusal(parse: Callable[[str], Any],
 
 
 @given(st.ip_addresses())
-def test_every_address_of_somebody_may_be_admitted(address: Any) -> None:
+def test_every_form_of_address_may_be_admitted(address: Any) -> None:
     assume(not address.is_unspecified and not getattr(address, "ipv4_mapped", None))
     assert values.cidr(str(address)).network_address == address
 
@@ -154,11 +157,11 @@ def test_a_webhook_is_an_address(raw: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ("ntfy.sh/SECRET", "is not an address"),
-        ("https:///SECRET", "is not an address"),
-        ("https://a b/SECRET", "is not an address"),
-        ("ftp://example.org/SECRET", "is not an address"),
-        ("http://example.org/SECRET", "anyone on the way may read"),
+        ("ntfy.sh/SECRET", "is not a URL"),
+        ("https:///SECRET", "is not a URL"),
+        ("https://a b/SECRET", "is not a URL"),
+        ("ftp://example.org/SECRET", "is not a URL"),
+        ("http://example.org/SECRET", "which sends messages unencrypted"),
     ],
 )
 def test_a_webhook_that_is_wrong_is_not_repeated(raw: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""`init`: the file that it writes is what was answered, and never in the place of another."""
+"""`init`: the file contains the answers, and never replaces another file."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_it_changes_five_lines_at_most() -> None:
     ]
 
 
-def test_every_answer_that_cannot_be_one_is_told_at_once() -> None:
+def test_every_invalid_answer_is_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         render(Answers(name="a b", region="mars", instance_type="big", budget="much", max_hours="12"))
     assert str(caught.value).splitlines() == [
@@ -105,7 +105,7 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     path.write_text("mine")
     with pytest.raises(InputError) as caught:
         refuse_existing(path, force=False)
-    assert str(caught.value) == f"{path}: is there already. Edit it, or replace it with --force."
+    assert str(caught.value) == f"{path}: already exists. Edit it, or replace it with --force."
     refuse_existing(path, force=True)
     assert path.read_text() == "mine"
 
@@ -158,7 +158,7 @@ def test_the_region_offered_first_is_the_one_that_aws_s_own_tools_would_take(
 
 
 def test_the_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
-    """As an editor's: others of a project's group may read it if this user's files are like that."""
+    """As an editor's: other users of a project's group may read it if this user's files allow it."""
     for umask, mode in ((0o027, 0o640), (0o077, 0o600)):
         before = os.umask(umask)
         try:

@@ -18,7 +18,7 @@ from tests.paths import ROOT
 
 BOX = "ubuntu@gpu-box:~$ "
 COMMANDS = ("console", "sh", "bash", "python")
-OTHERS = ("text", "yaml", "json")
+OTHERS = ("text", "yaml", "json", "toml")
 _COMMENT = re.compile(r"<!-- not run(?: \((.+?)\))?: (.+?) -->")
 
 
@@ -27,13 +27,13 @@ class Command:
     line: int  # from 1
     text: str
     on_box: bool
-    why_not: str | None  # run, if None
+    why_not: str | None  # it is run, if None
 
 
 @dataclass(frozen=True)
 class Block:
     page: str
-    line: int  # of its first fence
+    line: int  # the line of its first fence
     language: str
     body: str
     why_not: dict[str, str]  # beginning of a command ("": any) -> reason
@@ -43,7 +43,7 @@ class Block:
 
     @property
     def commands(self) -> list[Command]:
-        """Each without the remark behind it. All of a block that is no console's is one command."""
+        """Each command without its remark. A block that is not a console's is one command."""
         if self.language != "console":
             return [Command(self.line, self.body, self.language == "python", self._reason(self.body))]
         found = []
@@ -80,14 +80,14 @@ def blocks(page: str, text: str) -> Iterator[Block]:
 
 
 def written() -> dict[str, list[Block]]:
-    """Of each page that somebody wrote, in the order in which they are run."""
+    """The blocks of each hand-written page, in the order in which they are run."""
     paths = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
     names = [str(path.relative_to(ROOT)) for path in paths]
     return {name: list(blocks(name, (ROOT / name).read_text(encoding="utf-8"))) for name in names}
 
 
 def generated() -> dict[str, list[Block]]:
-    """Of each page that docs/pages.py makes; its front page is the README."""
+    """The blocks of each page that docs/pages.py generates; its front page is the README."""
     spec = importlib.util.spec_from_file_location("pages", ROOT / "docs" / "pages.py")
     assert spec and spec.loader
     pages = importlib.util.module_from_spec(spec)

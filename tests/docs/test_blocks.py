@@ -1,4 +1,6 @@
-"""What the pages tell a reader to type, typed: on the embedded cloud, and on its box in ssh and in tmux."""
+"""Runs the commands that the pages tell a reader to type: on the embedded cloud, and on its box in ssh and
+tmux.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ RUN = [
     if any(c.why_not is None for b in found if b.language in COMMANDS for c in b.commands)
 ]
 TESTS = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+))?")
-# Instead of downloads: photographs that scikit-image ships, and random weights.
+# Instead of downloads: photographs from scikit-image, and random weights.
 PICTURES = "python -m vgg16 data faces --to ~/work/data/dogscats"
 SMALL = "VGG16_WEIGHTS=none VGG16_SIZE=32"
 SHORTER = {"python -m vgg16 train ": " --preset demo --image-size 32 --epochs 1"}
@@ -37,7 +39,7 @@ PROMPT = re.compile(rb"[#$] ")
 
 @dataclass(frozen=True)
 class Shell:
-    """A reader's terminal, in which gpu-box means the embedded cloud."""
+    """A reader's terminal, in which gpu-box uses the embedded cloud."""
 
     folder: Path
     environment: dict[str, str]
@@ -45,7 +47,7 @@ class Shell:
     def type(
         self, command: str, folder: Path, typed: str = "\n" * 8
     ) -> tuple[subprocess.CompletedProcess[str], Path]:
-        """Also the folder in which the next command is typed. typed: answers; by default what is offered."""
+        """Also the folder of the next command. typed: answers to questions; by default the offered ones."""
         here = self.folder / "here"
         done = subprocess.run(
             ["bash", "-c", f'{command}\nstatus=$?; pwd >"$0"; exit $status', str(here)],
@@ -59,11 +61,11 @@ class Shell:
         return done, Path(here.read_text().strip())
 
     def ssh_entries(self) -> set[str]:
-        """The boxes that `ssh NAME` knows."""
+        """The boxes that `ssh NAME` reaches."""
         return {path.stem for path in (self.folder / "home" / ".ssh" / "gpu-box.d").glob("*.conf")}
 
     def type_on_the_box(self, way: str, commands: list[str], folder: Path) -> tuple[list[str], str]:
-        """In `gpu-box ssh` or `gpu-box tmux`: the exit status of each, and what the terminal showed."""
+        """In `gpu-box ssh` or `gpu-box tmux`: the exit status of each command, and the terminal's output."""
         master, slave = pty.openpty()
         process = subprocess.Popen(
             ["gpu-box", way], cwd=folder, env={**self.environment, "TERM": "xterm"},
@@ -71,7 +73,7 @@ class Shell:
         )  # fmt: skip
         os.close(slave)
         typed = [*(f"{command}; echo $? >>~/statuses" for command in commands), "exit"]
-        seen, give_up = b"", time.monotonic() + 480
+        seen, answered, give_up = b"", 0, time.monotonic() + 480
         while time.monotonic() < give_up:
             if select.select([master], [], [], 0.5)[0]:
                 try:
@@ -79,14 +81,14 @@ class Shell:
                 except OSError:  # EIO: the other end is closed
                     break
                 seen += data
-            elif typed and PROMPT.search(seen[-200:]):
+            elif typed and PROMPT.search(seen, answered):
+                answered = len(seen)
                 os.write(master, typed.pop(0).encode() + b"\n")
-                seen += b"\n"
         process.kill()
         process.wait()
         os.close(master)
-        told, _ = self.type("gpu-box ssh -- 'cat statuses; rm statuses'", folder)
-        return told.stdout.split(), seen.decode(errors="replace")
+        printed, _ = self.type("gpu-box ssh -- 'cat statuses; rm statuses'", folder)
+        return printed.stdout.split(), seen.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")

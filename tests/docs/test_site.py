@@ -1,9 +1,10 @@
-"""The site builds without a warning, has every command and key, and loads nothing from elsewhere."""
+"""The site builds without warnings, covers every command and key, and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,11 @@ import pytest
 import typer
 
 from gpu_box.cli.app import app
+from gpu_box.cli.main import main
 from gpu_box.config.read import SCHEMA
 from tests.paths import ROOT
 
-# What makes a browser load something, and not only offer a link to it.
+# Attributes with which a browser loads something, unlike a link.
 LOADS = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
 STYLE_LOADS = re.compile(r"""(?:url\(|@import )["']?((?:https?:)?//[^"')\s]+)""")
 
@@ -53,8 +55,10 @@ def test_it_loads_nothing_from_elsewhere(site: Path) -> None:
 
 def test_every_command_has_a_page_with_each_of_its_options(site: Path) -> None:
     group: Any = typer.main.get_command(app)
+    context = typer.Context(group)
     assert len(group.commands) > 20
-    for name, command in group.commands.items():
+    for name in group.commands:
+        command = group.get_command(context, name)
         page = text(site / "commands" / name / "index.html")
         inner = getattr(command, "commands", {}).values()
         for one in (command, *inner):
@@ -80,3 +84,15 @@ def test_every_key_of_the_config_is_explained(site: Path) -> None:
 def test_no_page_links_to_a_file_of_the_repository_that_is_not_on_the_site(site: Path) -> None:
     front = (site / "index.html").read_text(encoding="utf-8")
     assert not re.search(r'href="[^"]*(CONTRIBUTING|docs/|\.md")', front)
+
+
+def test_every_command_has_examples_that_the_program_accepts(capsys: pytest.CaptureFixture[str]) -> None:
+    examples = runpy.run_path(str(ROOT / "docs" / "examples.py"))["EXAMPLES"]
+    group: Any = typer.main.get_command(app)
+    assert set(examples) == set(group.commands)
+    for name, lines in examples.items():
+        for typed, _ in lines:
+            words = typed.partition(" >")[0].split()
+            before = words[: words.index("--")] if "--" in words else words
+            assert name in words and main([*before, "--help"]) == 0, typed
+            assert f"Usage: gpu-box {name}" in capsys.readouterr().out or name == "help", typed

@@ -1,11 +1,15 @@
-"""`make walk`: every command struck at every AWS call by every fault; with a service down; and two at once.
+"""`make walk`: every command struck by faults at its AWS calls; with a service down; and two at once.
 
-    python -m tests.faults [--each N] [--only PART ...] [--command NAME] [--workers N] [--write FILE]
+    python -m tests.faults [--each N | --every] [--only PART ...] [--command NAME] [--workers N]
+                           [--write FILE]
 
+A fault that would repeat what another one shows is left out (scenarios.py).
+
+--every: leave out none.
 --each: N scenarios a command, and N interleavings a pair, instead of all.
 --only: these parts; FILE keeps what it says of the others.
 --command: only the calls of this one, as after a mend; a section of its own, until the next whole walk.
---workers: processes, each with a cloud of its own.
+--workers: processes, each with a cloud of its own, which waits more than it works.
 
 Ctrl-C ends it, and it tells of what it did until then.
 """
@@ -28,9 +32,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..races.pairs import PAIRS
-from . import worker
+from . import scenarios, worker
 from .commands import COMMANDS
-from .faults import FAULTS, Place
+from .faults import FAULTS, Called, Place
 from .outages import DONE, IN_PART, KINDS, NO_CALL, OUTAGES, REFUSED
 from .page import AGAIN, written
 from .stage import Outcome
@@ -80,17 +84,23 @@ class Tally:
         return [f"- {defect}" for defect in self.defects]
 
 
+Part = Callable[[ProcessPoolExecutor, int | None], tuple[list[str], Tally]]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make walk")
     parser.add_argument("--each", type=int)
+    parser.add_argument("--every", action="store_true")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--command", choices=COMMANDS)
-    parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1)
+    parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) * 3)
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
-    parts = {name: PARTS[name] for name in asked.only}
+    struck = scenarios.every if asked.every else scenarios.distinct
+    parts: dict[str, Part] = {**PARTS, "calls": partial(each_call, struck=struck)}
+    parts = {name: parts[name] for name in asked.only}
     if asked.command:
-        parts = {AGAIN: partial(each_call, commands=[asked.command])}
+        parts = {AGAIN: partial(each_call, struck=struck, commands=[asked.command])}
     found = 0
     with tempfile.TemporaryDirectory(prefix="gb-walk-") as folder:
         for name, part in parts.items():
@@ -105,31 +115,34 @@ def main() -> int:
 
 
 def each_call(
-    pool: ProcessPoolExecutor, each: int | None, commands: Sequence[str] = tuple(COMMANDS)
+    pool: ProcessPoolExecutor,
+    each: int | None,
+    struck: Callable[[Sequence[Called]], list[tuple[Place, str]]] = scenarios.distinct,
+    commands: Sequence[str] = tuple(COMMANDS),
 ) -> tuple[list[str], Tally]:
     tally = Tally()
-    places = dict(zip(commands, pool.map(worker.calls_of, commands), strict=True))
-    scenarios: list[Scenario] = []
-    for name, calls in places.items():
-        every = [(name, place, fault) for place in calls for fault in FAULTS]
+    made = dict(zip(commands, pool.map(worker.calls_of, commands), strict=True))
+    wanted: list[Scenario] = []
+    for name, its_calls in made.items():
+        its = [(name, place, fault) for place, fault in struck(its_calls)]
         # The same for everybody.
-        scenarios += random.Random(name).sample(every, min(each, len(every))) if each else every
-    print(f"{len(scenarios)} scenarios", file=sys.stderr, flush=True)
+        wanted += random.Random(name).sample(its, min(each, len(its))) if each else its
+    print(f"{len(wanted)} scenarios", file=sys.stderr, flush=True)
     done = {name: 0 for name in commands}
     missed = {name: 0 for name in commands}
-    for (name, place, fault), outcome in _progress(_spread(pool, worker.run, scenarios), len(scenarios)):
+    for (name, place, fault), outcome in _progress(_spread(pool, worker.run, wanted), len(wanted)):
         done[name] += outcome.reached
         missed[name] += not outcome.reached
         tally.add(outcome, f"{name}, {fault} at {place[0]} {place[1]}")
-    calls, reached = sum(map(len, places.values())), sum(done.values())
+    calls, reached = sum(map(len, made.values())), sum(done.values())
     head = tally.summary(
         f"{len(commands)} command{'s' * (len(commands) > 1)}, {calls} calls, {len(FAULTS)} faults, "
         f"{reached} scenarios",
         each,
     )
-    rows = [_row(name, len(places[name]), done[name], missed[name]) for name in commands]
+    rows = [_row(name, len(made[name]), done[name], missed[name]) for name in commands]
     table = ["| command | AWS calls | scenarios | not reached |", "|---|---|---|---|", *rows]
-    left = len(scenarios) - reached - sum(missed.values())
+    left = len(wanted) - reached - sum(missed.values())
     cut = [f"Cut short: {left} more scenarios were to come.", ""] if left else []
     return [head, "", *cut, tally.ran(), "", *table, "", *tally.list()], tally
 
@@ -172,7 +185,7 @@ def services_down(pool: ProcessPoolExecutor, each: int | None) -> tuple[list[str
 
 
 _WORDS = {DONE: "done", IN_PART: "part", REFUSED: "refused", NO_CALL: "-", "": "not run"}
-PARTS: dict[str, Callable[[ProcessPoolExecutor, int | None], tuple[list[str], Tally]]] = {
+PARTS: dict[str, Part] = {
     "calls": each_call,
     "services": services_down,
     "hands": two_hands,

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from unittest import mock
 
-from gpu_box.aws import launch, made
+from gpu_box.aws import launch, made, throttled
 from gpu_box.aws.steps import network
 
 # Not forked from a test's process, which has threads; and not started anew, which takes seconds each.
@@ -20,7 +20,7 @@ _LONGEST_SLEEP_S = 0.1
 
 
 def process(target: Callable[..., None], *args: object) -> BaseProcess:
-    """With the environment that is now: the fork server's is that of whoever needed one first."""
+    """Use the current environment: the fork server has that of its first user."""
     return CONTEXT.Process(target=_in_environment, args=(dict(os.environ), target, args))
 
 
@@ -32,12 +32,13 @@ def _in_environment(environment: dict[str, str], target: Callable[..., None], ar
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Nobody waits here as long as for AWS."""
+    """Shorten waits that are meant for AWS."""
     sleep = time.sleep
     with (
         mock.patch("time.sleep", lambda seconds: sleep(min(seconds, _LONGEST_SLEEP_S))),
         mock.patch.object(network, "_GROUP_IN_USE_S", 2.0),
         mock.patch.object(launch, "_NOT_YET_S", 2.0),
         mock.patch.object(made, "NOT_YET_S", 2.0),
+        mock.patch.object(throttled, "PATIENCE_S", 0.5),
     ):
         yield

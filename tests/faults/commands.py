@@ -12,13 +12,13 @@ from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.box import converge, enter, image, keep, stop
 from gpu_box.box.late_deadline import armed_meanwhile
-from gpu_box.box.resize import change_type, takes_an_image
+from gpu_box.box.resize import change_type, note_unfinished, takes_an_image
 from gpu_box.box.up import bring_up
 from gpu_box.config.model import Disk
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import BAKED, InstanceState, Observed
 from gpu_box.plan import images
-from gpu_box.plan.steps import NoteResize
+from gpu_box.plan.notes import NoteResize
 
 from ..aws.conftest import Laptop
 from .faults import FAULTS, Killed, Saboteur
@@ -127,7 +127,12 @@ def resize(laptop: Laptop) -> Observed:
         if found:
             image.carry(laptop.cloud, laptop.report)
         bigger = laptop.cloud.sharing(replace(laptop.config, instance_types=(BIGGER,)))
-        bring_up(bigger, laptop.public_key, laptop.report)
+        try:
+            bring_up(bigger, laptop.public_key, laptop.report)
+        except CloudError:
+            if ran:
+                note_unfinished(laptop.cloud, BIGGER, laptop.report)
+            raise
         converge.converge(laptop.cloud, laptop.report, images.moved)
         return laptop.observe() if ran else laptop.stop()
     change_type(laptop.cloud, BIGGER, laptop.report)
@@ -163,7 +168,7 @@ def _extend(laptop: Laptop) -> Observed:
     base, at = keep.extension(laptop.cloud, seen, EXTENDED, now=datetime.now(UTC))
     moved = keep.postpone(laptop.cloud, base, at, laptop.report)
     if moved.deadline is None or moved.deadline.at != at:
-        raise CloudError("not moved in AWS")  # as it is told to the user: `in_aws` is False
+        raise CloudError("not moved in AWS")  # as shown to the user: `in_aws` is False
     keep.note_postponed(laptop.cloud, moved, laptop.report)
     return moved
 

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,28 @@ from local_aws.api.errors import error_answer
 
 Place = tuple[str, int]
 """An API call of a run: the operation, and which of its calls (from 1)."""
+Sent = tuple[str, str, dict[str, Any]]
+"""A service and an operation as the SDK calls them, and the parameters that it was given."""
+
+
+_READS = ("Describe", "Get", "List")
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call as a command made it."""
+
+    place: Place
+    parameters: str = ""
+
+    @property
+    def operation(self) -> str:
+        return self.place[0]
+
+    @property
+    def reads(self) -> bool:
+        """It changes nothing in AWS."""
+        return self.operation.startswith(_READS)
 
 
 class Killed(BaseException):
@@ -67,7 +90,9 @@ class Saboteur:
     answer: Callable[[AWSPreparedRequest], AWSResponse] | None = None  # in place of the wire
     services: frozenset[str] = frozenset()  # hit every call of these, in place of the one call at `at`
     struck: bool = False
-    calls: list[Place] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    answers: list[Sent] = field(default_factory=list)  # as the SDK parsed them
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: Counter[str] = field(default_factory=Counter)
     _now: threading.local = field(default_factory=threading.local)
@@ -76,14 +101,24 @@ class Saboteur:
     def follow(self, cloud: Cloud) -> None:
         """Before the first client is made: clients copy the session's events."""
         events = cloud._clients.session.events
+        events.register_first("before-parameter-build.*.*", self._note)
+        events.register_first("after-call.*.*", self._note_answer)
         events.register_first("before-call.*.*", self._begin)
         events.register_first("before-send.*.*", self._send)
+
+    def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.sent.append((model.service_model.service_name, model.name, deepcopy(params)))
+        self._now.parameters = repr(params)
+
+    def _note_answer(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        if "Error" not in parsed:
+            self.answers.append((model.service_model.service_name, model.name, parsed))
 
     def _begin(self, model: Any, **_: Any) -> None:
         with self._lock:
             self._seen[model.name] += 1
             place = (model.name, self._seen[model.name])
-            self.calls.append(place)
+            self.calls.append(Called(place, self._now.parameters))
         self._now.place, self._now.attempt = place, 0
 
     def _send(self, request: Any, event_name: str, **_: Any) -> AWSResponse | None:
@@ -129,7 +164,7 @@ class Saboteur:
 
 
 def _deliver(request: Any) -> object:
-    """Send it, and let nobody have the answer."""
+    """Send the request and drop the answer."""
     import urllib3
 
     return urllib3.PoolManager(retries=False).request(

@@ -1,4 +1,4 @@
-"""docs/reliability.md: what `make walk` last found, a section for each of its parts."""
+"""Writes docs/reliability.md: the results of `make walk`, one section per part."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .faults import FAULTS
 HEAD = """\
 # Killed anywhere, run again
 
-Each command is run, struck at one of its AWS calls by one fault, run again without it, and then `down`. There
-must be the one right state after the second run, and after `down` nothing, in any region. Throughout, at
-every change in the cloud: never more than one instance, security group, key pair, deadline, role, spot
-request or disk of a box, and no instance that runs without something armed that stops it.
-`make walk` writes this page, against the embedded cloud, as the user of `infra/operator-policy.json`. What it
-tells of a cloud it has from the cloud itself, and not from gpu-box.
+Each command runs with one fault at one of its AWS calls, then again without the fault, and then `down` runs.
+After the second run there must be the one right state, and after `down` nothing in any region. At every
+change in the cloud the walk also checks that a box never has more than one instance, security group, key
+pair, deadline, role, spot request or disk, and that no instance runs without an armed layer that stops it.
+`make walk` writes this page, against the embedded cloud, as the user of `infra/operator-policy.json`. It
+reads the state from the cloud itself, not through gpu-box.
 """
 AGAIN = "again"
 SECTIONS = {
@@ -24,7 +24,14 @@ SECTIONS = {
         "Every call, every fault",
         f'The faults: {", ".join(FAULTS)}. "Answer lost" means that the request took effect, "for good" that '
         "nothing after it comes through. Killed is a process of its own, ended by the kernel's `kill -9` "
-        "before a call is sent, or after it took effect.",
+        "before a call is sent, or after it took effect.\n\n"
+        "A call that changes something in AWS is struck by every fault. A call that reads leaves AWS as it "
+        "found it, so that most of its faults repeat one another; a phase is what lies between two changes. "
+        "Killed after the call, connection refused and credentials expired end the command: they strike at "
+        "the first, second and last read of each phase, answer lost for good at the first. Throttled for "
+        "good, 500 and access denied hit one operation: they strike at the first, second and last of the "
+        "reads with the same parameters. Throttled once and answer lost are hidden by the SDK's retry: they "
+        "strike at the first read of each operation. `python -m tests.faults --every` leaves none out.",
     ),
     AGAIN: (
         "A command that was mended since",
@@ -38,15 +45,21 @@ SECTIONS = {
         "should. Without an answer from IAM or Scheduler, nothing is started, and no launch is left running, "
         "that AWS would not stop. us-east-1 stands for IAM and the price list, for a box in another region. "
         "While the box's own region is down, every command is refused in one line, and nothing is lost.\n\n"
-        "Each cell: no answer / denied. `done`: as always. `refused`: one line, exit 1. `part`: `up` without "
-        "the denied deadline, so that the layers on the box hold alone; or `down` but for a schedule or a "
-        "role, which cost nothing and go with the next `down`. `-`: the command does not call that service.",
+        "Each cell: no answer / denied. `done`: as always. `refused`: one line, exit 1; so does `up` where "
+        "the deadline is denied. `part`: an `up` of a running box, without the denied deadline, so that the "
+        "layers on the box hold alone; or `down` but for a schedule or a role, which cost nothing and go "
+        "with the next `down`. `-`: the command does not call that service.",
     ),
     "hands": (
         "Two at once",
-        "Two commands on one box from two processes, their AWS calls let through in an order that a seed "
-        "draws, on to the machine's own host key. Whoever was refused runs again. Then there must be one "
-        "right state.",
+        "Two commands run on one box in two processes; a seed draws the order of their AWS calls. A refused "
+        "command runs again. Then there must be one right state.",
+    ),
+    "kill": (
+        "The installed command, killed",
+        "`make kill`: each command is ended by `kill -9` at a random moment and runs again; the `aws` client "
+        "counts what there is. After the second run there is at most one of everything, after `down` "
+        "nothing.",
     ),
 }
 

@@ -21,7 +21,7 @@ from typing import Any
 from testbed.cloud import QUICK
 from testbed.inside import Inside
 
-from gpu_box.config.model import Config, Network, Ssh
+from gpu_box.config.model import Aws, Config, Network, Ssh
 from gpu_box.errors import GpuBoxError
 from gpu_box.model.observed import Observed
 from local_aws.faults import weather
@@ -30,15 +30,36 @@ from ..aws.conftest import Laptop
 from . import quick
 from .apart import impatient, process
 from .commands import COMMANDS, Command
-from .faults import FAULTS, Place, Saboteur
+from .faults import FAULTS, Called, Place, Saboteur
 from .watch import Seconds, Watch, there
 
 _ENDS_WITHIN_S = 300.0
+COST = "CostCenter"
+_UNTAGGED = {"Null": {f"aws:RequestTag/{COST}": "true"}}
+# As companies have it (aws-controllers-k8s/community#2954): nothing is made without the tag, in the call that
+# makes it. What a call uses is not made by it.
+UNTAGGED_DENIED = [
+    {
+        "Effect": "Deny",
+        "Action": action,
+        "Resource": [f"arn:aws:{kind}" for kind in kinds],
+        "Condition": _UNTAGGED,
+    }
+    for action, kinds in {
+        "ec2:RunInstances": ("ec2:*:*:instance/*", "ec2:*:*:volume/*", "ec2:*:*:network-interface/*"),
+        "ec2:CreateSecurityGroup": ("ec2:*:*:security-group/*",),
+        "ec2:AuthorizeSecurityGroupIngress": ("ec2:*:*:security-group-rule/*",),
+        "ec2:ImportKeyPair": ("ec2:*:*:key-pair/*",),
+        "ec2:CreatePlacementGroup": ("ec2:*:*:placement-group/*",),
+        "ec2:CreateImage": ("ec2:*::image/*", "ec2:*::snapshot/*"),
+        "iam:CreateRole": ("iam::*:role/*",),
+    }.items()
+]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one scenario. No defects is what is wanted."""
+    """The result of one scenario; ideally without defects."""
 
     defects: tuple[str, ...]
     seconds: Seconds
@@ -56,7 +77,8 @@ class Stage:
         quick.warm()
         self.folder, self._now, self.watch = folder, folder / "now", Watch()
         self.inside = Inside(folder / "cloud", self.watch.look)
-        weather().change({"delays": {**QUICK, "pending": 0.03, "stopping": 0.03, "shutting-down": 0.03}})
+        delays = {**QUICK, "pending": 0.03, "stopping": 0.03, "shutting-down": 0.03}
+        weather().change({"timing": "quick", "delays": delays, "organisation": UNTAGGED_DENIED})
         self._empty = self.inside.snapshot()
         self._prepared: dict[str, _Prepared] = {}
         self.timing: dict[str, Any] = {}  # the weather's, while a command is struck and run again
@@ -76,8 +98,16 @@ class Stage:
         self.inside.machines = machines
         self.inside.restore(self._empty)
         shutil.rmtree(self._now, ignore_errors=True)
+        self._new_laptop(self._now)
         os.environ.update(self.exports(self._now))
         return self.new_config()
+
+    def _new_laptop(self, home: Path) -> None:
+        """It knows nothing but what gpu-box works out of the SDK's own files, once for all laptops."""
+        models, cache = self.folder / "models", home / "xdg_cache_home" / "gpu-box"
+        models.mkdir(exist_ok=True)
+        cache.mkdir(parents=True)
+        (cache / "models").symlink_to(models)
 
     def new_config(self, **settings: Any) -> Config:
         return Config(
@@ -85,11 +115,14 @@ class Stage:
             region="us-east-1",
             network=Network(allow_ssh_from=(ip_network("127.0.0.1/32"),)),
             ssh=Ssh(key=self.folder / "key"),
-            **settings,
+            **{"aws": Aws(tags=((COST, "ml-7"),)), **settings},
         )
 
-    def calls_of(self, name: str) -> list[Place]:
-        """The AWS calls of an undisturbed run, in order."""
+    def calls_of(self, name: str) -> list[Called]:
+        return self.undisturbed_run(name).calls
+
+    def undisturbed_run(self, name: str) -> Saboteur:
+        """What an undisturbed run calls and sends, in order."""
         command, config = COMMANDS[name], self.begin(name)
         laptop, saboteur = Laptop(config), Saboteur(answer=self.inside.answer)
         saboteur.follow(laptop.cloud)
@@ -98,7 +131,7 @@ class Stage:
             seen = self.undisturbed(config).observe()
             assert command.right(seen), f"{name}: {shown(seen)}"
             command.removes(self.undisturbed(config))
-        return saboteur.calls
+        return saboteur
 
     def run(self, name: str, at: Place, fault: str) -> Outcome:
         command, config = COMMANDS[name], self.begin(name)
@@ -124,7 +157,7 @@ class Stage:
         if name not in self._prepared or command.enters:  # no disk of a machine is put back
             self.inside.restore(self._empty)
             shutil.rmtree(kept, ignore_errors=True)
-            kept.mkdir(parents=True)
+            self._new_laptop(kept)
             config = self.new_config(**command.settings)
             os.environ.update(self.exports(kept))
             with impatient():
@@ -134,13 +167,13 @@ class Stage:
             self.inside.restore(self._prepared[name].cloud)
         weather().change(self.timing)
         shutil.rmtree(self._now, ignore_errors=True)
-        shutil.copytree(kept, self._now)
+        shutil.copytree(kept, self._now, symlinks=True)
         os.environ.update(self.exports(self._now))
         return self._prepared[name].config
 
     def forget_prices(self) -> None:
         """The laptop has to ask AWS for them again."""
-        shutil.rmtree(self._now / "xdg_cache_home", ignore_errors=True)
+        shutil.rmtree(self._now / "xdg_cache_home" / "gpu-box" / "prices", ignore_errors=True)
 
     def mend(self, command: Command, config: Config, *, twice: bool) -> None:
         """The same command again, undisturbed, then `down`. twice: the first time was no failure."""

@@ -58,7 +58,7 @@ class Watch:
     _since: float = 0.0
 
     def begin(self) -> None:
-        """Of what is there now nothing is held against anybody."""
+        """Start a new scenario; the current state is accepted as it is."""
         self.defects, self.seconds, self.denied = [], Seconds(), False
         self._running, self._boots = {}, {i.id: extra(i).boots for _, i in _instances()}
         self._since = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..races import pairs
 from ..races.pairs import Interleaved
 from . import outages
-from .faults import Place
+from .faults import Called, Place
 from .outages import Served
 from .stage import Outcome, Stage
 
@@ -28,7 +28,7 @@ def begin(folder: str) -> None:
     _stage = Stage(Path(tempfile.mkdtemp(dir=folder)))
 
 
-def calls_of(name: str) -> list[Place]:
+def calls_of(name: str) -> list[Called]:
     return _stage.calls_of(name)
 
 

@@ -19,7 +19,10 @@ import pytest
 from testbed.openssh import OpenSshMachine
 
 from gpu_box.errors import GpuBoxError, InputError, MachineError
+from gpu_box.machine import jobs
 from gpu_box.machine.files import sync, upload_remote
+from gpu_box.machine.files.selection import Selection
+from gpu_box.machine.ssh import host_key
 from gpu_box.machine.ssh.connection import Connection, connect
 from tests.paths import REMOTE
 
@@ -65,7 +68,7 @@ class HostileBox:
                     Path(served).write_text(content)
             numbers = f"{kind} {size} {BEGIN + number} {(mode or [0o644])[0]:o} "
             body += os.fsencode(numbers + name) + b"\0" + os.fsencode(target) + b"\0"
-        about = {"folder": str(self.loot), "rsync": False, "single": single, "free": 1, "sends": True}
+        about = {"folder": str(self.loot), "rsync": False, "single": single, "free": 1}
         self.answer.write_bytes(json.dumps(about).encode() + b"\n" + body)
 
     def pull(self, source: str = "~/work/results") -> None:
@@ -172,14 +175,14 @@ def test_a_link_is_not_made_by_way_of_another_that_leads_out(box: HostileBox) ->
     sync.pull(box.connection, "~/work/results", box.results, report=box.report)
     assert not (box.results / "a").is_symlink()
     assert os.readlink(box.results / "fine") == "other"
-    assert "left out (links out of the folder): 'a'" in box.notes
+    assert "left out (links out of the folder): a" in box.notes
 
 
 @pytest.mark.parametrize("sent", [".bashrc", "curve.png/../../pwned", "..", "curve.png2"])
 def test_another_file_than_the_one_asked_for_is_refused(box: HostileBox, sent: str) -> None:
     """CVE-2019-6111, CVE-2022-29154."""
     box.offer((sent, "pwned") if sent != ".." else (sent, "->x"), single=True)
-    with pytest.raises(MachineError, match="list of files cannot be right"):
+    with pytest.raises(MachineError, match="list of files is invalid"):
         box.pull("~/work/curve.png")
     assert list(box.results.iterdir()) == []
 
@@ -223,7 +226,7 @@ def test_a_file_longer_than_listed_is_cut_there(box: HostileBox) -> None:
 def test_more_than_this_disk_holds_is_said_before_anything_comes(box: HostileBox) -> None:
     box.offer(("a", "x"))
     box.answer.write_bytes(box.answer.read_bytes().replace(b"f 1 ", b"f 9000000000000000000 "))
-    with pytest.raises(GpuBoxError, match=r"this disk is full: \d+ MB free, \d+ MB to come.*continues"):
+    with pytest.raises(GpuBoxError, match=r"this disk is full: \d+ MB free, \d+ MB needed.*continues"):
         box.pull()
     assert list(box.results.iterdir()) == []
 
@@ -247,7 +250,7 @@ SPOILT: dict[str, Callable[[bytes], bytes]] = {
 def test_an_answer_that_makes_no_sense_is_one_clear_line(box: HostileBox, how: str) -> None:
     box.offer(("a", "x"))
     box.answer.write_bytes(SPOILT[how](box.answer.read_bytes()))
-    with pytest.raises(MachineError, match="list of files cannot be right: nothing is copied"):
+    with pytest.raises(MachineError, match="list of files is invalid; nothing was copied"):
         box.pull()
     assert list(box.results.iterdir()) == []
 
@@ -267,7 +270,7 @@ def test_an_answer_that_makes_no_sense_is_one_clear_line(box: HostileBox, how: s
 def test_a_stream_that_makes_no_sense_is_one_clear_line(box: HostileBox, stream: bytes) -> None:
     box.offer(("a", "x"))
     (box.code / "honest.py").write_text(f"import sys\nsys.stdout.buffer.write({stream!r})\n")
-    with pytest.raises(MachineError, match="sends other files than it listed"):
+    with pytest.raises(MachineError, match="sent other files than it listed"):
         box.pull()
     assert list(box.results.iterdir()) == []
 
@@ -304,7 +307,7 @@ def test_the_pulled_folder_may_itself_be_a_link_of_the_user_s(box: HostileBox) -
     box.results.rmdir()
     box.results.symlink_to(disk)
     box.offer(("r1/x", "x"), ("l", "->r1/x"), ("../pwned", "pwned"))
-    with pytest.raises(MachineError, match="cannot be right"):
+    with pytest.raises(MachineError, match="is invalid"):
         sync.pull(box.connection, "~/work/results", box.results, report=box.report)
     box.offer(("r1/x", "x"), ("l", "->r1/x"))
     sync.pull(box.connection, "~/work/results", box.results, report=box.report)
@@ -316,7 +319,7 @@ def test_a_file_where_the_folder_should_be_is_one_clear_line(box: HostileBox) ->
     box.results.rmdir()
     box.results.write_text("mine")
     box.offer(("a", "x"))
-    with pytest.raises(InputError, match="results: this is no folder to pull into: File exists"):
+    with pytest.raises(InputError, match="results: cannot pull into this folder: File exists"):
         sync.pull(box.connection, "~/work/results", box.results, report=box.report)
     assert box.results.read_text() == "mine"
 
@@ -326,7 +329,7 @@ def test_a_name_that_is_no_utf_8_can_be_shown(box: HostileBox) -> None:
     box.offer(("latin \udce9", "x" * 9))
     box.pull()
     box.notes.encode()
-    assert "kept, as newer here: latin ?" in box.notes
+    assert r"not overwritten, newer here: 'latin \udce9'" in box.notes
 
 
 def make_send(box: HostileBox, code: str) -> None:
@@ -338,7 +341,7 @@ def make_send(box: HostileBox, code: str) -> None:
 def test_a_box_that_sends_without_end_does_not_fill_the_memory(box: HostileBox, stream: str) -> None:
     code = f'for _ in range(200): sys.{stream}.write("A" * 10**5)'
     make_send(box, f"{code}; sys.{stream}.flush()\n    time.sleep(30)")
-    match = {"stderr": "sent more than 8 MB of text", "stdout": "sends other files than it listed"}
+    match = {"stderr": "sent more than 8 MB of text", "stdout": "sent other files than it listed"}
     with pytest.raises(MachineError, match=match[stream]) as refused:
         box.pull()
     assert "\n" not in str(refused.value)
@@ -350,7 +353,7 @@ def test_a_box_that_sends_nothing_does_not_hold_a_pull_for_ever(
 ) -> None:
     monkeypatch.setattr("gpu_box.machine.files.stream.STALLED_S", 0.5)
     make_send(box, f"{where}time.sleep(30)")
-    with pytest.raises(MachineError, match=r"made no progress for 0\.5 s.*continues"):
+    with pytest.raises(MachineError, match=r"made no progress for 0\.5 s.*to continue"):
         box.pull()
 
 
@@ -373,3 +376,28 @@ def test_what_the_box_says_in_an_error_is_shown_and_not_obeyed(box: HostileBox) 
         box.pull()
     assert r"copied: x\x1b]0;pwn\x07\x9b2J\u202eAAA" in str(refused.value)
     assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("start_file", ["printf welcome", "trap 'echo bye' EXIT; echo hello"])
+def test_a_start_file_that_prints_has_no_effect(
+    machine: OpenSshMachine, connection: Connection, tmp_path: Path, start_file: str
+) -> None:
+    """sshd has the user's shell run each command, and bash reads ~/.bashrc for it."""
+    upload_remote.upload(connection, REMOTE)
+    (machine.home / "work/results").mkdir(parents=True)
+    (machine.home / "work/results/curve.png").write_text("png")
+    (machine.home / ".bashrc").write_text(f"{start_file}\n")
+    jobs.start(connection, "greet", "echo one; echo two")
+    lines: list[str] = []
+    assert jobs.follow(connection.host, "greet", lines.append) == 0
+    assert "one\ntwo\n" in "".join(lines)
+    assert "\n".join(lines).count("welcome") <= 1  # the job's own shell may read it, too
+    assert [job.name for job in jobs.list_jobs(connection)] == ["greet"]
+    assert host_key.prepare(connection) != connection.presented_key
+    sync.pull(connection, "~/work/results", tmp_path / "here", report=Recorder())
+    assert (tmp_path / "here/curve.png").read_text() == "png"
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "train.py").write_text("x")
+    sync.push(connection, Selection(project), "~/work", report=Recorder())
+    assert (machine.home / "work/train.py").read_text() == "x"

@@ -15,7 +15,7 @@ from gpu_box.machine.files import sync
 from gpu_box.machine.ssh import attach, keys
 from gpu_box.machine.ssh.connection import connect, wait_for_ssh
 from gpu_box.machine.ssh.tunnel import Tunnel
-from gpu_box.model.machine import Host
+from gpu_box.model.machine import Forward, Host
 
 from ..machine.conftest import Recorder, host_of
 
@@ -27,7 +27,7 @@ def by_ssh(host: Host, project: Path) -> None:
 
 
 def by_tunnel(host: Host, project: Path) -> None:
-    with Tunnel(host, remote_port=8888, local_port=0, report=Recorder()):
+    with Tunnel(host, [Forward(local=0, remote=8888)], report=Recorder()):
         raise AssertionError("a tunnel to a stranger")
 
 

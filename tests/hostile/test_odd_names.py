@@ -16,6 +16,7 @@ from gpu_box.machine.files import sync, upload_remote
 from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh import attach
 from gpu_box.machine.ssh.connection import Connection
+from tests.following import follow_lines
 from tests.paths import REMOTE
 
 from .. import needs
@@ -99,7 +100,7 @@ def test_words_of_a_job_arrive_as_they_are(machine: OpenSshMachine, connection: 
     name = job_name(command)
     jobs.start(connection, name, shlex.join(command))
     lines: list[str] = []
-    assert jobs.follow(connection.host, name, lines.append) == 0
+    assert follow_lines(connection.host, name, lines.append) == 0
     assert "\n".join(lines) == "".join(f"{word}|" for word in WORDS)
     nothing_ran(machine)
 

@@ -1,4 +1,4 @@
-"""Secrets planted in the story of a box, and looked for wherever somebody else might read."""
+"""Plants secrets in a box's story and looks for them wherever others can read."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class ProcessList:
 
 
 @dataclass
-class Told:
-    """One story, and whatever it left where others read."""
+class Evidence:
+    """One story, and everything that it left where others can read."""
 
     planted: dict[str, str]
     outputs: str
@@ -65,12 +65,14 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
-    planted = {what: secrets.token_hex(16) for what in ("kaggle", "aws", "job", "webhook")}
+    planted = {what: secrets.token_hex(16) for what in ("kaggle", "aws", "job", "webhook", "env", "env_file")}
     (folder / "config.yaml").write_text(
         f"{CONFIG}kaggle: true\nnotify: {{webhook: 'http://127.0.0.1:9/{planted['webhook']}'}}\n"
+        "env: [HF_TOKEN, MODE=debug]\nenv_file: .env\n"
     )
+    (folder / ".env").write_text(f"WANDB_API_KEY={planted['env_file']}\n")
     (folder / "job.env").write_text(f"API_KEY={planted['job']}\n")
     (home / ".kaggle").mkdir(mode=0o700)
     kaggle = home / ".kaggle" / "kaggle.json"
@@ -78,6 +80,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     kaggle.write_text(json.dumps({"username": "me", "key": planted["kaggle"]}))
     environment = {**os.environ, "HOME": str(home), "GPU_BOX_HOME": str(home / "data")}
     user = User(folder, {**environment, "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": planted["aws"]})
+    user.environment["HF_TOKEN"] = planted["env"]
     outputs = []
     with ProcessList() as processes:
         for words in (
@@ -85,7 +88,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             ["status"],
             ["run", "--job", "secretive", "--", "set -a; . ./job.env; sleep 1; test -n \"$API_KEY\""],
             ["logs", "secretive"],
+            ["run", "--job", "values", "--", 'test "$HF_TOKEN$MODE" && test -n "$WANDB_API_KEY"'],
             ["ssh", "--", "true"],
+            ["plan"],
+            ["--json", "status"],
+            ["bake", "--yes"],
         ):  # fmt: skip
             done = user.run("--debug", *words)
             outputs += [done.stdout, done.stderr]
@@ -107,7 +114,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         aws_access_key_id=exports["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=exports["AWS_SECRET_ACCESS_KEY"],
     )
-    yield Told(planted, "".join(outputs), processes.seen, home, cloud, machine / "home", ec2, machine.name)
+    yield Evidence(
+        planted, "".join(outputs), processes.seen, home, cloud, machine / "home", ec2, machine.name
+    )
     user.run("down", "--yes")
     subprocess.run([COMMAND, "local", "stop"], env=environment, check=True, capture_output=True)
 
@@ -118,38 +127,51 @@ def _middle(private_key: Path) -> str:
     return lines[-3]
 
 
-def test_no_secret_is_printed_not_even_with_debug(told: Told) -> None:
-    assert [what for what, secret in told.planted.items() if secret in told.outputs] == []
+def test_no_secret_is_printed_not_even_with_debug(reported: Evidence) -> None:
+    assert [what for what, secret in reported.planted.items() if secret in reported.outputs] == []
 
 
-def test_no_secret_is_a_word_of_a_process(told: Told) -> None:
-    assert len(told.processes) > 20
-    everything = b"\n".join(told.processes).decode(errors="replace")
-    assert [what for what, secret in told.planted.items() if secret in everything] == []
+def test_no_secret_is_a_word_of_a_process(reported: Evidence) -> None:
+    assert len(reported.processes) > 20
+    everything = b"\n".join(reported.processes).decode(errors="replace")
+    assert [what for what, secret in reported.planted.items() if secret in everything] == []
 
 
-def test_no_secret_is_told_to_aws(told: Told) -> None:
-    tags = told.ec2.describe_tags()["Tags"]
-    assert any(tag["ResourceId"] == told.instance for tag in tags)
-    data = told.ec2.describe_instance_attribute(InstanceId=told.instance, Attribute="userData")
+def test_no_secret_is_sent_to_aws(reported: Evidence) -> None:
+    tags = reported.ec2.describe_tags()["Tags"]
+    assert any(tag["ResourceId"] == reported.instance for tag in tags)
+    data = reported.ec2.describe_instance_attribute(InstanceId=reported.instance, Attribute="userData")
     user_data = base64.b64decode(data["UserData"]["Value"]).decode()
-    console = told.ec2.get_console_output(InstanceId=told.instance).get("Output", "")
+    console = reported.ec2.get_console_output(InstanceId=reported.instance).get("Output", "")
     everything = json.dumps(tags) + user_data + console
-    assert [what for what, secret in told.planted.items() if secret in everything] == []
+    assert [what for what, secret in reported.planted.items() if secret in everything] == []
 
 
-def test_the_host_key_that_aws_was_told_is_no_longer_the_machine_s(told: Told) -> None:
-    data = told.ec2.describe_instance_attribute(InstanceId=told.instance, Attribute="userData")
+def test_the_host_key_sent_to_aws_is_replaced(reported: Evidence) -> None:
+    data = reported.ec2.describe_instance_attribute(InstanceId=reported.instance, Attribute="userData")
     user_data = base64.b64decode(data["UserData"]["Value"]).decode()
-    now = (told.machine / ".sshd/ssh_host_ed25519_key.pub").read_text().split()[1]
+    now = (reported.machine / ".sshd/ssh_host_ed25519_key.pub").read_text().split()[1]
     assert "OPENSSH PRIVATE KEY" in user_data
     assert now not in user_data
 
 
-def test_what_keeps_a_secret_is_readable_by_its_owner_alone(told: Told) -> None:
+def test_a_baked_image_has_no_secret_of_ours(reported: Evidence) -> None:
+    """The private key is no file of ours there; the project's own files are the user's."""
+    [image] = (reported.cloud / "images").glob("ami-*")
+    kept = [
+        f"{what} in {path.relative_to(image)}"
+        for path in image.rglob("*")
+        if path.is_file() and "venv" not in path.parts
+        for what, secret in reported.planted.items()
+        if secret.encode() in path.read_bytes() and path.name not in ("job.env", "ssh_host_ed25519_key")
+    ]
+    assert kept == []
+
+
+def test_files_with_secrets_are_private(reported: Evidence) -> None:
     """And is no log. On the laptop, in the cloud's folder, and on the box."""
     kept = {}
-    for root in (told.home, told.machine):
+    for root in (reported.home, reported.machine):
         for path in root.rglob("*"):
             if (
                 path.is_symlink()
@@ -159,9 +181,9 @@ def test_what_keeps_a_secret_is_readable_by_its_owner_alone(told: Told) -> None:
             ):
                 continue
             content = path.read_bytes()
-            for what, secret in told.planted.items():
+            for what, secret in reported.planted.items():
                 if secret.encode() in content and not path.name.startswith("job.env"):
-                    kept[f"{what} in {path.relative_to(told.home)}"] = path
+                    kept[f"{what} in {path.relative_to(reported.home)}"] = path
     assert any("jupyter/token" in where for where in kept)
     logs = [where for where, path in kept.items() if path.suffix == ".log" or path.name == "log"]
     assert logs == []

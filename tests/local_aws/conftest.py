@@ -1,4 +1,4 @@
-"""A real daemon on loopback, spoken to by a real boto3.
+"""A real daemon on loopback, called with boto3.
 
 One for the whole folder, emptied before each test.
 """

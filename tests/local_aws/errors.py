@@ -1,4 +1,4 @@
-"""What AWS answered, for tests that expect a refusal."""
+"""AWS's error of a call that a test expects to be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AWS's own command line, which is not our SDK, hears from the embedded cloud what boto3 hears."""
+"""AWS's command line, not our SDK, gets the same answers as boto3 from the embedded cloud."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not AWS.exists(), reason="no aws here: it comes 
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Aws:
-    """`aws("ec2", "describe-instances")`: what it prints. Its error, where it is refused."""
+    """`aws("ec2", "describe-instances")`: its output, or its error if it is refused."""
 
     def run(*words: str) -> Any:
         done = subprocess.run(
@@ -39,12 +39,12 @@ def aws(cloud: Cloud) -> Aws:
     return run
 
 
-def told(answer: Any) -> Any:
-    """boto3's answer or the command line's, in one form: times as seconds, without what HTTP added."""
+def content(answer: Any) -> Any:
+    """boto3's answer or the command line's, in one form: times as seconds, without HTTP's metadata."""
     if isinstance(answer, dict):
-        return {key: told(value) for key, value in answer.items() if key != "ResponseMetadata"}
+        return {key: content(value) for key, value in answer.items() if key != "ResponseMetadata"}
     if isinstance(answer, list):
-        return [told(value) for value in answer]
+        return [content(value) for value in answer]
     if isinstance(answer, datetime):
         return answer.astimezone(UTC).timestamp()
     if isinstance(answer, str) and answer[:2] == "20" and "T" in answer:
@@ -62,7 +62,7 @@ def test_instances_are_launched_once_seen_and_terminated(cloud: Cloud, aws: Aws)
     assert [again["InstanceId"] for again in aws(*launch)["Instances"]] == [instance["InstanceId"]]
     assert "IdempotentParameterMismatch" in aws(*launch, "--ebs-optimized")
     cloud.wait(instance["InstanceId"], "running")
-    assert told(aws("ec2", "describe-instances")) == told(cloud.ec2.describe_instances())
+    assert content(aws("ec2", "describe-instances")) == content(cloud.ec2.describe_instances())
     [change] = aws("ec2", "terminate-instances", "--instance-ids", instance["InstanceId"])[
         "TerminatingInstances"
     ]
@@ -71,15 +71,15 @@ def test_instances_are_launched_once_seen_and_terminated(cloud: Cloud, aws: Aws)
 
 def test_spot_requests_and_schedules_and_quotas_read_the_same(cloud: Cloud, aws: Aws) -> None:
     instance = run_spot(cloud, "persistent")
-    assert told(aws("ec2", "describe-spot-instance-requests")) == told(
+    assert content(aws("ec2", "describe-spot-instance-requests")) == content(
         cloud.ec2.describe_spot_instance_requests()
     )
     scheduler = cloud.client("scheduler")
     scheduler.create_schedule(**schedule(cloud, instance, make_role(cloud)))
-    assert told(aws("scheduler", "get-schedule", "--name", "deadline")) == told(
+    assert content(aws("scheduler", "get-schedule", "--name", "deadline")) == content(
         scheduler.get_schedule(Name="deadline")
     )
     quota = {"ServiceCode": "ec2", "QuotaCode": "L-DB2E81BA"}
-    assert told(
+    assert content(
         aws("service-quotas", "get-service-quota", "--service-code", "ec2", "--quota-code", "L-DB2E81BA")
-    ) == told(cloud.client("service-quotas").get_service_quota(**quota))
+    ) == content(cloud.client("service-quotas").get_service_quota(**quota))

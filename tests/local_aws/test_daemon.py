@@ -1,4 +1,4 @@
-"""The daemon: started once, found again, killed and restored, ended when nobody needs it."""
+"""The daemon: it starts once, is found again, is restored after a kill, and ends when unused."""
 
 from __future__ import annotations
 
@@ -60,24 +60,26 @@ def test_nothing_is_up_before_it_is_started(home: Path) -> None:
 
 
 def test_it_is_started_once_by_many_and_stopped(home: Path) -> None:
-    told: list[dict[str, str]] = []
-    starters = [threading.Thread(target=lambda: told.append(daemon.start(home, POLICY))) for _ in range(4)]
+    exported: list[dict[str, str]] = []
+    starters = [
+        threading.Thread(target=lambda: exported.append(daemon.start(home, POLICY))) for _ in range(4)
+    ]
     for starter in starters:
         starter.start()
     for starter in starters:
         starter.join()
-    assert len(told) == 4
-    assert len({tuple(exports.items()) for exports in told}) == 1
+    assert len(exported) == 4
+    assert len({tuple(exports.items()) for exports in exported}) == 1
     first = daemon.status(home)
     assert first is not None
-    assert told[0]["AWS_ENDPOINT_URL"] == first.endpoint == f"http://127.0.0.1:{first.port}"
-    assert told[0]["GPU_BOX_CHECKIP_URL"] == f"{first.endpoint}/checkip"
+    assert exported[0]["AWS_ENDPOINT_URL"] == first.endpoint == f"http://127.0.0.1:{first.port}"
+    assert exported[0]["GPU_BOX_CHECKIP_URL"] == f"{first.endpoint}/checkip"
     assert os.getsid(first.pid) == first.pid, "in a session of its own: closing the terminal leaves it"
 
     assert daemon.stop(home) is True
     assert daemon.status(home) is None
     wait_until(lambda: is_gone(first.pid))
-    assert daemon.start(home, POLICY) == told[0], "its port is for life"
+    assert daemon.start(home, POLICY) == exported[0], "its port is for life"
 
 
 def test_a_killed_daemon_comes_back_with_all_that_was_and_no_orphans(home: Path, key: KeyFile) -> None:
@@ -96,7 +98,7 @@ def test_a_killed_daemon_comes_back_with_all_that_was_and_no_orphans(home: Path,
 
     os.kill(killed.pid, signal.SIGKILL)
     wait_until(lambda: is_gone(killed.pid))
-    wait_until(lambda: len(census.members(instance)) == 1)  # an orphan; not seen while it is being started
+    wait_until(lambda: len(census.members(instance)) == 1)  # an orphan; not found while it is being started
     assert daemon.status(home) is None
     assert daemon.start_as_owner(home, POLICY) == cloud.exports
     assert census.members(instance) == set()
@@ -193,7 +195,7 @@ def test_it_ends_by_itself_when_the_last_box_is_gone(home: Path, monkeypatch: py
 def test_a_profile_meant_for_aws_does_not_reach_the_daemon(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody-has-this")
+    monkeypatch.setenv("AWS_PROFILE", "missing")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     cloud = Cloud(home)
     monkeypatch.undo()

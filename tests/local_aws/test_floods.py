@@ -1,4 +1,4 @@
-"""Another user of this computer, who holds every connection that they can get, does not stop the cloud."""
+"""Another user of this computer who holds every possible connection does not stop the cloud."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def small_cloud(home: Path) -> Cloud:
-    """Its daemon may not open more files than FEW, so that a flood stays small."""
-    start = "import sys, pathlib, local_aws.daemon as d; d.start(*map(pathlib.Path, sys.argv[1:]))"
-    words = [sys.executable, "-c", start, str(home), str(POLICY)]
+    """Its daemon may open at most FEW files, so that a flood stays small."""
+    start = (
+        "import sys, pathlib, local_aws.daemon as d; h, *p = map(pathlib.Path, sys.argv[1:])\nd.start(h, p)"
+    )
+    words = [sys.executable, "-c", start, str(home), *map(str, POLICY)]
     subprocess.run(["sh", "-c", f'ulimit -n {FEW}; exec "$@"', "sh", *words], check=True)
     cloud = Cloud(home)
     cloud.empty()
@@ -49,7 +51,7 @@ def small_cloud(home: Path) -> Cloud:
 
 @contextmanager
 def flood(address: str, port: int, count: int) -> Iterator[None]:
-    """Hold so many silent connections, and connect again when one is cut."""
+    """Hold this many silent connections, and connect again when one is cut."""
     over = threading.Event()
     held: list[socket.socket] = []
 
@@ -87,7 +89,7 @@ def cut(connection: socket.socket) -> bool:
 
 
 def ssh_works(ssh: Ssh) -> None:
-    """Not at once, perhaps: the flood may cut a login, too."""
+    """Perhaps not at once: the flood may also cut a login."""
     wait_until(lambda: ssh.run("true").returncode == 0)
 
 
@@ -164,7 +166,7 @@ def test_the_daemon_may_open_more_files_than_the_shell_that_started_it(home: Pat
 
 @pytest.fixture
 def frozen(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The pid of a daemon that runs and does not answer."""
+    """The pid of a daemon that runs but does not answer."""
     daemon.start(home, POLICY)
     running = daemon.status(home)
     assert running is not None
@@ -211,7 +213,7 @@ def test_a_daemon_that_has_to_be_killed_leaves_no_program_of_a_box(
     cloud.empty()
     instance = cloud.run_with_machine(key)
     reach(cloud, instance, key).says("(setsid sleep 1000 >/dev/null 2>&1 &)")
-    wait_until(lambda: bool(census.members(instance)))  # while `sleep` is being started it is not seen
+    wait_until(lambda: bool(census.members(instance)))  # while `sleep` is being started it is not found
     running = daemon.status(home)
     assert running is not None
     os.kill(running.pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What the embedded cloud needs of moto beyond its documentation: a failure names what an upgrade moved."""
+"""Undocumented parts of moto that the embedded cloud uses: a failure names what an upgrade has changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..paths import ROOT
 SOURCE = ROOT / "src" / "local_aws"
 EC2, SCHEDULER = "moto.ec2.models.EC2Backend", "moto.scheduler.models.EventBridgeSchedulerBackend"
 MOTO = f"moto {version('moto')}"
-# Of whom, the name, who overrides, reads or replaces it, and for what.
+# Owner, name, the code that overrides, reads or replaces it, and its purpose.
 NEEDED = [
     ("moto.core.base_backend.BackendDict", "_instances", "moto_inside.py", "the state file"),
     ("moto.core.responses", "method_names_from_class", "install.py", "the speed of a call"),
@@ -27,6 +27,10 @@ NEEDED = [
     (EC2, "terminate_instances", "ec2/models.py", "the states of an instance"),
     (EC2, "reboot_instances", "ec2/models.py", "the states of an instance"),
     (EC2, "modify_volume", "ec2/models.py", "a disk that cannot shrink"),
+    (EC2, "describe_volumes_modifications", "ec2/models.py", "the last modification of a disk"),
+    (EC2, "describe_subnets", "ec2/models.py", "the subnet that does not exist"),
+    ("moto.ec2.models.elastic_block_store.VolumeModification", "modification_state", "ec2/disks.py",
+     "a disk that is still optimized"),
     (EC2, "create_image", "ec2/models.py", "baking"),
     (EC2, "cancel_spot_instance_requests", "ec2/models.py", "`down` of a spot box"),
     (EC2, "modify_network_interface_attribute", "ec2/attributes.py", "its groups"),
@@ -45,7 +49,7 @@ NEEDED = [
     (SCHEDULER, "update_schedule", "scheduler/models.py", "deadlines"),
     ("moto.ssm.models.SimpleSystemManagerBackend", "_url_module", "services/parameters.py", "its routes"),
 ]  # fmt: skip
-# A method of moto's that reads what we set.
+# A method of moto that reads an attribute that we set.
 READS = [
     ("moto.core.base_backend.BackendDict._create_account_specific_backend", "backend", "install.py",
      "our EC2, Scheduler and SSM"),
@@ -92,7 +96,7 @@ def test_the_list_has_every_private_name_that_we_override() -> None:
 
 
 def found(name: str) -> Any:
-    """The object of that dotted name, None if there is none."""
+    """The object with that dotted name; None if there is none."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         try:

@@ -1,4 +1,4 @@
-"""Machines follow their instances, whatever made the instances change."""
+"""Machines follow their instances through every change."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_is_launched_from_an_image_has_the_disk_as_it_was_and_a_host_key_of
     cloud.ec2.stop_instances(InstanceIds=[baked])
     cloud.wait(baked, "stopped")
     image = cloud.ec2.create_image(InstanceId=baked, Name="baked")["ImageId"]
-    cloud.ec2.start_instances(InstanceIds=[baked])  # at once: the image is of this moment all the same
+    cloud.ec2.start_instances(InstanceIds=[baked])  # at once: the image shows this moment all the same
     cloud.wait(baked, "running")
     reach(cloud, baked, key).says("echo later > file")
     wait_until(lambda: cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available")
@@ -97,7 +97,7 @@ def test_a_reset_of_the_cloud_removes_every_machine(cloud: Cloud, key: KeyFile) 
 
 
 def test_an_instance_deleted_with_its_stack_loses_its_machine(cloud: Cloud, key: KeyFile) -> None:
-    """CloudFormation passes TerminateInstances by: no hook on the call would have seen it."""
+    """CloudFormation does not call TerminateInstances: no hook on that call would see it."""
     cloud.ec2.import_key_pair(KeyName="key", PublicKeyMaterial=key.public.encode())
     template = (
         '{"Resources": {"Box": {"Type": "AWS::EC2::Instance", "Properties": '

@@ -1,7 +1,8 @@
-"""The embedded cloud lets its owner in: no other user of this computer, and no web page."""
+"""The embedded cloud admits its owner only: no other user of this computer, and no web page."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.auth
 import pytest
+from botocore.compat import HAS_CRT
 from botocore.config import Config
 from testbed import control
 from testbed.cloud import Cloud, KeyFile
@@ -94,14 +95,13 @@ def test_the_aws_command_with_another_secret_hears_what_aws_says(cloud: Cloud) -
 def test_a_request_of_a_quarter_of_an_hour_ago_is_not_answered(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, service: str, code: str, status: int, saying: str
 ) -> None:
-    then = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=16)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: then)
+    _sign_as_of(timedelta(minutes=16), monkeypatch)
     with refused(code, status=status, saying=saying):
         dict(SERVICES)[service](client(cloud, service, owner(cloud).key_id, owner(cloud).secret))
 
 
 def test_a_request_is_answered_only_as_it_was_signed(cloud: Cloud) -> None:
-    """Somebody who saw one request cannot make another of it."""
+    """An observer of one request cannot make another from it."""
     url = f"{cloud.endpoint}/"
     body = b"Action=GetCallerIdentity&Version=2011-06-15"
     form = "application/x-www-form-urlencoded"
@@ -123,8 +123,7 @@ def test_a_presigned_request_is_answered_until_it_expires(
     url = sts.generate_presigned_url("get_caller_identity", ExpiresIn=3600, HttpMethod="GET")
     assert b"<Account>" in control.send("GET", url)[1]
     assert control.send("GET", url.replace("GetCallerIdentity", "GetSessionToken"))[0] == 403
-    then = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=2)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: then)
+    _sign_as_of(timedelta(hours=2), monkeypatch)
     late = sts.generate_presigned_url("get_caller_identity", ExpiresIn=3600, HttpMethod="GET")
     assert b"Signature expired" in control.send("GET", late)[1]
 
@@ -175,7 +174,7 @@ MOTO = [
 
 @pytest.mark.parametrize("path", [f"/moto-api/{word}" for word in MOTO] + ["/moto-api", "/favicon.ico"])
 def test_nothing_of_moto_s_own_api_is_served(cloud: Cloud, path: str) -> None:
-    """Its recorder would show requests, and with them keys; its reset destroys the cloud."""
+    """moto's recorder would show requests, and their keys; its reset destroys the cloud."""
     cloud.run()
     url = cloud.endpoint + path
     for method in ("GET", "POST"):
@@ -302,8 +301,8 @@ def test_a_body_that_ends_early_is_refused(cloud: Cloud) -> None:
         assert connection.recv(12) == b"HTTP/1.1 400"
 
 
-def test_only_the_machine_is_told_its_metadata(cloud: Cloud, key: KeyFile) -> None:
-    """Any user can connect to the port; the path is in the machine's own environment."""
+def test_only_the_machine_reads_its_metadata(cloud: Cloud, key: KeyFile) -> None:
+    """Any user can connect to the port; only the machine's environment has the path."""
     instance = cloud.run_with_machine(key)
     endpoint = reach(cloud, instance, key).says("echo $AWS_EC2_METADATA_SERVICE_ENDPOINT")
     bare = "/".join(endpoint.split("/")[:3])
@@ -313,7 +312,7 @@ def test_only_the_machine_is_told_its_metadata(cloud: Cloud, key: KeyFile) -> No
         assert control.send("PUT", f"{bare}{guess}/latest/api/token", headers=ttl)[0] == 404
 
 
-def test_nobody_else_reads_the_cloud_s_files(cloud: Cloud, key: KeyFile) -> None:
+def test_no_other_user_reads_the_cloud_s_files(cloud: Cloud, key: KeyFile) -> None:
     cloud.run_with_machine(key)
     files = Files(cloud.home)
     assert files.folder.stat().st_mode & 0o077 == 0
@@ -342,7 +341,7 @@ def test_what_another_user_put_there_is_not_used(tmp_path: Path) -> None:
         daemon.start(tmp_path, POLICY)
 
 
-# In the place of the daemon: it has taken the lock, and does not listen yet.
+# Instead of the daemon: it has the lock, and does not listen yet.
 STARTING = """#!{python}
 import fcntl, sys, time
 with open(sys.argv[3] + "/embedded/daemon.lock", "ab") as life:
@@ -354,7 +353,7 @@ with open(sys.argv[3] + "/embedded/daemon.lock", "ab") as life:
 def test_a_program_at_the_port_of_before_gets_no_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another user's program that took the port would be given what we send."""
+    """Another user's program that has taken the port would get what we send."""
     port = int(daemon.start(tmp_path, POLICY)["AWS_ENDPOINT_URL"].rpartition(":")[2])
     daemon.stop(tmp_path)
     starting = tmp_path / "starting"
@@ -372,3 +371,14 @@ def test_a_program_at_the_port_of_before_gets_no_request(
             other.accept()
     assert daemon.start(tmp_path, POLICY)["AWS_ENDPOINT_URL"].endswith(f":{port}")
     daemon.stop(tmp_path)
+
+
+def _sign_as_of(ago: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore has two signers: its own, and the one it uses where awscrt is installed."""
+    then = datetime.now(UTC) - ago
+    for name in ("botocore.auth", "botocore.crt.auth") if HAS_CRT else ("botocore.auth",):
+        monkeypatch.setattr(
+            importlib.import_module(name),
+            "get_current_datetime",
+            lambda remove_tzinfo=True: then.replace(tzinfo=None) if remove_tzinfo else then,
+        )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from testbed.openssh import OpenSshMachine
 
+from gpu_box.config.model import Config, Ssh
+from gpu_box.machine import setup
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.ssh.connection import Connection, connect
-from gpu_box.model.machine import Host
+from gpu_box.model.machine import Host, MachineState
 from tests.paths import REMOTE
 
 
@@ -45,13 +48,24 @@ def copy_of_remote(folder: Path, step: str) -> Path:
     copy = folder / "remote"
     shutil.copytree(REMOTE, copy, ignore=shutil.ignore_patterns("__pycache__", "vgg16", "notebooks"))
     (copy / "setup" / "steps" / "__init__.py").write_text(
-        f"from setup.steps import code, {step}\nALL = (code.STEP, {step}.STEP)\n"
+        f"from setup.steps import code, {step}\nALL = (code.STEP, {step}.STEP)\nPROJECT = ()\n"
     )
     check = copy / "setup" / "check.py"
     jupyter = 'next(each for each in found if each["name"] == "jupyter")'
     check.write_text(check.read_text().replace(jupyter, "found[0]"))
     upload_remote.fingerprint.cache_clear()
     return copy
+
+
+def set_up(machine: OpenSshMachine, remote: Path, config: Config, commands: list[str]) -> MachineState:
+    """Set up with the copy of remote/. commands: gets every command line that the machine was sent."""
+    config = replace(config, ssh=Ssh(key=machine.user_key))
+    desired = replace(setup.desired(config, market="on-demand"), remote=remote)
+    with connect(host_of(machine)) as connection:
+        run = connection.run
+        connection.run = lambda *a, **k: commands.append(a[0]) or run(*a, **k)  # type: ignore[method-assign]
+        state = setup.check(connection, desired)
+        return setup.apply(connection, state, desired, Recorder()) if state.needs_work else state
 
 
 @pytest.fixture

@@ -22,6 +22,14 @@ class Relay:
         for dead, *_ in self._links:
             dead.set()
 
+    def cut(self) -> None:
+        """What is open now ends without a farewell; what comes later is carried."""
+        self.silence()
+        for _, *ends in self._links:
+            for end in ends:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self.silence()
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -34,7 +34,7 @@ def test_a_grown_disk_has_room_behind_its_root(tmp_path: Path) -> None:
     assert (found.disk, found.number, found.behind) == ("nvme0n1", 1, 50 << 30)
 
 
-def test_room_that_another_partition_takes_is_none(tmp_path: Path) -> None:
+def test_space_of_another_partition_does_not_count(tmp_path: Path) -> None:
     parts = [("nvme0n1p1", 1, 1, 49), ("nvme0n1p2", 2, 50, 50)]
     assert disk.located("nvme0n1p1", "ext4", blocks(tmp_path, 150, *parts)).behind == 0
 
@@ -53,7 +53,7 @@ def test_a_file_system_on_a_whole_disk_has_no_partition_to_grow(tmp_path: Path) 
         (1 << 20, "ext4", [], "done"),
     ],
 )
-def test_it_is_needed_where_it_is_worth_it_and_can_be_done(
+def test_growing_is_needed_only_if_it_is_possible_and_worthwhile(
     behind: int, kind: str, root: list[str] | None, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk, "find", lambda: disk.Root("nvme0n1p1", kind, "nvme0n1", 1, behind))
@@ -79,6 +79,6 @@ def test_partition_and_file_system_are_grown_in_this_order(monkeypatch: pytest.M
     assert ran == [["sudo", "-n", "growpart", "/dev/sda", "1"], ["sudo", "-n", "resize2fs", "/dev/sda1"]]
 
 
-def test_a_process_of_the_laptop_leaves_the_laptop_s_disk_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_machine_leaves_the_laptop_s_disk_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPU_BOX_SSHD_DIR", "/somewhere")
     assert disk.check(None).status == "done"

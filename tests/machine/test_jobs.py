@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine import jobs
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.ssh.connection import Connection, connect
+from gpu_box.model.job import JobState
+from tests.following import follow_lines
 from tests.paths import REMOTE
 
 from .. import needs
@@ -34,10 +37,10 @@ def box(machine: OpenSshMachine, connection: Connection) -> Connection:
 
 def follow(connection: Connection, name: str) -> tuple[int, list[str]]:
     lines: list[str] = []
-    return jobs.follow(connection.host, name, lines.append), lines
+    return follow_lines(connection.host, name, lines.append), lines
 
 
-def state(connection: Connection, name: str) -> jobs.JobState:
+def state(connection: Connection, name: str) -> JobState:
     return next(job for job in jobs.list_jobs(connection) if job.name == name)
 
 
@@ -57,6 +60,19 @@ def test_a_job_sees_the_environment_of_the_box(box: Connection, machine: OpenSsh
     assert follow(box, "env")[1] == [f"{venv}/bin", f"1 {venv} env"]
 
 
+def test_a_job_has_its_temporary_files_on_the_local_nvme_where_there_is_one(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    print_it = 'echo "${TMPDIR-none}"'
+    (machine.home / "scratch" / "tmp").mkdir(parents=True)
+    jobs.start(box, "disk", print_it)
+    assert follow(box, "disk")[1] == ["none"]
+    (machine.home / "scratch").rename(machine.home / "nvme")
+    (machine.home / "scratch").symlink_to(machine.home / "nvme")
+    jobs.start(box, "nvme", print_it)
+    assert follow(box, "nvme")[1] == [f"{machine.home}/scratch/tmp"]
+
+
 def test_a_job_outlives_the_connection_that_started_it(machine: OpenSshMachine, box: Connection) -> None:
     jobs.start(box, "long", "sleep 4; echo done")
     machine.cut_connections()
@@ -65,14 +81,16 @@ def test_a_job_outlives_the_connection_that_started_it(machine: OpenSshMachine, 
         assert follow(other, "long") == (0, ["done"])
 
 
-def test_following_goes_on_at_the_byte_where_the_link_broke(machine: OpenSshMachine, box: Connection) -> None:
+def test_following_resumes_at_the_byte_of_a_broken_connection(
+    machine: OpenSshMachine, box: Connection
+) -> None:
     jobs.start(box, "count", "for i in $(seq 1 300); do echo line $i é; sleep 0.01; done")
     lost: list[str] = []
     cutters = [threading.Timer(after, machine.cut_connections) for after in (0.8, 1.8)]
     for cutter in cutters:
         cutter.start()
     lines: list[str] = []
-    assert jobs.follow(box.host, "count", lines.append, on_lost=lost.append) == 0
+    assert follow_lines(box.host, "count", lines.append, on_lost=lost.append) == 0
     assert lines == [f"line {i} é" for i in range(1, 301)]
     assert len(lost) >= 1
     for cutter in cutters:
@@ -84,7 +102,7 @@ def test_following_a_box_that_is_gone_ends_after_its_patience(
 ) -> None:
     nowhere = replace(box.host, port=free_port())
     with pytest.raises(MachineUnreachable):
-        jobs.follow(nowhere, "x", lambda line: None, patience_s=0.2)
+        follow_lines(nowhere, "x", lambda line: None, patience_s=0.2)
 
 
 def test_megabytes_of_log_arrive_whole(box: Connection) -> None:
@@ -99,17 +117,125 @@ def test_a_second_job_of_that_name_is_refused_while_the_first_runs(box: Connecti
     with pytest.raises(InputError, match=r"job train is running since .*gpu-box logs train"):
         jobs.start(box, "train", "echo second")
     jobs.start(box, "other", "true")
-    jobs.stop(box, "train")
+    jobs.cancel(box, "train")
     jobs.start(box, "train", "echo again")
     assert follow(box, "train") == (0, ["again"])
 
 
 def test_a_stopped_job_takes_its_children_with_it(box: Connection) -> None:
     jobs.start(box, "family", "sleep 97.531 & sleep 97.531; wait")
-    assert jobs.stop(box, "family") == 128 + signal.SIGTERM
-    assert jobs.stop(box, "family") == 128 + signal.SIGTERM
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "sleep 97.531" not in listed
+    assert jobs.cancel(box, "family").exit_status == 128 + signal.SIGTERM
+    assert jobs.cancel(box, "family").exit_status == 128 + signal.SIGTERM
+    assert "sleep 97.531" not in everything()
+
+
+def test_cancel_ends_what_left_the_process_group_and_what_ignores_a_sigterm(box: Connection) -> None:
+    jobs.start(box, "family", "setsid sleep 96.531 & trap '' TERM; sleep 95.531; sleep 94.531; wait")
+    done = jobs.cancel(box, "family")
+    assert (done.was, done.exit_status, done.left) == ("running", 128 + signal.SIGKILL, 0)
+    assert not [each for each in ("96.531", "95.531", "94.531") if f"sleep {each}" in everything()]
+    assert state(box, "family").state == "cancelled"
+
+
+def test_the_children_of_a_cancelled_job_have_time_to_save_although_its_shell_ends_at_once(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    child = "python3 -c 'import signal, sys, time\n"
+    child += 'def save(*_): time.sleep(0.7); open("saved", "w"); sys.exit()\n'
+    child += 'signal.signal(signal.SIGTERM, save); print("at work", flush=True); time.sleep(60)\''
+    jobs.start(box, "parent", f"{child} & wait")
+    at_work(box, machine, "parent")
+    jobs.cancel(box, "parent")
+    assert (machine.home / "work/saved").exists()
+
+
+def test_a_job_that_has_ended_stays_as_it_ended_when_it_is_cancelled(box: Connection) -> None:
+    jobs.start(box, "failed", "exit 3")
+    follow(box, "failed")
+    done = jobs.cancel(box, "failed")
+    assert (done.was, done.exit_status) == ("failed", 3)
+    assert state(box, "failed").state == "failed"
+    with pytest.raises(InputError, match="there is no job other; jobs: failed"):
+        jobs.cancel(box, "other")
+
+
+def test_a_job_that_daemonises_ends_its_log_says_so_and_cancel_ends_the_daemon(box: Connection) -> None:
+    jobs.start(box, "daemon", "setsid sleep 93.531 </dev/null >/dev/null 2>&1 & echo begun")
+    status, lines = follow(box, "daemon")
+    assert (status, lines[0]) == (0, "begun")
+    assert "processes that it started still run" in lines[1] and "`gpu-box cancel daemon` ends" in lines[1]
+    assert jobs.cancel(box, "daemon").was == "done"
+    assert "sleep 93.531" not in everything()
+
+
+def test_a_job_of_the_same_name_on_another_machine_of_this_computer_lives_on(box: Connection) -> None:
+    theirs = {**os.environ, "GPU_BOX_JOB": "train", "GPU_BOX_SAVE": "/another/.gpu-box/jobs/train/save"}
+    with subprocess.Popen(["sleep", "60"], env=theirs) as other:
+        jobs.start(box, "train", "echo trained")
+        assert follow(box, "train") == (0, ["trained"])
+        jobs.cancel(box, "train")
+        assert other.poll() is None
+        other.kill()
+
+
+def test_jobs_are_listed_with_state_times_and_the_gpus_that_they_use(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    for name, command in (("good", "sleep 1.2"), ("bad", "exit 4"), ("busy", "echo at work; sleep 60")):
+        jobs.start(box, name, command)
+        if name != "busy":
+            follow(box, name)
+    at_work(box, machine, "busy")
+    pid = (machine.home / ".gpu-box/jobs/busy/pid").read_text().strip()
+    smi = machine.home / "bin/nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text(
+        f"#!/bin/sh\ncase $1 in pmon) echo '    1  {pid}  C  97  1 python';; "
+        "*) echo '0, 0, GPU-a'; echo '1, 97, GPU-b';; esac\n"
+    )
+    smi.chmod(0o755)
+    said = box.run('cd ~/.gpu-box/remote && PATH="$HOME/bin:$PATH" python3 -m jobs list gpus').stdout
+    assert {each["name"]: each["gpus"] for each in json.loads(said)} == {"good": [], "bad": [], "busy": [1]}
+    found = {one.name: one for one in jobs.list_jobs(box)}
+    states = {name: one.state for name, one in found.items()}
+    assert states == {"good": "done", "bad": "failed", "busy": "running"}
+    took = found["good"].took
+    assert took is not None and took >= timedelta(seconds=1) and found["busy"].ended is None
+
+
+def test_a_job_that_is_being_started_is_not_taken_for_one_that_has_ended(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    ended: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        with connect(host_of(machine)) as other:
+            while not over.is_set():
+                ended.extend(one.name for one in jobs.list_jobs(other) if one.exit_status is not None)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for number in range(6):
+        jobs.start(box, f"job{number}", "sleep 60")
+    over.set()
+    looking.join()
+    assert ended == []
+
+
+def test_an_older_copy_of_our_code_on_the_box_lists_and_says_how_to_update(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    main = (machine.home / ".gpu-box/remote").resolve() / "jobs/__main__.py"
+    old = [{"name": "a", "command": "true", "started": "2026-11-01T00:00:00Z", "exit_status": 1}]
+    main.write_text(
+        f"import sys\nif sys.argv[1] == 'list': print({json.dumps(old)!r})\n"
+        "else: sys.exit([print('usage: python3 -m jobs start|list', file=sys.stderr), 3][1])"
+    )
+    assert [(one.name, one.state, one.took) for one in jobs.list_jobs(box)] == [("a", "failed", None)]
+    with pytest.raises(MachineError, match="older version of gpu-box") as raised:
+        jobs.cancel(box, "a")
+    assert "gpu-box up" in (raised.value.remedy or "")
 
 
 @pytest.mark.parametrize("victim", ["pid", "both"])
@@ -123,12 +249,12 @@ def test_the_end_of_a_killed_job_is_recorded(box: Connection, machine: OpenSshMa
         os.kill(pid, signal.SIGKILL)
     status, lines = follow(box, "killed")
     assert status == 128 + 9
-    assert any("ended unseen" in line for line in lines) == (victim == "both")
+    assert any("was killed, or the box stopped" in line for line in lines) == (victim == "both")
     assert not state(box, "killed").running
 
 
 def test_a_job_whose_supervisor_was_killed_goes_on(box: Connection, machine: OpenSshMachine) -> None:
-    jobs.start(box, "orphan", "sleep 1; echo still here")
+    jobs.start(box, "orphan", "sleep 4; echo still here")
     pid = (machine.home / ".gpu-box/jobs/orphan/supervisor").read_text().split()[0]
     os.kill(int(pid), signal.SIGKILL)
     assert state(box, "orphan").running
@@ -147,7 +273,7 @@ def test_jobs_have_a_tmux_window_each(box: Connection) -> None:
     assert follow(box, "v1.2")[0] == 128 + signal.SIGINT
 
 
-def test_without_tmux_jobs_run_all_the_same(machine: OpenSshMachine, box: Connection, tmp_path: Path) -> None:
+def test_jobs_run_without_tmux(machine: OpenSshMachine, box: Connection, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
     for program in ("bash", "sh", "sleep", "cat"):
@@ -160,7 +286,7 @@ def test_without_tmux_jobs_run_all_the_same(machine: OpenSshMachine, box: Connec
     assert follow(box, "bare") == (0, ["bare"])
 
 
-def test_mistakes_are_one_clear_line(box: Connection) -> None:
+def test_a_mistake_is_one_clear_line(box: Connection) -> None:
     with pytest.raises(InputError, match="cannot be a job's name"):
         jobs.start(box, "../etc", "true")
     with pytest.raises(InputError, match="no folder ~/nowhere on the box"):
@@ -168,7 +294,7 @@ def test_mistakes_are_one_clear_line(box: Connection) -> None:
     jobs.start(box, "there", "nonexistent-program")
     status, lines = follow(box, "there")
     assert status == 127 and "not found" in lines[0]
-    with pytest.raises(InputError, match="there is no job missing; there are: there"):
+    with pytest.raises(InputError, match="there is no job missing; jobs: there"):
         follow(box, "missing")
 
 
@@ -216,7 +342,7 @@ def at_work(connection: Connection, machine: OpenSshMachine, name: str) -> None:
         time.sleep(0.05)
 
 
-def test_an_interrupted_job_may_save_and_goes_on_at_the_next_start_with_its_log(
+def test_an_interrupted_job_can_save_and_resumes_with_its_log(
     box: Connection, machine: OpenSshMachine
 ) -> None:
     jobs.start(box, "train", "exec " + SAVES % 143, again="echo resumed=$GPU_BOX_RESUMED")
@@ -231,6 +357,23 @@ def test_an_interrupted_job_may_save_and_goes_on_at_the_next_start_with_its_log(
     assert resume(box) == {}, "once for each interruption"
 
 
+def test_a_job_on_a_spot_machine_at_risk_finds_its_file_changed_and_goes_on(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    waits = 'echo at work; until [ -s "$GPU_BOX_SAVE" ]; do sleep 0.05; done; echo saved; cat "$GPU_BOX_SAVE"'
+    jobs.start(box, "careful", waits)
+    at_work(box, machine, "careful")
+    box.run("cd ~/.gpu-box/remote && python3 -m jobs risk 1764400000")
+    status, lines = follow(box, "careful")
+    assert status == 0
+    assert [line for line in lines if not line.startswith("[gpu-box]")] == ["at work", "saved", "1764400000"]
+
+
+def test_torchrun_gets_the_two_minutes_that_a_spot_notice_leaves(box: Connection) -> None:
+    jobs.start(box, "asks", "echo $TORCH_ELASTIC_SHUTDOWN_TIMEOUT")
+    assert follow(box, "asks")[1] == ["120"]
+
+
 def test_a_job_that_the_machine_took_with_it_goes_on_too(box: Connection, machine: OpenSshMachine) -> None:
     jobs.start(box, "deaf", "trap '' TERM; echo at work; while :; do sleep 0.1; done", again="echo once more")
     at_work(box, machine, "deaf")
@@ -242,21 +385,21 @@ def test_a_job_that_the_machine_took_with_it_goes_on_too(box: Connection, machin
     assert follow(box, "deaf")[1][-1] == "once more"
 
 
-def test_what_was_done_stopped_or_failed_does_not_go_on(box: Connection, machine: OpenSshMachine) -> None:
+def test_finished_stopped_and_failed_jobs_do_not_resume(box: Connection, machine: OpenSshMachine) -> None:
     jobs.start(box, "failed", "exit 3")
     follow(box, "failed")
     jobs.start(box, "stopped-before", "echo at work; sleep 60")
-    jobs.stop(box, "stopped-before")
+    jobs.cancel(box, "stopped-before")
     for name, status in (("done", 0), ("stopped-after", 143)):
         jobs.start(box, name, "exec " + SAVES % status)
         at_work(box, machine, name)
     interrupt(box)
     assert follow(box, "done")[0] == 0
-    jobs.stop(box, "stopped-after")
+    jobs.cancel(box, "stopped-after")
     assert resume(box) == {}
 
 
-def test_a_job_without_its_folder_is_told_of_and_nothing_else_suffers(
+def test_a_job_without_its_folder_is_reported_and_others_resume(
     box: Connection, machine: OpenSshMachine
 ) -> None:
     (machine.home / "work/gone").mkdir()
@@ -266,9 +409,9 @@ def test_a_job_without_its_folder_is_told_of_and_nothing_else_suffers(
     interrupt(box)
     assert [follow(box, name)[0] for name in ("a", "b")] == [1, 1]
     (machine.home / "work/gone").rmdir()
-    told = resume(box)
-    assert told["b"] == ""
-    assert "no folder" in told["a"]
+    reported = resume(box)
+    assert reported["b"] == ""
+    assert "no folder" in reported["a"]
 
 
 def spoil(folder: Path, what: str, how: str) -> None:
@@ -318,7 +461,7 @@ def test_a_list_of_jobs_that_makes_no_sense_is_one_clear_line(
 ) -> None:
     main = (machine.home / ".gpu-box/remote").resolve() / "jobs/__main__.py"
     main.write_text(f"print({said!r})")
-    with pytest.raises(MachineError, match="jobs list: the box's answer makes no sense"):
+    with pytest.raises(MachineError, match="jobs list: invalid answer from the box"):
         jobs.list_jobs(box)
     main.write_text('print(\'[3, null, {}, {"name": "a", "started": 1e300}]\')')
     assert jobs.list_jobs(box) == []

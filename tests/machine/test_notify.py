@@ -12,10 +12,8 @@ from testbed.openssh import OpenSshMachine
 
 from gpu_box.config.model import Config, Notify
 from gpu_box.machine import setup
-from gpu_box.machine.ssh.connection import connect
-from gpu_box.model.machine import MachineState
 
-from .conftest import Recorder, copy_of_remote, host_of
+from .conftest import copy_of_remote, set_up
 
 WEBHOOK = "https://hooks.slack.com/services/T0/B0/SECRET"
 ASKED = Config(name="ada", notify=Notify(webhook=WEBHOOK))
@@ -27,16 +25,7 @@ def remote(tmp_path: Path) -> Path:
     return copy_of_remote(tmp_path, "notify")
 
 
-def set_up(machine: OpenSshMachine, remote: Path, config: Config, commands: list[str]) -> MachineState:
-    desired = replace(setup.desired(config, market="on-demand"), remote=remote)
-    with connect(host_of(machine)) as connection:
-        run = connection.run
-        connection.run = lambda *a, **k: commands.append(a[0]) or run(*a, **k)  # type: ignore[method-assign]
-        state = setup.check(connection, desired)
-        return setup.apply(connection, state, desired, Recorder()) if state.needs_work else state
-
-
-def test_it_comes_goes_and_is_nobody_else_s(machine: OpenSshMachine, remote: Path) -> None:
+def test_the_webhook_arrives_is_private_and_is_removed(machine: OpenSshMachine, remote: Path) -> None:
     commands: list[str] = []
     there = machine.home / ".gpu-box" / "notify.json"
     state = set_up(machine, remote, ASKED, commands)
@@ -49,8 +38,8 @@ def test_it_comes_goes_and_is_nobody_else_s(machine: OpenSshMachine, remote: Pat
     set_up(machine, remote, ASKED, commands)
     assert stat.S_IMODE(there.stat().st_mode) == 0o600
 
-    told = replace(ASKED, notify=replace(ASKED.notify, format="json"))
-    set_up(machine, remote, told, commands)
+    reported = replace(ASKED, notify=replace(ASKED.notify, format="json"))
+    set_up(machine, remote, reported, commands)
     assert json.loads(there.read_text())["format"] == "json"
 
     set_up(machine, remote, Config(name="ada"), commands)

@@ -29,7 +29,7 @@ OWN = {
     "disk_bps", "network_bps", "progress_cores", "progress_bps", "guard_after", "stop_command",
     "transfer_bps",
 }  # fmt: skip
-# The laptop's alone, or told as the deadline and its marks.
+# The laptop's alone, or sent with the deadline and its marks.
 NOT_SENT = {"limits.budget", "limits.forgotten_after"}
 OTHER_VALUES: dict[type, Any] = {timedelta: timedelta(hours=3), time: time(21, 45), Decimal: Decimal(7)}
 KEYS = [
@@ -41,8 +41,8 @@ KEYS = [
 
 
 def sent(config: Config, market: str = "on-demand") -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(setup.desired(config, market=market).to_json())["policy"]
-    return told
+    reported: dict[str, Any] = json.loads(setup.desired(config, market=market).to_json())["policy"]
+    return reported
 
 
 def read(values: dict[str, Any]) -> on_box.Policy:

@@ -19,7 +19,7 @@ from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh import attach, host_key, keys
 from gpu_box.machine.ssh.connection import connect, wait_for_ssh
 from gpu_box.machine.ssh.tunnel import Tunnel
-from gpu_box.model.machine import Host
+from gpu_box.model.machine import Forward, Host
 from tests.paths import REMOTE
 
 from .. import needs
@@ -29,6 +29,7 @@ pytest.importorskip("asyncssh")
 
 from local_aws.machines.machine import Boot
 from local_aws.machines.process.process import ProcessMachine
+from tests.following import follow_lines
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +100,14 @@ def test_a_job_runs_and_is_followed(host: Host) -> None:
     lines: list[str] = []
     with connect(host) as connection:
         jobs.start(connection, "hello", "echo hello; sleep 0.3; exit 2", cwd="~")
-    assert jobs.follow(host, "hello", lines.append) == 2
+    assert follow_lines(host, "hello", lines.append) == 2
     assert lines == ["hello"]
 
 
 def test_a_tunnel_leads_to_its_ports(host: Host, report: Recorder) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        Tunnel(host, remote_port=server.getsockname()[1], local_port=23456, report=report) as tunnel,
+        Tunnel(host, [Forward(local=23456, remote=server.getsockname()[1])], report=report) as tunnel,
         socket.create_connection(("127.0.0.1", tunnel.local_port), timeout=10) as client,
     ):
         peer, _ = server.accept()
@@ -123,8 +124,8 @@ def test_the_systems_ssh_attaches(host: Host) -> None:
     assert result.stdout.strip().endswith("machine/home"), result.stderr
 
 
-def test_its_host_key_is_replaced_with_no_restart(host: Host) -> None:
-    with connect(host) as connection:
+def test_its_host_key_is_replaced_with_no_restart(host: Host, report: Recorder) -> None:
+    with wait_for_ssh(host, timeout_s=30, report=report) as connection:  # a busy machine answers late
         pending = host_key.prepare(connection)
         host_key.activate(connection)
     deadline = time.monotonic() + 5

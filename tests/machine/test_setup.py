@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 from testbed.openssh import OpenSshMachine, free_port
@@ -24,6 +23,7 @@ from gpu_box.machine.files import upload_remote
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.policy import WatchPolicy
+from tests.following import follow_lines
 from tests.paths import REMOTE
 
 from .. import needs
@@ -39,8 +39,11 @@ STEPS = {
     "code",
     "kaggle",
     "notify",
+    "env",
+    "jupyterlab",
     "watch",
     "shell",
+    "scratch",
 }
 
 
@@ -86,14 +89,16 @@ def write_slow_step(remote: Path, body: str) -> None:
     upload_remote.fingerprint.cache_clear()
 
 
-def test_a_new_machine_is_set_up_whole(ready: tuple[OpenSshMachine, Recorder, setup.MachineState]) -> None:
+def test_a_new_machine_is_set_up_completely(
+    ready: tuple[OpenSshMachine, Recorder, setup.MachineState],
+) -> None:
     machine, report, state = ready
     assert not state.needs_work
     assert {step.name for step in state.steps} == STEPS
-    assert set(report.of("done")) == STEPS - {"kaggle", "notify"} | {"upload"}
+    assert set(report.of("done")) == STEPS - {"disk", "kaggle", "notify", "env"} | {"upload"}
     assert not report.of("failed")
     assert state.jupyter.answering
-    assert state.gpu or state.step("driver").line == "no NVIDIA card here: CPU only"  # type: ignore[union-attr]
+    assert state.gpu or state.step("driver").line == "no NVIDIA card: CPU only"  # type: ignore[union-attr]
 
 
 def test_progress_is_shown_while_a_step_works(
@@ -115,18 +120,17 @@ def test_the_second_time_is_a_no_op_in_one_round_trip(
         run = connection.run
         monkeypatch.setattr(connection, "run", lambda *a, **k: commands.append(a[0]) or run(*a, **k))
         before = snapshot(ready[0].home)
-        began = perf_counter()
         state = setup.check(connection, desired)
-        took_s = perf_counter() - began
     assert len(commands) == 1
     assert not state.needs_work
     assert snapshot(ready[0].home) == before
-    assert took_s < 1.5
 
 
 def snapshot(home: Path) -> dict[str, float]:
     ours = (
-        p for p in (home / ".gpu-box").rglob("*") if not {"venv", "uv", "__pycache__", "watch"} & set(p.parts)
+        p
+        for p in (home / ".gpu-box").rglob("*")
+        if not {"venv", "jupyter-venv", "uv", "__pycache__", "watch"} & set(p.parts)
     )
     return {str(path): path.stat().st_mtime for path in ours if path.name != "log"}
 
@@ -172,7 +176,7 @@ def test_what_pip_installs_in_a_shell_is_there_for_jobs_and_notebooks(
         login = connection.run(f"bash -lic \"python3 -c '{code}'\"").stdout
         jobs.start(connection, "look", f"python -c '{code}'", cwd="~")
         found.append(connection.run(kernel_runs(code), timeout_s=60).stdout)
-    jobs.follow(host_of(machine), "look", lambda line: found.append(line + "\n"))
+    follow_lines(host_of(machine), "look", lambda line: found.append(line + "\n"))
     assert {shell, login, *found} == {f"extra {machine.home}/.gpu-box/venv\n"}
 
 
@@ -232,7 +236,7 @@ def test_a_jupyter_that_died_is_started_again_elsewhere_if_its_port_was_taken(
             state = setup.check(connection, desired)
             assert [s.name for s in state.steps if s.status == "needed"] == ["jupyter"]
             assert not state.jupyter.answering
-            with somebody_faster(ready[0].home / ".gpu-box/jupyter/port") as taken:
+            with another_process_faster(ready[0].home / ".gpu-box/jupyter/port") as taken:
                 state = setup.apply(connection, state, desired, report)
         assert state.jupyter.answering
         assert len(taken) == 1 and desired.jupyter_port not in taken
@@ -241,7 +245,7 @@ def test_a_jupyter_that_died_is_started_again_elsewhere_if_its_port_was_taken(
 
 
 @contextmanager
-def somebody_faster(port_file: Path) -> Iterator[list[int]]:
+def another_process_faster(port_file: Path) -> Iterator[list[int]]:
     """Takes the next port that is written there before JupyterLab, which takes a second to start, does."""
     before, taken, over = port_file.stat().st_ino, list[int](), threading.Event()
 
@@ -297,7 +301,7 @@ def test_a_failed_step_is_named_with_its_last_lines_and_its_log_and_resumes(
         assert "set-up step slow failed" in str(failed.value)
         assert "exit status 7: the cause" in str(failed.value)
         assert "~/.gpu-box/logs/slow.log" in str(failed.value)
-        assert "it resumes" in str(failed.value)
+        assert "it continues" in str(failed.value)
         assert "the cause" in (machine.home / ".gpu-box/logs/slow.log").read_text()
         assert report.of("failed") == ["slow"]
         assert "code" in report.of("done")  # the others went on
@@ -313,7 +317,7 @@ def test_a_cut_connection_resumes(machine: OpenSshMachine, bare_remote: Path, re
         state = setup.check(connection, desired)
         cutter = threading.Timer(0.8, machine.cut_connections)
         cutter.start()
-        with pytest.raises(MachineUnreachable, match="it continues"):
+        with pytest.raises(MachineUnreachable, match="to continue"):
             setup.apply(connection, state, desired, report)
         cutter.join()
     with connect(host_of(machine)) as connection:
@@ -343,7 +347,7 @@ def test_two_at_once_do_not_apply_together(
     assert not any(mine.of("failed") for mine in reports)
 
 
-def test_a_torn_upload_leaves_the_old_copy_whole(machine: OpenSshMachine, tmp_path: Path) -> None:
+def test_an_interrupted_upload_leaves_the_old_copy(machine: OpenSshMachine, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()
     (old / "a.py").write_text("old")
@@ -361,9 +365,7 @@ def test_a_torn_upload_leaves_the_old_copy_whole(machine: OpenSshMachine, tmp_pa
     assert (copy / "a.py").read_text() == "new"
 
 
-def test_a_login_that_prints_does_not_disturb(
-    machine: OpenSshMachine, bare_remote: Path, report: Recorder
-) -> None:
+def test_output_at_login_does_no_harm(machine: OpenSshMachine, bare_remote: Path, report: Recorder) -> None:
     (machine.home / ".bashrc").write_text("echo welcome\n")
     desired = Desired(remote=bare_remote)
     with connect(host_of(machine)) as connection:
@@ -403,9 +405,9 @@ def test_jupyter_runs_without_tmux(
             f"cd ~/.gpu-box/remote && PATH={folder} exec python3 -m setup apply",
             stdin=replace(desired, jupyter_port=free_port()).to_json().encode(),
         ).stdout
-    told = {e["step"]: e for e in map(json.loads, events.splitlines())}
-    assert told["jupyter"]["event"] == "done"
-    assert "no tmux" in told["tmux"]["line"]
+    reported = {e["step"]: e for e in map(json.loads, events.splitlines())}
+    assert reported["jupyter"]["event"] == "done"
+    assert "tmux is missing" in reported["tmux"]["line"]
 
 
 def test_the_watcher_watches_by_the_configs_policy_and_cannot_stop_a_host_that_it_shares(
@@ -426,7 +428,7 @@ def test_the_watcher_watches_by_the_configs_policy_and_cannot_stop_a_host_that_i
     assert json.loads((machine.home / ".gpu-box/watch/policy.json").read_text())["idle_after"] == 3600
 
 
-def test_a_package_that_cannot_be_had_is_named_and_the_environment_stays(
+def test_a_missing_package_is_named_and_the_environment_stays(
     ready: tuple[OpenSshMachine, Recorder, setup.MachineState], desired: Desired, report: Recorder
 ) -> None:
     wrong = replace(desired, packages=("/nowhere/thing-1.0-py3-none-any.whl",))

@@ -123,7 +123,7 @@ def test_python_in_a_window_of_tmux_is_that_of_jobs(connection: Connection, box:
     apply(connection)
     connection.run(
         "tmux new-session -d -s main -c ~ && "
-        f"tmux send-keys -t main '{WHICH} >found; tmux wait-for -S told' Enter && tmux wait-for told",
+        f"tmux send-keys -t main '{WHICH} >found; tmux wait-for -S ready' Enter && tmux wait-for ready",
         timeout_s=30,
     )
     assert (box / "found").read_text() == ours
@@ -209,11 +209,11 @@ def test_start_files_that_cannot_be_written_are_said_and_are_no_failure(
     if os.geteuid() == 0 and subprocess.run(["chattr", "+i", box / ".bashrc"]).returncode != 0:
         pytest.skip("no file here can be read-only for root")
     try:
-        told = apply(connection)
+        reported = apply(connection)
     finally:
         if os.geteuid() == 0:
             subprocess.run(["chattr", "-i", box / ".bashrc"], check=True)
-    assert told.startswith("unavailable ~/.bashrc cannot be written"), told
+    assert reported.startswith("unavailable ~/.bashrc is read-only"), reported
 
 
 def test_gpu_box_itself_runs_on_the_systems_python(connection: Connection, box: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a box says is read as data: nothing in it moves the cursor, and nonsense is one clear error."""
+"""The box's answers are data: no text moves the cursor, and an invalid answer is one clear error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_reason_on_the_console_is_shown_and_not_obeyed() -> None:
 )  # fmt: skip
 def test_an_answer_of_set_up_that_makes_no_sense_is_one_clear_line(said: str) -> None:
     asked = setup.question(Desired(remote=REMOTE))
-    with pytest.raises(MachineError, match="box: the box cannot be looked at"):
+    with pytest.raises(MachineError, match="box: the box cannot be checked"):
         setup.read_answer(asked, Result(exit_status=0, stdout=said, stderr=""), "box")
 
 

@@ -1,4 +1,4 @@
-"""Money over days and months: what sessions cost, how tags keep it, and when a budget is spent."""
+"""Money by day and month: costs of sessions, their tags, and when a budget is spent."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_corrected_session_leaves_the_others_as_they_are(
     noted = from_tags(to_tags(added(others, long)).items())
     as_if = from_tags(to_tags(added(others, short)).items())
     assert from_tags(to_tags(corrected(noted, long, short)).items()) == as_if
-    emptied = corrected({}, long, short)  # somebody removed the tags
+    emptied = corrected({}, long, short)  # the tags were removed
     assert all(usd >= 0 for usd in emptied.values())
 
 
@@ -75,7 +75,7 @@ def test_a_correction_takes_out_what_the_tag_has_and_not_what_it_was_rounded_fro
     assert corrected({day: noted}, {day: counted}, {day: actual}) == {day: Decimal("0.002")}
 
 
-def test_a_tag_that_somebody_edited_spoils_only_itself() -> None:
+def test_a_tag_edited_by_hand_spoils_only_itself() -> None:
     kept = from_tags([("2026-11", "100 x"), ("what", "1"), ("2026-02", "1 " * 40), ("2026-10", "0 1500")])
     assert kept[date(2026, 10, 2)] == Decimal("1.5")
     assert date(2026, 10, 1) not in kept
@@ -83,23 +83,23 @@ def test_a_tag_that_somebody_edited_spoils_only_itself() -> None:
 
 def test_session_today_and_month_count_the_disk_with_the_last_two() -> None:
     finished = {date(2026, 11, 1): Decimal(4), date(2026, 10, 31): Decimal(100)}
-    told = spent(
+    result = spent(
         finished,
         launched=NOON - timedelta(hours=2),
         disk_since=NOON - timedelta(hours=10),
         rates=RATES,
         now=NOON,
     )
-    assert told.session == Decimal(1)
-    assert told.today == pytest.approx(Decimal("1.10"))
-    assert told.month == pytest.approx(Decimal("5.10"))
+    assert result.session == Decimal(1)
+    assert result.today == pytest.approx(Decimal("1.10"))
+    assert result.month == pytest.approx(Decimal("5.10"))
 
 
 def test_a_disk_older_than_the_day_counts_from_midnight() -> None:
-    told = spent({}, launched=None, disk_since=NOON - timedelta(days=90), rates=RATES, now=NOON)
-    assert told.session == 0
-    assert told.today == pytest.approx(Decimal("0.12"))
-    assert told.month == pytest.approx(Decimal("5.40"))  # 22.5 days
+    result = spent({}, launched=None, disk_since=NOON - timedelta(days=90), rates=RATES, now=NOON)
+    assert result.session == 0
+    assert result.today == pytest.approx(Decimal("0.12"))
+    assert result.month == pytest.approx(Decimal("5.40"))  # 22.5 days
 
 
 def test_a_budget_ends_when_what_is_left_beside_the_disk_is_spent() -> None:
@@ -123,7 +123,7 @@ def test_a_new_month_brings_a_budget_of_its_own() -> None:
 def test_running_on_does_not_move_the_end_of_the_budget(
     now: datetime, budget: Decimal, before: Decimal, ran: timedelta
 ) -> None:
-    """What is spent on the way was foreseen: so a deadline that is armed stays right."""
+    """The spending until then was included, so an armed deadline stays right."""
     end = budget_end(budget, before, RATES, now)
     later = now + ran
     if later >= end or (later.year, later.month) != (now.year, now.month):

@@ -1,4 +1,4 @@
-"""Why a box stopped: EC2 says of everybody who calls StopInstances that they are "the user"."""
+"""Why a box stopped: EC2 calls every caller of StopInstances "the user"."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gpu_box.model.answer import Fields
 from gpu_box.model.observed import Deadline, Instance, InstanceState, StopAsked, Stopped
 from gpu_box.model.stop_reason import SessionEnd, parse_record, session_end, stopped_at, why
 
@@ -31,7 +32,7 @@ RECORD = {
     "signals": {"gpu": "0 %", "cpu": "none"},
     "last_used": {"what": "kernel lesson1.ipynb", "wall": END.timestamp() - 1800},
 }
-LEFT = parse_record(RECORD)
+LEFT = parse_record(Fields(RECORD))
 
 
 def deadline(at: datetime, instance_id: str = "i-1") -> Deadline:
@@ -65,7 +66,7 @@ def test_a_record_holds_the_figures_and_the_last_use() -> None:
     ],
 )
 def test_what_is_no_record_is_none(broken: dict[str, object]) -> None:
-    assert parse_record(broken) is None
+    assert parse_record(Fields(broken)) is None
 
 
 def test_a_box_that_runs_is_not_stopped() -> None:
@@ -79,33 +80,33 @@ def test_a_layer_on_the_box_tells_it_itself() -> None:
 def test_a_record_of_an_earlier_session_is_disregarded() -> None:
     assert LEFT is not None
     old = replace(LEFT, at=NOON - timedelta(days=1))
-    told = why(SHUT_DOWN, None, old, now=NOW)
-    assert told is not None
-    assert (told.layer, told.at, told.signals) == ("box", None, ())
-    assert "not known yet" in told.reason
+    cause = why(SHUT_DOWN, None, old, now=NOW)
+    assert cause is not None
+    assert (cause.layer, cause.at, cause.signals) == ("box", None, ())
+    assert "not known yet" in cause.reason
 
 
 def test_a_shutdown_without_a_record_is_blamed_on_none() -> None:
-    told = why(SHUT_DOWN, None, None, now=NOW)
-    assert told is not None
-    assert "not known yet" in told.reason and "somebody" not in told.reason
+    cause = why(SHUT_DOWN, None, None, now=NOW)
+    assert cause is not None
+    assert "not known yet" in cause.reason
 
 
 def test_a_shutdown_that_the_box_saw_from_outside_was_no_layer() -> None:
     assert LEFT is not None
-    told = why(SHUT_DOWN, None, replace(LEFT, layer="outside", reason="shut down from outside"), now=NOW)
-    assert told is not None
-    assert "somebody's shutdown" in told.reason
+    cause = why(SHUT_DOWN, None, replace(LEFT, layer="outside", reason="shut down from outside"), now=NOW)
+    assert cause is not None
+    assert "not by gpu-box" in cause.reason
 
 
-def test_the_deadline_is_told_by_its_time_with_the_figures_of_that_moment() -> None:
+def test_the_deadline_is_recognized_by_its_time_with_the_figures_of_that_moment() -> None:
     assert LEFT is not None
     outside = replace(LEFT, layer="outside", reason="shut down from outside")
-    told = why(BOX, deadline(END - timedelta(seconds=20)), outside, now=NOW)
-    assert told is not None
-    assert (told.layer, told.at) == ("deadline", END)
-    assert told.signals == LEFT.signals
-    assert told.last_use == LEFT.last_use
+    cause = why(BOX, deadline(END - timedelta(seconds=20)), outside, now=NOW)
+    assert cause is not None
+    assert (cause.layer, cause.at) == ("deadline", END)
+    assert cause.signals == LEFT.signals
+    assert cause.last_use == LEFT.last_use
 
 
 @pytest.mark.parametrize(
@@ -113,70 +114,70 @@ def test_the_deadline_is_told_by_its_time_with_the_figures_of_that_moment() -> N
     [None, deadline(END, "i-2"), deadline(END + timedelta(hours=3)), deadline(END - timedelta(hours=1))],
 )
 def test_another_deadline_did_not_do_it(armed: Deadline | None) -> None:
-    told = why(BOX, armed, None, now=NOW)
-    assert told is not None
-    assert told.layer == "AWS"
-    assert "not by gpu-box" in told.reason
+    cause = why(BOX, armed, None, now=NOW)
+    assert cause is not None
+    assert cause.layer == "AWS"
+    assert "not by gpu-box" in cause.reason
 
 
-def test_our_own_stop_is_told_by_its_tag() -> None:
-    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), deadline(END), None, now=NOW)
-    assert told is not None
-    assert (told.layer, told.reason) == ("command", "`gpu-box stop`, by ada")
+def test_our_own_stop_is_recognized_by_its_tag() -> None:
+    cause = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), deadline(END), None, now=NOW)
+    assert cause is not None
+    assert (cause.layer, cause.reason) == ("command", "gpu-box stop, by ada")
 
 
 def test_the_tag_of_an_earlier_stop_does_not_explain_this_one() -> None:
     earlier = replace(BOX, stop_asked=StopAsked(at=NOON - timedelta(hours=1), by="ada"))
-    told = why(earlier, deadline(END), None, now=NOW)
-    assert told is not None
-    assert told.layer == "deadline"
+    cause = why(earlier, deadline(END), None, now=NOW)
+    assert cause is not None
+    assert cause.layer == "deadline"
 
 
 def test_a_stop_from_outside_wins_over_what_the_watcher_was_about_to_do() -> None:
-    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, LEFT, now=NOW)
-    assert told is not None
-    assert told.layer == "command"
-    assert told.signals
+    cause = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, LEFT, now=NOW)
+    assert cause is not None
+    assert cause.layer == "command"
+    assert cause.signals
 
 
 INTERRUPTED = parse_record(
-    {**RECORD, "layer": "AWS", "reason": "interrupted by AWS: spot capacity was needed"}
+    Fields({**RECORD, "layer": "AWS", "reason": "interrupted by AWS: spot capacity was needed"})
 )
 
 
 def test_a_spot_box_that_stopped_before_aws_took_it_tells_who_wanted_it() -> None:
-    told = why(SHUT_DOWN, None, INTERRUPTED, now=NOW)
-    assert told is not None
-    assert (told.layer, told.at) == ("AWS", END)
-    assert told.reason == "interrupted by AWS: spot capacity was needed"
+    cause = why(SHUT_DOWN, None, INTERRUPTED, now=NOW)
+    assert cause is not None
+    assert (cause.layer, cause.at) == ("AWS", END)
+    assert cause.reason == "interrupted by AWS: spot capacity was needed"
 
 
 @pytest.mark.parametrize("left", [None, INTERRUPTED])
-def test_a_box_that_aws_was_quicker_to_take_comes_back_by_itself_and_that_is_told(
+def test_an_interruption_before_the_box_s_own_stop_is_reported_with_its_restart(
     left: Stopped | None,
 ) -> None:
     transition = "Server.SpotInstanceShutdown (2026-11-23 14:00:00 GMT)"
-    told = why(
+    cause = why(
         replace(BOX, reason_code="Server.SpotInstanceShutdown", transition=transition), None, left, now=NOW
     )
-    assert told is not None
-    assert (told.layer, told.at) == ("AWS", END)
-    assert told.reason == "interrupted by AWS: spot capacity was needed; EC2 starts it by itself"
-    assert bool(told.signals) == bool(left)
+    assert cause is not None
+    assert (cause.layer, cause.at) == ("AWS", END)
+    assert cause.reason == "interrupted by AWS, which needed the capacity; EC2 restarts it by itself"
+    assert bool(cause.signals) == bool(left)
 
 
 def test_a_stop_by_command_within_the_notice_is_the_commands() -> None:
-    told = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, INTERRUPTED, now=NOW)
-    assert told is not None
-    assert told.layer == "command"
+    cause = why(replace(BOX, stop_asked=StopAsked(at=END, by="ada")), None, INTERRUPTED, now=NOW)
+    assert cause is not None
+    assert cause.layer == "command"
 
 
-def test_an_unknown_reason_of_ec2_is_told_in_its_words() -> None:
-    told = why(
+def test_an_unknown_reason_of_ec2_is_quoted() -> None:
+    cause = why(
         replace(BOX, reason_code="Server.New", reason="Server.New: the roof leaks"), None, None, now=NOW
     )
-    assert told is not None
-    assert told.reason == "Server.New: the roof leaks"
+    assert cause is not None
+    assert cause.reason == "Server.New: the roof leaks"
 
 
 @pytest.mark.parametrize(
@@ -225,5 +226,5 @@ def test_a_forged_record_neither_ends_a_session_nor_tells_why(at: datetime) -> N
     assert LEFT is not None
     forged, armed = replace(LEFT, at=at), NOON + timedelta(hours=4)
     assert ended(forged, until=armed) == ended(until=armed)
-    told = why(SHUT_DOWN, deadline(armed), forged, now=NOW)
-    assert told is not None and "not known yet" in told.reason and told.at is None
+    cause = why(SHUT_DOWN, deadline(armed), forged, now=NOW)
+    assert cause is not None and "not known yet" in cause.reason and cause.at is None

@@ -1,9 +1,9 @@
-"""A job that AWS may interrupt, and what is told of that."""
+"""A job that AWS may interrupt, and its messages."""
 
 from __future__ import annotations
 
 REASON = "interrupted by AWS: spot capacity was needed"
-# Counts, keeps the count, and ends when it is told to, as a training with checkpoints does.
+# Counts, saves the count, and ends on SIGTERM, like a training with checkpoints.
 SAVES = """\
 import os, signal, sys, time
 from pathlib import Path

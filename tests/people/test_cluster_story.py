@@ -1,4 +1,4 @@
-"""Two boxes that train as one, told with the installed command on the embedded cloud."""
+"""Two boxes that train as one, with the installed command on the embedded cloud."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_two_boxes_train_as_one_and_leave_nothing(pair: User) -> None:
     assert (first["box"], second["box"]) == ("pair", "pair-2")
     assert first["instance"] != second["instance"] and first["zone"] == second["zone"]
     options = ["--epochs", "2", "--batch-size", "4", "--image-size", "32", "--weights", "none"]
-    told = pair.run("train", "--data", "tiny", *options).stdout
-    assert "2 ranks" in told
+    reported = pair.run("train", "--data", "tiny", *options).stdout
+    assert "2 ranks" in reported
     pair.run("pull")
     summary = json.loads((pair.folder / "results" / "summary.json").read_text())
     assert summary["epochs"] == 2 and summary["images"]["train"] == 24

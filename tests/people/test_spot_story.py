@@ -34,15 +34,15 @@ def test_a_training_that_aws_interrupts_goes_on_with_the_next_up_and_nothing_is_
 
     user.weather(spot_capacity={})
     assert f": {REASON}" in user.run("why").stdout
-    assert user.json("status")["state"] == "stopped", "there is capacity, and nobody has asked for the box"
+    assert user.json("status")["state"] == "stopped", "there is capacity, but no `up`"
 
     said = user.run("up").stdout
     assert REASON in said
-    assert "goes on after the interruption by AWS: count" in said
+    assert "resumed after AWS's interruption: count" in said
     user.run("ssh", "--", "touch work/results/enough")
-    first, told, kept, again, resumed = user.run("logs", "count").stdout.splitlines()
+    first, reported, kept, again, resumed = user.run("logs", "count").stdout.splitlines()
     assert (first, kept) == ("begun at 0", "kept")
-    assert "SIGTERM" in told
+    assert "SIGTERM" in reported
     assert "started again" in again
     assert int(resumed.removeprefix("resumed at ")) > 0
 

@@ -50,8 +50,16 @@ def user(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def up(user: User) -> dict[str, Any]:
     """The box, brought up once for this story."""
-    told: dict[str, Any] = user.json("up")
-    return told
+    reported: dict[str, Any] = user.json("up")
+    return reported
+
+
+def test_all_that_costs_nothing_is_right_before_anything_bills(user: User, account: Account) -> None:
+    """`make test-aws` stops here if not: its own checks of the account, within a minute."""
+    checks = {check["name"]: check for check in user.json("doctor")}
+    assert checks.keys() >= {"credentials", "clock", "launch", "permissions", "deadline", "prices", "quota"}
+    assert "DryRun" in checks["permissions"]["line"] and "RunInstances" in checks["permissions"]["line"]
+    assert boxes(user, account) == []
 
 
 def test_plan_shows_what_would_be_made_and_makes_nothing(user: User, account: Account) -> None:
@@ -77,24 +85,22 @@ def test_up_makes_a_box_that_is_set_up_synced_and_guarded(user: User, up: dict[s
 
 def test_plan_up_status_and_cost_agree_to_the_cent(user: User, up: dict[str, Any]) -> None:
     planned, status, cost = user.json("plan"), user.json("status"), user.json("cost")
-    for name, told in (
+    for name, reported in (
         ("usd_hour", (planned, up, status, cost)),
         ("usd_month_stopped", (planned, status, cost)),
     ):
-        assert len({one[name] for one in told}) == 1, name
+        assert len({one[name] for one in reported}) == 1, name
     for name in ("usd_session", "usd_today", "usd_month"):
         assert abs(float(status[name]) - float(cost[name])) < 0.005, "a look a moment later"
     assert "$" + f"{float(up['usd_hour']):.3f}" in user.run("plan").stdout
 
 
-def test_status_asks_the_machine_while_aws_answers_and_without_our_own_ssh(
-    user: User, up: dict[str, Any]
-) -> None:
+def test_status_queries_the_machine_while_waiting_for_aws(user: User, up: dict[str, Any]) -> None:
     user.run("status")  # from which on this laptop knows the way
-    told = replace(user, environment={**user.environment, "PYTHONPROFILEIMPORTTIME": "1"}).run("status")
-    assert "answers on the box's port" in told.stdout
-    assert " boto3\n" in told.stderr
-    assert " paramiko\n" not in told.stderr
+    reported = replace(user, environment={**user.environment, "PYTHONPROFILEIMPORTTIME": "1"}).run("status")
+    assert "answers on the box's port" in reported.stdout
+    assert " boto3\n" in reported.stderr
+    assert " paramiko\n" not in reported.stderr
 
 
 def test_up_again_does_nothing(user: User, up: dict[str, Any]) -> None:
@@ -121,10 +127,24 @@ def test_a_job_s_log_and_exit_status_come_back(user: User, up: dict[str, Any]) -
     assert user.run("run", "--", "python", "train.py").stdout == "training\n"
     assert user.run("run", "--job", "bad", "--", "sh", "-c", "echo no; exit 3", expect=3).stdout == "no\n"
     assert user.run("logs", "bad", expect=3).stdout == "no\n"
-    assert "There are:" in user.run("logs", "absent", expect=2).stderr
-    job = user.json("run", "--", "true")["job"]
-    assert user.json("logs", job) == {"job": job}
+    assert "Jobs: " in user.run("logs", "absent", expect=2).stderr
+    job = user.json("run", "--detach", "--", "echo hello")["job"]
+    assert user.json("logs", job) == {"job": job, "exit_status": 0, "log": "hello\n"}
     assert user.json("sync")["files"] == 0
+
+
+def test_a_notebook_runs_as_a_job_and_its_result_comes_home(user: User, up: dict[str, Any]) -> None:
+    cell = {"cell_type": "code", "metadata": {}, "source": "print(f'loss {lr}')", "outputs": []}
+    cells = {"cells": [{**cell, "execution_count": None}], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    # As docs/notebooks.md says.
+    (user.folder / "night.ipynb").write_text(json.dumps(cells))
+    user.run("sync")
+    assert "loss 0.5\n" in user.run("run", "-p", "lr=0.5", "night.ipynb").stdout
+    user.run("pull")
+    assert "loss 0.5" in (user.folder / "results" / "night.ipynb").read_text()
+    assert "no notebook ~/work/absent.ipynb" in user.run("run", "absent.ipynb", expect=2).stderr
+    job = user.json("run", "night.ipynb", "--detach", "--job", "fails")["job"]
+    assert "name 'lr' is not defined" in user.run("logs", job, expect=1).stdout
 
 
 def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dict[str, Any]) -> None:
@@ -140,9 +160,7 @@ def test_training_on_real_photographs_ends_well_above_chance(user: User, up: dic
     assert all(0 < float(row.split(",")[1]) < 1 for row in rows)
 
 
-def test_a_report_tells_what_it_did_what_it_cost_and_how_training_went(
-    user: User, up: dict[str, Any], account: Account
-) -> None:
+def test_a_report_shows_use_cost_and_training(user: User, up: dict[str, Any], account: Account) -> None:
     assert user.json("report", "evening.html")["path"] == "evening.html"
     page = (user.folder / "evening.html").read_text()
     for words in (
@@ -161,14 +179,14 @@ def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any], a
     # A job that fails takes no disk with it, whatever was to follow.
     job = ["--", "sh", "-c", "echo found >results/found.txt; exit 3"]
     ended = user.run("--yes", "run", "--then", "down", *job, expect=3)
-    assert "stopped, not taken down, its disk is kept: it ended with exit status 3" in ended.stdout
+    assert "is stopped and its disk kept, not removed: it ended with exit status 3" in ended.stdout
     assert (user.folder / "results" / "found.txt").read_text() == "found\n"
     assert user.json("stop")["state"] == "stopped"
-    if not account.real:  # its address is somebody else's now
+    if not account.real:  # its address may belong to another instance now
         known = Path(user.environment["GPU_BOX_HOME"]) / "ssh" / f"{account.name}.known_hosts"
         assert not known.exists()
     refused = user.run("ssh", "--", "true", expect=1)
-    assert "`gpu-box up` starts it" in refused.stderr
+    assert "up` starts it" in refused.stderr
     again = user.json("up")
     assert again["instance"] == up["instance"]
     assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "kept\n"
@@ -178,8 +196,12 @@ def test_stop_then_up_finds_the_disk_as_it_was(user: User, up: dict[str, Any], a
 def test_resize_keeps_the_disk_and_what_ran_runs_again(
     user: User, up: dict[str, Any], account: Account
 ) -> None:
-    told = user.json("resize", account.bigger, "--yes")
-    assert (told["state"], told["before"], told["type"]) == ("running", account.type, account.bigger)
+    reported = user.json("resize", account.bigger, "--yes")
+    assert (reported["state"], reported["before"], reported["type"]) == (
+        "running",
+        account.type,
+        account.bigger,
+    )
     assert user.run("ssh", "--", "cat", "work/kept.txt").stdout == "kept\n"
     assert user.json("resize", account.type, "--yes")["type"] == account.type
     assert "Did you mean g5.xlarge?" in user.run("resize", "g5.xlrge", expect=2).stderr
@@ -193,7 +215,7 @@ def test_a_box_that_was_removed_comes_back_from_its_image_with_its_disk(
     user.run("ssh", "--", "echo later > work/kept.txt")
     assert user.json("status")["images"][0]["id"] == baked["image"]
     gone = user.run("down", "--keep-image", "--yes")
-    assert "is left" in gone.stdout and "but its image" in gone.stdout
+    assert "is left" in gone.stdout and "except its image" in gone.stdout
     assert "from its baked image" in user.run("status").stdout
     assert "from its own disk as of" in user.run("plan").stdout
     user.run("up")
@@ -208,7 +230,7 @@ def test_a_stopped_box_moves_with_its_disk_when_its_zone_is_full(
     user.run("stop")
     if not account.real:
         user.weather(capacity={"*": {zone: 0, "*": 4}})
-        assert "gpu-box move" in user.run("up", expect=1).stderr
+        assert "move` moves the box" in user.run("up", expect=1).stderr
     assert "--yes" in user.run("move", expect=2).stderr
     moved = user.json("move", "--yes")
     assert (moved["before"], moved["state"]) == (zone, "running")
@@ -231,11 +253,11 @@ def test_a_changed_host_key_is_refused_with_what_it_means(user: User, up: dict[s
 
 
 @pytest.mark.usefixtures("embedded")
-def test_keep_and_extend_tell_what_they_may_cost(user: User, up: dict[str, Any]) -> None:
+def test_keep_and_extend_show_the_maximum_cost(user: User, up: dict[str, Any]) -> None:
     user.run("up")
     before = datetime.fromisoformat(user.json("status")["deadline"])
     kept = user.run("keep", "3h").stdout
-    assert "Kept up for 3 h" in kept
+    assert "Idle stop is off for 3 h" in kept
     assert "$1.63 at most" in kept
     assert "comes first" in user.run("keep", "2d").stdout
     extended = user.run("extend", "2h").stdout
@@ -244,7 +266,7 @@ def test_keep_and_extend_tell_what_they_may_cost(user: User, up: dict[str, Any])
     assert datetime.fromisoformat(status["deadline"]) == before + timedelta(hours=2)
     assert status["watch"]["deadline"] == status["deadline"]
     assert user.json("up")["changed"] is False  # which leaves it where it was moved to
-    assert "No longer kept" in user.run("keep", "--off").stdout
+    assert "Idle stop is on again" in user.run("keep", "--off").stdout
     assert user.json("keep", "1h")["until"] is not None
     assert user.json("keep", "--off")["until"] is None
     assert user.json("extend", "1h")["in_aws"] is True
@@ -257,21 +279,21 @@ def test_an_idle_box_stops_itself_and_says_why_ever_after(user: User, up: dict[s
     awake = user.json("why")
     assert awake["state"] == "running"
     assert {name for name, _ in awake["changes"][-1]["signals"]} >= {"gpu", "cpu", "ssh", "jupyter", "job"}
-    # Nobody waits half an hour here; a machine shares its host's processor with other tests.
+    # The test cannot wait for half an hour; the machine shares its host's CPU with other tests.
     impatient = (
         "idle_after=3 settle=0 interval=0.5 window=1 slow=1 cpu_cores=1e6 network_bps=1e12 disk_bps=1e12"
     )
     user.run("ssh", "--", f"cd .gpu-box/remote && python3 -m watch policy {impatient}")
-    told = user.wait_for("stopped")["stopped"]
-    assert told["layer"] == "watcher"
-    assert told["reason"].startswith("idle")
+    reported = user.wait_for("stopped")["stopped"]
+    assert reported["layer"] == "watcher"
+    assert reported["reason"].startswith("idle")
     why = user.run("why").stdout
     assert "by the watcher: idle" in why
     assert "  gpu " in why
     again = user.run("up").stdout
-    assert "it had stopped" in again
+    assert "last stop: " in again
     assert "by the watcher: idle" in again
-    assert user.json("why")["stopped"]["reason"] == told["reason"]
+    assert user.json("why")["stopped"]["reason"] == reported["reason"]
 
 
 def test_down_asks_and_then_leaves_nothing(
@@ -286,7 +308,7 @@ def test_down_asks_and_then_leaves_nothing(
     assert user.json("status")["state"] == "none"
     if not account.real:
         machines = Path(user.environment["GPU_BOX_HOME"]) / "embedded" / "machines"
-        give_up = time.monotonic() + 120  # its disk has many files, and nobody bills for it
+        give_up = time.monotonic() + 120  # its disk has many files, and nothing bills for it
         while left := list(machines.iterdir()):
             assert time.monotonic() < give_up, left
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Observed -> steps, as tables. `plan` is pure, so a world is a value."""
+"""Observed -> steps, as tables. `plan` is pure, so a test is a value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_box.config.model import Config, Disk, Limits, Network
-from gpu_box.errors import CloudError, InputError
+from gpu_box.errors import CloudError, InputError, PermissionDenied
 from gpu_box.model.facts import Facts
 from gpu_box.model.observed import (
     Deadline,
@@ -21,7 +21,6 @@ from gpu_box.model.observed import (
     KeyPair,
     Launch,
     Launchable,
-    Listed,
     Observed,
     Placement,
     SecurityGroup,
@@ -33,12 +32,10 @@ from gpu_box.model.stop_reason import stopped_at
 from gpu_box.plan import box as plan
 from gpu_box.plan import limits
 from gpu_box.plan.deadline import deadline_at, extend, extension
+from gpu_box.plan.notes import CountSession, NoteExtend, NoteLimits
 from gpu_box.plan.steps import (
     ArmDeadline,
-    CountSession,
     CreateSecurityGroup,
-    NoteExtend,
-    NoteLimits,
     StartInstance,
     Step,
     WaitForInstance,
@@ -73,7 +70,7 @@ def instance(state: InstanceState = InstanceState.RUNNING, **more: object) -> In
 
 
 def world(*instances: Instance, **more: object) -> Observed:
-    """A finished box around the given instances, but for what `more` says."""
+    """A complete box with the given instances; `more` overrides."""
     known = {
         "region": "us-east-1",
         "group": SecurityGroup(id="sg-1", generation="g1", ssh_from=frozenset({HOME})),
@@ -98,13 +95,13 @@ def facts(observed: Observed, now: datetime = NOW, rates: Rates | None = RATES) 
 
 
 def up(observed: Observed, config: Config | None = None, now: datetime = NOW) -> list[Step]:
-    """Without the note of the limits, which has a test of its own."""
+    """Without the note of the limits, which has its own test."""
     steps = plan_up(config or Config(), facts(observed, now))
     return [step for step in steps if not isinstance(step, NoteLimits)]
 
 
 def names(steps: list[Step]) -> list[str]:
-    """In the order of execution; steps of one stage in the order planned."""
+    """In the order of execution; steps of one stage in the planned order."""
     return [type(s).__name__ for s in sorted(steps, key=lambda s: s.stage)]
 
 
@@ -142,7 +139,7 @@ def names(steps: list[Step]) -> list[str]:
             world(instance(address=None)), ["WaitForInstance"], id="running but without an address yet"
         ),
         pytest.param(world(instance(), caller=(CAFE,)), ["AllowSsh"], id="the laptop moved"),
-        pytest.param(world(instance(), deadline=None), ["ArmDeadline"], id="somebody removed the deadline"),
+        pytest.param(world(instance(), deadline=None), ["ArmDeadline"], id="the deadline was removed"),
         pytest.param(
             world(instance(), deadline=None, deadline_role_arn=None, deadline_unavailable="not permitted"),
             [],
@@ -159,10 +156,21 @@ def test_up(observed: Observed, expected: list[str]) -> None:
     assert names(up(observed)) == expected
 
 
+@pytest.mark.parametrize("observed", [world(), world(instance(InstanceState.STOPPED))])
+def test_no_box_starts_that_aws_cannot_stop_unless_its_user_agreed(observed: Observed) -> None:
+    denied = replace(observed, deadline=None, deadline_role_arn=None, deadline_unavailable="not permitted")
+    with pytest.raises(
+        PermissionDenied, match=r"\(not permitted\): nothing was started.*policy --role"
+    ) as refused:
+        up(denied)
+    assert "--without-deadline" in str(refused.value.remedy)
+    assert {"RunInstance", "StartInstance"} & set(names(up(denied, Config(without_deadline=True))))
+
+
 def test_up_on_a_key_pair_of_a_lost_key_replaces_it_only_where_no_instance_uses_it() -> None:
     other = KeyPair(id="key-1", name="k", public_key="ssh-ed25519 CCCC")
     assert "ReplaceKeyPair" in names(up(world(key_pair=other)))
-    with pytest.raises(InputError, match="another SSH key"):
+    with pytest.raises(InputError, match="a different SSH key"):
         up(world(instance(key=fingerprint(other.public_key)), key_pair=other))
 
 
@@ -272,7 +280,7 @@ def armed(steps: list[Step]) -> datetime | None:
 
 
 def test_the_deadline_is_never_past_the_end_of_the_budget() -> None:
-    # November has 183 h left, for which the disk costs $1.83; the hour that it ran cost $0.50.
+    # November has 183 h left, for which the disk costs $1.83; the hour of running cost $0.50.
     stopped = world(instance(InstanceState.STOPPED, transition="User initiated (2026-11-23 09:00:00 GMT)"))
     assert armed(up(stopped, budget("4.33"))) == NOW + timedelta(hours=4)
     assert armed(up(stopped, budget("400"))) == NOW + timedelta(hours=12)
@@ -332,7 +340,7 @@ def test_an_extend_that_was_cut_adds_nothing_when_it_is_run_again() -> None:
     base, at = NOW + timedelta(hours=11), NOW + timedelta(hours=13)
     span = at - base
 
-    def told(
+    def extended(
         armed: datetime,
         extending: tuple[datetime, datetime] | None,
         asked: tuple[datetime, datetime] | None = None,
@@ -341,14 +349,14 @@ def test_an_extend_that_was_cut_adds_nothing_when_it_is_run_again() -> None:
         deadline = Deadline(instance_id="i-1", at=armed, role_arn=ROLE)
         return extension(world(box, deadline=deadline), box, span, now=NOW, asked=asked)
 
-    assert told(base, None) == (base, at)
-    assert told(base, (base, at)) == (base, at), "cut before it was moved"
-    assert told(at, (base, at)) == (base, at), "cut after it was moved"
-    assert told(at, None, (base, at)) == (base, at), "cut when AWS knew that it was done"
-    assert told(at, None) == (at, at + span), "another one"
+    assert extended(base, None) == (base, at)
+    assert extended(base, (base, at)) == (base, at), "cut before it was moved"
+    assert extended(at, (base, at)) == (base, at), "cut after it was moved"
+    assert extended(at, None, (base, at)) == (base, at), "cut when AWS knew that it was done"
+    assert extended(at, None) == (at, at + span), "another one"
     later = at + timedelta(hours=5)
-    assert told(later, (base, at)) == (later, later + span), "of another session"
-    assert told(at, (base, at + span)) == (at, at + span), "by another time"
+    assert extended(later, (base, at)) == (later, later + span), "of another session"
+    assert extended(at, (base, at + span)) == (at, at + span), "by another time"
 
 
 def test_a_deadline_that_was_extended_is_left_alone_by_up() -> None:
@@ -403,7 +411,7 @@ def test_an_extended_deadline_stays_while_the_limits_are_the_same() -> None:
 def test_limits_by_which_a_running_box_should_have_stopped_already_are_refused(
     minutes: int, unavailable: str
 ) -> None:
-    """EventBridge Scheduler takes no time in the past."""
+    """EventBridge Scheduler accepts no time in the past."""
     found = world(noted(), deadline_unavailable=unavailable)
     with pytest.raises(InputError, match="nothing was changed") as refused:
         up(found, Config(limits=Limits(max_hours=timedelta(minutes=minutes))))
@@ -411,7 +419,7 @@ def test_limits_by_which_a_running_box_should_have_stopped_already_are_refused(
 
 
 def test_limits_are_noted_before_the_deadline_moves_later_and_after_it_has_moved_sooner() -> None:
-    """An `up` that is cut between the two is made good by the next one."""
+    """The next `up` completes one that was interrupted between the two steps."""
     running = world(noted(max_hours=timedelta(hours=12)))
     later = plan_up(Config(limits=Limits(max_hours=timedelta(hours=24))), facts(running))
     assert names(later) == ["NoteLimits", "ArmDeadline"]
@@ -424,11 +432,9 @@ def test_limits_are_noted_before_the_deadline_moves_later_and_after_it_has_moved
 def test_down_leaves_the_role_that_another_box_of_the_region_needs() -> None:
     alone = [str(step) for step in plan.down(world(instance()))]
     assert "deadline role: removed" in alone
-    shared = world(instance(), others=(Listed(box="hers", instance=instance(id="i-2")),))
+    shared = world(instance(), others_exist=True)
     assert "deadline role: removed" not in [str(step) for step in plan.down(shared)]
-    assert world(others=shared.others, group=None, key_pair=None, deadline=None, volumes=()).nothing_left
-    ended = (Listed(box="hers", instance=instance(id="i-2", state=InstanceState.TERMINATED)),)
-    assert "deadline role: removed" in [str(step) for step in plan.down(world(instance(), others=ended))]
+    assert world(others_exist=True, group=None, key_pair=None, deadline=None, volumes=()).nothing_left
 
 
 def test_a_deadline_that_was_given_another_role_is_armed_anew() -> None:

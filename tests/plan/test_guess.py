@@ -1,4 +1,6 @@
-"""A session whose end is not known: never too little is counted, and a refusal says that it is a guess."""
+"""A session whose end is unknown: the cost is never underestimated, and a refusal says that it is an
+estimate.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from gpu_box.model.observed import Deadline, Guess, InstanceState, Observed, Sto
 from gpu_box.model.stop_reason import SessionEnd
 from gpu_box.plan import budget
 from gpu_box.plan.box import correct_session, count_guessed
-from gpu_box.plan.steps import CorrectSession, CountSession
+from gpu_box.plan.notes import CorrectSession, CountSession
 
 from .test_box import NOW, RATES, ROLE, facts, instance, up, world
 from .test_box import budget as budget_of
@@ -25,7 +27,7 @@ GUESS = Guess(launched=LAUNCHED, until=NOW - timedelta(hours=2), usd_hour=Decima
 
 
 def armed(hours: float, one: Observed) -> Observed:
-    """With AWS's deadline so many hours from now."""
+    """AWS's deadline, in hours from now."""
     at = NOW + timedelta(hours=hours)
     return replace(one, deadline=Deadline(instance_id="i-1", at=at, role_arn=ROLE))
 
@@ -57,8 +59,8 @@ def test_it_is_counted_before_the_budget_is_planned_with_so_that_the_console_is_
     with_budget = budget_of("50")
     assert first(world(BY_ITSELF), with_budget) == ["CountSession"]
     assert first(world(BY_ITSELF), Config()) == [], "nothing depends on it: it is counted beside the rest"
-    told = replace(BY_ITSELF, transition="User initiated (2026-11-23 01:00:00 GMT)")
-    assert first(world(told), with_budget) == []
+    found = replace(BY_ITSELF, transition="User initiated (2026-11-23 01:00:00 GMT)")
+    assert first(world(found), with_budget) == []
     assert first(world(replace(BY_ITSELF, spent_until=LAUNCHED)), with_budget) == []
     assert first(world(instance()), with_budget) == []
     unread = world(BY_ITSELF, deadline=None, deadline_unread="Scheduler does not answer")
@@ -91,7 +93,7 @@ def test_a_warning_of_the_budget_says_how_much_of_it_is_a_guess() -> None:
 
 
 def left(hours: float) -> Stopped:
-    """The box's own record, so many hours after the launch."""
+    """The box's record, in hours after the launch."""
     return Stopped(layer="watcher", reason="idle 30 min", at=LAUNCHED + timedelta(hours=hours))
 
 
@@ -111,5 +113,5 @@ def test_a_record_of_another_session_or_a_forged_one_corrects_nothing(record: St
 def test_what_is_noted_is_what_ec2_and_the_deadline_say() -> None:
     [count] = [step for step in up(armed(-4, world(BY_ITSELF))) if isinstance(step, CountSession)]
     assert count.deadline == NOW - timedelta(hours=4) and count.transition == "User initiated"
-    told = budget.uncounted_end(world(BY_ITSELF), now=NOW)
-    assert told == SessionEnd(at=NOW, guessed=True)
+    found = budget.uncounted_end(world(BY_ITSELF), now=NOW)
+    assert found == SessionEnd(at=NOW, guessed=True)

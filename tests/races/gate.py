@@ -1,7 +1,7 @@
-"""A gate before every AWS call of two hands: some calls of the one, then of the other, as a seed says.
+"""A gate before every AWS call of two processes ("hands"), which interleaves their calls by a seed.
 
-Each hand is a process of its own. Its calls ask at the gate and tell when they are answered; so of all the
-calls of both, one at a time is on its way, and a seed gives one order of them, as far as the clocks allow.
+Each call waits at the gate and reports its answer, so that only one call of both runs at a time. A seed gives
+one order, apart from differences of the clocks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENDED_WITHIN_S = 120.0
 
 @dataclass
 class Turnstile:
-    """Of one hand: made by the test, handed to the hand's process."""
+    """One hand's turnstile, made by the test and passed to the hand's process."""
 
     asking: Connection  # the names of the calls that want to pass
     asked: Connection

@@ -1,4 +1,4 @@
-"""One of two hands: a process of its own that runs one command of a box, its AWS calls held at a gate.
+"""One of two processes that each run one command on a box, with their AWS calls held at a gate.
 
 It does what `box.up` does up to and including the machine's own host key; setting the machine up, which is
 the same for any number of hands, is left out for its time.
@@ -31,19 +31,19 @@ DOES: dict[str, Callable[[Laptop], Observed]] = {
 
 
 def start(config: Config, what: str, turnstile: Turnstile) -> tuple[BaseProcess, Connection]:
-    """The process, and where it will tell how it ended: "done", "refused LINE" or "broken TRACEBACK"."""
-    told, tell = CONTEXT.Pipe(duplex=False)
+    """The process and a connection that receives its result: "done", "refused LINE" or "broken TRACEBACK"."""
+    reported, tell = CONTEXT.Pipe(duplex=False)
     hand = process(_run, config, what, turnstile, tell)
     hand.start()
-    return hand, told
+    return hand, reported
 
 
 def _run(config: Config, what: str, turnstile: Turnstile, tell: Connection) -> None:
-    tell.send(_told(config, what, turnstile))
+    tell.send(_result(config, what, turnstile))
 
 
-def _told(config: Config, what: str, turnstile: Turnstile) -> str:
-    with impatient(), mock.patch.object(enter, "_LOOK_AGAIN_S", 1.0):
+def _result(config: Config, what: str, turnstile: Turnstile) -> str:
+    with impatient(), mock.patch.object(enter, "_CHECK_AGAIN_S", 1.0):
         laptop = Laptop(config)
         turnstile.stand_before(laptop.cloud)
         try:

@@ -21,11 +21,11 @@ from .gate import Gate, Turnstile
 class Pair:
     hands: tuple[str, str]
     begins: tuple[Callable[[Laptop], object], ...]  # the states in which it may begin
-    right: Callable[[Observed], bool]  # the one right end, whoever came last
+    right: Callable[[Observed], bool]  # the one right result in any order
 
 
 def _is_resized(seen: Observed) -> bool:
-    """Whoever of `stop` and `resize` was last decides whether it runs; nobody loses the new type."""
+    """The later of `stop` and `resize` decides whether it runs; the new type is kept in both cases."""
     instance = seen.instance
     return instance is not None and instance.type == BIGGER and (is_stopped(seen) or is_up(seen))
 
@@ -57,9 +57,9 @@ def run(stage: Stage, name: str, seed: int) -> Interleaved:
     started = [hand.start(config, what, t) for what, t in zip(pair.hands, turnstiles, strict=True)]
     gate = Gate([(process, t) for (process, _), t in zip(started, turnstiles, strict=True)], seed)
     gate.run()
-    told = [end.recv() if end.poll() else "broken: it said nothing" for _, end in started]
+    reported = [end.recv() if end.poll() else "broken: it said nothing" for _, end in started]
     with impatient():
-        for what, end in zip(pair.hands, told, strict=True):
+        for what, end in zip(pair.hands, reported, strict=True):
             if end == "done":
                 continue
             if not end.startswith("refused") or "\n" in end:
@@ -70,8 +70,8 @@ def run(stage: Stage, name: str, seed: int) -> Interleaved:
                 tell(f"{what} is refused again: {error}, after {end}")
         seen = stage.undisturbed(config).observe()
         if not pair.right(seen):
-            tell(f"not right: {told} {shown(seen)}")
+            tell(f"not right: {reported} {shown(seen)}")
         stage.nothing_after(lambda: stage.undisturbed(config).down())
-    how = f"{' '.join(gate.order)}: {', '.join(told)}"
+    how = f"{' '.join(gate.order)}: {', '.join(reported)}"
     outcome = Outcome(tuple(stage.watch.defects), stage.watch.seconds)
-    return Interleaved(outcome, how, refused=any(end.startswith("refused") for end in told))
+    return Interleaved(outcome, how, refused=any(end.startswith("refused") for end in reported))

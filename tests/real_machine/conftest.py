@@ -15,16 +15,23 @@ from testbed.leash import leashed
 from local_aws.failure import Failure
 from local_aws.machines.nspawn.root_image import require_nspawn, root_image
 
+# Before the session takes such variables away: `GPU_BOX_SUITE=trixie pytest tests/real_machine/...`.
+_SUITE = os.environ.get("GPU_BOX_SUITE", "bookworm")
+
 
 @pytest.fixture(scope="module")
-def nspawn() -> Iterator[None]:
-    """The environment in which a daemon started by a test has nspawn machines; others have theirs."""
+def nspawn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The environment in which a daemon started by a test has nspawn machines; others have theirs.
+
+    Their Debian is the module's SUITE, else GPU_BOX_SUITE.
+    """
     try:
         require_nspawn()
     except Failure as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GPU_BOX_MACHINES", "nspawn")
+        patch.setenv("GPU_BOX_SUITE", getattr(request.module, "SUITE", _SUITE))
         # Of the user, and not of the home folder that tests are given: it takes minutes to build.
         real_home = Path(pwd.getpwuid(os.getuid()).pw_dir)
         patch.setenv("GPU_BOX_CACHE", str(real_home / ".cache" / "gpu-box"))

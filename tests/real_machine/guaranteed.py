@@ -1,4 +1,4 @@
-"""A real machine with the stop guarantee armed at thresholds of seconds, and hands to do things to it."""
+"""A real machine with the stop guarantee armed at thresholds of seconds."""
 
 from __future__ import annotations
 
@@ -66,18 +66,18 @@ class Box:
 
     def wait_for_ssh(self) -> None:
         """Until its boot is over. Its address differs after each start."""
-        assert self.fleet.is_within(self.instance, "running", 120), self.told()
+        assert self.fleet.is_within(self.instance, "running", 120), self.reported()
         key = KeyFile(self.config.ssh.key, "")
         self._client = reach(self.fleet.cloud, self.instance, key, host_key=self._host_key)
         deadline = time.monotonic() + 120
         while (tried := self.ssh(_BOOTED, check=False, seconds=120)).returncode == _NO_CONNECTION:
-            assert time.monotonic() < deadline, f"{tried.stderr}\n{self.told()}"
+            assert time.monotonic() < deadline, f"{tried.stderr}\n{self.reported()}"
             self.fleet.pause(0.5)
 
     def arm(self, **policy: Any) -> None:
         """What set-up does first: the watch folder over SSH, and install."""
         settings = " ".join(f"{key}={value}" for key, value in {**POLICY, **policy}.items())
-        said = self.ssh(_INSTALL + settings, input=_watch_folder()).stdout
+        said = self.ssh(_INSTALL + settings, input=folders("watch")).stdout
         assert "watcher: armed" in said and "guard: armed" in said and "fuse: armed" in said, said
         self.wait_for_watcher()
 
@@ -119,8 +119,8 @@ class Box:
     def has_deadline(self) -> bool:
         return self.config.limits != Limits()
 
-    def told(self) -> str:
-        """For whoever reads a failure: what EC2 and the machine say of it."""
+    def reported(self) -> str:
+        """Details from EC2 and the machine, for a failure's message."""
         seen = self.fleet.cloud.see(self.instance)
         said = self.fleet.cloud.ec2.get_console_output(InstanceId=self.instance).get("Output", "")
         return f"{seen['State']} {seen['StateReason']} {seen['Tags']}\n{said[-2000:]}"
@@ -144,9 +144,9 @@ class Box:
 def running(
     fleet: Fleet, folder: Path, name: str, *, fuse: str, max_hours: timedelta | None, reached: bool = True
 ) -> Iterator[Box]:
-    """A box that answers, where it is to be reached at all.
+    """A running box; reached: wait until SSH answers.
 
-    max_hours: then gpu-box itself brings it up, as far as AWS goes, with its deadline armed there.
+    max_hours: let gpu-box make the AWS resources, including its deadline.
     """
     folder.mkdir()
     limits = Limits() if max_hours is None else Limits(max_hours=max_hours)
@@ -196,12 +196,14 @@ _INSTALL = (
 )
 
 
-def _watch_folder() -> bytes:
+def folders(*names: str) -> bytes:
+    """These folders of remote/ as a tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.add(
-            remote() / "watch", "watch", filter=lambda info: None if "__pycache__" in info.name else info
-        )
+        for name in names:
+            archive.add(
+                remote() / name, name, filter=lambda info: None if "__pycache__" in info.name else info
+            )
     return buffer.getvalue()
 
 

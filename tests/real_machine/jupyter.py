@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 from .guaranteed import Box
 
 _FOLDER = "opt/jupyterlab"
-_PYTHON = "3.11"  # bookworm's
 _API = "http://127.0.0.1:8888/api"
 _TOKEN = "Authorization: token secret"
 _RUN = f"env PYTHONPATH=/{_FOLDER} JUPYTER_PATH=/{_FOLDER}/share/jupyter python3"
@@ -18,10 +18,11 @@ _RUN = f"env PYTHONPATH=/{_FOLDER} JUPYTER_PATH=/{_FOLDER}/share/jupyter python3
 
 def install(root: Path) -> str:
     """Put into the box's disk from outside: uv's cache keeps it for all boxes. Why it could not be, or ""."""
+    python = os.readlink(root / "usr/bin/python3").removeprefix("python")  # "3.11" in bookworm
     done = subprocess.run(
         [
             sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(root / _FOLDER),
-            "--python-version", _PYTHON, "--only-binary", ":all:", "jupyterlab",
+            "--python-version", python, "--only-binary", ":all:", "jupyterlab",
         ],
         capture_output=True, text=True, timeout=240,
     )  # fmt: skip

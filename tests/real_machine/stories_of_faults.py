@@ -1,4 +1,4 @@
-"""A layer, the disk, the network or the driver fails, and the box stops all the same."""
+"""The box stops even if a layer, the disk, the network or the driver fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ARMS = 75  # s after boot at which a fuse burns: on a loaded machine, arming tak
 
 @story()
 def kill_9_of_the_watcher(box: Box) -> Outcome:
-    """systemd starts it again, and it goes on with what it knew."""
+    """systemd restarts it, and it continues the idle time."""
     box.arm()
     first = box.ssh(_PID).stdout.strip()
     box.ssh("sudo systemctl kill --signal=KILL gpu-box-watch")
@@ -26,7 +26,7 @@ def the_watcher_masked(box: Box) -> Outcome:
     box.arm()
     box.ssh("sudo systemctl mask --now gpu-box-watch")
     outcome = off(box, GUARD)
-    assert "Powering off." in box.told(), "an orderly shutdown to its end, and not the one that is forced"
+    assert "Powering off." in box.reported(), "an orderly shutdown to its end, and not the one that is forced"
     return outcome
 
 
@@ -46,7 +46,7 @@ def the_watcher_s_files_deleted(box: Box) -> Outcome:
 
 @story()
 def a_full_disk_under_a_watcher(box: Box) -> Outcome:
-    """The samples find no room; what was laid out beforehand takes the reason."""
+    """No sample can be written; the reason goes into the allocated file."""
     _small_disk(box)
     box.arm()
     box.ssh(_FILL)
@@ -80,7 +80,7 @@ def a_unit_that_will_not_end_under_the_guard(box: Box) -> Outcome:
 
 @story()
 def nvidia_smi_hangs(box: Box) -> Outcome:
-    """It cannot tell for `stuck_after`, and no longer."""
+    """Use is unclear for `stuck_after` at most."""
     stand_in(box)
     box.ssh("echo hang >/tmp/percent")
     box.arm()
@@ -92,7 +92,7 @@ def nvidia_smi_hangs(box: Box) -> Outcome:
 def its_network_cut_and_no_layer_on_it_that_minds(box: Box) -> Outcome:
     box.arm(idle_after="1h", guard_after="1h")
     box.fleet.cloud.http("POST", "/embedded/network", {"instance": box.instance, "cut": True})
-    assert box.ssh("true", check=False, seconds=60).returncode == 255, "nobody reaches it"
+    assert box.ssh("true", check=False, seconds=60).returncode == 255, "it is unreachable"
     return off(box, 120)
 
 
@@ -134,5 +134,5 @@ def _stubborn(box: Box) -> None:
 
 
 def _small_disk(box: Box) -> None:
-    """Of its own, under the state folder."""
+    """A small file system mounted on the state folder."""
     box.ssh("sudo mkdir -p /var/lib/gpu-box && sudo mount -t tmpfs -o size=256k tmpfs /var/lib/gpu-box")

@@ -1,4 +1,4 @@
-"""Another account on the box sets every trap it can: it does not become root, and the box still stops."""
+"""A malicious account on the box does not become root, and the box still stops."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .story import Outcome, off, story
 
 @story()
 def a_hostile_account(box: Box) -> Outcome:
-    """Its sockets and servers note who comes; the owner's tmux is told all the same."""
+    """Its sockets and servers note who comes; the owner's tmux still shows the warning."""
     box.ssh(f"sudo useradd -m -s /bin/sh {_NAME} && echo OF-ROOT | sudo tee /root/secret >/dev/null")
     box.ssh("sudo chmod 600 /root/secret; tmux new-session -d -s mine 'sleep 1000'")
-    box.session("-tt", "TERM=xterm exec script -qfc 'tmux attach -t mine' told")
+    box.session("-tt", "TERM=xterm exec script -qfc 'tmux attach -t mine' screen")
     box.ssh("mkdir -p .gpu-box/jupyter && cd .gpu-box/jupyter && echo 8889 >port && echo OF-OWNER >token")
     box.ssh(f"cat >/tmp/traps.py; sudo runuser -u {_NAME} -- python3 /tmp/traps.py", input=_TRAPS)
     box.arm(stuck_after=5)
     seen: dict[str, str] = {}
     deadline = time.monotonic() + 2 * IDLE + LATE
     while not box.is_off_within(0.5) and time.monotonic() < deadline:
-        for path in (f"{_NAME}/heard", f"{_NAME}/uid", "ubuntu/told", "ubuntu/ran"):
+        for path in (f"{_NAME}/heard", f"{_NAME}/uid", "ubuntu/screen", "ubuntu/ran"):
             with contextlib.suppress(OSError):  # its disk goes with it
                 seen[path] = (box.root / "home" / path).read_text(errors="replace")
     outcome = off(box, 10)
@@ -30,7 +30,7 @@ def a_hostile_account(box: Box) -> Outcome:
     assert clients == {f"tmux {seen[f'{_NAME}/uid']}"}, f"who ran the tmux client: {heard}"
     assert "GET /api/kernels" in heard and "OF-ROOT" not in heard and "OF-OWNER" not in heard, heard
     assert "ubuntu/ran" not in seen, "a job's name was run as a command"
-    assert "(cd;touch ran)" in outcome.reason and "this machine stops in" in seen["ubuntu/told"]
+    assert "(cd;touch ran)" in outcome.reason and "this machine stops in" in seen["ubuntu/screen"]
     return outcome
 
 

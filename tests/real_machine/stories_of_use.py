@@ -1,4 +1,4 @@
-"""Nobody there, or somebody or something, each made by a real thing, that then ends."""
+"""Idle boxes and boxes in use, each by a real program that then ends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from . import jupyter
-from .guaranteed import IDLE, Box
+from .guaranteed import IDLE, LATE, Box, folders
 from .nvidia_smi import stand_in
 from .story import Outcome, Untold, off, stays_up_by, story
 
-# Half of a core, a second at a time: work by any measure, and it leaves room for the other stories.
+# Half a core: clearly work, and it leaves room for the other stories.
 HALF = """
 import time
 while True:
@@ -28,7 +28,7 @@ while True:
 def an_idle_box(box: Box) -> Outcome:
     box.arm()
     outcome = off(box, IDLE)
-    assert "Powering off." in box.told(), "an orderly shutdown to its end, and not the one that is forced"
+    assert "Powering off." in box.reported(), "an orderly shutdown to its end, and not the one that is forced"
     _the_command_line_tells(box, outcome)
     return outcome
 
@@ -57,6 +57,27 @@ def an_idle_box_that_was_stopped_and_started(box: Box) -> Outcome:
     box.wait_for_ssh()
     box.wait_for_watcher()
     return off(box, IDLE)
+
+
+@story()
+def a_queue_that_goes_on_after_a_reboot(box: Box) -> Outcome:
+    """Without a laptop. The box stops after the last job, an hour before it would be idle."""
+    box.arm(idle_after="1h", stuck_after="1h")
+    box.ssh("tar -x -C .gpu-box/remote", input=folders("jobs", "setup"))
+    waits = "until [ -e /tmp/go ]; do sleep 0.2; done; exit 3"
+    for name, line in (("first", "sleep 3600"), ("second", "id -un"), ("third", waits)):
+        asked = {"name": name, "command": line, "cwd": "~", "queued": True, "then_stop": name == "third"}
+        box.ssh("cd .gpu-box/remote && python3 -m jobs start", input=json.dumps(asked))
+    box.ssh("sudo -n systemctl reboot", check=False)
+    box.fleet.pause(5)
+    box.wait_for_ssh()
+    box.ssh("cd .gpu-box/jobs && until [ -e third/started ]; do sleep 0.2; done", seconds=LATE)
+    ended = box.ssh("cd .gpu-box/jobs && cat first/exit second/exit second/log; id -un").stdout.split()
+    assert ended[0] in ("143", "137") and ended[1] == "0" and ended[2] == ended[3]
+    box.ssh("touch /tmp/go")
+    outcome = off(box, 60)
+    assert "third ended with exit status 3, the last job (--then stop)" in outcome.reason
+    return outcome
 
 
 @story()

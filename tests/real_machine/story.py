@@ -1,4 +1,4 @@
-"""What happens to a real box, and what must become of it: told by a function under its own name."""
+"""A story on a real box and its expected result: a function that registers under its name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Story:
 
 
 class Untold(Exception):  # noqa: N818 - no error: this place lacks what the story needs
-    """Why it could not be told."""
+    """The reason why the story cannot run here."""
 
 
 STORIES: dict[str, Story] = {}
@@ -57,7 +57,7 @@ def story(
 def off(box: Box, within: float) -> Outcome:
     """within: s, as its thresholds have it, on a machine with nothing else to do."""
     begin = time.monotonic()
-    assert box.is_off_within(within + LATE), f"still up: {box.told()}"
+    assert box.is_off_within(within + LATE), f"still up: {box.reported()}"
     seconds = time.monotonic() - begin
     why = box.why()
     assert why is not None and why.at is not None

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed.box import Box, start_box
 from testbed.cloud import Cloud, KeyFile, wait_until
 from testbed.leash import leashed
-from testbed.real_box import Box, start_box
 
 from local_aws import daemon
 from tests.paths import POLICY, ROOT
@@ -100,7 +100,7 @@ def test_a_shutdown_typed_in_it_stops_the_instance(cloud: Cloud, box: Box) -> No
     assert box.ssh().says("cat file") == "kept"
 
 
-def test_a_shutdown_terminates_where_the_instance_is_told_so(cloud: Cloud, box: Box) -> None:
+def test_a_shutdown_terminates_an_instance_set_to_terminate(cloud: Cloud, box: Box) -> None:
     cloud.ec2.modify_instance_attribute(
         InstanceId=box.instance, InstanceInitiatedShutdownBehavior={"Value": "terminate"}
     )
@@ -138,7 +138,7 @@ print(ask("GET", "meta-data/instance-id", **{"X-aws-ec2-metadata-token": token})
 """
 
 
-def test_its_metadata_answer_where_they_do_on_aws(cloud: Cloud, box: Box) -> None:
+def test_metadata_is_at_aws_s_address(cloud: Cloud, box: Box) -> None:
     done = box.ssh().run("python3 -", sent=ASKS_FOR_ITS_METADATA.encode())
     assert done.stdout.decode().strip() == box.instance, done.stderr
 
@@ -155,18 +155,14 @@ def test_a_stop_is_an_orderly_shutdown(cloud: Cloud, box: Box) -> None:
     assert box.ssh().says("sudo cat /root/saved") == "saved"
 
 
-def test_once_per_instance_is_once_and_every_boot_is_every_boot(cloud: Cloud, key: KeyFile) -> None:
+def test_runcmd_runs_once_and_bootcmd_at_every_boot(cloud: Cloud, key: KeyFile) -> None:
     box = start_box(
         cloud,
         key,
         cloud_config="bootcmd: ['echo booted >> /root/boots']\nruncmd: ['echo ran >> /root/ran']\n",
     )
     box.ssh().says("cloud-init status --wait")
-    cloud.ec2.stop_instances(InstanceIds=[box.instance])
-    cloud.wait(box.instance, "stopped")
-    cloud.ec2.start_instances(InstanceIds=[box.instance])
-    cloud.wait(box.instance, "running")
-    ssh = box.ssh()
+    ssh = box.restart()
     ssh.says("cloud-init status --wait")
     assert ssh.says("sudo cat /root/boots /root/ran").split() == ["booted", "booted", "ran"]
 
@@ -179,7 +175,7 @@ def test_terminating_leaves_nothing_on_the_host(cloud: Cloud, box: Box) -> None:
     assert not cloud.machine_folder(box.instance).exists()
 
 
-def test_its_loopback_is_its_own(cloud: Cloud, box: Box) -> None:
+def test_each_machine_has_its_own_loopback(cloud: Cloud, box: Box) -> None:
     ssh = box.ssh()
     port = int(cloud.endpoint.rpartition(":")[2])
     reach = f"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'"
@@ -207,7 +203,7 @@ def test_a_tunnel_reaches_the_boxs_loopback(cloud: Cloud, box: Box) -> None:
         tunnel.wait()
 
 
-def test_apt_and_pip_find_what_the_host_finds(box: Box) -> None:
+def test_apt_and_pip_work_as_on_the_host(box: Box) -> None:
     ssh = box.ssh()
     update = ssh.run("sudo apt-get -q update && sudo apt-get -q -y install hello")
     if b"Could not resolve" in update.stdout + update.stderr or b"Failed to fetch" in update.stderr:
@@ -228,7 +224,7 @@ def test_the_security_group_decides_who_reaches_ssh(cloud: Cloud, key: KeyFile) 
     assert ssh.run("true").returncode == 0
 
 
-def test_a_cut_network_stalls_what_is_under_way_and_loses_nothing(cloud: Cloud, box: Box) -> None:
+def test_a_cut_network_stalls_transfers_and_loses_nothing(cloud: Cloud, box: Box) -> None:
     ssh = box.ssh()
     counting = subprocess.Popen(
         ssh.command("for i in $(seq 30); do echo $i; sleep 0.05; done"),
@@ -246,7 +242,7 @@ def test_a_cut_network_stalls_what_is_under_way_and_loses_nothing(cloud: Cloud, 
     assert counting.returncode == 0
 
 
-def test_a_killed_daemon_is_cleaned_up_after_and_the_box_comes_back(nspawn: None, key: KeyFile) -> None:
+def test_a_box_survives_a_killed_daemon(nspawn: None, key: KeyFile) -> None:
     home = new_home()
     with leashed(home):
         cloud = Cloud(home)
@@ -264,7 +260,7 @@ def test_a_killed_daemon_is_cleaned_up_after_and_the_box_comes_back(nspawn: None
         assert left_of(box.instance) == []
 
 
-def test_tests_that_are_killed_leave_nothing_behind(nspawn: None, tmp_path: Path) -> None:
+def test_killed_tests_leave_nothing_behind(nspawn: None, tmp_path: Path) -> None:
     """Not by their own clean-up, which a kill -9 takes away."""
     root = ROOT
     tests = subprocess.Popen(
@@ -283,7 +279,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from testbed.cloud import Cloud, make_key
-from testbed.real_box import start_box
+from testbed.box import start_box
 from tests.real_machine.conftest import new_home
 from testbed.leash import leashed
 

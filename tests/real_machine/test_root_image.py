@@ -1,4 +1,4 @@
-"""The root image is built once, whoever asks, whatever was interrupted; old ones go unless they are used.
+"""The root image is built once, even if builds overlap or are interrupted; unused old ones are removed.
 
 A stand-in for debootstrap makes a small tree, slowly: the real one is what the machines here stand on.
 """
@@ -16,13 +16,12 @@ import pytest
 from testbed.cloud import wait_until
 
 from local_aws.failure import Failure
-from local_aws.machines.nspawn.root_image import require_nspawn
+from local_aws.machines.nspawn.root_image import require_nspawn, root_image
 
 pytestmark = pytest.mark.machine
 
 DEBOOTSTRAP = """#!/bin/sh
-for last; do before=$target; target=$last; done
-root=$before
+for word; do case $word in /*/scripts/*) ;; /*) root=$word ;; esac; done
 echo begun >>"$CALLS"
 mkdir "$root" || exit 1
 while [ -e "$HOLD" ]; do sleep 0.05; done
@@ -55,10 +54,10 @@ class Place:
         }
         self.processes: list[subprocess.Popen[str]] = []
 
-    def use(self) -> subprocess.Popen[str]:
+    def use(self, suite: str = "bookworm") -> subprocess.Popen[str]:
         """It asks for the image, prints where it is, and uses it until its input ends."""
         process = subprocess.Popen(
-            [sys.executable, "-c", USE], env=self._environment, text=True,
+            [sys.executable, "-c", USE], env={**self._environment, "GPU_BOX_SUITE": suite}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self.processes.append(process)
@@ -85,7 +84,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         process.communicate()
 
 
-def told(process: subprocess.Popen[str]) -> str:
+def reported(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return Path(process.stdout.readline().strip()).name
 
@@ -95,14 +94,14 @@ def test_two_at_once_build_one_image(place: Place) -> None:
     first, second = place.use(), place.use()
     wait_until(lambda: place.builds() == 1)
     place.hold.unlink()
-    image = told(first)
+    image = reported(first)
     assert image.startswith("root-bookworm-")
-    assert told(second) == image
+    assert reported(second) == image
     assert place.builds() == 1
     assert place.folders() == {image}
 
 
-def test_a_killed_build_is_waited_for_and_made_again(place: Place) -> None:
+def test_a_killed_build_is_repeated(place: Place) -> None:
     """debootstrap itself lives on for a while: the next must not build beside it."""
     place.hold.touch()
     killed = place.use()
@@ -114,18 +113,35 @@ def test_a_killed_build_is_waited_for_and_made_again(place: Place) -> None:
         after.wait(1)
     assert place.builds() == 1
     place.hold.unlink()
-    image = told(after)
+    image = reported(after)
     assert place.folders() == {image}
     assert place.builds() == 2
 
 
-def test_an_older_image_goes_unless_somebody_uses_it(place: Place) -> None:
+def test_an_older_image_is_removed_unless_it_is_in_use(place: Place) -> None:
     user = place.use()
-    used = told(user)
+    used = reported(user)
     older, unfinished = "root-bookworm-0123456789ab", "root-bookworm-ba9876543210.new"
     for name in (older, unfinished):
         (place.cache / name).mkdir()
     # As if the recipe had changed: what is used now is of an older one.
     (place.cache / used).rename(place.cache / "root-bookworm-aaaaaaaaaaaa")
-    assert told(place.use()) == used
+    assert reported(place.use()) == used
     assert place.folders() == {used, "root-bookworm-aaaaaaaaaaaa"}
+
+
+def test_images_of_other_releases_are_left_alone_and_are_built_at_the_same_time(place: Place) -> None:
+    place.hold.touch()
+    suites = ("bookworm", "bookworm-backports", "trixie")
+    users = [place.use(suite) for suite in suites]
+    wait_until(lambda: place.builds() == 3)
+    place.hold.unlink()
+    images = [reported(user) for user in users]
+    assert [image.rpartition("-")[0] for image in images] == [f"root-{suite}" for suite in suites]
+    assert place.folders() == set(images)
+
+
+def test_an_unknown_release_is_refused(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
+    monkeypatch.setenv("GPU_BOX_SUITE", "sid")
+    with pytest.raises(Failure, match="no root image of 'sid'"):
+        root_image()

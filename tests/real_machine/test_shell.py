@@ -8,8 +8,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from testbed.box import start_box
 from testbed.cloud import Cloud, KeyFile
-from testbed.real_box import start_box
 
 from tests.paths import REMOTE
 
@@ -36,9 +36,7 @@ HARMLESS = {"pdb3", "pdb3.11", "pygettext3", "pygettext3.11", "routel", "rrsync"
 HIJACKED = "grep -lsE '^#! */usr/bin/env python' /usr/bin/* /usr/sbin/* || true"
 
 
-def test_python_is_ours_in_every_shell_and_the_systems_for_root_and_its_tools(
-    cloud: Cloud, key: KeyFile
-) -> None:
+def test_shells_use_our_python_and_root_uses_the_system_s(cloud: Cloud, key: KeyFile) -> None:
     ssh = start_box(cloud, key).ssh()
     assert "return" in ssh.says("head -9 .bashrc"), "the stock file, which returns early"
     done = ssh.run(SET_UP, sent=_remote())
@@ -51,8 +49,8 @@ def test_python_is_ours_in_every_shell_and_the_systems_for_root_and_its_tools(
         ssh.command(options=("-tt",)), input=f"{PREFIX}; exit\n", capture_output=True, text=True, timeout=60
     )
     assert f"\n{OURS}\n" in typed.stdout
-    keys = f'"{PREFIX} >found; tmux wait-for -S told" Enter'
-    in_tmux = f"tmux new-session -d -s main && tmux send-keys -t main {keys} && tmux wait-for told"
+    keys = f'"{PREFIX} >found; tmux wait-for -S ready" Enter'
+    in_tmux = f"tmux new-session -d -s main && tmux send-keys -t main {keys} && tmux wait-for ready"
     assert ssh.says(f"{in_tmux} && cat found") == OURS
     for root in ("sudo", "sudo -i", "sudo su - root -c", "sudo systemd-run --quiet --pipe --wait bash -c"):
         words = f'"{PREFIX}"' if root.endswith("-c") else PREFIX

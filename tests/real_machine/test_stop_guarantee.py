@@ -1,6 +1,6 @@
-"""The stop guarantee on real machines: systemd, cloud-init, SSH, real loads, real faults; all in seconds.
+"""The stop guarantee on real machines: systemd, cloud-init, SSH, real loads and faults, within seconds.
 
-Each story has a machine of its own; they run side by side. At the end a table says which layer caught what.
+Each story has its own machine; they run in parallel. At the end a table shows which layer stopped which box.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ NAMES = [*_FIRST, *(name for name in STORIES if name not in _FIRST)]
 
 
 @pytest.fixture(scope="module")
-def told(nspawn: None, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcome]]]:
-    """Every story that somebody asked for, begun, in a cloud of their own."""
+def reported(nspawn: None, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcome]]]:
+    """The selected stories, started in one cloud."""
     asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
     home = new_home()
     folder = home / "stories"
@@ -55,28 +55,28 @@ def told(nspawn: None, request: pytest.FixtureRequest) -> Iterator[dict[str, Fut
 
 
 def _telling(fleet: Fleet, folder: Path, name: str) -> Callable[[], Outcome]:
-    told, box_name = STORIES[name], f"story-{NAMES.index(name)}"
+    reported, box_name = STORIES[name], f"story-{NAMES.index(name)}"
 
     def tell() -> Outcome:
         with running(
             fleet,
             folder / box_name,
             box_name,
-            fuse=told.fuse,
-            max_hours=told.max_hours,
-            reached=told.reached,
+            fuse=reported.fuse,
+            max_hours=reported.max_hours,
+            reached=reported.reached,
         ) as box:
-            return told.play(box)
+            return reported.play(box)
 
     return tell
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_right_layer_stops_it(
-    told: dict[str, Future[Outcome]], name: str, record_property: Callable[[str, object], None]
+    reported: dict[str, Future[Outcome]], name: str, record_property: Callable[[str, object], None]
 ) -> None:
     try:
-        outcome = told[name].result(timeout=_LONGEST_S)
+        outcome = reported[name].result(timeout=_LONGEST_S)
     except Untold as reason:
         pytest.skip(str(reason))
     record_property("stopped", [name.replace("_", " "), *outcome])

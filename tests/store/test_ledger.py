@@ -1,4 +1,4 @@
-"""What gone instances cost is remembered, and what exists counts by AWS's tags alone."""
+"""The store keeps the cost of removed instances; existing ones count by AWS's tags alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kaggle's API on loopback, as far as the `kaggle` package asks it: one competition, files down, answers up.
+"""The part of Kaggle's API that the `kaggle` package uses, on loopback: download and submission.
 
 Paths, fields and the redirect to a storage address are those of kagglesdk's
 `competitions.CompetitionApiService`; the storage side knows ranges, as Google's does.

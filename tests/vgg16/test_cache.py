@@ -1,4 +1,4 @@
-"""Nothing is computed twice, nothing old is taken for new, and a kill in the middle costs at most a row."""
+"""Nothing is computed twice, no stale row is used, and a kill in the middle costs at most a row."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from vgg16 import TrainingFailed
+from vgg16.cache import FeatureCache, default_root
 from vgg16.data.augment import Augment
-from vgg16.data.cache import FeatureCache
-from vgg16.errors import TrainingFailed
 from vgg16.lesson import Vgg16
-from vgg16.model import VGG16
-from vgg16.preprocess import CAFFE, RANDOM, Preprocessing
-from vgg16.report import Report
+from vgg16.model import CAFFE, RANDOM, VGG16, Preprocessing
+from vgg16.train import Report
 from vgg16.weights.initialise import random_state
 
 SMALL = RANDOM.at(32)
@@ -77,6 +76,7 @@ def test_the_second_epoch_and_the_second_run_convolve_nothing(
 def test_cached_features_are_what_the_convolutions_give(vgg: Vgg16, tiny_set: Path) -> None:
     batches = vgg.get_batches(tiny_set / "train", batch_size=8)
     vgg.finetune(batches)
+    vgg.unfreeze("classifier")
     for features, rows in vgg.source(batches).epoch(0):
         assert features.dtype == torch.float16
         images = next(images for images, _ in batches.load([rows.numpy()]))
@@ -116,8 +116,8 @@ def test_a_cache_cut_off_in_the_middle_keeps_its_whole_rows(lost: str, tmp_path:
     cache = FeatureCache(tmp_path, net(), "fp32")
     keys = [f"{number:032x}" for number in range(4)]
     rows = torch.randn(4, cache.width)
-    with cache.writer() as writer:
-        writer.append(keys, rows)
+    with cache.writer() as append:
+        append(keys, rows)
     features, names = cache.path / "0.f16", cache.path / "0.keys"
     row = 2 * cache.width
     if lost == "half a key":
@@ -128,8 +128,8 @@ def test_a_cache_cut_off_in_the_middle_keeps_its_whole_rows(lost: str, tmp_path:
     cache.read()
     whole = 0 if lost == "everything but keys" else 3
     assert [key in cache for key in keys] == [number < whole for number in range(4)]
-    with cache.writer() as writer:
-        writer.append(keys[whole:], rows[whole:])
+    with cache.writer() as append:
+        append(keys[whole:], rows[whole:])
     cache.read()
     torch.testing.assert_close(cache.rows(keys).float(), rows, rtol=1e-3, atol=1e-3)
 
@@ -138,8 +138,8 @@ def test_two_processes_write_side_by_side(tmp_path: Path) -> None:
     one, other = (FeatureCache(tmp_path, net(), "fp32") for _ in range(2))
     rows = torch.randn(2, one.width)
     with one.writer() as first, other.writer() as second:
-        first.append(["a" * 32], rows[:1])
-        second.append(["b" * 32], rows[1:])
+        first(["a" * 32], rows[:1])
+        second(["b" * 32], rows[1:])
     one.read()
     torch.testing.assert_close(one.rows(["a" * 32, "b" * 32]).float(), rows, rtol=1e-3, atol=1e-3)
 
@@ -163,7 +163,7 @@ def test_features_held_in_the_gpu_s_memory_are_those_on_the_disk(
     vgg.finetune(batches)
     (tiny_set / "train" / "light" / "light.2.png").write_bytes(b"")
     from_disk = list(vgg.source(batches).epoch(1))
-    monkeypatch.setattr("vgg16.data.sources._free_bytes", lambda device: 1 << 40)
+    monkeypatch.setattr("vgg16.cache._free_bytes", lambda device: 1 << 40)
     source = vgg.source(batches)
     monkeypatch.setattr(FeatureCache, "rows", None)  # nothing is read from the disk any more
     held = list(source.epoch(1))
@@ -174,11 +174,71 @@ def test_features_held_in_the_gpu_s_memory_are_those_on_the_disk(
 def test_dropout_stays_live_behind_the_cache(vgg: Vgg16, tiny_set: Path) -> None:
     batches = vgg.get_batches(tiny_set / "train", batch_size=8)
     vgg.finetune(batches)
-    source = vgg.source(batches)
-    features, _ = next(source.epoch(0))
+    source = vgg.source(batches, training=True)
+    rows, _ = next(source.epoch(0))
     vgg.model.train()
     with torch.no_grad():
-        assert not torch.equal(vgg.model(features.float()), vgg.model(features.float()))
+        assert not torch.equal(vgg.model(rows, source.start), vgg.model(rows, source.start))
+
+
+def test_what_the_cache_spares_changes_no_logit(vgg: Vgg16, tiny_set: Path) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    vgg.unfreeze("classifier")
+    whole = vgg.source(batches)
+    vgg.unfreeze("last")
+    for training, start in ((True, 2), (False, 6)):
+        source = vgg.source(batches, training=training)
+        assert (whole.start, source.start) == (0, start)
+        vgg.model.train(training)
+        for (features, rows), (inputs, same_rows) in zip(whole.epoch(0), source.epoch(0), strict=True):
+            assert torch.equal(rows, same_rows)
+            with torch.no_grad():
+                torch.manual_seed(1)
+                expected = vgg.model(features.float())
+                torch.manual_seed(1)
+                found = vgg.model(inputs, source.start)
+                # A product of 24 rows may be summed up in another order than one of 8.
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_smaller_rows_are_kept_if_the_last_layer_alone_is_trained(
+    vgg: Vgg16, tiny_set: Path
+) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    vgg.fit(batches, batches, nb_epoch=1)
+    assert vgg.cache is not None
+    kept = sum(file.stat().st_size for file in vgg.cache.rglob("*.f*"))
+    assert kept == 24 * vgg.model.hidden_count * 4  # fp32 on a CPU
+
+
+def test_cached_convolutions_are_used_for_the_layer_after_them(
+    vgg: Vgg16, tiny_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = vgg.get_batches(tiny_set / "train", batch_size=8)
+    vgg.finetune(batches)
+    vgg.unfreeze("classifier")
+    vgg.fit(batches, None, nb_epoch=1)  # which changes the first linear layer
+    vgg.finetune(batches)
+    counts = convolved(vgg, monkeypatch)
+    before = [inputs for inputs, _ in vgg.source(batches, training=True).epoch(0)]
+    assert counts == []
+    with torch.no_grad():
+        vgg.model.classifier[0].weight.mul_(2)
+    after = [inputs for inputs, _ in vgg.source(batches, training=True).epoch(0)]
+    assert not torch.equal(before[0], after[0]), "a row belongs to the weights that made it"
+    assert counts == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_the_linear_layer_s_outputs_are_kept_as_they_were_computed(tmp_path: Path, precision: str) -> None:
+    cache = FeatureCache(tmp_path, net(), precision, hidden=True)
+    rows = torch.rand(3, cache.width).to(cache.dtype)
+    with cache.writer() as append:
+        append([letter * 32 for letter in "abc"], rows)
+    cache.read()
+    assert torch.equal(cache.rows(["c" * 32, "a" * 32]), rows[[2, 0]])
 
 
 def test_a_full_disk_costs_the_cache_and_no_training(
@@ -206,7 +266,19 @@ def test_a_full_disk_costs_the_cache_and_no_training(
 
 def test_values_beyond_half_precision_are_not_kept_as_infinities(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, net(), "fp32")
-    with cache.writer() as writer, pytest.raises(TrainingFailed, match="beyond 65504"):
-        writer.append(["a" * 32], torch.full((1, cache.width), 1e5))
+    with cache.writer() as append, pytest.raises(TrainingFailed, match="beyond 65504"):
+        append(["a" * 32], torch.full((1, cache.width), 1e5))
     cache.read()
     assert "a" * 32 not in cache
+
+
+def test_features_are_kept_on_scratch_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("VGG16_CACHE")
+    assert default_root() == tmp_path / ".cache" / "vgg16"
+    (tmp_path / "scratch").mkdir()
+    assert default_root() == tmp_path / "scratch" / "vgg16"
+    monkeypatch.setenv("VGG16_CACHE", "~/mine")
+    assert default_root() == tmp_path / "mine"

@@ -22,7 +22,7 @@ from vgg16.__main__ import main
 from vgg16.kaggle import predictions
 from vgg16.kaggle.predictions import Predictions
 
-# The package knows Kaggle's own address only: the one thing here that is led elsewhere.
+# The package knows only Kaggle's own address, so its requests are redirected.
 _COMMAND = """
 import sys
 import kagglesdk.kaggle_env as kaggle
@@ -91,7 +91,7 @@ def results(tmp_path: Path) -> Path:
     of_dogs[:4] = 1 - of_dogs[:4]
     numbers = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
     test = np.array([1.0 if number % 2 else 0.0 for number in numbers], dtype=np.float32)
-    told = Predictions(
+    predicted = Predictions(
         data=tmp_path / "data",
         classes=("cat", "dog"),
         valid=np.stack([1 - of_dogs, of_dogs], axis=1),
@@ -99,7 +99,7 @@ def results(tmp_path: Path) -> Path:
         files=tuple(f"unknown/{number}.jpg" for number in numbers),
         test=np.stack([1 - test, test], axis=1),
     )
-    predictions.save(tmp_path / "results", told)
+    predictions.save(tmp_path / "results", predicted)
     return tmp_path / "results"
 
 

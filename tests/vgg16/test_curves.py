@@ -1,4 +1,4 @@
-"""What people look at shows what it says: the right pictures, in the right rows, under the right names."""
+"""The pictures for people show the right examples, in the right rows, under the right names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from vgg16 import curves
-from vgg16.data.batches import Folder, find_pictures
+from vgg16.pictures import Folder, find_pictures
 from vgg16.train import Epoch
 
 

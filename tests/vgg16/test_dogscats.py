@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from tests.paths import REMOTE
 
+from vgg16 import BadData
 from vgg16.__main__ import main
 from vgg16.data import dogscats
-from vgg16.errors import BadData, DamagedArchive
+from vgg16.data.archive import DamagedArchive
 
 
 def names(count: int = 30) -> list[str]:

@@ -1,4 +1,4 @@
-"""A download that breaks off goes on where it was; what is not the file never takes its name."""
+"""A download that breaks off goes on where it was; other content never gets the file's name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vgg16.data.download import download
-from vgg16.errors import DownloadFailed
+from vgg16.data.download import DownloadFailed, download
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -1,4 +1,4 @@
-"""Whatever is in the folder: pixels as the weights want them, or a line that names the file."""
+"""Any file in the folder becomes pixels as the weights expect them, or a line that names it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vgg16 import BadData, UnreadableImage
 from vgg16.data.augment import Augment
-from vgg16.data.batches import Batches, find_pictures
-from vgg16.data.images import read_image
-from vgg16.errors import BadData, UnreadableImage
-from vgg16.preprocess import CAFFE, RANDOM, TORCHVISION
+from vgg16.model import CAFFE, RANDOM, TORCHVISION
+from vgg16.pictures import Batches, find_pictures, read_image
 
 SMALL = RANDOM.at(32)
 
@@ -195,7 +194,7 @@ def test_many_pictures_are_decoded_by_worker_processes(
 ) -> None:
     folder = find_pictures(tiny_set / "train")
     alone = [images for images, _ in Batches(folder, SMALL, batch_size=8, shuffle=False).epoch(0)]
-    monkeypatch.setattr("vgg16.data.batches._WORKERS_FROM", 1)
+    monkeypatch.setattr("vgg16.pictures._WORKERS_FROM", 1)
     together = [images for images, _ in Batches(folder, SMALL, batch_size=8, shuffle=False).epoch(0)]
     assert all((one == other).all() for one, other in zip(alone, together, strict=True))
 

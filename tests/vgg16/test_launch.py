@@ -1,11 +1,15 @@
-"""torchrun begins anew for what was lost, and not for what only fails again; and says so in a line."""
+"""torchrun restarts lost ranks, but not after an error that would come again; each is one line."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,9 +19,8 @@ from tests.vgg16.ranked import as_ranks
 
 import vgg16
 from vgg16.__main__ import main
-from vgg16.elastic import HOPELESS
-from vgg16.errors import Interrupted
-from vgg16.ranks import joined
+from vgg16.distributed import joined
+from vgg16.elastic import HOPELESS, Interrupted
 
 
 def launched(script: str, folder: Path) -> tuple[int, str]:
@@ -33,7 +36,7 @@ def launched(script: str, folder: Path) -> tuple[int, str]:
 
 
 def starts(folder: Path) -> list[str]:
-    """Restarts so far, of each start."""
+    """The number of restarts before each start."""
     return sorted((folder / "starts").read_text().split())
 
 
@@ -62,8 +65,8 @@ def test_what_a_run_has_cost_goes_on_after_a_lost_rank(tmp_path: Path) -> None:
         f'[ "$TORCHELASTIC_RESTART_COUNT" = 1 ] || {{ sleep 1; kill -9 $$; }}\n{again} > {tmp_path}/$RANK'
     )
     assert as_ranks(1, launched, script, tmp_path)[0][0] == 0
-    told = json.loads((tmp_path / "0").read_text().removeprefix("@progress "))
-    assert 1 < told["dollars"] < 60  # a dollar a second
+    line = json.loads((tmp_path / "0").read_text().removeprefix("@progress "))
+    assert 1 < line["dollars"] < 60  # a dollar a second
 
 
 def test_a_rank_lost_again_and_again_ends_it_without_a_traceback(tmp_path: Path) -> None:
@@ -76,19 +79,19 @@ def test_a_rank_lost_again_and_again_ends_it_without_a_traceback(tmp_path: Path)
     assert starts(tmp_path) == ["0", "0", "1", "1"]
 
 
-@pytest.mark.parametrize("told_by_launch", [False, True])
-def test_a_worker_leaves_word_of_wrong_input_and_says_it_itself_where_nobody_else_will(
-    told_by_launch: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("launched", [False, True])
+def test_a_rank_writes_wrong_input_to_its_error_file_and_prints_it_if_no_launcher_does(
+    launched: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
-    if told_by_launch:
+    if launched:
         monkeypatch.setenv("VGG16_LAUNCHED", "1.5")
     words = ["train", "--data", str(tmp_path / "no"), "--results", str(tmp_path / "r"), "--preset", "demo"]
     assert main(words) == HOPELESS
     line = f"{tmp_path}/no/train: no such folder"
     assert json.loads((tmp_path / "error.json").read_text())["message"]["message"] == line
-    assert capsys.readouterr().err == ("" if told_by_launch else f"error: {line}\n")
+    assert capsys.readouterr().err == ("" if launched else f"error: {line}\n")
 
 
 def test_what_a_restart_may_cure_has_another_exit_status(
@@ -101,6 +104,58 @@ def test_what_a_restart_may_cure_has_another_exit_status(
     monkeypatch.setattr("vgg16.run.train", lost)
     assert main(["train", "--data", str(tmp_path), "--results", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "error: rank 0 has lost another one\n"
+
+
+def test_ranks_that_ended_because_they_were_asked_to_are_not_started_again(tmp_path: Path) -> None:
+    (result,) = as_ranks(1, launched, "exit 143", tmp_path)
+    assert result == (143, "")
+    assert starts(tmp_path) == ["0", "0"]
+
+
+def given_notice(script: str, folder: Path) -> tuple[int, str, list[int]]:
+    """As `launched`, with the time that torchrun gives its ranks after SIGTERM."""
+    from torch.distributed.elastic.multiprocessing.api import SubprocessContext
+
+    close, given = SubprocessContext.close, []
+
+    def closing(context: SubprocessContext, death_sig: signal.Signals, timeout: int) -> None:
+        given.append(timeout)
+        close(context, death_sig, timeout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SubprocessContext, "close", closing)
+        patch.delenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", raising=False)
+        return (*launched(script, folder), given)
+
+
+def test_ranks_get_the_two_minutes_of_a_spot_notice_to_save_and_no_traceback_is_shown(tmp_path: Path) -> None:
+    (result,) = as_ranks(
+        1,
+        given_notice,
+        f"""trap 'sleep 0.2; touch {tmp_path}/saved.$RANK; exit 143' TERM; touch {tmp_path}/ready.$RANK
+        until [ -e {tmp_path}/ready.0 ] && [ -e {tmp_path}/ready.1 ]; do sleep 0.05; done
+        [ $RANK = 1 ] || kill -TERM $PPID
+        while :; do sleep 0.05; done""",
+        tmp_path,
+    )
+    assert result == (143, "", [120])
+    assert len(list(tmp_path.glob("saved.*"))) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2)")
+def test_no_rank_outlives_a_torchrun_that_was_killed() -> None:
+    rank = "import time, vgg16.elastic as e; e.end_with_launcher(); print('up', flush=True); time.sleep(60)"
+    launcher = f"""import subprocess, sys
+subprocess.Popen([sys.executable, "-c", {rank!r}], start_new_session=True).wait()"""
+    environment = {"PYTHONPATH": str(Path(vgg16.__file__).parents[1]), "TORCHELASTIC_RUN_ID": "x"}
+    command = [sys.executable, "-c", launcher]
+    with subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.kill()
+        started = time.monotonic()
+        process.stdout.read()  # until the rank has closed it, too
+    assert time.monotonic() - started < 30
 
 
 def deserted() -> str:

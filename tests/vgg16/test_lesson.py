@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vgg16 import Vgg16
-from vgg16.errors import BadData, TrainingFailed
+from vgg16 import BadData, TrainingFailed, Vgg16
 
 
 @pytest.fixture
@@ -116,8 +115,8 @@ def test_fit_data_takes_arrays(vgg: Vgg16, tiny_set: Path, capsys: pytest.Captur
     imgs, labels = next(batches)
     capsys.readouterr()
     history = vgg.fit_data(imgs, labels, imgs, labels.argmax(1), nb_epoch=2, batch_size=8)
-    told = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert told == ["epoch 1/2", "epoch 2/2"]
+    lines = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["epoch 1/2", "epoch 2/2"]
     assert [epoch.epoch for epoch in history] == [1, 2]
     assert history[1].valid_loss is not None
 

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vgg16.model import VGG16
-from vgg16.preprocess import CAFFE, RANDOM, TORCHVISION, Normalise
+from vgg16.model import CAFFE, RANDOM, TORCHVISION, VGG16, Dropout, Normalise
 from vgg16.weights.initialise import random_state
 
 # Simonyan and Zisserman, table 1, column D, written out again on purpose.
@@ -67,6 +66,21 @@ def test_a_picture_costs_30_9_gflop() -> None:
     with FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, 224, 224, dtype=torch.uint8, device="meta"))
     assert counter.get_total_flops() == pytest.approx(30.94e9, rel=1e-3)
+
+
+def test_dropout_keeps_half_of_the_inputs_doubled_and_all_when_not_training() -> None:
+    layer, ones = Dropout(), torch.ones(64, 4096, requires_grad=True)
+    torch.manual_seed(3)
+    first = layer(ones)
+    assert first.unique().tolist() == [0.0, 2.0]
+    assert first.mean().item() == pytest.approx(1, abs=0.01)  # ten standard deviations
+    assert not torch.equal(first, layer(ones))
+    torch.manual_seed(3)
+    assert torch.equal(first, layer(ones))
+    first.sum().backward()
+    assert torch.equal(ones.grad, first)
+    assert layer(ones[:1, :3]).shape == (1, 3), "any number of inputs"
+    assert torch.equal(layer.eval()(ones), ones)
 
 
 def test_only_the_new_last_layer_learns_after_finetuning() -> None:

@@ -1,5 +1,5 @@
-"""The GPU's decoder. Here on the library's CPU codec: the same code but for the kernels that decode. What
-only a GPU can show is skipped without one, and run on a box by
+"""The GPU's decoder, here on the library's CPU codec: the same code but for the kernels that decode. Tests of
+the GPU itself are skipped without one; run them on a box by
 
     python -m pytest tests/vgg16/test_nvdecode.py -k gpu
 """
@@ -14,14 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+from vgg16 import Problem
 from vgg16.data import nvdecode
 from vgg16.data.augment import Augment
-from vgg16.data.batches import Batches, find_pictures
-from vgg16.data.images import read_image, whole_jpeg
-from vgg16.data.nvdecode import Decoder
-from vgg16.errors import Problem
+from vgg16.data.nvdecode import Decoder, whole_jpeg
 from vgg16.lesson import Vgg16
-from vgg16.preprocess import CAFFE, RANDOM, TORCHVISION, Preprocessing
+from vgg16.model import CAFFE, RANDOM, TORCHVISION, Preprocessing
+from vgg16.pictures import Batches, find_pictures, read_image
 from vgg16.report import Silent
 
 pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec has no wheel for this system")
@@ -101,7 +100,7 @@ def test_the_same_pictures_come_and_the_same_ones_are_left_out(
     workers: bool, mixed: Path, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if workers:
-        monkeypatch.setattr("vgg16.data.batches._WORKERS_FROM", 1)
+        monkeypatch.setattr("vgg16.pictures._WORKERS_FROM", 1)
     said: dict[str, list[str]] = {"pillow": [], "nv": []}
     pillows, ours = batches(mixed, None, said["pillow"]), batches(mixed, decoder, said["nv"])
     for (theirs, their_rows), (images, rows) in zip(pillows.epoch(1), ours.epoch(1), strict=True):
@@ -209,7 +208,7 @@ def test_a_gpu_without_the_package_leaves_it_to_pillow(monkeypatch: pytest.Monke
         nvdecode.choose("nvimgcodec", torch.device("cuda"), said.append)
 
 
-def test_a_gpu_whose_codec_does_not_work_is_told_and_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_whose_codec_does_not_work_is_named_and_pillow_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decoder, "_decoded", lambda self, files: [None] * len(files))
     with pytest.raises(Problem, match="decodes no JPEG here"):
         Decoder(CPU)

@@ -1,12 +1,15 @@
-"""Several ranks make of the same pictures what one makes, and a lost one costs no finished epoch."""
+"""Several ranks give the results of one, and a lost one costs no finished epoch."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +20,18 @@ from tests.vgg16.ranked import as_ranks
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 
+from vgg16 import ending
 from vgg16.data.augment import Augment
-from vgg16.data.sources import Source
+from vgg16.device import ALONE, Ranks, choose_precision
+from vgg16.distributed import GroupTrainer, joined
 from vgg16.elastic import restarts
+from vgg16.ending import Ended
 from vgg16.lesson import Vgg16
-from vgg16.precision import choose
-from vgg16.ranks import ALONE, Ranks, joined
-from vgg16.report import Report, Silent
+from vgg16.model import VGG16
+from vgg16.pictures import Source
+from vgg16.report import Silent
 from vgg16.run import Settings, train
-from vgg16.train import Trainer
+from vgg16.train import Report, Trainer
 
 # The last batch of 23 has one picture: fewer than ranks.
 BATCH, RANKS = 11, 3
@@ -104,10 +110,10 @@ def test_several_ranks_give_one_rank_s_results_within_rounding(
 def compressed(data: Path, cache: Path) -> dict[str, object]:
     """As two_epochs, but gradients travel as between GPUs: in bf16."""
     with joined("cpu") as ranks, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vgg16.ranks.dist.get_backend", lambda: "nccl")
+        patch.setattr("vgg16.distributed.dist.get_backend", lambda: "nccl")
         # By another name: PyTorch asks for NCCL by its own, though gloo adds bf16 as well.
         patch.setattr(
-            "vgg16.ranks.bf16_compress_hook", lambda state, bucket: bf16_compress_hook(state, bucket)
+            "vgg16.distributed.bf16_compress_hook", lambda state, bucket: bf16_compress_hook(state, bucket)
         )
         return _two_epochs("all", data, cache / str(ranks.rank), ranks)
 
@@ -148,14 +154,15 @@ def _crowded(ranks: Ranks) -> tuple[Tensor, list[str]]:
     random = np.random.default_rng(0)
     inputs = torch.from_numpy(random.normal(size=(32, 6)).astype(np.float32))
 
-    def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for at in range(0, 32, 10):
+    def epoch(number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for at in range(10 * skip, 32, 10):
             rows = torch.from_numpy(ranks.share(np.arange(at, min(at + 10, 32))))
             yield inputs[rows], rows
 
     net, report = Crowded(ranks.rank), Kept()
-    precision = choose("fp32", torch.device("cpu"))
-    trainer = Trainer(net, precision, report, lr=0.01, seed=0, ranks=ranks)
+    precision = choose_precision("fp32", torch.device("cpu"))
+    kind = GroupTrainer if ranks.world > 1 else Trainer
+    trainer = kind(net, precision, report, lr=0.01, seed=0, ranks=ranks)
     list(trainer.fit(Source(32, 4, (inputs[:, 0] > 0).long().numpy(), epoch), None, 3))
     return net.layer.weight.detach(), report.lines
 
@@ -177,6 +184,64 @@ def settings(data: Path, results: Path, cache: Path) -> Settings:
     )  # fmt: skip
 
 
+def signalled(data: Path, results: Path, cache: Path) -> str:
+    """A training, alone, whose process group gets SIGTERM while worker processes read pictures."""
+    step, sent = Trainer._step, list[int]()
+
+    def eventful_step(trainer: Trainer, *arguments: Any) -> None:
+        if not sent:
+            sent.append(1)
+            os.killpg(0, signal.SIGTERM)
+            time.sleep(0.3)  # for a worker to die of it
+        step(trainer, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+            patch.delenv(name)
+        patch.setattr("vgg16.pictures._WORKERS_FROM", 1)
+        patch.setattr(Trainer, "_step", eventful_step)
+        os.setpgid(0, 0)
+        ending.listen()
+        try:
+            train(replace(settings(data, results, cache), layers="all", batch_size=2), Silent())
+        except Ended as ended:
+            return str(ended)
+    return "done"
+
+
+def test_sigterm_to_the_whole_process_group_spares_the_workers_that_read_pictures(
+    tiny_set: Path, tmp_path: Path
+) -> None:
+    (said,) = as_ranks(1, signalled, tiny_set, tmp_path / "results", tmp_path / "cache")
+    assert said == "ended by SIGTERM after step 1 of epoch 1, which is kept: --resume goes on from there"
+
+
+def ended_in_features(data: Path, results: Path, cache: Path) -> str:
+    """As run(), but the second rank alone is asked to end while it computes features."""
+    convolve = VGG16.convolve
+
+    def eventful(net: VGG16, images: Tensor) -> Tensor:
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return convolve(net, images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VGG16, "convolve", eventful)
+        ending.listen()
+        try:
+            run(data, results, cache)
+        except Ended as ended:
+            return str(ended)
+    return "done"
+
+
+def test_all_ranks_end_if_one_is_asked_to_end_while_it_computes_features(
+    tiny_set: Path, tmp_path: Path
+) -> None:
+    said = as_ranks(2, ended_in_features, tiny_set, tmp_path / "results", tmp_path / "cache")
+    assert said == ["ended by SIGTERM before training began; features computed so far are kept"] * 2
+
+
 def run(data: Path, results: Path, cache: Path) -> None:
     train(settings(data, results, cache), Silent())
 
@@ -188,7 +253,7 @@ def figures(results: Path) -> list[list[float]]:
 
 
 class Written(Report):
-    """What was said, in a file: of processes that end and begin anew."""
+    """Keeps lines in a file, for processes that end and start again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -215,7 +280,60 @@ def mortal(data: Path, results: Path, cache: Path) -> None:
         train(settings(data, results, cache), Written(results / "said"))
 
 
-def torchrun(*arguments: Path) -> None:
+def asked_to_end(data: Path, results: Path, cache: Path, launcher: int) -> None:
+    """As run(), but torchrun gets SIGTERM during the first step of the second epoch."""
+    step = Trainer._step
+
+    def eventful_step(trainer: Trainer, *arguments: Any) -> None:
+        if trainer.done == 1 and not ending.asked() and trainer.ranks.rank == 1:
+            os.kill(launcher, signal.SIGTERM)
+            while not ending.asked():
+                time.sleep(0.01)
+        step(trainer, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_step", eventful_step)
+        ending.listen()
+        torch.set_num_threads(1)
+        try:
+            train(settings(data, results, cache), Written(results / "said"))
+        except Ended as ended:
+            (results / f"ended.{os.environ['RANK']}").write_text(str(ended))
+            os._exit(ending.EXIT_STATUS)  # returning would wait for torchrun to take the result
+
+
+def ended_torchrun(*arguments: Any) -> int:
+    from torch.distributed.elastic.multiprocessing import SignalException
+
+    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = "110"  # a loaded machine takes longer than 30 s
+    try:
+        torchrun(*arguments, os.getpid(), entry=asked_to_end)
+    except SignalException as error:
+        return error.sigval
+    return 0
+
+
+def test_sigterm_to_torchrun_saves_in_the_middle_of_an_epoch_and_a_resumed_run_is_the_same(
+    tiny_set: Path, tmp_path: Path
+) -> None:
+    undisturbed, ended, cache = tmp_path / "undisturbed", tmp_path / "ended", tmp_path / "cache"
+    ended.mkdir()
+    as_ranks(2, run, tiny_set, undisturbed, cache)
+    assert as_ranks(1, ended_torchrun, tiny_set, ended, cache) == [signal.SIGTERM]
+    # Whether rank 0 is asked before or after its first step is a matter of luck; all end at the same one.
+    (words,) = {path.read_text() for path in ended.glob("ended.?")}
+    assert re.fullmatch("ended by SIGTERM after step [23] of epoch 2, which is kept: --resume.*", words)
+    as_ranks(2, resumed, tiny_set, ended, cache)
+    assert figures(ended) == figures(undisturbed)
+    ours, theirs = (torch.load(each / "checkpoint.pt")["trained"] for each in (undisturbed, ended))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def resumed(data: Path, results: Path, cache: Path) -> None:
+    train(replace(settings(data, results, cache), resume=True), Silent())
+
+
+def torchrun(*arguments: Any, entry: Callable[..., object] = mortal) -> None:
     """As `torchrun --standalone --nproc-per-node 2 --max-restarts 1`, without importing PyTorch again."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -226,7 +344,7 @@ def torchrun(*arguments: Path) -> None:
         run_id="test", start_method="forkserver",
         logs_specs=DefaultLogsSpecs(log_dir=str(arguments[1] / "logs")),
     )  # fmt: skip
-    elastic_launch(config, mortal)(*arguments)
+    elastic_launch(config, entry)(*arguments)
 
 
 def test_a_killed_rank_restarts_the_run_from_its_last_checkpoint(tiny_set: Path, tmp_path: Path) -> None:
@@ -237,6 +355,6 @@ def test_a_killed_rank_restarts_the_run_from_its_last_checkpoint(tiny_set: Path,
     shutil.copy(undisturbed / "checkpoint.pt", killed)
     as_ranks(1, torchrun, tiny_set, killed, cache)
     said = (killed / "said").read_text().splitlines()
-    told = [line.partition(":")[0] for line in said if line.startswith(("epoch", "resumed"))]
-    assert told == ["epoch 1/4", "epoch 2/4", "resumed after epoch 2", "epoch 3/4", "epoch 4/4"]
+    lines = [line.partition(":")[0] for line in said if line.startswith(("epoch", "resumed"))]
+    assert lines == ["epoch 1/4", "epoch 2/4", "resumed after epoch 2", "epoch 3/4", "epoch 4/4"]
     assert figures(killed) == figures(undisturbed)

@@ -1,4 +1,4 @@
-"""What Kaggle gets: each picture's own number, and no answer surer than the held-out pictures allow."""
+"""A submission has each picture's own number, and no answer surer than the held-out pictures allow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vgg16.errors import BadSubmission
+from vgg16.kaggle import BadSubmission
 from vgg16.kaggle.submission import check_submission, choose_clip, identity, log_loss, write_submission
 
 

@@ -6,16 +6,24 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from vgg16.__main__ import main
+from vgg16.ending import Ended, listen
+from vgg16.model import VGG16
 from vgg16.report import ProgressReport
 from vgg16.run import Settings, train
+from vgg16.train import Report, Trainer
 
 
 @pytest.fixture
@@ -31,6 +39,14 @@ def small(tiny_set: Path, tmp_path: Path) -> Settings:
         cache=tmp_path / "cache",
         width=8,
     )
+
+
+class Kept(Report):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def progress(text: str) -> list[dict[str, object]]:
@@ -75,12 +91,12 @@ def test_a_run_leaves_figures_pictures_and_a_submission(
     assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
     light = [float(row["label"]) > 0.5 for row in rows]
     assert light == [False, True, False, True]  # the label is the probability of the second class
-    told = progress(capsys.readouterr().out)
-    last_of_fit = [line for line in told if line["phase"] == "fit"][-1]
+    reported = progress(capsys.readouterr().out)
+    last_of_fit = [line for line in reported if line["phase"] == "fit"][-1]
     assert last_of_fit["epoch"] == last_of_fit["epochs"] == 10
     assert last_of_fit["step"] == last_of_fit["steps"] == 3
     assert {"loss", "accuracy", "images_per_s", "seconds_left", "dollars"} < set(last_of_fit)
-    assert {line["phase"] for line in told} == {"features", "fit", "predict"}
+    assert {line["phase"] for line in reported} == {"features", "fit", "predict"}
 
 
 def test_the_time_left_counts_neither_an_earlier_run_s_epochs_nor_another_part_s_pictures(
@@ -100,37 +116,177 @@ def test_the_time_left_counts_neither_an_earlier_run_s_epochs_nor_another_part_s
     steps("features", 51, 100, epoch=1, epochs=1, steps=100)
     assert steps("features", 1, 5, epoch=1, epochs=1, steps=10)["seconds_left"] == 5  # the held-out pictures
     # Resumed after three epochs of four: one second a step, as always.
-    told = steps("fit", 1, 4, epoch=4, epochs=4, steps=10)
-    assert told["seconds_left"] == 6
-    assert told["dollars"] == pytest.approx(0.109)  # 109 s at a tenth of a cent
+    line = steps("fit", 1, 4, epoch=4, epochs=4, steps=10)
+    assert line["seconds_left"] == 6
+    assert line["dollars"] == pytest.approx(0.109)  # 109 s at a tenth of a cent
 
 
-def test_a_training_that_is_told_to_end_keeps_its_epoch_and_goes_on_from_it(
-    small: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+Events = dict[tuple[int, int], Callable[[], object]]
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Events]:
+    """What happens once, in the middle of a training step: (epoch, step) -> a call."""
+    events: Events = {}
+    before, step = signal.getsignal(signal.SIGTERM), Trainer._step
+    steps: list[tuple[Trainer, int]] = []
+
+    def eventful(trainer: Trainer, *arguments: Any) -> None:
+        steps.append((trainer, trainer.done))
+        number = steps.count(steps[-1])
+        if event := events.pop((trainer.done + 1, number), None):
+            event()
+        step(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", eventful)
+    yield events
+    signal.signal(signal.SIGTERM, before)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_sigterm_saves_in_the_middle_of_an_epoch_and_the_rest_is_the_uninterrupted_run_bit_for_bit(
+    layers: str, small: Settings, tmp_path: Path, at_step: Events
 ) -> None:
-    words = ["train", "--data", str(small.data), "--results", str(small.results), "--weights", "none"]
-    words += ["--image-size", "32", "--batch-size", "8", "--epochs", "3", "--cache", str(tmp_path / "cache")]
+    (small.data / "train" / "light" / "light.3.png").write_bytes(b"broken")  # fewer pictures in one step
+    settings = replace(small, layers=layers, epochs=3)
+    train(replace(settings, results=tmp_path / "whole"), Report())
+    listen()
+    at_step[(2, 1)] = terminate
+    with pytest.raises(Ended) as ended:
+        train(settings, Report())
+    assert str(ended.value) == (
+        "ended by SIGTERM after step 1 of epoch 2, which is kept: --resume goes on from there"
+    )
+    assert not (settings.results / "summary.json").exists()
+    listen()
+    report = Kept()
+    train(replace(settings, resume=True), report)
+    assert "resumed after step 1 of epoch 2" in report.lines
+    assert same_run(tmp_path / "whole", settings.results)
 
-    class Told(ProgressReport):
-        """AWS takes the machine back in the middle of the second epoch."""
 
-        def step(self, kind: str, *, epoch: int, **figures: object) -> None:
-            if kind == "fit" and epoch == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
+def same_run(one: Path, other: Path) -> bool:
+    """The same weights, Adam's moments and figures, bit for bit; only times may differ."""
+    first, second = (torch.load(each / "checkpoint.pt", weights_only=True) for each in (one, other))
+    for state in (first, second):
+        for epoch in state["history"]:
+            del epoch["seconds"], epoch["images_per_s"]
+    assert len(first["history"]) == 3 and first["history"] == second["history"]
+    moments = zip(first["optimizer"]["state"].values(), second["optimizer"]["state"].values(), strict=True)
+    pairs = [(first["trained"][name], second["trained"][name]) for name in first["trained"]]
+    pairs += [(ours[name], theirs[name]) for ours, theirs in moments for name in ours]
+    return all(torch.equal(*pair) for pair in pairs)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("vgg16.report.ProgressReport", Told)
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            assert main(words) == 143
-        finally:
-            signal.signal(signal.SIGTERM, before)
-    said = capsys.readouterr().err
-    assert said == "ended by SIGTERM after epoch 2, which is kept: --resume goes on from there\n"
-    assert not (small.results / "summary.json").exists()
-    assert main([*words, "--resume"]) == 0
-    assert "resumed after epoch 2" in capsys.readouterr().out
-    assert len((small.results / "metrics.jsonl").read_text().splitlines()) == 3
+
+def test_sigterm_during_the_last_step_of_an_epoch_keeps_that_step(small: Settings, at_step: Events) -> None:
+    listen()
+    at_step[(2, 3)] = terminate
+    with pytest.raises(Ended, match="after step 3 of epoch 2, which is kept"):
+        train(replace(small, epochs=3), Report())
+
+
+@pytest.fixture
+def at_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], list[int]]]:
+    """SIGTERM during a later call of a method of VGG16 without dropout; the calls' numbers of pictures."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def watch(name: str, number: int) -> list[int]:
+        method, sizes = getattr(VGG16, name), list[int]()
+
+        def eventful(net: VGG16, inputs: Tensor, *arguments: Any) -> Tensor:
+            if not net.training:
+                sizes.append(len(inputs))
+                if len(sizes) == number:
+                    terminate()
+            return method(net, inputs, *arguments)
+
+        monkeypatch.setattr(VGG16, name, eventful)
+        listen()
+        return sizes
+
+    yield watch
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_while_features_are_computed_keeps_those_that_are_done(
+    small: Settings, at_call: Callable[[str, int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vgg16.cache._FEATURE_BATCH", {"cpu": 4})
+    convolved = at_call("convolve", 2)
+    with pytest.raises(Ended) as ended:
+        train(small, Report())
+    assert str(ended.value) == "ended by SIGTERM before training began; features computed so far are kept"
+    assert convolved == [4, 4]
+    convolved = at_call("convolve", 0)
+    train(replace(small, epochs=1), Report())
+    assert convolved == [4] * 4 + [4] * 2 + [4]  # the rest, held-out and test pictures
+
+
+def test_sigterm_while_held_out_pictures_are_evaluated_keeps_the_pass_before_it(
+    small: Settings, tmp_path: Path, at_call: Callable[[str, int], list[int]]
+) -> None:
+    settings = replace(small, layers="all", epochs=3, batch_size=2)
+    train(replace(settings, results=tmp_path / "whole"), Report())
+    evaluated = at_call("forward", 3)  # of two batches an epoch
+    with pytest.raises(Ended) as ended:
+        train(settings, Report())
+    assert str(ended.value) == (
+        "ended by SIGTERM after step 12 of epoch 2, which is kept: --resume goes on from there"
+    )
+    assert evaluated == [4, 4, 4]
+    listen()
+    train(replace(settings, resume=True), Report())
+    assert same_run(tmp_path / "whole", settings.results)
+
+
+def test_sigterm_after_the_last_epoch_leaves_the_predictions_to_a_resumed_run(
+    small: Settings, at_call: Callable[[str, int], list[int]]
+) -> None:
+    settings = replace(small, layers="all", epochs=1, batch_size=2)
+    predicted = at_call("forward", 3)
+    with pytest.raises(Ended, match="ended by SIGTERM after epoch 1, which is kept: --resume"):
+        train(settings, Report())
+    assert predicted == [4, 4, 4]
+    listen()
+    assert train(replace(settings, resume=True), Report())["epochs"] == 1
+
+
+def test_a_spot_machine_at_risk_makes_training_save_once_and_go_on(
+    small: Settings, tmp_path: Path, at_step: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    risk, kept, report = tmp_path / "save", tmp_path / "kept", Kept()
+    kept.mkdir()
+    monkeypatch.setenv("GPU_BOX_SAVE", str(risk))
+    listen()
+    at_step[(1, 1)] = lambda: risk.write_text("1764400000\n")
+    at_step[(1, 3)] = lambda: shutil.copy(small.results / "checkpoint.pt", kept)
+    settings = replace(small, epochs=3)
+    train(settings, report)
+    said = [line for line in report.lines if "checkpoint" in line]
+    assert said == ["checkpoint after step 1 of epoch 1: AWS may take this spot machine back soon"]
+    again = Kept()
+    train(replace(settings, results=kept, resume=True), again)
+    assert "resumed after step 1 of epoch 1" in again.lines
+    assert same_run(small.results, kept)
+
+
+def test_a_training_that_was_ended_has_the_exit_status_of_sigterm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object) -> None:
+        raise Ended("ended by SIGTERM after epoch 2")
+
+    monkeypatch.setattr("vgg16.run.train", ended)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["train", "--data", str(tmp_path), "--results", str(tmp_path)]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == "ended by SIGTERM after epoch 2\n"
 
 
 def test_a_run_that_begins_anew_leaves_no_older_one_to_go_on_from(small: Settings) -> None:
@@ -173,7 +329,7 @@ def test_faces_are_prepared_once_and_split_the_same_way(
     assert len(contents) == 200  # no photograph is both learned from and checked on
 
 
-def test_faces_never_overwrite_somebody_s_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faces_never_overwrite_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     assert main(["data", "faces", "--to", str(tmp_path)]) == 1
     assert "holds something else" in capsys.readouterr().err

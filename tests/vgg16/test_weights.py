@@ -1,23 +1,23 @@
-"""Weights from wherever they are, whoever named them; never the wrong ones in silence."""
+"""Weights load from any place and under other programs' names; wrong ones are refused."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from tests.vgg16.full_disk import files_up_to
 from torch import Tensor
 
-from vgg16.errors import BadWeights
+from vgg16 import BadWeights, weights
 from vgg16.lesson import Vgg16
-from vgg16.model import VGG16
-from vgg16.preprocess import CAFFE, TORCHVISION
-from vgg16.weights import loading
+from vgg16.model import CAFFE, TORCHVISION, VGG16
+from vgg16.weights import load, safetensors_file
 from vgg16.weights.initialise import random_state
-from vgg16.weights.loading import load, to_torchvision_names
+from vgg16.weights.names import to_torchvision_names
 
 WIDTH = 4
 
@@ -53,23 +53,6 @@ def as_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-def write_safetensors(state: dict[str, Tensor], path: Path) -> None:
-    """The format by hand, so that our reader is not checked against itself."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    body = b""
-    for name, tensor in state.items():
-        raw = tensor.contiguous().numpy().tobytes()
-        entry = {
-            "dtype": "F32",
-            "shape": list(tensor.shape),
-            "data_offsets": [len(body), len(body) + len(raw)],
-        }
-        header[name] = entry
-        body += raw
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
-
-
 def test_a_local_file_in_torchvision_s_names_loads(state: dict[str, Tensor], tmp_path: Path) -> None:
     loaded = load(str(save(state, tmp_path)))
     assert loaded.state is not None and same(loaded.state, state)
@@ -78,7 +61,7 @@ def test_a_local_file_in_torchvision_s_names_loads(state: dict[str, Tensor], tmp
 
 
 def test_timm_s_names_and_convolution_shapes_load(state: dict[str, Tensor], tmp_path: Path) -> None:
-    write_safetensors(as_timm(state), tmp_path / "model.safetensors")
+    save_file(as_timm(state), tmp_path / "model.safetensors")
     loaded = load(str(tmp_path / "model.safetensors"))
     assert loaded.state is not None and same(loaded.state, state)
 
@@ -98,8 +81,8 @@ def test_the_official_file_is_found_in_torch_home(
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     path = save(state, folder)
-    entry = loading.Entry("imagenet", f"http://127.0.0.1:9/{path.name}", TORCHVISION)
-    monkeypatch.setitem(loading.ENTRIES, "imagenet", entry)
+    entry = weights.Entry("imagenet", f"http://127.0.0.1:9/{path.name}", TORCHVISION)
+    monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
     vgg = Vgg16("imagenet", size=32, width=WIDTH, cache=None)
     assert vgg.classes[0] == "tench" and len(vgg.classes) == 1000
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8).numpy()
@@ -116,24 +99,37 @@ def test_a_damaged_file_is_refused_by_its_digest(state: dict[str, Tensor], tmp_p
         load(str(path))
 
 
+def test_a_download_is_checked_by_all_of_its_published_digest(
+    state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(state, tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for number, (whole, fits) in enumerate([(digest, True), (digest[:8] + "0" * 56, False)]):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / str(number)))
+        entry = weights.Entry("imagenet", path.as_uri(), TORCHVISION, whole)
+        monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
+        with nullcontext() if fits else pytest.raises(BadWeights, match="what came is not the file"):
+            load("imagenet", say=lambda line: None)
+
+
 def test_caffe_weights_bring_their_own_colours_and_shape(
     state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(state, tmp_path)
     assert load(f"caffe:{path}").preprocessing == CAFFE
     # Under any name, a published file is known by its content.
-    entry = loading.Entry("caffe", f"http://127.0.0.1:9/{path.name}", CAFFE)
-    monkeypatch.setitem(loading.ENTRIES, "caffe", entry)
+    entry = weights.Entry("caffe", f"http://127.0.0.1:9/{path.name}", CAFFE)
+    monkeypatch.setitem(weights.ENTRIES, "caffe", entry)
     renamed = path.rename(tmp_path / "mine.pth")
     assert load(str(renamed)).preprocessing == CAFFE
     vgg = Vgg16(str(renamed), size=32, width=WIDTH, cache=None)
     assert vgg.model.normalise.bgr and not vgg.preprocessing.crop
 
 
-def test_without_a_network_the_choice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_message_lists_the_other_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vgg16.data.download._TRIES", 1)
-    entry = loading.Entry("imagenet", "http://127.0.0.1:9/vgg16-397923af.pth", TORCHVISION)
-    monkeypatch.setitem(loading.ENTRIES, "imagenet", entry)
+    entry = weights.Entry("imagenet", "http://127.0.0.1:9/vgg16-397923af.pth", TORCHVISION)
+    monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
     with pytest.raises(BadWeights, match="cannot be reached.*--weights none.*--weights FILE"):
         load("imagenet", say=lambda line: None)
 
@@ -164,15 +160,65 @@ def test_another_network_s_weights_are_refused(state: dict[str, Tensor], tmp_pat
 
 def test_a_cut_off_safetensors_file_is_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "cut.safetensors"
-    write_safetensors(state, path)
+    save_file(state, path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(BadWeights, match="cut off"):
+    with pytest.raises(BadWeights, match="cut.safetensors: not a weights file"):
         load(str(path))
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(BadWeights, match="cut off"):
+    with pytest.raises(BadWeights, match="cut.safetensors: not a weights file"):
         load(str(path))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadWeights, match="nowhere.pth: no such file"):
         load(str(tmp_path / "nowhere.pth"))
+
+
+def test_a_trained_network_is_saved_and_loads_with_its_classes(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    net = VGG16(CAFFE.at(64), 3, width=WIDTH)
+    net.load_state_dict(random_state(net, 0), assign=True)
+    path = tmp_path / "out" / "pets.safetensors"
+    safetensors_file.save(path, net, ["cat", "dog", "o'wl"])
+    loaded = load(str(path))
+    assert loaded.state is not None and same(loaded.state, net.state_dict())
+    assert (loaded.classes, loaded.preprocessing.name) == (("cat", "dog", "o'wl"), "caffe")
+    assert same(load_file(path), net.state_dict()), "other programs read it, too"
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "no JSON",
+        "{}",
+        '{"classes": ["a"], "preprocessing": "x"}',
+        '{"classes": ["a"], "preprocessing": "caffe"}',
+    ],
+)
+def test_a_description_that_does_not_fit_the_tensors_is_refused(
+    state: dict[str, Tensor], tmp_path: Path, about: str
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file(state, path, metadata={"vgg16": about})
+    with pytest.raises(BadWeights, match="odd.safetensors"):
+        load(str(path))
+
+
+def test_a_full_disk_costs_the_saved_network_one_line_and_leaves_the_older_file(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    net = VGG16(CAFFE.at(64), 3, width=WIDTH)
+    net.load_state_dict(random_state(net, 0), assign=True)
+    path = tmp_path / "pets.safetensors"
+    path.write_bytes(b"older")
+    with files_up_to(1024), pytest.raises(OSError, match="File too large.*pets.safetensors"):
+        safetensors_file.save(path, net, ["a", "b", "c"])
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"older"
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(BadWeights, match="must end in .safetensors"):
+        safetensors_file.check(tmp_path / "model.pth")

@@ -1,4 +1,4 @@
-"""Where the view is looked at: a console of 80 columns without colour, and a real pseudo-terminal."""
+"""Outputs for views: a console of 80 columns without colour, and a real pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OnTerminal = Callable[..., tuple[int, str]]
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Times are shown in the laptop's zone."""
+    """Times are shown in the laptop's time zone."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield
@@ -35,7 +35,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def draw() -> Draw:
-    """What our console prints of something, line ends without their blanks; no line is wider than it."""
+    """The text that our console prints, without blanks at line ends; no line is wider than the console."""
 
     def drawn(what: RenderableType, width: int = 80) -> str:
         ours = console._console(stderr=False)
@@ -50,7 +50,7 @@ def draw() -> Draw:
 
 @pytest.fixture
 def on_terminal() -> OnTerminal:
-    """Run Python source on a pseudo-terminal of 80 columns: its exit status, and all that it wrote there."""
+    """Run Python source on a pseudo-terminal of 80 columns; returns its exit status and its output."""
 
     def run(source: str, **environment: str) -> tuple[int, str]:
         ours, theirs = pty.openpty()
@@ -73,7 +73,7 @@ def on_terminal() -> OnTerminal:
             while select.select([ours], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 try:
                     written += os.read(ours, 65536)
-                except OSError:  # Linux's word for the other end being closed
+                except OSError:  # on Linux: the other end is closed
                     break
                 else:
                     continue

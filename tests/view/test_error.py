@@ -1,4 +1,4 @@
-"""An error on the screen: a line of its own each, and nothing on standard output but JSON."""
+"""An error on the screen: each part on its own line, and only JSON on standard output."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def test_for_a_script_it_is_one_object(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_for_a_script_a_config_s_problems_are_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     print_error(ConfigError(["a", "b"], where="c.yaml"), as_json=True)
-    told = json.loads(capsys.readouterr().out)["error"]
-    assert told["problems"] == ["a", "b"]
-    assert told["exit_code"] == InputError.exit_code == 2
+    answer = json.loads(capsys.readouterr().out)["error"]
+    assert answer["problems"] == ["a", "b"]
+    assert answer["exit_code"] == InputError.exit_code == 2

@@ -1,4 +1,4 @@
-"""Results for scripts: the same form for the same kind of value, always."""
+"""Results as JSON: the same kind of value always has the same form."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pair:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (None, None),
         (True, True),
@@ -58,29 +58,29 @@ class Pair:
         (Pair(Pair(1, None), [timedelta(1)]), {"left": {"left": 1, "right": None}, "right": [86_400.0]}),
     ],
 )
-def test_each_type_has_one_form(value: object, told: object) -> None:
-    assert plain(value) == told
-    assert json.loads(dumps(value)) == told
+def test_each_type_has_one_form(value: object, expected: object) -> None:
+    assert plain(value) == expected
+    assert json.loads(dumps(value)) == expected
 
 
 def test_what_only_the_terminal_s_view_needs_is_not_printed() -> None:
     done = JobStarted(job="train", host=HOST)
-    assert plain([done]) == [{"job": "train"}]
+    assert plain([done]) == [{"job": "train", "behind": []}]
 
 
 def test_the_whole_config_has_one() -> None:
-    told = json.loads(dumps(Config()))
-    assert told["limits"] == {
+    expected = json.loads(dumps(Config()))
+    assert expected["limits"] == {
         "max_hours": 43_200,
         "stop_at": None,
         "forgotten_after": 14 * 86_400,
         "budget": None,
     }
-    assert told["instance_types"] == ["g4dn.xlarge"]
+    assert expected["instance_types"] == ["g4dn.xlarge"]
 
 
 def test_it_can_be_written_to_any_pipe() -> None:
-    """A file's name may hold bytes that are no text, and standard output may be ASCII."""
-    told = {"path": Path("/a/\udce9"), "ä": "✓"}
-    assert dumps(told).isascii()
-    assert json.loads(dumps(told)) == {"path": "/a/\udce9", "ä": "✓"}
+    """A file's name may have bytes that are not text, and standard output may be ASCII."""
+    expected = {"path": Path("/a/\udce9"), "ä": "✓"}
+    assert dumps(expected).isascii()
+    assert json.loads(dumps(expected)) == {"path": "/a/\udce9", "ä": "✓"}

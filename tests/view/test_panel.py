@@ -1,4 +1,4 @@
-"""The live panel: its countdown goes on by itself, gauges are words too, a silent box is said to be."""
+"""The live panel: its countdown runs between updates, gauges also have numbers, a silent box is marked."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 from rich.console import Console
 from rich.theme import Theme
 
-from gpu_box.machine.watcher import parse_look
+from gpu_box.machine.watcher import parse_reading
+from gpu_box.model.answer import Fields, Malformed
 from gpu_box.model.observed import Observed
 from gpu_box.model.results import StatusView
-from gpu_box.model.watch import Look
+from gpu_box.model.watch import Reading
 from gpu_box.view.panel import Panel
 
 NOW = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
@@ -49,16 +50,18 @@ RAW: dict[str, Any] = {
 
 
 def drawn(
-    look: Look | None, *, trouble: str = "", later: float = 0, view: StatusView = VIEW, width: int = 80
+    reading: Reading | None, *, trouble: str = "", later: float = 0, view: StatusView = VIEW, width: int = 80
 ) -> str:
     theme = Theme({name: "default" for name in ("good", "bad", "warn", "quiet", "what")})
     console = Console(file=StringIO(), width=width, theme=theme, highlight=False)
-    console.print(Panel(view=view, look=look, trouble=trouble, clock=lambda: NOW + timedelta(seconds=later)))
+    console.print(
+        Panel(view=view, reading=reading, trouble=trouble, clock=lambda: NOW + timedelta(seconds=later))
+    )
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_gpu_cpu_memory_kernels_jobs_money_and_the_countdown_are_there() -> None:
-    text = drawn(parse_look(RAW))
+    text = drawn(parse_reading(Fields(RAW)))
     for words in (
         "ada  running for 2 h",
         "28:20 unless used",
@@ -74,16 +77,16 @@ def test_gpu_cpu_memory_kernels_jobs_money_and_the_countdown_are_there() -> None
 
 
 def test_the_countdown_goes_on_between_two_looks() -> None:
-    assert "28:10 unless used" in drawn(parse_look(RAW), later=10)
+    assert "28:10 unless used" in drawn(parse_reading(Fields(RAW)), later=10)
 
 
 def test_a_deadline_that_comes_first_is_the_one_that_counts() -> None:
     near = replace(VIEW, deadline=NOW + timedelta(minutes=5))
-    assert "5:00 whatever it does" in drawn(parse_look(RAW), view=near)
+    assert "5:00 even if used" in drawn(parse_reading(Fields(RAW)), view=near)
 
 
 def test_a_box_that_says_nothing_is_said_to() -> None:
-    assert "no word from the box for 45 s" in drawn(parse_look(RAW), later=45)
+    assert "no answer from the box for 45 s" in drawn(parse_reading(Fields(RAW)), later=45)
     assert "refused" in drawn(None, trouble="connection refused")
 
 
@@ -96,11 +99,11 @@ def test_a_box_that_says_nothing_is_said_to() -> None:
         ({"status": {"verdict": None, "signals": {}}}, "no sample yet"),
     ],
 )
-def test_what_cannot_be_told_spoils_nothing_else(changed: dict[str, Any], words: str) -> None:
-    assert words in drawn(parse_look({**RAW, **changed}))
+def test_an_unknown_value_spoils_no_other(changed: dict[str, Any], words: str) -> None:
+    assert words in drawn(parse_reading(Fields({**RAW, **changed})))
 
 
 @pytest.mark.parametrize("raw", [{}, {**RAW, "cores": None}, {**RAW, "gpus": [{}]}, []])
 def test_a_line_that_is_none_is_refused(raw: Any) -> None:
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        parse_look(raw)
+    with pytest.raises(Malformed):
+        parse_reading(Fields(raw))

@@ -1,4 +1,4 @@
-"""Progress: live on a terminal that is given back whatever happens; plain lines everywhere else."""
+"""Progress: live on a terminal, which is always restored; plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from gpu_box.view import progress
-from gpu_box.view.progress import PlainLines, Silent, left_text, took_text
+from gpu_box.view.progress import PlainLines, Silent, format_left, format_took
 
 from .conftest import OnTerminal
 
@@ -18,7 +18,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def lines_of(written: str) -> list[str]:
-    """What stands on the screen when all is written, lines that were drawn over and cleared away left out."""
+    """The final screen, without lines that were redrawn or cleared."""
     screen, row = [""], 0
     for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", written):
         if piece == "\n":
@@ -75,10 +75,10 @@ def test_a_step_that_goes_on_for_long_says_so_now_and_then(
     ("seconds", "text"), [(0.05, ""), (3.21, "  3.2 s"), (59.9, "  59.9 s"), (125, "  2 min 05 s")]
 )
 def test_a_step_that_took_its_time_says_how_long(seconds: float, text: str) -> None:
-    assert took_text(seconds) == text
+    assert format_took(seconds) == text
 
 
-def test_for_json_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_for_json_no_progress_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     report = progress.make_reporter(silent=True)
     assert isinstance(report, Silent)
     report.start("a")
@@ -103,7 +103,7 @@ import time
 from gpu_box.view import progress
 report = progress.make_reporter()
 report.start("key pair", "key pair: importing")
-report.start("instance", "instance: asking for g4dn.xlarge " + "and a very long explanation of it " * 5)
+report.start("instance", "instance: requesting g4dn.xlarge " + "and a very long explanation of it " * 5)
 time.sleep(0.3)
 report.update("instance", "instance: pending")
 report.note("[note] as it :cloud: stands")
@@ -113,7 +113,7 @@ time.sleep(0.2)
 
 
 def test_live_lines_leave_what_was_done_and_nothing_else(on_terminal: OnTerminal) -> None:
-    status, written = on_terminal(LIVE + "report.failed('instance', 'instance: none left'); progress.end()")
+    status, written = on_terminal(LIVE + "report.failed('instance', 'instance: none left'); progress.close()")
     assert status == 0
     seen = lines_of(written)
     assert seen[0] == "! [note] as it :cloud: stands"
@@ -123,7 +123,7 @@ def test_live_lines_leave_what_was_done_and_nothing_else(on_terminal: OnTerminal
 
 
 def test_a_long_live_line_is_cut_and_keeps_its_time(on_terminal: OnTerminal) -> None:
-    _, written = on_terminal(LIVE + "progress.end()")
+    _, written = on_terminal(LIVE + "progress.close()")
     drawn = [line.rstrip() for line in ESCAPES.sub("", written).splitlines()]
     long = [line for line in drawn if "very long explanation" in line]
     assert long
@@ -142,7 +142,7 @@ def test_a_long_live_line_is_cut_and_keeps_its_time(on_terminal: OnTerminal) -> 
 def test_the_cursor_is_given_back_whatever_ends_a_command(
     on_terminal: OnTerminal, ending: str, status: int
 ) -> None:
-    """Through `main`, as a command would end: its own code is put in the place of one command."""
+    """Through `main`: this function replaces one command's code."""
     source = f"""
 import sys, gpu_box.errors
 from gpu_box.cli import main
@@ -171,7 +171,7 @@ def test_a_command_that_wants_the_terminal_for_itself_has_it_between_steps(on_te
 
 
 def test_no_colour_is_honoured(on_terminal: OnTerminal) -> None:
-    source = LIVE + "report.done('instance', 'up'); progress.end()"
+    source = LIVE + "report.done('instance', 'up'); progress.close()"
     coloured, plain = on_terminal(source)[1], on_terminal(source, NO_COLOR="1")[1]
     assert "\x1b[32m" in coloured
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
@@ -184,7 +184,7 @@ def test_a_terminal_that_can_do_nothing_gets_plain_lines(on_terminal: OnTerminal
 
 
 def test_many_steps_at_once_from_many_threads_come_to_an_end(on_terminal: OnTerminal) -> None:
-    """Drawing and reporting cross each other's locks here, hundreds of times."""
+    """Drawing and reporting take each other's locks here, hundreds of times."""
     source = """
 import threading
 from gpu_box.view import progress
@@ -196,7 +196,7 @@ def work(number):
         report.start(step); report.update(step, "on"); report.done(step, f"{number}.{turn}")
 threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
 [thread.start() for thread in threads]; [thread.join() for thread in threads]
-progress.end()
+progress.close()
 """
     status, written = on_terminal(source)
     assert status == 0
@@ -204,7 +204,7 @@ progress.end()
 
 
 def test_signs_that_a_terminal_does_not_know_end_nothing(on_terminal: OnTerminal) -> None:
-    source = LIVE + "report.done('instance', 'up'); progress.end()"
+    source = LIVE + "report.done('instance', 'up'); progress.close()"
     status, written = on_terminal(source, PYTHONIOENCODING="latin-1")
     assert status == 0
     assert "? instance: up" in ESCAPES.sub("", written)
@@ -212,29 +212,29 @@ def test_signs_that_a_terminal_does_not_know_end_nothing(on_terminal: OnTerminal
 
 PACED = """
 import time
-from gpu_box.store.timings import Pace, Run
+from gpu_box.store.timings import Estimate, Run
 from gpu_box.view import progress
-pace = Pace((Run(steps=(("key pair", 1.0), ("ssh", 31.0)), s=61.0),), time.monotonic())
-report = progress.make_reporter(pace=pace)
+pace = Estimate((Run(steps=(("key pair", 1.0), ("ssh", 31.0)), s=61.0),), time.monotonic())
+report = progress.make_reporter(estimate=pace)
 report.start("key pair")
 report.done("key pair")
 report.start("ssh")
 time.sleep(0.4)
 report.done("ssh")
-progress.end()
+progress.close()
 """
 
 
 def test_live_lines_say_how_long_the_rest_took_the_last_time(on_terminal: OnTerminal) -> None:
     _, written = on_terminal(PACED)
-    assert "about 60 s left, by the last time" in written
+    assert "about 60 s left (from earlier runs)" in written
     assert [line.partition("  ")[0] for line in lines_of(written)] == ["✓ key pair", "✓ ssh"]
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "longer than the last time"), (2, "about 5 s left, by the last time"),
-     (200, "about 3 min left, by the last time")],
+    [(0, "taking longer than before"), (2, "about 5 s left (from earlier runs)"),
+     (200, "about 3 min left (from earlier runs)")],
 )  # fmt: skip
 def test_what_is_left_is_rounded(seconds: float, text: str) -> None:
-    assert left_text(seconds) == text
+    assert format_left(seconds) == text

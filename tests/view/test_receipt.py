@@ -1,4 +1,4 @@
-"""`plan`, as it is read before money is spent."""
+"""`plan` as text."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ def receipt_of(
         rules=config,
         stops_at=None,
         gpu=str(price.gpu or ""),
+        nvme_gb=price.gpu.nvme_gb if price.gpu else None,
     )
     return receipt(replace(plan, **more))
 
@@ -87,16 +88,17 @@ gpu-box in eu-west-1: g4dn.xlarge, T4 (16 GiB), 4 vCPUs, 16 GiB
   + security group  port 22 from 203.0.113.7/32,
                     2001:db8:1234:5678:9abc:def0:1234:5678/128, nothing else
   + deadline role   may stop boxes in this region and nothing else
-  + instance        g4dn.xlarge in eu-west-1a, else 2 other placements in turn,
+  + instance        g4dn.xlarge in eu-west-1a, or one of 2 other placements,
                     Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04)
                     20260801
 
   an hour running               $0.542
   a month stopped (disk)         $8.00
-  prices: us-east-1 table of 2026-08, which eu-west-1 may differ from
+  prices: us-east-1 table of 2026-07, which eu-west-1 may differ from
 
   stops itself when idle for 30 min
-  stopped by AWS 12 h after its start, whatever happens"""
+  stopped by AWS 12 h after its start, whatever happens
+  ~/scratch is 125 GB of local NVMe, erased at every stop"""
     )
 
 
@@ -117,7 +119,7 @@ def test_from_stopped_the_deadline_is_armed_before_the_start(draw: Draw) -> None
     assert shown.splitlines()[2:5] == [
         "  - instance  i-00000000000000000: a second one of this box",
         "  ~ deadline  AWS stops it at Sat 23:00, whatever the box does",
-        "  > instance  i-0123456789abcdef0: start, with its disk as it was left",
+        "  > instance  i-0123456789abcdef0: start, with its disk",
     ]
 
 
@@ -129,11 +131,11 @@ def test_of_a_type_without_a_known_price_that_is_said(draw: Draw) -> None:
         == """\
 gpu-box in us-east-1: m7i.large
 
-  nothing to do on AWS: the box is up
+  nothing to do in AWS: the box is up
 
-  an hour running            not known
+  an hour running              unknown
   a month stopped (disk)         $8.00
-  prices: us-east-1 table of 2026-08
+  prices: us-east-1 table of 2026-07
 
   stops itself when idle for 30 min
   stopped by AWS 12 h after its start, whatever happens"""
@@ -152,7 +154,7 @@ def test_of_a_spot_box_it_tells_both_prices_and_what_that_saves(draw: Draw) -> N
     ]
 
 
-def test_a_quota_that_is_missing_is_told_last(draw: Draw) -> None:
+def test_a_missing_quota_is_the_last_line(draw: Draw) -> None:
     price = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
     shown = draw(
         receipt_of(
@@ -164,7 +166,7 @@ def test_a_quota_that_is_missing_is_told_last(draw: Draw) -> None:
             missing_quota="g4dn.xlarge needs 4 vCPUs",
         )
     )
-    assert shown.endswith("whatever happens\n\n  ! g4dn.xlarge needs 4 vCPUs")
+    assert shown.endswith("at every stop\n\n  ! g4dn.xlarge needs 4 vCPUs")
 
 
 def test_in_a_pipe_every_step_is_one_line(draw: Draw) -> None:
@@ -174,10 +176,10 @@ def test_in_a_pipe_every_step_is_one_line(draw: Draw) -> None:
         width=10_000,
     )
     assert len([line for line in shown.splitlines() if line.startswith("  + ")]) == len(FROM_NOTHING)
-    assert len(shown.splitlines()) == 13
+    assert len(shown.splitlines()) == 14
 
 
-def test_a_time_of_day_is_told_beside_the_limit() -> None:
+def test_a_time_of_day_is_shown_beside_the_limit() -> None:
     limits = Limits(max_hours=timedelta(hours=36), stop_at=time(23, 0))
     assert stop_lines(Config(limits=limits))[1] == (
         "stopped by AWS 1 d 12 h after its start, and at 23:00, whatever happens"
@@ -187,3 +189,19 @@ def test_a_time_of_day_is_told_beside_the_limit() -> None:
 def test_a_deadline_that_is_armed_is_shown_instead_of_the_limits() -> None:
     at = datetime(2026, 11, 23, 21, 10).astimezone()
     assert stop_lines(CONFIG, at)[1] == "stopped by AWS at Mon 21:10, whatever happens"
+
+
+def test_a_type_without_local_nvme_has_its_scratch_on_the_disk(draw: Draw) -> None:
+    price = price_of("g5.xlarge", "us-east-1", CONFIG.disk)
+    plan = receipt_of(CONFIG, region="us-east-1", instance_type="g5.xlarge", steps=[], price=price, nvme_gb=0)
+    shown = draw(plan)
+    assert shown.endswith("~/scratch is a folder of the disk: this type has no local NVMe")
+
+
+def test_variables_are_named_without_their_values(draw: Draw) -> None:
+    price = price_of("g4dn.xlarge", "us-east-1", CONFIG.disk)
+    env = ("HF_TOKEN", "MODE")
+    shown = draw(
+        receipt_of(CONFIG, region="us-east-1", instance_type="g4dn.xlarge", steps=[], price=price, env=env)
+    )
+    assert shown.endswith("variables for jobs, shells and notebooks: HF_TOKEN, MODE")

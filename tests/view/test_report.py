@@ -1,4 +1,4 @@
-"""The report is one file with nothing from elsewhere in it, and shows what it was given."""
+"""The report is one file without external resources, and shows its data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpu_box.machine.watcher import parse_activity
 from gpu_box.model.observed import Stopped
 from gpu_box.model.spending import Spent
 from gpu_box.model.watch import Activity, Span
-from gpu_box.view import svg
+from gpu_box.view import charts
 from gpu_box.view.report import report_html
 
 NOW = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
@@ -56,7 +56,7 @@ def report(**changed: Any) -> Report:
         "usd_budget": Decimal(50),
         "usd_hour": Decimal("0.531"),
         "usd_month_stopped": Decimal(8),
-        "prices": "us-east-1 table of 2026-08",
+        "prices": "us-east-1 table of 2026-07",
         "stopped": Stopped(at=at(220), layer="watcher", reason="idle 30 min"),
         "activity": ACTIVITY,
         "activity_of": NOW,
@@ -67,7 +67,7 @@ def report(**changed: Any) -> Report:
 
 
 class Page(HTMLParser):
-    """Every element is closed, and nothing is asked of anywhere."""
+    """Every element is closed, and nothing is loaded."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_it_is_one_whole_file_that_asks_nobody_for_anything() -> None:
+def test_it_is_one_file_that_makes_no_request() -> None:
     html = report_html(report())
     page = Page(html)
     assert page.open == [] and page.asked == []
@@ -100,7 +100,7 @@ def test_it_is_one_whole_file_that_asks_nobody_for_anything() -> None:
     assert "default-src 'none'" in html
 
 
-def test_money_stops_and_training_are_told_in_words_too() -> None:
+def test_money_stops_and_training_are_also_text() -> None:
     text = Page(report_html(report())).text
     for words in (
         "ada: stopped",
@@ -111,7 +111,7 @@ def test_money_stops_and_training_are_told_in_words_too() -> None:
         "in 12 min",
         "400 images/s in the last epoch",
         "2026-10",
-        "us-east-1 table of 2026-08",
+        "us-east-1 table of 2026-07",
     ):
         assert words in text, words
 
@@ -146,14 +146,14 @@ def test_what_is_not_known_is_left_out(missing: dict[str, Any]) -> None:
     assert Page(report_html(report(**missing))).open == []
 
 
-def test_what_the_box_said_before_is_told_with_its_time() -> None:
+def test_earlier_figures_have_their_time() -> None:
     old = NOW - timedelta(days=2)
-    assert "As the box said" in Page(report_html(report(activity_of=old))).text
-    assert "As the box said" not in Page(report_html(report())).text
+    assert "As of " in Page(report_html(report(activity_of=old))).text
+    assert "As of " not in Page(report_html(report())).text
 
 
 def test_an_answer_that_is_none_is_refused() -> None:
-    for text in ("{}", "[]", '{"spans": [[1]], "gpu": [], "cpu": [], "stops": []}', "no JSON"):
+    for text in ("[]", '{"spans": [[1]], "gpu": [], "cpu": [], "stops": []}', "no JSON"):
         with pytest.raises(ValueError):
             parse_activity(text)
 
@@ -163,4 +163,58 @@ def test_an_answer_that_is_none_is_refused() -> None:
     [(0.01, 0.01), (0.9, 1.0), (1.0, 1.0), (1.1, 1.2), (1.5, 2.0), (7.9, 8.0), (96.0, 100.0)],
 )
 def test_an_axis_ends_at_a_round_number(value: float, top: float) -> None:
-    assert svg.round_top(value) == pytest.approx(top)
+    assert charts.round_top(value) == pytest.approx(top)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0, 0.25, 0.5], ["0.00", "0.25", "0.50"]),
+        ([0, 0.5, 1], ["0.0", "0.5", "1.0"]),
+        ([0, 25], ["0", "25"]),
+    ],
+)
+def test_a_tick_says_the_value_that_it_marks(values: list[float], words: list[str]) -> None:
+    assert charts.tick_words(values) == words
+
+
+def test_every_point_and_stop_lies_within_the_axes() -> None:
+    early = (at(-60), 50.0)
+    odd = Activity(
+        spans=ACTIVITY.spans,
+        gpu=(early, (at(5), 130.0), (at(10), -3.0), (at(15), float("nan")), (at(20), 50.0)),
+        cpu=(),
+        stops=((at(-30), "an earlier one"), *ACTIVITY.stops),
+    )
+    bad = ({"epoch": 1, "train_loss": float("nan"), "train_accuracy": 1.2}, *EPOCHS)
+    page = report_html(report(activity=odd, epochs=bad))
+    assert "nan" not in page
+    for width, height, body in re.findall(r'<svg viewBox="0 0 (\d+) (\d+)".*?>(.*?)</svg>', page):
+        places = re.findall(r'(?:c?x\d?)="([-\d.]+)"', body)
+        assert all(0 <= float(x) <= int(width) for x in places)
+        for points in re.findall(r'points="([^"]+)"', body):
+            for x, y in (point.split(",") for point in points.split()):
+                assert charts.LEFT <= float(x) <= int(width) and 20 <= float(y) <= int(height) - 20
+    assert page.count('class="off"') == 1
+
+
+def test_figures_that_no_chart_can_show_are_left_out() -> None:
+    odd: list[Any] = [
+        float("inf"),
+        float("nan"),
+        10**400,
+        -(10**400),
+        1e308,
+        -1e308,
+        True,
+        "0.5",
+        None,
+        [1],
+        {},
+    ]
+    keys = ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "images_per_s")
+    epochs = tuple({"epoch": value, **dict.fromkeys(keys, value)} for value in odd)
+    for value in odd:
+        run = {"seconds": value, "held_out_accuracy": value}
+        assert "Training" in report_html(report(epochs=(*EPOCHS, *epochs), run=run))
+    assert "inf" not in report_html(report(epochs=epochs, run={"seconds": float("inf")}))

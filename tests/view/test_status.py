@@ -1,4 +1,4 @@
-"""`status` and `ls`, at a glance, in 80 columns."""
+"""`status` and `ls` as text in 80 columns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from gpu_box.model.job import JobState, State
 from gpu_box.model.machine import StepState
 from gpu_box.model.observed import Instance, InstanceState, Listed, Observed, Stopped
 from gpu_box.model.results import Row, StatusView
@@ -25,7 +26,7 @@ WATCH = WatchState(
         Signal(name="gpu", text="no NVIDIA card", quiet=None, unknown=False),
         Signal(
             name="jupyter",
-            text="1 kernel, busy: notebooks/a-very-long-name-that-somebody-gave-to-it.ipynb",
+            text="1 kernel, busy: notebooks/a-very-long-name-that-the-user-gave-to-it.ipynb",
             quiet=timedelta(0),
             unknown=False,
         ),
@@ -99,14 +100,14 @@ gpu-box  running for 2 h 05 min
   instance   g4dn.xlarge in us-east-1a, i-0123456789abcdef0, 203.0.113.7
   money      $1.11 this session, $1.12 today, $14.02 of $50.00 this month,
              $0.542 an hour
-  stops      stops in 28 min unless used; ssh: a person is connected from
-             203.0.113.7
+  stops      in 28 min unless used
+  now        ssh: a person is connected from 203.0.113.7
              gpu      -               no NVIDIA card
              jupyter  now             1 kernel, busy:
-                                      notebooks/a-very-long-name-that-somebody-g
+                                      notebooks/a-very-long-name-that-the-user-g
                                       ave-to-it.ipynb
              disk     1 h 05 min ago  0.2 MB/s
-             job      cannot tell
+             job      unknown
   armed      fuse, deadline (AWS stops it Sun 00:00)
   NOT armed  guard: systemd does not run on this machine, as in a container
   jupyter    answers on the box's port 8888: `gpu-box jupyter` opens it
@@ -150,14 +151,14 @@ def test_a_stopped_box_tells_why_and_what_its_disk_costs(draw: Draw) -> None:
         == """\
 gpu-box  stopped
   instance  g4dn.xlarge in us-east-1a, i-0123456789abcdef0
-  money     $14.02 this month, $8.00 a month for its disk
+  money     $14.02 this month, $8.00 a month for the disk
   stopped   Sat Aug 01 12:00 by the watcher: idle for 30 min"""
     )
 
 
 def test_no_box(draw: Draw) -> None:
     view = StatusView(box="gpu-box", state="none", region="us-east-1", observed=Observed(region="us-east-1"))
-    assert draw(status_lines(view)) == "There is no box 'gpu-box' in us-east-1; `gpu-box up` makes it."
+    assert draw(status_lines(view)) == "There is no box 'gpu-box' in us-east-1; `gpu-box up` creates it."
 
 
 def test_what_the_box_says_is_shown_as_it_stands(draw: Draw) -> None:
@@ -190,14 +191,44 @@ def test_ls_of_nothing(draw: Draw) -> None:
 
 
 def test_status_as_json_is_the_view_field_by_field() -> None:
-    told = json.loads(dumps(replace(RUNNING, watch=WATCH)))
-    assert told["usd_session"] == "1.10625"
-    assert told["uptime"] == 7_500
-    assert told["deadline"] == "2026-08-02T00:00:00+00:00"
-    assert told["watch"]["signals"][2] == {
+    answer = json.loads(dumps(replace(RUNNING, watch=WATCH)))
+    assert answer["usd_session"] == "1.10625"
+    assert answer["uptime"] == 7_500
+    assert answer["deadline"] == "2026-08-02T00:00:00+00:00"
+    assert answer["watch"]["signals"][2] == {
         "name": "disk",
         "text": "0.2 MB/s",
         "quiet": 3_900,
         "unknown": False,
     }
-    assert told["steps"] == []
+    assert answer["steps"] == []
+
+
+def test_what_a_stop_would_erase_is_said(draw: Draw) -> None:
+    shown = draw(status_lines(replace(RUNNING, scratch_lost=12_300_000_000)))
+    assert "12.3 GB in ~/scratch is lost at the next stop" in shown
+    assert "~/scratch" not in draw(status_lines(RUNNING))
+
+
+def test_status_says_which_jobs_run_and_wait_and_how_the_last_ones_ended(draw: Draw) -> None:
+    def job(name: str, state: State, status: int | None = None) -> JobState:
+        return JobState(
+            name=name,
+            command="true",
+            state=state,
+            exit_status=status,
+            started=None if state == "waiting" else NOON,
+            ended=NOON if status is not None else None,
+            took=timedelta(minutes=130) if state == "running" else None,
+            gpus=(),
+        )
+
+    jobs = (
+        job("night", "failed", 3), job("old", "cancelled", 143), job("train", "running"),
+        *(job(f"lr-{number}", "waiting") for number in range(7)),
+    )  # fmt: skip
+    shown = draw(status_lines(replace(RUNNING, jobs=jobs)))
+    assert "jobs      train runs for 2 h 10 min" in shown
+    assert "7 in the queue: lr-0, lr-1, lr-2, lr-3, lr-4, ..." in shown
+    at = f"{NOON.astimezone():%b %d %H:%M}"
+    assert f"night ended, {at}: exit status 3" in shown and f"old ended, {at}: cancelled" in shown

@@ -1,4 +1,4 @@
-"""`sweep` and `doctor` as they are read: the dearest first, what could not be looked at, what to do."""
+"""`sweep` and `doctor` as text: the most expensive first, unread regions, remedies."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ of no box, us-east-1
   volume    vol-0123456789abcdef0    available    $8.00  100 GiB gp3
 ada-2 (ada), global
   role      gpu-box-ada-2-eu-west-2
-$472.43 a month as it is now, in 2 regions."""
+$472.43 a month at present, in 2 regions."""
     )
 
 
 def test_what_has_no_known_price_is_said_not_counted_as_nothing(draw: Draw) -> None:
     shown = draw(sweep_view(swept(VOLUME, UNPRICED)), width=120)
     assert "?  trn9.huge" in shown
-    assert shown.endswith("$8.00 a month as it is now, and what has no known price, in 2 regions.")
+    assert shown.endswith("$8.00 a month at present plus whatever has no known price, in 2 regions.")
 
 
-def test_where_nobody_could_look_nothing_is_claimed(draw: Draw) -> None:
+def test_a_region_that_was_not_read_is_not_called_empty(draw: Draw) -> None:
     shown = draw(sweep_view(swept(unread=(Unread(region="eu-west-2", why="no answer"),))))
     assert shown.splitlines() == [
         "Nothing is left in 1 of 2 regions.",
-        "NOT looked at: eu-west-2: no answer",
+        "NOT checked: eu-west-2: no answer",
     ]
 
 
@@ -71,7 +71,7 @@ def test_what_did_not_go_is_shown_with_its_reason(draw: Draw) -> None:
     assert gone == "Removed 2; nothing of yours is left in any region (read back from AWS)."
     left = draw(removed_view(2, [ROLE], [Unread(region="global", why="you may not")]), width=120)
     assert "gpu-box-ada-2-eu-west-2" in left
-    assert left.endswith("global: you may not\nRun it again: it goes on where it was.")
+    assert left.endswith("global: you may not\nRun it again to continue.")
 
 
 def test_a_check_that_failed_has_its_remedy_below_it(draw: Draw) -> None:

@@ -1,4 +1,4 @@
-"""While nothing can be shown yet: a sign of life on a terminal, none anywhere else, gone before a result."""
+"""Before the first output: a spinner on a terminal, nothing elsewhere; it is cleared before a result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCE = """
 import time
 from gpu_box.view import progress
 from gpu_box.cli.context import show
-progress.begin("asking AWS")
+progress.show_status("asking AWS")
 time.sleep({pause})
 show("There is no box.")
 """
@@ -29,7 +29,7 @@ def test_a_quick_one_shows_its_result_alone(on_terminal: OnTerminal) -> None:
     assert on_terminal(SOURCE.format(pause=0))[1] == "There is no box.\r\n"
 
 
-def test_a_dumb_terminal_and_a_pipe_are_told_nothing(on_terminal: OnTerminal) -> None:
+def test_a_dumb_terminal_and_a_pipe_get_nothing(on_terminal: OnTerminal) -> None:
     assert on_terminal(SOURCE.format(pause=1), TERM="dumb")[1] == "There is no box.\r\n"
     piped = subprocess.run([sys.executable, "-c", SOURCE.format(pause=1)], capture_output=True, text=True)
     assert (piped.stdout, piped.stderr) == ("There is no box.\n", "")

@@ -1,4 +1,4 @@
-"""`why`: the present, how it came to that, and the stop with its figures."""
+"""`why`: the present state, its cause, and the figures at the stop."""
 
 from __future__ import annotations
 
@@ -55,19 +55,18 @@ def test_a_box_that_runs_tells_why_it_does_how_it_came_and_its_last_stop(draw: D
 gpu-box  running
   now        active: gpu 98 %; stops in 29 min unless used
   before     Sat 12:01:00  idle    idle for 1 min
-             Sat 12:02:00  active  active: gpu 98 %
+             Sat 12:02:00  active  gpu 98 %
   last stop  Sat Aug 01 12:00 by the watcher: idle 30 min; last activity: kernel
-             lesson1.ipynb 11:30
-             no figures were left"""
+             lesson1.ipynb 11:30"""
     )
 
 
 def test_no_box_and_no_word_are_said(draw: Draw) -> None:
-    assert "`gpu-box up` makes it" in draw(why_lines("b", "none", stopped=None, watch=None, changes=()))
-    assert "not known" in draw(why_lines("b", "stopped", stopped=None, watch=None, changes=()))
+    assert "`gpu-box up` creates it" in draw(why_lines("b", "none", stopped=None, watch=None, changes=()))
+    assert "reason unknown" in draw(why_lines("b", "stopped", stopped=None, watch=None, changes=()))
 
 
 def test_a_hand_that_is_no_layer_is_not_called_one() -> None:
-    asked = replace(STOPPED, layer="command", reason="`gpu-box stop`, by ada")
-    assert stop_line(asked) == "Sat Aug 01 12:00: `gpu-box stop`, by ada"
-    assert stop_line(replace(asked, at=None)) == "`gpu-box stop`, by ada"
+    asked = replace(STOPPED, layer="command", reason="gpu-box stop, by ada")
+    assert stop_line(asked) == "Sat Aug 01 12:00: gpu-box stop, by ada"
+    assert stop_line(replace(asked, at=None)) == "gpu-box stop, by ada"

@@ -11,7 +11,7 @@ import pytest
 
 @contextlib.contextmanager
 def group(path: str) -> Iterator[Path]:
-    """A control group of the second version, and what lies above it; removed afterwards."""
+    """A cgroup v2 group and its parents; removed afterwards."""
     mounts = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
     mount = next((mount for mount in mounts if Path(mount, "cgroup.procs").exists()), mounts[1])
     made: list[Path] = []

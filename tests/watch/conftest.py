@@ -37,7 +37,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def start():
-    """start(*argv) -> Popen; all of them are ended by their own process group."""
+    """start(*argv) -> Popen; each process group is killed afterwards."""
     started = []
 
     def start(*argv, **options) -> subprocess.Popen:

@@ -1,4 +1,4 @@
-"""Bytes over this machine's own address, which is no loopback one."""
+"""Bytes over this machine's own address (not loopback)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_address() -> str | None:
 
 @contextlib.contextmanager
 def moved(address: str, size: int, port: int = 0):
-    """So many bytes sent and received over this address by a process that keeps its connection open."""
+    """Send and receive this many bytes over the address in a process that keeps its connection open."""
     code = """
 import socket, sys, threading
 listener = socket.create_server((sys.argv[1], int(sys.argv[3])))

@@ -1,8 +1,9 @@
-"""A real Jupyter server with a real kernel, and what the watcher's reader sees of it."""
+"""A real Jupyter server with a real kernel, and the watcher's reader for it."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -25,18 +26,24 @@ NOTEBOOK = {"path": "lesson1.ipynb", "type": "notebook", "name": "", "kernel": {
 MINE = "GPU_BOX_TEST_JUPYTER=1"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def program(tmp_path_factory) -> Path:
-    """A Python with jupyter_server and a kernel, installed by uv."""
+    """A Python with jupyter_server and a kernel, installed by uv once for all workers."""
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is None:
         pytest.skip("no uv to install a Jupyter server with")
-    folder = tmp_path_factory.mktemp("jupyter") / "venv"
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True, timeout=120)
-    python = folder / "bin" / "python"
-    install = [uv, "pip", "install", "-q", "--python", python, "jupyter_server", "ipykernel"]
-    if subprocess.run(install, timeout=300, capture_output=True).returncode:
-        pytest.skip("a Jupyter server cannot be installed here")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "jupyter"
+    python, installed = folder / "bin" / "python", folder / "installed"
+    with folder.with_suffix(".lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not installed.exists():
+            subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True, timeout=120)
+            install = [uv, "pip", "install", "-q", "--python", python, "jupyter_server", "ipykernel"]
+            if subprocess.run(install, timeout=300, capture_output=True).returncode:
+                shutil.rmtree(folder)
+                pytest.skip("a Jupyter server cannot be installed here")
+            installed.touch()
     return python
 
 
@@ -70,7 +77,7 @@ def classify_marked(pid: int, uid: int, name: str) -> Kind:
     with contextlib.suppress(OSError):
         if MINE.encode() in Path(f"/proc/{pid}/environ").read_bytes():
             return Kind.WORK
-    return Kind.NOBODY
+    return Kind.SYSTEM
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def serve(program: Path, home: Path, port: int, *options: str, token: str = TOKE
         del environment["JUPYTER_TOKEN"]
     argv = [program, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={port}"]
     argv += ["--port-retries=0", f"--ServerApp.root_dir={home / 'work'}", *options]
-    log = open(home / f"log-{port}", "wb")  # noqa: SIM115 - the server's, for as long as it runs
+    log = open(home / f"log-{port}", "wb")  # noqa: SIM115 - the server writes to it
     process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log, start_new_session=True)
     running = Server(home, process, port)
     try:
@@ -119,7 +126,7 @@ def with_password(program: Path) -> str:
 
 
 def _marked(home: Path) -> list[int]:
-    """Kernels have sessions of their own; they are known by this test's HOME in their environment."""
+    """Kernels start their own sessions, so recognise them by this test's HOME in their environment."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
@@ -129,7 +136,7 @@ def _marked(home: Path) -> list[int]:
 
 
 def execute(program: Path, server: Server, kernel_id: str, code: str) -> None:
-    """Run a cell as a notebook's tab does, over the kernel's web socket, and close the tab."""
+    """Run a cell over the kernel's web socket, as a notebook's tab does, and close it."""
     content = {"code": code, "silent": False, "allow_stdin": True, "user_expressions": {}}
     send(program, server, kernel_id, "shell", "execute_request", content)
 

@@ -1,4 +1,4 @@
-"""Count certain processes as if they alone were people's."""
+"""A classifier that counts only certain processes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from watch.read.people import Kind
 
 
 def only(*pids: int):
-    """A classifier for `Processes`: these, which lead their sessions, and what they start."""
+    """A classifier for `Processes` that counts the sessions of these processes."""
     sessions = set(pids)
 
     def classify(pid: int, uid: int, name: str) -> Kind:
         try:
-            return Kind.WORK if os.getsid(pid) in sessions else Kind.NOBODY
+            return Kind.WORK if os.getsid(pid) in sessions else Kind.SYSTEM
         except ProcessLookupError:
-            return Kind.NOBODY
+            return Kind.SYSTEM
 
     return classify

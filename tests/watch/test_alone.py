@@ -1,4 +1,4 @@
-"""The watch folder runs alone on a bare machine: Python 3.8's grammar, its standard library, nothing else."""
+"""The watch folder runs by itself on a bare machine with Python 3.8 and its standard library."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_python_3_8_can_read_it_and_has_what_it_imports(path):
             assert name.partition(".")[0] in sys.stdlib_module_names - SINCE_3_9, name
 
 
-def test_the_folder_alone_is_enough(tmp_path):
+def test_the_folder_runs_by_itself(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "watch", ignore=shutil.ignore_patterns("__pycache__"))
     argv = [sys.executable, "-E", "-s", "-S", "-m", "watch", "status"]
     shown = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
     assert "no watcher has reported since boot" in shown.stdout
-    assert not list(tmp_path.glob("*.json")), "looking changes nothing"
+    assert not list(tmp_path.glob("*.json")), "status writes no file"

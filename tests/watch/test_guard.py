@@ -1,4 +1,4 @@
-"""The guard: stops a machine whose watcher gives no sign of life, and needs nothing of the watcher for it."""
+"""The guard stops a machine whose watcher's heartbeat stops, without the watcher's code."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Machine:
         self.stopped = root / "stopped.json"
         self.guard = root / "guard"
         self.run.mkdir()
-        shutil.copy(SCRIPT, self.guard)  # alone, as install leaves it
+        shutil.copy(SCRIPT, self.guard)  # a copy, as `install` makes it
         self.stopped.write_text(" " * 4095 + "\n")
 
     def beat(self, what: str) -> None:
         (self.run / "heartbeat").write_text(what + "\n")
 
     def look(self, looks: int = 3) -> bool:
-        """One look; whether it powered off."""
+        """Run the guard once. Returns whether it powered off."""
         off = self.run.parent / "off"
         environment = {
             "GPU_BOX_RUN": str(self.run),
@@ -48,21 +48,23 @@ def machine(tmp_path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_a_heartbeat_that_goes_on_is_left_alone(machine):
+def test_a_beating_heartbeat_stops_nothing(machine):
     for number in range(10):
         machine.beat(str(number))
         assert not machine.look()
         assert not machine.look()
 
 
-def test_a_heartbeat_that_stands_still_stops_the_machine(machine):
+def test_an_unchanged_heartbeat_stops_the_machine(machine):
     machine.beat("1")
     assert [machine.look() for _ in range(4)] == [False, False, False, True]
     reason = json.loads(machine.stopped.read_text())
-    assert reason["layer"] == "guard" and "no sign of life" in reason["reason"] and reason["wall"] > 1e9
+    assert (
+        reason["layer"] == "guard" and "heartbeat did not change" in reason["reason"] and reason["wall"] > 1e9
+    )
 
 
-def test_it_leaves_the_last_figures_of_the_watcher(machine):
+def test_it_records_the_watcher_s_last_figures(machine):
     (machine.run / "figures.json").write_text(json.dumps({"gpu": '98 % "T4"', "cpu": "none"}))
     machine.beat("1")
     while not machine.look():
@@ -70,18 +72,18 @@ def test_it_leaves_the_last_figures_of_the_watcher(machine):
     assert json.loads(machine.stopped.read_text())["signals"] == {"gpu": '98 % "T4"', "cpu": "none"}
 
 
-def test_a_watcher_that_never_was_stops_the_machine(machine):
+def test_a_watcher_that_never_started_stops_the_machine(machine):
     assert [machine.look() for _ in range(4)] == [False, False, False, True]
 
 
-def test_a_deleted_heartbeat_counts_like_one_that_stands_still(machine):
+def test_a_deleted_heartbeat_counts_as_unchanged(machine):
     machine.beat("1")
     machine.look()
     (machine.run / "heartbeat").unlink()
     assert [machine.look() for _ in range(4)] == [False, False, False, True]
 
 
-def test_a_sign_of_life_starts_the_count_anew(machine):
+def test_a_new_heartbeat_resets_the_count(machine):
     machine.beat("1")
     for _ in range(3):
         machine.look()
@@ -89,15 +91,15 @@ def test_a_sign_of_life_starts_the_count_anew(machine):
     assert [machine.look() for _ in range(3)] == [False, False, False]
 
 
-def test_a_suspend_or_a_clock_that_is_set_is_no_silence(machine):
-    """It counts its own looks: hours between two of them are one look."""
+def test_a_suspend_or_a_clock_change_does_not_count_as_silence(machine):
+    """It counts checks, however long the time between them."""
     machine.beat("1")
     machine.look()
     os.utime(machine.run / "heartbeat", (0, 0))
     assert not machine.look()
 
 
-def test_a_spoilt_count_is_forgotten_and_stops_nothing(machine):
+def test_a_corrupt_count_is_reset_and_stops_nothing(machine):
     machine.beat("1")
     (machine.run / "guard").write_text("1\nmany\n")
     assert not machine.look()
@@ -105,8 +107,8 @@ def test_a_spoilt_count_is_forgotten_and_stops_nothing(machine):
     assert not machine.look()
 
 
-def test_the_reason_is_written_over_its_own_padding(machine):
-    """So that it needs no block that a full disk could refuse."""
+def test_the_reason_is_written_in_place(machine):
+    """A full disk has no free block."""
     before = machine.stopped.stat()
     for _ in range(4):
         machine.look()
@@ -116,7 +118,7 @@ def test_the_reason_is_written_over_its_own_padding(machine):
 
 @needs.root
 @needs.programs("mount")
-def test_a_full_disk_keeps_neither_the_stop_nor_its_reason(tmp_path):
+def test_a_full_disk_prevents_neither_the_stop_nor_its_record(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).returncode:
@@ -136,5 +138,5 @@ def test_a_full_disk_keeps_neither_the_stop_nor_its_reason(tmp_path):
 
 
 @needs.programs("shellcheck")
-def test_the_shell_in_it_is_clean():
+def test_shellcheck_passes():
     subprocess.run(["shellcheck", SCRIPT], check=True, timeout=60)

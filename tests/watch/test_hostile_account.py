@@ -1,4 +1,4 @@
-"""Another account on the machine, and a watcher that is root: it gains nothing, and the box still stops."""
+"""A malicious account gains nothing from a watcher that runs as root, and the box still stops."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from watch.read.processes import Processes
 from watch.read.text import shown
 from watch.run import Ended, Watcher
 
-UID = 54321  # of no account here
+UID = 54321  # not used by any account
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to act as another user")
 
 
 @pytest.fixture
 def world() -> Iterator[Path]:
-    """A folder that every user can enter; pytest's own is root's alone."""
+    """A folder that every user can enter; pytest's belongs to root."""
     folder = Path(tempfile.mkdtemp(prefix="gpu-box-hostile-"))
     folder.chmod(0o755)
     yield folder
@@ -73,7 +73,7 @@ def program(world: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str]
 
 
 def own(path: Path) -> None:
-    """Give it, and what lies in it, to the other account."""
+    """Give it and its content to the other account."""
     for one in [path, *path.rglob("*")]:
         os.chown(one, UID, UID, follow_symlinks=False)
 
@@ -92,7 +92,7 @@ def tmux(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @needs_root
-def test_the_tmux_client_is_run_as_the_user_with_nothing_of_root_s(tmux, evil, program, monkeypatch):
+def test_the_tmux_client_runs_as_the_user_with_nothing_of_root_s(tmux, evil, program, monkeypatch):
     monkeypatch.setattr(stop, "users", lambda: [evil], raising=False)
     monkeypatch.setenv("SECRET", "of-root")
     program("wall", "true")
@@ -100,15 +100,15 @@ def test_the_tmux_client_is_run_as_the_user_with_nothing_of_root_s(tmux, evil, p
     own(listen(tmux / f"tmux-{UID}"))
     with open(os.devnull) as extra:
         os.set_inheritable(extra.fileno(), True)
-        stop.tell("it stops")
+        stop.announce("it stops")
     ids, files = said.read_text().splitlines()
     assert ids == f"{UID} {UID} {UID}  {evil.home}"
-    assert set(files.split()) <= {"0", "1", "2", "3"}  # 3: of ls itself
+    assert set(files.split()) <= {"0", "1", "2", "3"}  # 3: opened by ls
 
 
 @needs_root
 @pytest.mark.parametrize("how", ["a link", "of another", "open to others", "no socket", "socket of another"])
-def test_a_tmux_folder_that_others_had_a_hand_in_is_left_alone(how, tmux, evil, program, monkeypatch):
+def test_a_tmux_folder_that_others_can_write_is_not_used(how, tmux, evil, program, monkeypatch):
     monkeypatch.setattr(stop, "users", lambda: [evil], raising=False)
     program("wall", "true")
     said = program("tmux", "echo called")
@@ -126,13 +126,13 @@ def test_a_tmux_folder_that_others_had_a_hand_in_is_left_alone(how, tmux, evil, 
         own(folder)
     else:
         os.chown(folder / "default", UID + 1, UID)
-    stop.tell("it stops")
+    stop.announce("it stops")
     assert said.read_text() == ""
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux here")
-def test_a_name_is_no_command_for_a_real_tmux(tmux, program):
-    """`display-message` runs what stands in #(...): as the one who is warned, with that one's sudo."""
+def test_tmux_does_not_run_a_name_as_a_command(tmux, program):
+    """`display-message` runs #(...) as the warned user, who may have sudo."""
     program("wall", "true")
     server = ["tmux", "-f", "/dev/null"]
     keyboard, terminal = pty.openpty()
@@ -146,9 +146,9 @@ def test_a_name_is_no_command_for_a_real_tmux(tmux, program):
     )
     try:
         drawn = os.read(keyboard, 1 << 16)
-        stop.tell(f"80 % of it; last activity: job #(touch {tmux}/ran) ##(touch {tmux}/ran) %H")
+        stop.announce(f"80 % of it; last activity: job #(touch {tmux}/ran) ##(touch {tmux}/ran) %H")
         while b"gpu-box: 80 % of it; last activity: job (touch" not in drawn:
-            assert select.select([keyboard], [], [], 20)[0], f"the user's own tmux is not told: {drawn!r}"
+            assert select.select([keyboard], [], [], 20)[0], f"no warning in the user's tmux: {drawn!r}"
             drawn += os.read(keyboard, 1 << 16)
         assert b"%H" in drawn
         time.sleep(0.5)
@@ -170,11 +170,11 @@ def test_a_name_is_one_short_printable_line(name):
     os.fsencode(clean)
 
 
-def test_what_a_user_calls_a_job_reaches_no_terminal_as_it_is(world):
+def test_control_characters_in_a_job_s_name_reach_no_terminal(world):
     folder = world / ".gpu-box/jobs/train\x1b[2J\nnow"
     folder.mkdir(parents=True)
     (folder / "pid").write_text(str(os.getpid()))
-    processes = Processes(lambda pid, uid, name: Kind.NOBODY)
+    processes = Processes(lambda pid, uid, name: Kind.SYSTEM)
     processes.look()
     user = User("me", os.getuid(), str(world))
     (job,) = Jobs(processes).read([user], set(), mono=time.monotonic(), wall=time.time())
@@ -195,7 +195,7 @@ def make_deep(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [make_fifo, make_huge, make_deep])
-def test_a_nasty_notify_json_stops_no_stop(make, box: Box):
+def test_a_malicious_notify_json_does_not_prevent_a_stop(make, box: Box):
     path = Path(box.environment["HOME"], ".gpu-box", "notify.json")
     path.parent.mkdir(exist_ok=True)
     make(path)
@@ -203,7 +203,7 @@ def test_a_nasty_notify_json_stops_no_stop(make, box: Box):
     assert box.stopped_within(25)
 
 
-def test_whatever_breaks_before_it_the_power_off_comes(tmp_path, monkeypatch):
+def test_the_power_off_comes_whatever_fails_before_it(tmp_path, monkeypatch):
     off = tmp_path / "off"
     rules = {"idle_after": 0.1, "settle": 0, "stuck_after": 0, "interval": 0.1, "max_hours": 1e-9}
     (tmp_path / "policy.json").write_text(json.dumps({**rules, "stop_command": ["touch", str(off)]}))
@@ -212,14 +212,14 @@ def test_whatever_breaks_before_it_the_power_off_comes(tmp_path, monkeypatch):
     def breaks(*_: object, **__: object) -> None:
         raise ValueError("embedded null byte")
 
-    for module, name in ((stop, "record"), (stop, "tell"), (notices, "begin"), (notices, "last_words")):
+    for module, name in ((stop, "record"), (stop, "announce"), (notices, "begin"), (notices, "last_words")):
         monkeypatch.setattr(module, name, breaks)
     Watcher(Place(str(tmp_path), str(tmp_path))).tick()
     assert off.exists()
 
 
-def test_a_driver_that_hangs_for_good_stops_no_power_off(program, world, monkeypatch):
-    """Its calls cannot even be killed; three of them, and no more are made. Of it, not of `poweroff`."""
+def test_a_hung_driver_does_not_prevent_the_power_off(program, world, monkeypatch):
+    """After three unkillable calls nvidia-smi is not called again; `poweroff` still is."""
     program("nvidia-smi", "exec sleep 60")
     monkeypatch.setattr(command, "_unkillable", {})
     hanging = []
@@ -238,8 +238,8 @@ def test_a_driver_that_hangs_for_good_stops_no_power_off(program, world, monkeyp
             os.waitpid(pid, 0)
 
 
-def test_where_no_program_can_be_started_any_more_systemd_itself_is_asked(monkeypatch):
-    """A user's process in the watcher's service may use up its tasks."""
+def test_systemd_gets_a_signal_if_no_program_can_start(monkeypatch):
+    """A user can use up the service's task limit."""
     sent = []
 
     def refuses(*_: object, **__: object) -> str:
@@ -254,7 +254,7 @@ def test_where_no_program_can_be_started_any_more_systemd_itself_is_asked(monkey
     assert sent == [(1, signal.SIGRTMIN + 4)]
 
 
-def test_a_full_run_folder_keeps_no_watcher_from_stopping_the_box(box: Box):
+def test_a_full_run_folder_does_not_prevent_a_stop(box: Box):
     for name in ("pid", "heartbeat", "healthy", "verdict.json", "figures.json"):
         (box.state / f"{name}.new").mkdir()
     box.start()
@@ -262,7 +262,7 @@ def test_a_full_run_folder_keeps_no_watcher_from_stopping_the_box(box: Box):
 
 
 @needs_root
-def test_a_notice_is_sent_as_the_user_whose_address_it_is(evil, world, program, monkeypatch):
+def test_a_notice_is_sent_as_the_user_who_owns_the_address(evil, world, program, monkeypatch):
     said = program("sender", 'echo "$(id -u) $*"')
     monkeypatch.setattr(notices, "users", lambda: [evil])
     monkeypatch.delenv("GPU_BOX_MACHINE", raising=False)
@@ -276,12 +276,12 @@ def test_a_notice_is_sent_as_the_user_whose_address_it_is(evil, world, program, 
 
 
 @needs_root
-def test_jobs_are_told_by_their_own_user_and_a_user_who_hangs_delays_no_other(evil, world, monkeypatch):
+def test_jobs_are_signalled_as_their_user_and_one_user_cannot_delay_another(evil, world, monkeypatch):
     monkeypatch.setattr(interruption, "WITHIN", 3.0, raising=False)
     other = User("ada", UID + 1, str(world / "ada"), UID + 1)
     for user, code in (
         (evil, "import time; time.sleep(60)"),
-        (other, "import os; print(os.getuid(), file=open('told', 'w'))"),
+        (other, "import os; print(os.getuid(), file=open('signalled', 'w'))"),
     ):
         jobs = Path(user.home, ".gpu-box/remote/jobs")
         jobs.mkdir(parents=True)
@@ -289,9 +289,9 @@ def test_jobs_are_told_by_their_own_user_and_a_user_who_hangs_delays_no_other(ev
         (jobs / "__main__.py").write_text(code)
         for path in [Path(user.home), *Path(user.home).rglob("*")]:
             os.chown(path, user.uid, user.gid)
-    (problem,) = interruption.tell_jobs([evil, other])
-    assert problem == "the jobs of evil were not told: no answer"
-    assert Path(other.home, ".gpu-box/remote/told").read_text() == f"{UID + 1}\n"
+    (problem,) = interruption.interrupt_jobs([evil, other])
+    assert problem == "the jobs of evil got no signal: no answer"
+    assert Path(other.home, ".gpu-box/remote/signalled").read_text() == f"{UID + 1}\n"
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_jobs_are_told_by_their_own_user_and_a_user_who_hangs_delays_no_other(ev
      '{"boot": "b", "mono": 60, "for": 2592001}', '{"boot": "b", "mono": 60, "for": -1}',
      '{"boot": "b", "mono": 1e999, "for": 1' + "0" * 400 + "}", '{"boot": "b", "mono": {}, "for": []}', "\0"],
 )  # fmt: skip
-def test_a_nasty_keep_neither_keeps_nor_breaks(text, tmp_path):
+def test_a_malicious_keep_holds_nothing_and_breaks_nothing(text, tmp_path):
     user = User("me", os.getuid(), str(tmp_path))
     path = tmp_path / "keep"
     path.write_text(text)
@@ -310,7 +310,7 @@ def test_a_nasty_keep_neither_keeps_nor_breaks(text, tmp_path):
 
 
 @needs_root
-def test_a_keep_that_is_a_link_into_what_only_root_reads_keeps_nothing(evil, world):
+def test_a_keep_that_links_to_root_s_file_holds_nothing(evil, world):
     secret = world / "secret"
     keeping.write(str(secret), 3600, boot="b", mono=0, wall=0)
     secret.chmod(0o600)
@@ -335,7 +335,7 @@ while True:
 
 @pytest.fixture
 def stranger(world: Path) -> Iterator[tuple[int, Path]]:
-    """A server of the other account: its port, and where it notes what it is sent."""
+    """The other account's server: its port, and the file with what it received."""
     heard = world / "heard"
     with heard.open("w") as file:
         process = subprocess.Popen(["/usr/bin/python3", "-c", SERVER], stdout=file, user=UID, group=UID)
@@ -351,7 +351,7 @@ def stranger(world: Path) -> Iterator[tuple[int, Path]]:
 
 
 def jupyter_of(user: User, port: int) -> Path:
-    """As set-up leaves it; returns the file of the token."""
+    """Write the port and token files as set-up does; returns the token's path."""
     folder = Path(user.home, ".gpu-box", "jupyter")
     folder.mkdir(parents=True)
     (folder / "port").write_text(f"{port}\n")
@@ -360,13 +360,13 @@ def jupyter_of(user: User, port: int) -> Path:
 
 
 def ask(user: User) -> object:
-    reader = Kernels(Processes(lambda pid, uid, name: Kind.NOBODY))
+    reader = Kernels(Processes(lambda pid, uid, name: Kind.SYSTEM))
     return reader.read([user], set(), mono=time.monotonic(), wall=time.time(), slow=0.0, timeout=2.0)
 
 
 @needs_root
-def test_a_token_that_is_a_link_into_what_only_root_reads_reaches_nobody(evil, world, stranger):
-    """The owner of the link listens on the port that the file beside it names."""
+def test_a_token_that_links_to_root_s_file_is_not_sent(evil, world, stranger):
+    """The link's owner listens on the named port."""
     port, heard = stranger
     (world / "secret").write_text("SECRET-OF-ROOT")
     (world / "secret").chmod(0o600)
@@ -379,8 +379,8 @@ def test_a_token_that_is_a_link_into_what_only_root_reads_reaches_nobody(evil, w
 
 
 @needs_root
-def test_a_token_reaches_only_its_own_user_s_server(world, stranger):
-    """Ours is down, and its port was taken by another account: who has the token runs code as we do."""
+def test_a_token_is_sent_only_to_its_user_s_server(world, stranger):
+    """Our server is down and another account took its port. The token allows running code as us."""
     port, heard = stranger
     me = User("me", 0, str(world / "me"), 0)
     jupyter_of(me, port)
@@ -389,7 +389,7 @@ def test_a_token_reaches_only_its_own_user_s_server(world, stranger):
 
 
 @needs_root
-def test_set_up_sends_its_token_to_no_stranger_while_its_server_starts(world, stranger, monkeypatch):
+def test_set_up_sends_its_token_to_no_other_user_while_its_server_starts(world, stranger, monkeypatch):
     port, heard = stranger
     me = User("me", 0, str(world / "me"), 0)
     monkeypatch.setattr(jupyter_server, "FOLDER", jupyter_of(me, port).parent)
@@ -398,7 +398,7 @@ def test_set_up_sends_its_token_to_no_stranger_while_its_server_starts(world, st
     assert "SECRET" not in heard.read_text()
 
 
-def test_however_many_servers_a_user_names_few_are_asked(tmp_path):
+def test_of_many_servers_in_one_home_only_a_few_are_asked(tmp_path):
     runtime = tmp_path / ".local/share/jupyter/runtime"
     runtime.mkdir(parents=True)
     argv = ["bash", "-c", "exec -a jupyter-lab sleep 60"]
@@ -420,7 +420,7 @@ def test_however_many_servers_a_user_names_few_are_asked(tmp_path):
             process.wait(10)
 
 
-def test_a_watcher_that_is_told_to_end_in_the_middle_of_a_reading_ends():
+def test_sigterm_during_a_reading_ends_the_watcher():
     from watch.read.machine import _try
 
     def reader() -> None:

@@ -1,4 +1,4 @@
-"""What holds of every trace, not only of those that someone thought of."""
+"""Properties of every trace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from watch.sample import SIGNALS, Event, Sample, Unknown, dump, parse
 
 POLICY = Policy(idle_after=600, stuck_after=1200, max_hours=None, settle=0)
 
-# (quieter reading, busier reading) of each signal: the second shows strictly more use.
+# (quieter, busier) reading of each signal.
 MORE = {
     "gpu": [QUIET["gpu"], UNREADABLE, gpu(90.0)],
     "cpu": [cpu(0.0), Unknown("x"), cpu(2.0)],
@@ -41,7 +41,7 @@ def _trace(stretches) -> list[Sample]:
 
 
 def _stop(samples) -> float:
-    """The index of the first sample after which it stops; infinity when it does not."""
+    """The index of the first sample after which it stops, or infinity."""
     state = State()
     for index, sample in enumerate(samples):
         state = step(state, sample, POLICY)
@@ -53,7 +53,7 @@ def _stop(samples) -> float:
 @settings(max_examples=80, deadline=None)
 @given(minutes, st.data())
 def test_more_activity_never_stops_sooner(stretches, data):
-    """Raise any readings of any stretch, as much as you like."""
+    """Raise any readings by any amount."""
     raised = []
     for levels, length in stretches:
         more = {
@@ -68,8 +68,8 @@ def test_more_activity_never_stops_sooner(stretches, data):
 
 @settings(max_examples=60, deadline=None)
 @given(minutes, st.lists(st.integers(0, 400), max_size=5))
-def test_a_verdict_does_not_depend_on_how_the_samples_are_split(stretches, cuts):
-    """A watcher that was killed and restarted at any moments, from its files, says the same."""
+def test_restarts_of_the_watcher_change_no_verdict(stretches, cuts):
+    """A watcher restarted from its files at any time gives the same verdict."""
     samples = _trace(stretches)
     state = State()
     pieces, last = [], 0
@@ -85,8 +85,8 @@ def test_a_verdict_does_not_depend_on_how_the_samples_are_split(stretches, cuts)
     )._replace(signals={})
 
 
-def test_splitting_over_the_logs_files_changes_nothing(tmp_path):
-    """The real files, rotated in the middle."""
+def test_log_rotation_changes_no_verdict(tmp_path):
+    """With real files that rotate in the middle."""
     samples = Box().run(20, cpu=cpu(1.0)).run(9).samples
     log = Log(str(tmp_path), most=len(dump(samples[0])) * (len(samples) - 10))
     for sample in samples:
@@ -106,8 +106,8 @@ unreadable = st.lists(
 
 @settings(max_examples=80, deadline=None)
 @given(unreadable)
-def test_a_reading_that_cannot_be_made_never_keeps_a_box_up_for_ever(stretches):
-    """Whatever fails, whenever, for however long: idle_after + stuck_after of watched time is the most."""
+def test_failed_readings_never_keep_a_box_up_for_ever(stretches):
+    """It stops after at most idle_after + stuck_after of watched time."""
     box, bound = Box(), POLICY.idle_after + POLICY.stuck_after
     while box.now < 3 * bound:
         for names, length, interval in stretches:
@@ -126,8 +126,8 @@ def test_setting_the_clock_changes_no_verdict(stretches, jump, at):
 
 @settings(max_examples=60, deadline=None)
 @given(minutes)
-def test_the_countdown_is_what_happens_if_nothing_changes(stretches):
-    """Go on quietly from any moment: it stops when the last verdict said that it would."""
+def test_a_quiet_box_stops_when_the_countdown_said(stretches):
+    """Continue quietly from any sample."""
     samples = _trace(stretches)
     samples = samples[: int(min(_stop(samples), len(samples) - 1)) + 1]
     box = Box(samples=list(samples), now=samples[-1].mono, mono=samples[-1].mono, up=samples[-1].up)
@@ -141,7 +141,7 @@ def test_the_countdown_is_what_happens_if_nothing_changes(stretches):
 
 
 @given(st.text(max_size=50))
-def test_a_torn_or_foreign_line_is_no_sample(text):
+def test_a_truncated_or_foreign_line_is_refused(text):
     line = dump(Box().run(0.25).samples[0])
     for broken in (text, line[: len(line) // 2], "[]", "null", "{}", '{"boot": 1}'):
         try:
@@ -150,7 +150,7 @@ def test_a_torn_or_foreign_line_is_no_sample(text):
             continue
 
 
-def test_a_sample_survives_its_own_line():
+def test_a_sample_survives_a_round_trip_through_json():
     box = Box().run(
         0.25, gpu=gpu(97.0), jupyter=jupyter(kernel("busy", 3.0)), job=job(quiet=2.0), disk=UNREADABLE
     )

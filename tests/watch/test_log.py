@@ -1,4 +1,4 @@
-"""The samples on disk: bounded for ever, whole after a crash, and enough to go on from."""
+"""The samples on disk: bounded in size, valid after a crash, and enough to resume from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _size(folder) -> int:
 
 
 def test_a_year_of_samples_stays_bounded_and_keeps_the_last_days(tmp_path):
-    """A year at one sample in 15 s, in a log of a fiftieth of the real one's size and rate."""
+    """A year of samples, scaled down to a fiftieth in size and rate."""
     most = 20_000
     log = Log(str(tmp_path), most=most)
     box, largest = Box(), 0
@@ -32,7 +32,7 @@ def test_a_year_of_samples_stays_bounded_and_keeps_the_last_days(tmp_path):
     assert [s.wall for s in kept] == sorted(s.wall for s in kept)
 
 
-def test_the_newest_hours_are_whole(tmp_path):
+def test_the_newest_hours_keep_every_sample(tmp_path):
     log = Log(str(tmp_path), most=30_000)
     for sample in Box().run(300).samples:
         log.append(sample)
@@ -41,7 +41,7 @@ def test_the_newest_hours_are_whole(tmp_path):
     assert {round(b - a) for a, b in zip(walls, walls[1:], strict=False)} == {15}
 
 
-def test_a_line_cut_short_by_a_crash_spoils_no_other(tmp_path):
+def test_a_line_truncated_by_a_crash_spoils_no_other(tmp_path):
     log = Log(str(tmp_path))
     one, two = Box().run(0.5).samples
     log.append(one)
@@ -60,5 +60,5 @@ def test_events_survive_the_thinning(tmp_path):
     assert len(events) > 90
 
 
-def test_a_log_that_never_was_has_no_samples(tmp_path):
+def test_a_missing_log_has_no_samples(tmp_path):
     assert list(samples(str(tmp_path / "none"))) == []

@@ -1,4 +1,4 @@
-"""GPUs through a stand-in nvidia-smi that answers from a file, hangs, or fails, as the real one does."""
+"""Reading GPUs with a fake nvidia-smi that answers, hangs or fails as the real one does."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_where_pmon_is_not_supported_a_busy_gpu_counts(gpus):
     assert _read() == (Gpu(0, 88.0, True),)
 
 
-def test_a_gpu_that_does_not_tell_is_neither_idle_nor_busy(gpus):
+def test_a_gpu_without_figures_is_neither_idle_nor_busy(gpus):
     gpus(percent=["[N/A]"], pmon=["0 4711 C - - - - python"])
     assert _read() == (Gpu(0, None, True, (4711,)),)
 
@@ -149,7 +149,7 @@ def test_a_hanging_nvidia_smi_is_unknown_in_bounded_time(gpus):
     assert time.monotonic() - begin < 2.5
 
 
-def test_it_recovers_when_nvidia_smi_does(gpus):
+def test_it_recovers_with_nvidia_smi(gpus):
     gpus(percent=[97], hangs=60)
     assert isinstance(_read(seconds=0.3), Unknown)
     gpus(percent=[0])
@@ -172,11 +172,11 @@ def test_a_hung_call_leaves_no_process_behind(gpus, tmp_path):
 def _command_line(pid: str) -> str:
     try:
         return Path("/proc", pid, "cmdline").read_text(errors="replace")
-    except OSError:  # it ended as we looked
+    except OSError:  # it has just ended
         return ""
 
 
-def test_a_machine_without_a_driver_has_no_gpu_to_read(monkeypatch, tmp_path):
+def test_a_machine_without_a_driver_has_no_gpu(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("TEST_DEVICES", str(tmp_path))
     assert _read() is None
@@ -184,8 +184,8 @@ def test_a_machine_without_a_driver_has_no_gpu_to_read(monkeypatch, tmp_path):
     assert isinstance(_read(), Unknown)
 
 
-def test_nvidia_smi_on_a_machine_without_a_card_has_no_gpu_to_read(gpus, tmp_path):
-    """As an image for GPUs on a CPU instance: exit 9 without a driver, 6 without devices."""
+def test_nvidia_smi_without_a_card_means_no_gpu(gpus, tmp_path):
+    """A GPU image on a CPU instance exits with 9 without a driver, 6 without devices."""
     gpus(percent=[], fails=True)
     (tmp_path / "dev" / "nvidia0").unlink()
     assert _read() is None

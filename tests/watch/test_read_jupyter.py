@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import pytest
 from notebook_server import NOTEBOOK, classify_marked, execute, send, serve, until_seen, with_password
 
 from watch.judge import State, verdict
@@ -55,7 +56,7 @@ def _busy(seen: Jupyter) -> bool:
     return seen.kernels[0].state == "busy"
 
 
-def test_saving_an_open_document_is_seen_and_an_open_tab_is_not(server):
+def test_saving_a_document_is_use_and_an_open_tab_is_not(server):
     document = server.home / "work" / "notes.ipynb"
     document.write_text("{}")
     os.utime(document, (time.time() - 900, time.time() - 900))
@@ -68,8 +69,8 @@ def test_saving_an_open_document_is_seen_and_an_open_tab_is_not(server):
     assert server.read().documents[0].quiet < 2
 
 
-def test_a_notebook_saved_for_its_output_alone_is_not_used_and_a_run_cell_is(server):
-    """As the autosave of a forgotten tab does, and jupyter-collaboration on the server."""
+def test_saving_only_output_is_no_use_and_running_a_cell_is(server):
+    """The autosave of a forgotten tab does this, and jupyter-collaboration on the server."""
     document = server.home / "work" / "lesson1.ipynb"
     cell = {"cell_type": "code", "source": ["go()"], "execution_count": 1, "outputs": []}
     document.write_text(json.dumps({"cells": [cell]}))
@@ -86,8 +87,39 @@ def test_a_notebook_saved_for_its_output_alone_is_not_used_and_a_run_cell_is(ser
     assert server.read().documents[0].quiet < 2
 
 
-def test_a_kernel_s_messages_are_no_use(program, server):
-    """A thread that prints, a comm message, and a resource panel that asks: all move its last activity."""
+def test_a_save_by_the_recorder_is_no_use_and_one_by_a_person_after_it_is(server):
+    document = server.home / "work" / "lesson1.ipynb"
+    cell = {"cell_type": "code", "source": ["go()"], "execution_count": 1, "outputs": []}
+    document.write_text(json.dumps({"cells": [cell]}))
+    os.utime(document, (time.time() - 900, time.time() - 900))
+    person = document.stat().st_mtime_ns
+    server.ask("sessions", NOTEBOOK)
+    assert until_seen(server, lambda seen: seen.documents).documents[0].quiet > 800
+    for count in (2, 3):  # each of its saves notes its time first
+        cell["execution_count"] = count
+        document.write_text(json.dumps({"cells": [cell]}))
+        note = {str(document): [document.stat().st_mtime_ns, person]}
+        (server.home / ".gpu-box/jupyter/recorded.json").write_text(json.dumps(note))
+        assert server.read().documents[0].quiet > 800
+    cell["source"] = ["go(2)"]
+    document.write_text(json.dumps({"cells": [cell]}))
+    assert server.read().documents[0].quiet < 2
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "[]", '{"%s": 1}', '{"%s": ["a", 1]}', '{"%s": [1e400, -1]}', '{"%s": [1' + "0" * 400 + ", 1]}"],
+)
+def test_a_broken_note_of_the_recorder_hides_no_save(server, note):
+    document = server.home / "work" / "lesson1.ipynb"
+    document.write_text("{}")
+    (server.home / ".gpu-box/jupyter/recorded.json").write_text(note.replace("%s", str(document)))
+    server.ask("sessions", NOTEBOOK)
+    assert until_seen(server, lambda seen: seen.documents).documents[0].quiet < 60
+
+
+def test_kernel_messages_are_no_use(program, server):
+    """Output of a thread, a comm message and a resource panel change the kernel's last activity."""
     kernel_id = server.ask("sessions", NOTEBOOK)["kernel"]["id"]
     code = """import threading, time
 def go():
@@ -104,7 +136,7 @@ threading.Thread(target=go).start()"""
     assert server.read().kernels[0].quiet >= quiet + 2
 
 
-def test_a_server_with_a_password_hides_no_kernel_of_another(program, server, free_port):
+def test_a_server_with_a_password_hides_no_other_server_s_kernel(program, server, free_port):
     server.ask("sessions", NOTEBOOK)
     with serve(program, server.home, free_port, with_password(program), token=""):
         seen = until_seen(server, lambda seen: seen.kernels)
@@ -127,7 +159,7 @@ def test_a_save_in_a_server_with_a_password_is_use(program, tmp_path, free_port)
         assert protected.read().documents[0].quiet < 2
 
 
-def test_a_hung_server_holds_only_when_it_has_kernels_and_hides_no_other_s(program, server, free_port):
+def test_a_hung_server_counts_only_if_it_has_kernels_and_hides_no_other(program, server, free_port):
     server.ask("sessions", NOTEBOOK)
     with serve(program, server.home, free_port) as hung:
         server.timeout = 2.0
@@ -141,7 +173,7 @@ def test_a_hung_server_holds_only_when_it_has_kernels_and_hides_no_other_s(progr
         assert read_signals(_sample(seen), MEANS, Policy())["jupyter"].held
 
 
-def test_the_file_of_a_dead_server_whose_pid_is_another_program_s_hides_nothing(server, tmp_path):
+def test_a_dead_server_s_file_whose_pid_was_reused_hides_nothing(server, tmp_path):
     server.ask("sessions", NOTEBOOK)
     other = subprocess.Popen(["sleep", "60"])
     listener = socket.create_server(("127.0.0.1", 0))
@@ -157,7 +189,7 @@ def test_the_file_of_a_dead_server_whose_pid_is_another_program_s_hides_nothing(
         listener.close()
 
 
-def test_a_file_older_than_the_process_with_its_pid_is_of_a_dead_server(server):
+def test_a_file_older_than_its_process_belongs_to_a_dead_server(server):
     (file,) = (server.home / ".local/share/jupyter/runtime").glob("jpserver-*[0-9].json")
     (server.home / ".gpu-box/jupyter/port").unlink()
     boot = time.time() - time_since_boot()
@@ -166,7 +198,7 @@ def test_a_file_older_than_the_process_with_its_pid_is_of_a_dead_server(server):
     assert Servers().of(server.user, boot=boot) == []
 
 
-def test_a_server_that_died_and_one_of_another_boot_are_none(server):
+def test_dead_servers_and_those_of_an_earlier_boot_are_ignored(server):
     assert isinstance(server.read(), Jupyter | None)
     server.process.kill()
     server.process.wait(10)
@@ -176,7 +208,7 @@ def test_a_server_that_died_and_one_of_another_boot_are_none(server):
     assert Servers().of(server.user, boot=time.time() - 60) == []
 
 
-def test_a_server_that_refuses_us_may_hide_kernels(tmp_path):
+def test_a_server_that_refuses_the_token_may_hide_kernels(tmp_path):
     (tmp_path / ".gpu-box" / "jupyter").mkdir(parents=True)
     listener = socket.create_server(("127.0.0.1", 0))
     (tmp_path / ".gpu-box/jupyter/port").write_text(str(listener.getsockname()[1]))
@@ -198,8 +230,8 @@ def test_a_server_that_refuses_us_may_hide_kernels(tmp_path):
     assert "403" in seen.silent[0]
 
 
-def test_a_server_that_drips_its_answer_holds_nobody_up(tmp_path):
-    """A few bytes every few milliseconds: no single wait is ever too long."""
+def test_a_server_that_drips_its_answer_does_not_delay_the_sample(tmp_path):
+    """A few bytes every few milliseconds never exceed the timeout of one read."""
     (tmp_path / ".gpu-box" / "jupyter").mkdir(parents=True)
     listener = socket.create_server(("127.0.0.1", 0))
     (tmp_path / ".gpu-box/jupyter/port").write_text(str(listener.getsockname()[1]))
@@ -218,14 +250,14 @@ def test_a_server_that_drips_its_answer_holds_nobody_up(tmp_path):
     reader = Kernels(Processes(classify_marked))
     user = User("me", os.getuid(), str(tmp_path))
     seen = reader.read([user], set(), mono=time.monotonic(), wall=time.time(), slow=0.0, timeout=1.0)
-    assert not over.is_set(), "it read on as long as something came"
+    assert not over.is_set(), "it read without a time limit"
     over.set()
     thread.join()
     listener.close()
     assert seen.silent
 
 
-def test_no_server_at_all_is_quiet_not_unknown(tmp_path):
+def test_no_server_is_quiet_and_not_unknown(tmp_path):
     reader = Kernels(Processes(classify_marked))
     seen = reader.read(
         [User("me", os.getuid(), str(tmp_path))], set(), mono=1.0, wall=time.time(), slow=0.0, timeout=2.0

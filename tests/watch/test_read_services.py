@@ -1,4 +1,4 @@
-"""Services and containers: whose work they are, by lines of /proc/PID/cgroup as public reports show them."""
+"""Services and containers, recognised from lines of /proc/PID/cgroup that public reports show."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def etc(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("line", CONTAINERS)
-def test_a_container_is_people_s(etc, line):
+def test_a_container_counts(etc, line):
     assert _people(line, etc)
 
 
 @pytest.mark.parametrize("line", SYSTEM)
-def test_the_distribution_s_services_are_not(etc, line):
+def test_the_distribution_s_services_do_not_count(etc, line):
     assert not _people(line, etc)
 
 
@@ -77,26 +77,26 @@ def test_the_distribution_s_services_are_not(etc, line):
         ("run/systemd/transient/run-u507.service", "0::/system.slice/run-u507.service"),
     ],
 )
-def test_a_service_that_a_person_installed_or_ran_is_theirs(etc, file, line):
+def test_a_service_that_a_person_installed_or_started_counts(etc, file, line):
     assert not _people(line, etc)
     (etc / file).touch()
     assert _people(line, etc)
 
 
-def test_a_box_that_is_itself_a_container_has_services_and_not_only_containers(etc):
+def test_a_box_inside_a_container_still_tells_services_apart(etc):
     above = f"0::/docker/{ID}/init.scope\n1:name=systemd:/docker/{ID}"
     assert not _people(f"0::/docker/{ID}/system.slice/cron.service", etc, above)
     assert not _people(f"1:name=systemd:/docker/{ID}/system.slice/cron.service", etc, above)
     assert _people(f"0::/docker/{ID}/system.slice/docker-{ID}.scope", etc, above)
 
 
-def test_a_login_is_people_s(etc):
+def test_a_login_counts(etc):
     assert _people("0::/user.slice/user-0.slice/session-4.scope", etc)
     assert _people("0::/user.slice/user-1000.slice/user@1000.service/app.slice/train.service", etc)
 
 
 @pytest.mark.parametrize("uid", [0, 33, 111, 999, 60600, 61184, 64000, 65519, 65534])
-def test_system_users_and_dynamic_ones_are_no_people(uid):
+def test_system_and_dynamic_users_do_not_count(uid):
     if os.geteuid() != 0:
         pytest.skip("an ordinary user's watcher counts its own processes")
     assert not counting_uid()(uid)
@@ -108,7 +108,7 @@ def test_system_users_and_dynamic_ones_are_no_people(uid):
 def test_a_real_process_in_a_container_s_group_is_work(start, path):
     with group(path) as folder:
         process = start("sleep", "60")
-        assert _kind(process.pid) is Kind.NOBODY
+        assert _kind(process.pid) is Kind.SYSTEM
         (folder / "cgroup.procs").write_text(str(process.pid))
         assert path in Path(f"/proc/{process.pid}/cgroup").read_text()
         assert _kind(process.pid) is Kind.WORK
@@ -125,7 +125,7 @@ def test_a_real_process_of_a_database_or_model_server_is_work(start, tmp_path, n
     other = start("sleep", "60", user=64000)
     time.sleep(0.5)
     assert _kind(one.pid, 33) is Kind.WORK
-    assert _kind(other.pid, 64000) is Kind.NOBODY
+    assert _kind(other.pid, 64000) is Kind.SYSTEM
 
 
 def _kind(pid: int, uid: int = 0) -> Kind:

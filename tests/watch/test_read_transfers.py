@@ -1,4 +1,4 @@
-"""What people's transfers carry, by real processes: of their names, and of themselves where they are here."""
+"""The rate of transfers, measured on real processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _carried(*pids: int, seconds: float = 2.0):
 
 @pytest.fixture
 def named(tmp_path, start):
-    """named(program, rate): writes `rate` bytes/s; the kernel knows a script by its name."""
+    """named(program, rate): a script with the program's name that writes `rate` bytes/s."""
 
     def named(program: str, rate: float, *caller: str) -> subprocess.Popen:
         script = tmp_path / program
@@ -60,7 +60,7 @@ def test_a_transfer_counts_at_the_rate_of_a_slow_uplink(named, program):
     assert _state(Rate(rate.value, rate.who)) == "active"
 
 
-def test_a_transfer_that_trickles_and_another_program_at_that_rate_do_not_count(named):
+def test_a_trickling_transfer_and_other_programs_at_a_transfer_s_rate_do_not_count(named):
     assert _state(_carried(named("rsync", 20_000).pid)) != "active"
     assert _carried(named("train", 300_000).pid) == Rate(0.0, "")
     assert _state(Rate(300_000.0, "")) != "active"
@@ -77,7 +77,7 @@ def test_a_real_rsync_over_a_slow_link_counts(start, tmp_path):
 
 @needs.programs("curl")
 def test_a_real_upload_by_curl_counts(start, tmp_path):
-    """Its socket writes are send(2), which the kernel does not count: its reads of the file are."""
+    """The kernel does not count its send(2) calls, but it counts its reads of the file."""
     (tmp_path / "data").write_bytes(os.urandom(20_000_000))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
@@ -98,7 +98,7 @@ def test_a_real_git_counts(start):
     assert _carried(start("sh", "-c", feed).pid).who == "git"
 
 
-def test_one_small_download_after_the_other_counts(start, tmp_path):
+def test_many_small_downloads_count(start, tmp_path):
     script = tmp_path / "wget"
     script.write_text(
         f"#!{PYTHON} -S\nimport time; open({os.devnull!r}, 'wb').write(b'x' * 200_000); time.sleep(.3)"
@@ -110,14 +110,14 @@ def test_one_small_download_after_the_other_counts(start, tmp_path):
     for _ in range(4):
         time.sleep(1.0)
         rates.append(carried(processes, processes.look().over).value)
-    assert max(rates) > 200_000  # a look that falls between two of them sees none
+    assert max(rates) > 200_000  # a reading between two of them sees none
 
 
 @pytest.mark.parametrize("server", [".vscode-server/bin/abc/node", "jupyter-lab"])
-def test_git_that_an_editor_or_jupyter_runs_unasked_does_not_count(tmp_path, named, server):
+def test_git_run_by_an_editor_or_jupyter_does_not_count(tmp_path, named, server):
     path = tmp_path / server
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to("/bin/bash")  # argv[0] tells
+    path.symlink_to("/bin/bash")  # recognised by argv[0]
     one = named("git", 300_000, str(path), "-c", '"$0" "$@"; :')
     assert _carried(one.pid).value == 0
     mine = named("git", 300_000, str(path), "-c", 'sh -c \'"$0" "$@"; :\' "$0" "$@"; :')
@@ -129,7 +129,7 @@ def _state(network: Rate) -> str:
     return decide([sample], Policy()).state
 
 
-def test_a_sync_that_asks_the_box_holds_it_and_an_old_one_does_not(tmp_path):
+def test_a_running_sync_counts_and_an_old_one_does_not(tmp_path):
     users, syncs = [User("me", os.getuid(), str(tmp_path))], Syncs()
 
     def read():
@@ -147,13 +147,13 @@ def test_a_sync_that_asks_the_box_holds_it_and_an_old_one_does_not(tmp_path):
     assert read()[0].quiet > 1e6
 
 
-def test_a_box_stops_after_an_upload_and_not_in_it(box, start, tmp_path):
+def test_a_box_stops_after_an_upload_and_not_during_it(box, start, tmp_path):
     script = tmp_path / "rsync"
     script.write_text(f"#!{PYTHON}\n{PACED}")
     script.chmod(0o755)
     upload = start(str(script), "300000", os.devnull, env=box.environment)
     box.start()
-    assert until(lambda: (box.status()["verdict"] or {}).get("state") == "active", 10)
+    assert until(lambda: box.written().get("verdict", {}).get("state") == "active", 10)
     assert not box.stopped_within(4)
     assert "network (rsync)" in box.status()["verdict"]["reason"]
     upload.kill()

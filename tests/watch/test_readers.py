@@ -1,4 +1,4 @@
-"""Each reader against the real thing here: a loop, a file written, a terminal typed at, a socket."""
+"""Each reader against real things: a loop, a file, a terminal, a socket."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from only import only
 from tests import needs
 
 from watch.judge import State, step
+from watch.place import this_start
 from watch.policy import Policy
-from watch.read import keeping
+from watch.read import keeping, people
 from watch.read.change import Changes
 from watch.read.editors import Editors
 from watch.read.jobs import Jobs
@@ -45,13 +46,13 @@ def test_a_cpu_loop_is_one_busy_core(start):
     assert usage.cpu.who.startswith("python")
 
 
-def test_a_loop_of_short_commands_is_work_too(start):
-    """Each is gone before anyone looks; the kernel gives their time to the shell that reaped them."""
+def test_a_loop_of_short_commands_is_work(start):
+    """They end between two samples; the kernel adds their time to the shell that reaped them."""
     shell = start("sh", "-c", f"while :; do {PYTHON} -S -c 'sum(range(10**6))'; done")
     assert _usage(Processes(only(shell.pid)), 1.0).cpu.value > BUSY
 
 
-def test_what_a_process_used_before_the_first_look_is_no_use(start):
+def test_use_before_the_first_sample_does_not_count(start):
     done = start(
         PYTHON, "-c", "import time; sum(range(10**7)); print(1, flush=True); time.sleep(60)", stdout=-1
     )
@@ -61,7 +62,7 @@ def test_what_a_process_used_before_the_first_look_is_no_use(start):
 
 
 def test_an_ended_process_is_not_counted_twice(start):
-    """Its parent inherits all that it ever used; only what was not yet seen of it counts."""
+    """Its parent inherits its whole use; only the part not yet counted must count."""
     child = f"{PYTHON} -c 'import time; t=time.time()\nwhile time.time()-t < 1.2: pass'"
     parent = start("sh", "-c", f"{child}; sleep 60")
     processes = Processes(only(parent.pid))
@@ -85,7 +86,7 @@ def test_writing_a_file_is_disk_use(start, tmp_path):
     assert usage.cpu.value < 0.5
 
 
-def test_the_tree_of_a_process_uses_what_its_children_use(start):
+def test_a_process_tree_includes_its_children_s_use(start):
     shell = start("sh", "-c", f"{PYTHON} -c 'while True: pass' & wait")
     processes = Processes(only(shell.pid))
     _usage(processes)
@@ -94,12 +95,12 @@ def test_the_tree_of_a_process_uses_what_its_children_use(start):
     assert processes.tree(999_999_999).cores == 0
 
 
-def test_the_watcher_itself_and_system_daemons_are_nobody():
+def test_the_watcher_and_system_daemons_do_not_count():
     classify = classifier(own=os.getpid())
-    assert classify(os.getpid(), os.getuid(), "python3") is Kind.NOBODY
-    assert classify(os.getpid() + 0, 1000, "python3") is Kind.NOBODY
+    assert classify(os.getpid(), os.getuid(), "python3") is Kind.SYSTEM
+    assert classify(os.getpid() + 0, 1000, "python3") is Kind.SYSTEM
     if os.geteuid() == 0:
-        assert classify(1, 0, "systemd") is Kind.NOBODY
+        assert classify(1, 0, "systemd") is Kind.SYSTEM
 
 
 @needs.root
@@ -112,7 +113,7 @@ def test_a_user_s_process_is_work_and_their_monitor_is_not(start):
     assert classify(one.pid, 1000, "sleep") is Kind.WORK
     assert classify(two.pid, 1000, "node") is Kind.ATTENDS
     assert classify(one.pid, 1000, "htop") is Kind.ATTENDS
-    assert classify(three.pid, 33, "python") is Kind.NOBODY
+    assert classify(three.pid, 33, "python") is Kind.SYSTEM
     assert classify(three.pid, 0, "dockerd") is Kind.WORK
 
 
@@ -141,19 +142,19 @@ def test_a_jupyter_command_that_computes_is_work_and_a_server_is_not(start, tmp_
 
 
 @pytest.mark.parametrize(("module", "kind"), [("gpustat", Kind.ATTENDS), ("jupyter_train", Kind.WORK)])
-def test_a_module_is_known_by_its_whole_name(start, tmp_path, module, kind):
+def test_a_module_is_recognised_by_its_whole_name(start, tmp_path, module, kind):
     (tmp_path / f"{module}.py").write_text("import time; time.sleep(60)")
     assert _kind(start(PYTHON, "-um", module, cwd=tmp_path)) is kind
 
 
 def _kind(process: subprocess.Popen) -> Kind:
-    """How the watcher sees it once it runs, as a process of an ordinary user."""
+    """The Kind of this command as an ordinary user's process."""
     time.sleep(0.3)
     name = Path(f"/proc/{process.pid}/comm").read_text().strip()
     return classifier(own=1)(process.pid, os.getuid() or 1000, name)
 
 
-def test_typing_at_a_terminal_shows_and_output_does_not():
+def test_typing_at_a_terminal_is_use_and_output_is_not():
     keyboard, terminal = pty.openpty()
     name = "pts/" + os.ttyname(terminal).rsplit("/", 1)[1]
     terminals = Terminals()
@@ -167,8 +168,8 @@ def test_typing_at_a_terminal_shows_and_output_does_not():
         time.sleep(1.1)
         os.write(terminal, b"output\n")
         os.read(keyboard, 100)
-        assert quiet() >= opened + 1  # a session merely open, and output on it
-        deadline = time.monotonic() + 12  # the kernel's stamp has a grain of 8 s
+        assert quiet() >= opened + 1  # an open session with output
+        deadline = time.monotonic() + 12  # the kernel updates atime every 8 s
         while quiet() > 1 and time.monotonic() < deadline:
             os.write(keyboard, b"x\n")
             select.select([terminal], [], [], 1)
@@ -180,7 +181,7 @@ def test_typing_at_a_terminal_shows_and_output_does_not():
         os.close(terminal)
 
 
-def test_a_stamp_that_stands_still_ages_by_the_monotonic_clock_whatever_the_wall_clock_does():
+def test_an_unchanged_stamp_ages_by_the_monotonic_clock():
     changes = Changes()
     assert changes.quiet("tty", 5, mono=100.0, age=7.0) == 7.0
     assert changes.quiet("tty", 5, mono=160.0, age=-86_000.0) == 67.0
@@ -189,7 +190,7 @@ def test_a_stamp_that_stands_still_ages_by_the_monotonic_clock_whatever_the_wall
 
 
 def test_a_download_is_network_use_and_loopback_is_not():
-    """Two sockets of this user over this machine's own address, which is no loopback one."""
+    """Two sockets of this user over this machine's own address (not loopback)."""
     address = own_address()
     if address is None:
         pytest.skip("needs an interface besides loopback")
@@ -201,7 +202,7 @@ def test_a_download_is_network_use_and_loopback_is_not():
         assert network.look() < 1_000_000
 
 
-def test_sockets_of_someone_else_are_not_people_s():
+def test_another_user_s_sockets_do_not_count():
     address = own_address()
     if address is None:
         pytest.skip("needs an interface besides loopback")
@@ -211,8 +212,8 @@ def test_sockets_of_someone_else_are_not_people_s():
         assert network.look() == 0
 
 
-def test_what_ssh_carries_is_a_person_s_whoever_owns_its_socket():
-    """`ssh box tar c data` moves bytes by sshd's socket alone, which is root's."""
+def test_traffic_over_ssh_counts_although_root_owns_the_socket():
+    """`ssh box tar c data` uses only sshd's socket, which belongs to root."""
     address = own_address()
     if address is None:
         pytest.skip("needs an interface besides loopback")
@@ -255,7 +256,44 @@ def test_a_job_is_read_with_what_it_uses_until_it_exits(start, home):
     assert _read_jobs(home, jobs) == ()
 
 
-def test_a_job_whose_pid_is_someone_else_s_by_now_is_over(start, home):
+def test_a_queue_is_read_with_the_jobs_that_wait_and_whether_one_runs(start, home):
+    loop = start("sleep", "60")
+    folder = _job(home, "first", loop.pid)
+    (folder / "started").write_text("2026-11-01T00:00:00Z\n")
+    for name in ("first", "next"):
+        (folder.parent / name).mkdir(exist_ok=True)
+        (folder.parent / name / "turn").write_text("1\n")
+    processes = Processes(only(loop.pid))
+    jobs = Jobs(processes)
+    processes.look()
+    assert [(job.name, job.queued) for job in _read_jobs(home, jobs)] == [("first", False), ("next", True)]
+    assert jobs.left_alone == []
+    (folder / "exit").write_text("0\n")
+    assert [job.name for job in _read_jobs(home, jobs)] == ["next"]
+    assert [user.name for user in jobs.left_alone] == ["me"]
+
+
+def test_only_who_could_power_the_machine_off_anyway_may_have_it_stopped_after_a_job(monkeypatch):
+    texts = {
+        "/etc/group": "users:x:100:guest,ada\nsudo:x:27:bob,ada\n",
+        people.CLOUD_SUDOERS: "# by cloud-init\nubuntu ALL=(ALL) NOPASSWD:ALL\n",
+    }
+    monkeypatch.setattr(people, "read", lambda path, most: texts[path])
+    may = {name: people.may_power_off(User(name, 4711, "/")) for name in ("guest", "ada", "ubuntu", "bo")}
+    assert may == {"guest": False, "ada": True, "ubuntu": True, "bo": False}
+
+
+def test_a_stop_that_another_user_plants_is_ignored(start, home, monkeypatch):
+    (home / ".gpu-box/jobs/.stop").write_text(f"{this_start()} train ended\n")
+    jobs = Jobs(Processes(only(1)))
+    _read_jobs(home, jobs)
+    assert jobs.then == "train ended"
+    monkeypatch.setattr("watch.read.jobs.may_power_off", lambda user: False)
+    _read_jobs(home, jobs)
+    assert jobs.then == ""
+
+
+def test_a_job_whose_pid_was_reused_is_over(start, home):
     other = start("sleep", "60")
     folder = _job(home, "old", other.pid)
     os.utime(folder / "pid", (time.time() - 3600, time.time() - 3600))
@@ -264,7 +302,7 @@ def test_a_job_whose_pid_is_someone_else_s_by_now_is_over(start, home):
     assert _read_jobs(home, Jobs(processes)) == ()
 
 
-def test_a_job_s_log_that_grows_shows_progress(start, home):
+def test_a_growing_log_is_progress(start, home):
     sleeper = start("sleep", "60")
     folder = _job(home, "waits", sleeper.pid)
     processes = Processes(only(sleeper.pid))
@@ -276,7 +314,7 @@ def test_a_job_s_log_that_grows_shows_progress(start, home):
     assert _read_jobs(home, jobs)[0].quiet < 1
 
 
-def test_a_log_that_grew_between_two_samples_far_apart_is_use(start, home):
+def test_growth_of_a_log_between_distant_samples_is_use(start, home):
     sleeper = start("sleep", "60")
     folder = _job(home, "waits", sleeper.pid)
     processes = Processes(only(sleeper.pid))
@@ -290,8 +328,8 @@ def test_a_log_that_grew_between_two_samples_far_apart_is_use(start, home):
     assert 89 < state.since < 100 and dict(state.signals)["job"].held
 
 
-def test_nasty_files_in_a_home_harm_nobody(start, home):
-    """A fifo for a pid file would hang a reader for ever."""
+def test_malicious_files_in_a_home_do_no_harm(start, home):
+    """A FIFO as pid file would block a naive reader."""
     folder = home / ".gpu-box" / "jobs" / "nasty"
     folder.mkdir()
     os.mkfifo(folder / "pid")
@@ -300,7 +338,7 @@ def test_nasty_files_in_a_home_harm_nobody(start, home):
     assert _read_jobs(home, Jobs(processes)) == ()
 
 
-def test_keep_lasts_as_long_as_asked_whatever_is_done_to_the_clock(tmp_path):
+def test_keep_lasts_as_requested_even_if_the_clock_is_set(tmp_path):
     path = str(tmp_path / "keep")
     assert keeping.left([(None, path)], boot="a", mono=0, wall=0) == 0
     keeping.write(path, 3600, boot="a", mono=1000, wall=1e9)
@@ -312,7 +350,7 @@ def test_keep_lasts_as_long_as_asked_whatever_is_done_to_the_clock(tmp_path):
     assert keeping.left([(None, path)], boot="a", mono=1600, wall=1e9) == 0
 
 
-def test_a_terminal_of_another_user_does_not_count_for_a_watcher_that_is_no_root():
+def test_without_root_only_one_s_own_terminals_count():
     keyboard, terminal = pty.openpty()
     try:
         found = Terminals(only=54321).read(mono=0, wall=0)
@@ -322,7 +360,7 @@ def test_a_terminal_of_another_user_does_not_count_for_a_watcher_that_is_no_root
         os.close(terminal)
 
 
-def test_a_file_saved_from_an_editor_on_the_laptop_shows_and_its_server_does_not(home):
+def test_a_save_in_a_remote_editor_is_use_and_its_server_is_not(home):
     editors = Editors()
     user = User("me", os.getuid(), str(home))
 
@@ -359,7 +397,7 @@ HISTORY = "User/History/-4f2a/entries.json"
         (".cache/JetBrains/PyCharm2026.2/LocalHistory/changes.storageData", "PyCharm2026.2"),
     ],
 )
-def test_a_save_by_each_editor_is_use(home, path, name):
+def test_a_save_in_each_editor_is_use(home, path, name):
     editors, user = Editors(), User("me", os.getuid(), str(home))
     file = home / path
     file.parent.mkdir(parents=True)
@@ -387,7 +425,7 @@ def test_a_save_is_seen_among_more_than_2000_edited_files(home):
         *(".trae-server", ".kiro-server", ".antigravity-server", ".vscode-server"),
     ],
 )
-def test_an_editor_s_server_and_its_language_servers_are_no_work(start, tmp_path, name):
+def test_editor_and_language_servers_are_no_work(start, tmp_path, name):
     script = tmp_path / name / "extensions/ms-python.isort-2026/bundled/tool/lsp_server.py"
     script.parent.mkdir(parents=True)
     script.write_text("import time; time.sleep(60)")

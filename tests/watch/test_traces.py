@@ -1,4 +1,4 @@
-"""No false stop and no missed idle, on every trace: `traces/` tells the stories."""
+"""No false stop and no missed idle time on any trace of `traces/`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_box_stops_when_it_should_and_only_then(story: Story):
     assert story.why in last.reason
 
 
-def test_there_are_at_least_40_stories_each_with_its_own_name():
+def test_there_are_at_least_40_distinct_stories():
     assert len({story.name for story in STORIES}) == len(STORIES) >= 40
 
 
@@ -50,7 +50,7 @@ def test_a_stop_is_announced_ten_and_two_minutes_ahead(story: Story):
         assert ahead and all(now.stops_in <= lead or now.state == "held" for now in ahead)
 
 
-def test_the_reason_names_the_last_activity_and_its_hour():
+def test_the_reason_names_the_last_activity_and_its_time():
     story = next(story for story in STORIES if story.name == "a_training_that_ended_in_the_night")
     ended = START + 62.75 * 60  # the mean over three minutes still saw it then
     hour = time.strftime("%H:%M", time.gmtime(ended))

@@ -1,4 +1,4 @@
-"""The user data that a machine boots with: valid, small enough, and lighting the fuse first."""
+"""The user data: valid, small enough, and it arms the fuse first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_placeholder_is_filled_and_the_key_is_whole(document):
     assert config["ssh_keys"] == {"ed25519_private": PRIVATE, "ed25519_public": PUBLIC}
 
 
-def test_it_fits_into_what_ec2_takes_with_room_to_spare(document):
+def test_it_is_well_below_ec2_s_size_limit(document):
     assert len(document.encode()) < EC2_LIMIT / 2
 
 
@@ -42,7 +42,7 @@ def test_rendering_it_twice_gives_the_same_bytes(document):
 
 
 @needs.programs("cloud-init")
-def test_cloud_init_finds_nothing_wrong_with_it(document, tmp_path):
+def test_cloud_init_accepts_it(document, tmp_path):
     path = tmp_path / "user-data"
     path.write_text(document)
     # Debian's cloud-init 22.4 has the command under `schema`, the older ones under `devel schema`.
@@ -52,7 +52,7 @@ def test_cloud_init_finds_nothing_wrong_with_it(document, tmp_path):
 
 @pytest.fixture
 def machine(document, tmp_path):
-    """bootcmd run by sh, with /etc and /usr moved into a folder and systemctl replaced by a recorder."""
+    """Runs bootcmd in sh, with /etc and /usr in a folder and a recording systemctl."""
     (script,) = yaml.safe_load(document)["bootcmd"]
     for folder in (
         "/etc/systemd/system",
@@ -87,13 +87,13 @@ class Boot:
         return self.calls.read_text().splitlines()
 
 
-def test_the_fuse_is_lit_at_once_and_at_every_later_boot(machine):
+def test_the_fuse_is_armed_at_every_boot(machine):
     assert machine.run() == ["systemctl daemon-reload", "systemctl start --no-block gpu-box-fuse.timer"]
     units = machine.root / "etc/systemd/system"
     assert "OnBootSec=1800s" in (units / "gpu-box-fuse.timer").read_text()
     wanted = units / "sysinit.target.wants/gpu-box-fuse.timer"
     assert wanted.resolve() == units / "gpu-box-fuse.timer"
-    machine.run()  # the next boot's bootcmd finds everything there
+    machine.run()  # at the next boot everything exists
 
 
 def test_the_fuse_leaves_a_healthy_machine_alone(machine):
@@ -102,7 +102,7 @@ def test_the_fuse_leaves_a_healthy_machine_alone(machine):
     assert "ConditionPathExists=!" in service and "/run/gpu-box/healthy" in service
 
 
-def test_the_fuse_powers_off_and_leaves_its_reason(machine):
+def test_the_fuse_powers_off_and_records_its_reason(machine):
     machine.run()
     calls = machine.run(f"sh {machine.root}/usr/local/lib/gpu-box/fuse")
     assert calls[0] == "systemctl poweroff"
@@ -111,7 +111,7 @@ def test_the_fuse_powers_off_and_leaves_its_reason(machine):
     assert json.loads(stopped)["layer"] == "fuse" and len(stopped) == 4096
 
 
-def test_without_a_systemd_that_listens_a_process_waits(machine):
+def test_without_systemd_a_process_is_the_fuse(machine):
     machine.run(systemctl="exit 1")
     for _ in range(50):
         if "sleep 1800" in machine.calls.read_text():
@@ -121,7 +121,7 @@ def test_without_a_systemd_that_listens_a_process_waits(machine):
 
 
 @needs.programs("shellcheck")
-def test_the_shell_in_it_is_clean(document, tmp_path):
+def test_shellcheck_passes(document, tmp_path):
     (script,) = yaml.safe_load(document)["bootcmd"]
     begin, end = script.index("#!/bin/sh"), script.index("SCRIPT\ncat")
     (tmp_path / "bootcmd.sh").write_text("#!/bin/sh\n" + script)

@@ -1,4 +1,4 @@
-"""The watcher itself, as a process in a folder of its own, that stops "the machine" by touching a file."""
+"""The watcher as a process with its own folder, whose stop command touches a file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from watcher_box import REMOTE, Box, until
 
 from setup.processes import birth_of
+from watch.place import this_start
 
 
 def test_an_idle_box_stops_and_says_why(box):
@@ -29,7 +30,7 @@ def test_an_idle_box_stops_and_says_why(box):
     assert "last stop, by the watcher: idle" in box.call("why").stdout
 
 
-def test_the_reason_is_left_on_the_console_too(box):
+def test_the_reason_is_on_the_console(box):
     console = box.root / "console"
     box.environment["GPU_BOX_CONSOLE"] = str(console)
     box.start()
@@ -40,22 +41,22 @@ def test_the_reason_is_left_on_the_console_too(box):
         records = [line for line in console.read_text().splitlines() if line.startswith("gpu-box-stopped ")]
         return [json.loads(record.removeprefix("gpu-box-stopped ")) for record in records]
 
-    # Asked again, and recorded again, until the machine is off: the last one is what the file has.
+    # It is repeated until the machine is off: the file has the last one.
     assert until(lambda: box.status()["stopped"] in recorded(), 10)
 
 
-def test_why_tells_a_program_the_changes_with_their_figures(box):
+def test_why_gives_changes_and_signals_as_json(box):
     box.start()
     assert box.stopped_within(15)
-    told = json.loads(box.call("why", "--json").stdout)
-    last = [change for change in told["changes"] if "state" in change][-1]
+    reported = json.loads(box.call("why", "--json").stdout)
+    last = [change for change in reported["changes"] if "state" in change][-1]
     assert last["stop"] and last["state"] == "idle" and re.match(r"idle \d s", last["reason"])
     assert set(last["signals"]) == {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
-    assert told["stopped"]["layer"] == "watcher"
+    assert reported["stopped"]["layer"] == "watcher"
 
 
-def test_a_box_that_is_kept_does_not_stopuntil_it_is_let_go(box):
-    assert "kept until" in box.call("keep", "1h").stdout
+def test_keep_holds_the_idle_stop_off_until_it_ends(box):
+    assert "idle stop is off until" in box.call("keep", "1h").stdout
     box.start()
     assert not box.stopped_within(3)
     assert box.status()["verdict"]["state"] == "active"
@@ -64,7 +65,7 @@ def test_a_box_that_is_kept_does_not_stopuntil_it_is_let_go(box):
     assert box.stopped_within(10)
 
 
-def test_a_running_job_keeps_it_up_and_its_end_lets_it_stop(box):
+def test_a_box_stops_after_a_job_and_not_during_it(box):
     job = box.root / ".gpu-box/jobs/train"
     job.mkdir(parents=True)
     loop = subprocess.Popen([sys.executable, "-c", "while True: pass"], env=box.environment)
@@ -83,7 +84,7 @@ def test_a_running_job_keeps_it_up_and_its_end_lets_it_stop(box):
     assert "last activity: job train" in box.status()["stopped"]["reason"]
 
 
-def test_a_watcher_killed_and_started_again_goes_on_where_it_was(box):
+def test_a_restarted_watcher_continues_the_idle_time(box):
     box.policy(idle_after=3600)
     first = box.start()
     verdict = box.state / "verdict.json"
@@ -99,8 +100,8 @@ def test_a_watcher_killed_and_started_again_goes_on_where_it_was(box):
 @pytest.mark.parametrize(
     ("off", "carried"), [(60.0, True), (3 * 86_400.0, False)], ids=["reboot", "days off"]
 )
-def test_idle_time_goes_on_after_a_reboot_and_not_after_a_forced_stop(box, off, carried):
-    """No power-off was written down: the machine was reset, or forced off."""
+def test_idle_time_continues_after_a_reboot_but_not_after_a_forced_stop(box, off, carried):
+    """A reset or forced stop records no power-off."""
     from traces.builder import Box as Recorder
 
     from watch.read.processes import time_since_boot
@@ -122,7 +123,7 @@ def _idle_for(verdict: Path) -> float:
     return json.loads(verdict.read_text())["verdict"]["idle_for"]
 
 
-def test_a_changed_policy_is_taken_up_while_it_runs(box):
+def test_a_changed_policy_takes_effect_at_once(box):
     box.policy(idle_after=3600)
     box.start()
     assert not box.stopped_within(2.5)
@@ -131,18 +132,18 @@ def test_a_changed_policy_is_taken_up_while_it_runs(box):
 
 
 def test_a_changed_policy_reaches_the_readers_too(box):
-    """They look rarely, until the policy says otherwise."""
+    """The slow ones read rarely until the policy changes."""
     box.policy(idle_after=3600, slow=3600)
     box.start()
-    assert until(lambda: box.status()["verdict"], 20)
+    assert until(box.written, 20)
     history = box.root / ".vscode-server/data/User/History/-4f2a/entries.json"
     history.parent.mkdir(parents=True)
     history.write_text("{}")
     box.policy(idle_after=3600, slow=0.1)
-    assert until(lambda: "saved in" in box.status()["seen"].get("ssh", [""])[0], 10)
+    assert until(lambda: "saved in" in box.written()["seen"].get("ssh", [""])[0], 10)
 
 
-def test_the_time_limit_stops_a_box_that_works(box):
+def test_the_time_limit_stops_a_busy_box(box):
     box.call("keep", "1h")
     box.policy(deadline=time.time() + 2)
     box.start()
@@ -150,10 +151,10 @@ def test_the_time_limit_stops_a_box_that_works(box):
     assert "its deadline" in box.status()["stopped"]["reason"]
 
 
-def test_a_broken_policy_is_shown_and_the_defaults_hold(box):
+def test_an_invalid_policy_is_reported_and_the_defaults_apply(box):
     (box.state / "policy.json").write_text("{")
     box.start()
-    assert until(lambda: box.status()["verdict"], 10)
+    assert until(box.written, 10)
     assert box.status()["complaints"] and box.status()["policy"]["idle_after"] == 1800
     assert box.call("policy", "idle_after=soon").returncode == 2
 
@@ -183,7 +184,7 @@ ODD_FIELDS = [
 ]
 
 
-def test_a_watcher_starts_whatever_is_in_its_samples(box):
+def test_a_watcher_starts_with_any_samples(box):
     from traces.builder import Box as Recorder
 
     from watch.sample import dump
@@ -196,7 +197,7 @@ def test_a_watcher_starts_whatever_is_in_its_samples(box):
 
 
 @pytest.mark.parametrize("line", [*ODD_LINES, *ODD_FIELDS], ids=lambda line: str(line)[:40])
-def test_an_odd_line_is_no_sample(line):
+def test_an_invalid_line_is_skipped(line):
     from traces.builder import Box as Recorder
 
     from watch.sample import dump, parse
@@ -214,31 +215,32 @@ ODD_POLICIES = [
 
 
 @pytest.mark.parametrize("text", ODD_POLICIES, ids=range(len(ODD_POLICIES)))
-def test_a_watcher_starts_whatever_its_policy_says(box, text):
+def test_a_watcher_starts_with_any_policy(box, text):
     (box.state / "policy.json").write_text(text)
     watcher = box.start()
-    assert until(lambda: box.status()["verdict"] or watcher.poll() is not None, 20)
+    assert until(lambda: box.written() or watcher.poll() is not None, 20)
     shown = box.status()
     assert watcher.poll() is None and shown["complaints"]
     assert shown["policy"]["idle_after"] == 1800 and shown["policy"]["window"] == 60
 
 
-def test_a_poweroff_that_fails_is_tried_again_and_shown(box):
+def test_a_failed_power_off_is_retried_and_shown(box):
     box.shell.write_text("#!/bin/sh\nexit 1\n")
     box.start()
-    assert until(lambda: any("failed" in text for text in box.status()["complaints"]), 15)
+    assert until(lambda: any("failed" in text for text in box.written().get("complaints", [])), 15)
+    assert any("failed" in text for text in box.status()["complaints"])
     box.shell.write_text(f"#!/bin/sh\necho off >>{box.off}\n")
     assert box.stopped_within(10)
 
 
-def test_a_full_disk_stops_the_log_and_not_the_watcher(box):
-    """Nothing can be appended to a folder: the reading, the deciding and the stopping go on."""
+def test_a_full_disk_costs_the_log_and_not_the_stop(box):
+    """Appending to a folder fails as on a full disk; the watcher continues."""
     (box.state / "samples.jsonl").mkdir()
     box.start()
     assert box.stopped_within(15)
 
 
-def test_a_person_in_tmux_is_warned_before_it_stops(box):
+def test_tmux_shows_a_warning_before_the_stop(box):
     record = box.root / "messages"
     programs = box.root / "bin"
     programs.mkdir()
@@ -253,12 +255,12 @@ def test_a_person_in_tmux_is_warned_before_it_stops(box):
     box.start()
     assert box.stopped_within(15)
     lines = record.read_text().splitlines()
-    told = sorted(line.split()[0] for line in lines)
-    assert told == ["tmux", "wall"], "once for each, not with every sample"
+    reported = sorted(line.split()[0] for line in lines)
+    assert reported == ["tmux", "wall"], "one warning for each lead, not one per sample"
     assert all("gpu-box keep 2h" in line and "stops in 1 s" in line for line in lines)
 
 
-def test_status_before_any_watcher_ran_says_that_nothing_is_armed(box):
+def test_status_without_a_watcher_says_that_nothing_is_armed(box):
     values = box.status()
     assert values["verdict"] is None and values["stopped"] is None
     assert not any(layer["armed"] for layer in values["layers"].values())
@@ -269,10 +271,10 @@ def test_status_before_any_watcher_ran_says_that_nothing_is_armed(box):
     assert box.status()["layers"]["watcher"]["armed"]
 
 
-def test_status_takes_less_than_a_tenth_of_a_second_of_processor_time(box):
+def test_status_takes_less_than_a_tenth_of_a_second_of_cpu(box):
     box.policy(idle_after=3600)
     box.start()
-    assert until(lambda: box.status()["verdict"], 10)
+    assert until(box.written, 10)
     took = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -282,11 +284,14 @@ def test_status_takes_less_than_a_tenth_of_a_second_of_processor_time(box):
     assert min(took) < 0.1
 
 
-def test_installing_without_systemd_says_what_is_not_armed_and_why(box):
+def test_installing_without_systemd_names_what_is_not_armed(box):
     box.policy(idle_after=3600)
     said = box.call("install", "idle_after=2h")
     assert said.returncode == 0
-    assert "watcher: armed" in said.stdout and "guard: not armed, there is no systemd here" in said.stdout
+    assert (
+        "watcher: armed" in said.stdout
+        and "guard: not armed, because this machine has no systemd" in said.stdout
+    )
     try:
         assert until(lambda: _installed(box), 10)
         assert json.loads((box.state / "policy.json").read_text())["idle_after"] == "2h"
@@ -295,7 +300,7 @@ def test_installing_without_systemd_says_what_is_not_armed_and_why(box):
         _end_installed(box)
 
 
-def test_a_newer_version_takes_the_place_of_the_watcher_that_runs(box):
+def test_a_newer_version_replaces_the_running_watcher(box):
     box.policy(idle_after=3600)
     folder = box.root / "remote"
     shutil.copytree(REMOTE / "watch", folder / "watch", ignore=shutil.ignore_patterns("__pycache__"))
@@ -314,7 +319,7 @@ def test_a_newer_version_takes_the_place_of_the_watcher_that_runs(box):
 
 
 def _installed(box: Box) -> int:
-    """The process that `install` started; 0 before it has written its number."""
+    """The pid that `install` started, or 0 before it is written."""
     path = box.state / "pid"
     return int(path.read_text().split()[0]) if path.exists() else 0
 
@@ -337,7 +342,7 @@ def test_replay_prints_when_and_why_a_recorded_box_stops(box, tmp_path):
     trace = tmp_path / "trace.jsonl"
     trace.write_text("\n".join(dump(s) for s in Recorder().run(20, cpu=cpu(1.0)).run(60).samples))
     shown = box.call("replay", str(trace), "--policy", "idle_after=10m").stdout
-    assert "active: cpu (python) 1.00 cores" in shown
+    assert "active stops in 10 min       cpu (python) 1.00 cores" in shown
     assert "STOP" in shown and "idle 10 min; last activity: cpu (python)" in shown
     assert box.call("replay", str(trace), "--policy", "idle_after").returncode == 2
 
@@ -356,31 +361,64 @@ def test_replay_and_why_show_times_in_the_policy_s_time_zone(box, tmp_path):
     assert "2026-01-01 09:00" in box.call("why").stdout
 
 
-def test_once_prints_a_sample_that_can_be_read_back(box):
+def test_once_prints_a_valid_sample(box):
     from watch.sample import Sample, parse
 
     assert isinstance(parse(box.call("once").stdout), Sample)
 
 
-def test_an_unknown_command_is_the_caller_s_mistake(box):
+def test_an_unknown_command_exits_with_2(box):
     assert box.call("dance").returncode == 2
     assert box.call("keep").returncode == 2
     assert box.call("keep", "31d").returncode == 2
     assert box.call("--help").returncode == 0
 
 
-def test_being_told_twice_to_end_ends_it_quietly(box):
+def test_a_second_sigterm_ends_it_quietly(box):
     box.policy(idle_after=3600)
     watcher = box.start()
-    assert until(lambda: box.status()["verdict"], 10)
+    assert until(box.written, 10)
     watcher.terminate()
     time.sleep(0.02)
     watcher.terminate()
     assert watcher.wait(10) == 0
 
 
-def test_jobs_may_save_before_the_machine_stops(box, start):
-    """Also one that a limit stops; a job that never ends holds the stop up for half a minute at most."""
+def test_the_machine_stops_when_the_last_job_has_ended_that_asked_for_it(box):
+    """Long before it is idle, without a laptop; `why` names the job."""
+    box.policy(idle_after=3600)
+    root = box.root / ".gpu-box/jobs"
+    root.mkdir(parents=True)
+    (root / ".stop").write_text("another-start train ended with exit status 9\n")
+    box.start()
+    assert not box.stopped_within(2), "asked for before the machine was off"
+    reason = "train ended with exit status 0, the last job (--then stop)"
+    (root / ".stop").write_text(f"{this_start()} {reason}\n")
+    assert box.stopped_within(20)
+    assert json.loads(box.call("why", "--json").stdout)["stopped"]["reason"] == reason
+    assert json.loads((box.state / "verdict.json").read_text())["verdict"]["cause"] == "then"
+
+
+def test_a_queue_that_waits_goes_on_without_a_laptop_and_the_machine_stops_after_it(box):
+    """As after a reboot: nothing but the watcher runs."""
+    box.policy(idle_after=3600)
+    (box.root / ".gpu-box/remote").parent.mkdir()
+    (box.root / ".gpu-box/remote").symlink_to(REMOTE)
+    root = box.root / ".gpu-box/jobs"
+    for number, name in enumerate(("b", "a")):
+        (root / name).mkdir(parents=True)
+        files = {"command": f"echo {name} >>order", "cwd": box.root, "turn": number, "log": ""}
+        for what, text in files.items():
+            (root / name / what).write_text(f"{text}\n")
+    (root / ".then").write_text("another-start a\n")
+    box.start()
+    assert box.stopped_within(60)
+    assert (box.root / "order").read_text() == "b\na\n"
+    assert box.status()["stopped"]["reason"] == "a ended with exit status 0, the last job (--then stop)"
+
+
+def test_jobs_can_save_before_the_machine_stops(box, start):
+    """Also at a limit; a job that does not end delays the stop by half a minute at most."""
     saved = box.root / "saved"
     code = f"trap 'sleep 1; echo >{saved}; exit' TERM; sleep 60 & wait"
     process = start("sh", "-c", code)

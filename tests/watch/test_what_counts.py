@@ -1,4 +1,4 @@
-"""The table of docs/stopping.md, held to the code: each row is started, sampled whole and judged."""
+"""Checks the table of docs/stopping.md: starts each row's program, samples and judges."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ esac
 """
 YES, NO, HELD = "yes", "no", "for two hours"
 STATES = {"active": YES, "idle": NO, "held": HELD}
-RULES = Policy(network_bps=1e15)  # the other tests' sockets are none of these rows
+# Exclude the other tests' sockets; this machine may have been up longer than max_hours.
+RULES = Policy(network_bps=1e15, max_hours=None)
 
 
 def _table() -> dict[str, tuple[str, str]]:
@@ -65,7 +66,7 @@ TABLE = _table()
 
 
 class Here:
-    """A home, a machine of this test's own processes, and hands to start them."""
+    """A home directory and a machine made of this test's processes."""
 
     def __init__(self, home: Path, start, patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
         self.home, self._start, self.patch, self.request = home, start, patch, request
@@ -85,7 +86,7 @@ class Here:
         return self.start(self.script(name, f"#!{PYTHON}\n{PACED}"), str(rate), os.devnull)
 
     def seen(self, change: Callable[[], object] | None = None) -> str:
-        """change: happens between the two looks."""
+        """change: called between the two samples."""
         keeps = [(None, str(self.home / "keep"))]
         machine = Machine(self.rules, lambda: keeps)
         time.sleep(0.3)  # a program starts
@@ -115,7 +116,7 @@ class Here:
         return self.seen()
 
     def by_root(self, *words: str, path: str = "") -> str:
-        """As the watcher of a whole machine sees this process and what it starts. path: its control group."""
+        """Classify this process and its children as a root watcher does. path: their control group."""
         if os.geteuid() != 0:
             pytest.skip("needs root")
         self.patch.delenv("GPU_BOX_MACHINE", raising=False)
@@ -126,7 +127,7 @@ class Here:
             mine, real = only(process.pid), classifier(own=1)
 
             def classify(pid: int, uid: int, name: str) -> Kind:
-                return Kind.NOBODY if mine(pid, uid, name) is Kind.NOBODY else real(pid, uid, name)
+                return Kind.SYSTEM if mine(pid, uid, name) is Kind.SYSTEM else real(pid, uid, name)
 
             time.sleep(0.3)
             processes = Processes(classify)
@@ -167,7 +168,7 @@ def sockets(here: Here) -> str:
     address = own_address()
     if address is None:
         pytest.skip("needs an interface besides loopback")
-    here.rules = Policy()
+    here.rules = RULES._replace(network_bps=Policy().network_bps)
     with contextlib.ExitStack() as stack:
         return here.seen(lambda: stack.enter_context(moved(address, 20_000_000)))
 
@@ -207,6 +208,13 @@ def job_computes(here: Here) -> str:
 def job_writes(here: Here) -> str:
     folder = here.job(here.start("sleep", "60"), log_age=9000)
     return here.seen(lambda: (folder / "log").write_text("epoch 1\nepoch 2\n"))
+
+
+def jobs_wait(here: Here) -> str:
+    folder = here.home / ".gpu-box/jobs/next"
+    folder.mkdir(parents=True)
+    (folder / "turn").write_text("1\n")
+    return here.seen()
 
 
 def job_hangs(here: Here) -> str:
@@ -332,7 +340,7 @@ def keep(here: Here) -> str:
 
 RULE = Policy()
 MB, KB = 1e6, 1e3
-# What the row begins with -> (how to start it, what `from` must say).
+# Start of the row -> (a function that starts it, the expected `from`).
 ROWS: dict[str, tuple[Callable[[Here], str], str]] = {
     "a program of yours that computes": (program, f"{RULE.cpu_cores:g} of one core"),
     "a compute process that uses a GPU": (
@@ -341,7 +349,10 @@ ROWS: dict[str, tuple[Callable[[Here], str], str]] = {
     ),
     "a compute process that only holds GPU memory": (holding, ""),
     "a desktop on the GPU": (lambda here: here.gpu("30", "0 900 G 30 9 - - Xorg"), ""),
-    "a compute process on a GPU that tells no use": (lambda here: here.gpu("[N/A]", "", "GPU-0, 4711"), ""),
+    "a compute process on a GPU that reports no utilisation": (
+        lambda here: here.gpu("[N/A]", "", "GPU-0, 4711"),
+        "",
+    ),
     "a program of yours that reads or writes the disk": (disk, f"{RULE.disk_bps / MB:g} MB/s"),
     "a program of yours that sends or receives": (sockets, f"{RULE.network_bps / MB:g} MB/s"),
     "a transfer": (transfer, f"{RULE.transfer_bps / KB:g} KB/s"),
@@ -350,10 +361,11 @@ ROWS: dict[str, tuple[Callable[[Here], str], str]] = {
     "a job of `gpu-box run` that computes": (job_computes, f"{RULE.progress_cores:g} of a core"),
     "a job that writes to its log": (job_writes, "each line"),
     "a job that hangs": (job_hangs, "its last progress"),
+    "jobs that wait in the queue while none runs": (jobs_wait, "the last use"),
     "a cell that computes": (cell, f"{RULE.progress_cores:g} of a core"),
     "a kernel that waits": (waiting, ""),
     "a notebook that is edited": (lambda here: _document(here, edited=True), "each save"),
-    "an open notebook that nobody edits": (lambda here: _document(here, edited=False), ""),
+    "an open notebook without edits": (lambda here: _document(here, edited=False), ""),
     "a save in VS Code": (editors, "each save"),
     "a key pressed in a terminal": (lambda here: _terminal(here, typed=True), "each key"),
     "a shell, a tunnel or an editor left open": (left_open, ""),
@@ -377,10 +389,10 @@ def test_every_row_has_a_program_and_every_program_a_row():
 
 @needs.programs("bash")
 @pytest.mark.parametrize("what", TABLE, ids=lambda what: re.sub("[^a-zA-Z0-9]+", "-", what)[:40].strip("-"))
-def test_what_the_page_says_counts_counts(here, what):
+def test_each_row_counts_as_the_page_says(here, what):
     play, since = _row(what)
     assert TABLE[what] == (play(here), since)
 
 
-def test_what_holds_the_box_up_holds_it_for_the_time_on_the_page():
+def test_each_row_holds_the_box_up_for_the_time_on_the_page():
     assert RULE.stuck_after == 7200.0

@@ -1,4 +1,4 @@
-"""The watcher as a process in a folder of its own, that stops "the machine" by touching a file."""
+"""The watcher as a process with its own folder, whose stop command touches a file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import watch
 
 REMOTE = Path(watch.__file__).parents[1]
-# This machine's own processes must not keep it up, so what it counts is out of reach.
+# This machine's own processes must not count, so the thresholds are out of reach.
 SHORT = {
     "idle_after": 1.5,
     "stuck_after": 1.5,
-    "max_hours": None,  # this machine has been up for as long as it pleases
+    "max_hours": None,  # this machine's uptime is unknown
     "settle": 0,
     "interval": 0.15,
     "slow": 1,
@@ -64,6 +64,11 @@ class Box:
 
     def status(self) -> dict:
         return json.loads(self.call("status", "--json").stdout)
+
+    def written(self) -> dict:
+        """What `status` reads, without the start of a Python: to wait for something in it."""
+        path = self.state / "verdict.json"
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def stopped_within(self, seconds: float) -> bool:
         return until(self.off.exists, seconds)

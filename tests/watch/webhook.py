@@ -1,4 +1,4 @@
-"""A webhook on loopback: says what it is told to, and keeps what it got."""
+"""A webhook on loopback that gives set answers and records requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Notice:
 
 @dataclass
 class Webhook:
-    """answers: status and headers of the next requests; after them, 200."""
+    """answers: (status, headers) for the next requests; then 200."""
 
     address: str
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)

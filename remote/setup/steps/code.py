@@ -1,4 +1,4 @@
-"""~/work and the lesson's notebook in it. The notebook is the user's as soon as they edit it."""
+"""Makes ~/work and copies the lesson's notebook into it. An edited notebook is never replaced."""
 
 import hashlib
 import shutil
@@ -28,14 +28,14 @@ def apply(desired: Desired, session: Session) -> State:
         session.say("copying " + ours.name)
         temporary = theirs.with_name("." + ours.name + ".new")
         shutil.copyfile(str(ours), str(temporary))
-        # Recorded first: a copy whose record is missing would count as edited for ever.
+        # Record first: a copy without a record counts as edited.
         records.write("notebook-" + ours.name, _digest(ours), "")
         temporary.replace(theirs)
     return done("~/work is ready")
 
 
 def _to_copy() -> List[Path]:
-    """Our notebooks that are missing there, or there as an older copy of ours that nobody edited."""
+    """Our notebooks that are missing, or present as an unedited older copy."""
     return [ours for ours in sorted((REMOTE / "notebooks").glob("*.ipynb")) if _is_stale(ours)]
 
 

@@ -1,6 +1,6 @@
-"""The root file system as large as its disk: a volume that was grown in AWS is of no use before that.
+"""Grows the root file system to the size of its disk, after the volume has grown in AWS.
 
-Images grow it by themselves at their next boot (cloud-init, growpart); this is for a box that runs on.
+Images do so at the next boot (cloud-init, growpart); this step does it on a running box.
 """
 
 import os
@@ -12,28 +12,28 @@ from typing import List, NamedTuple, Optional
 from setup.desired import Desired
 from setup.root import as_root
 from setup.session import Failed, Session
-from setup.step import State, Step, done, needed, unavailable
+from setup.step import NOT_ASKED_FOR, State, Step, done, needed, unavailable
 
 _BLOCKS = Path("/sys/class/block")
-_SECTOR = 512  # bytes, in all of /sys/class/block, whatever the disk's own
-_SLACK = 1 << 30  # bytes behind a partition that are not worth an effort: alignment, a backup table
+_SECTOR = 512  # bytes; the unit of /sys/class/block for every disk
+_SLACK = 1 << 30  # bytes after the partition to ignore (alignment, backup table)
 _GROWERS = {"ext4": ["resize2fs"], "ext3": ["resize2fs"], "xfs": ["xfs_growfs"]}
 
 
 class Root(NamedTuple):
-    """Where / lies. Sizes in bytes. disk: "" where it lies on no partition of a disk."""
+    """The device of /. Sizes in bytes. disk: "" if it is not a partition."""
 
     device: str  # nvme0n1p1
-    kind: str  # of file system
+    kind: str  # file system type
     disk: str = ""  # nvme0n1
-    number: int = 0  # of the partition
-    behind: int = 0  # what the disk has behind the partition
+    number: int = 0  # partition number
+    behind: int = 0  # unused space after the partition
 
 
 def check(desired: Desired) -> State:
     root = find()
     if root is None or not root.disk:
-        return done("the root file system is on no partition of its own")
+        return NOT_ASKED_FOR
     if root.behind < _SLACK:
         return done("the root file system fills its disk")
     free = "%.0f GiB of the disk are not in use" % (root.behind / float(1 << 30))
@@ -53,7 +53,7 @@ def apply(desired: Desired, session: Session) -> State:
 
 
 def find(blocks: Path = _BLOCKS) -> Optional[Root]:
-    """None where nobody can tell."""
+    """The root device, or None if unknown."""
     if "GPU_BOX_SSHD_DIR" in os.environ:
         return None  # a process of the laptop: the disk is the laptop's
     words = _findmnt()
@@ -63,13 +63,13 @@ def find(blocks: Path = _BLOCKS) -> Optional[Root]:
 
 
 def located(device: str, kind: str, blocks: Path) -> Root:
-    """By what the kernel tells of its block devices."""
+    """Read the partition's geometry from /sys/class/block."""
     here = (blocks / device).resolve()
     if not (here / "partition").exists():
         return Root(device, kind)
     disk = here.parent
     begin, size, whole = _number(here / "start"), _number(here / "size"), _number(disk / "size")
-    # Another partition behind it has what is left.
+    # The next partition, if any, ends the free space.
     others = [_number(other.parent / "start") for other in disk.glob("*/partition") if other.parent != here]
     end = min([start for start in others if start > begin], default=whole)
     return Root(device, kind, disk.name, _number(here / "partition"), (end - begin - size) * _SECTOR)

@@ -1,8 +1,6 @@
-"""JupyterLab on 127.0.0.1 with a token, in tmux: running, and the one that is wanted."""
+"""Runs JupyterLab on 127.0.0.1 with a token, in tmux, with the current settings."""
 
-from typing import Tuple
-
-from setup import jupyter_server, records
+from setup import jupyter_server, kernels, records, variables
 from setup.desired import Desired, fingerprint
 from setup.session import Session
 from setup.step import State, Step, done, needed
@@ -14,14 +12,15 @@ def check(desired: Desired) -> State:
     record = records.read("jupyter")
     if record is None or record["fingerprint"] != _fingerprint(desired):
         kernels = jupyter_server.running_kernels()
-        if kernels:  # a restart would lose what they hold in memory
+        if kernels:  # a restart would lose their memory
             return done("%s; new settings wait for its next start: %s is open" % (_line(), kernels[0]))
         return needed("JupyterLab has other settings")
     return done(_line())
 
 
 def apply(desired: Desired, session: Session) -> State:
-    session.say("starting JupyterLab")
+    session.say("starting JupyterLab: seconds, or minutes on a new disk")
+    kernels.write()
     jupyter_server.stop()
     port = jupyter_server.start(desired.jupyter_port)
     if port != desired.jupyter_port:
@@ -35,13 +34,11 @@ def _line() -> str:
 
 
 def _fingerprint(desired: Desired) -> str:
-    sources = [path.read_text(encoding="utf-8") for path in (jupyter_server.CONFIG, jupyter_server.START)]
-    return fingerprint(desired.jupyter_port, sources)
+    files = sorted(jupyter_server.CONFIG.parent.glob("*.*"))  # its configuration and its extension
+    sources = [path.read_text(encoding="utf-8") for path in files]
+    # Kernels inherit its environment variables.
+    present = variables.digest() if desired.env is None else desired.env
+    return fingerprint(desired.jupyter_port, sources, *([present] if present else []))
 
 
-def _after(desired: Desired) -> Tuple[str, ...]:
-    # PyTorch adds to the environment; what the user asks for may replace what JupyterLab runs on.
-    return ("python", "code", "packages") if desired.packages else ("python", "code")
-
-
-STEP = Step("jupyter", check, apply, after=_after)
+STEP = Step("jupyter", check, apply, after=lambda desired: ("jupyterlab", "code", "env"))

@@ -1,4 +1,4 @@
-"""Kaggle's credentials: there where the laptop is asked to bring them, and for their owner's eyes alone."""
+"""Checks that Kaggle's credentials have arrived if requested, and makes them private."""
 
 import hashlib
 import stat
@@ -15,9 +15,9 @@ _FILES = ("kaggle.json", "access_token")
 
 def check(desired: Desired) -> State:
     if lacking := _lacking(desired):
-        return needed("~/.kaggle/%s is yet to come from the laptop" % lacking[0])
+        return needed("~/.kaggle/%s has not arrived from the laptop" % lacking[0])
     if open_ := _readable_by_others():
-        return needed("%s can be read by others" % open_[0])
+        return needed("other users can read %s" % open_[0])
     found = [name for name in _FILES if (_FOLDER / name).exists()]
     return done("~/.kaggle/%s is private" % found[0]) if found else NOT_ASKED_FOR
 

@@ -1,8 +1,8 @@
-"""python and pip in the user's shells: those of jobs and notebooks, by a marked block in their start files.
+"""Gives the user's shells the python and pip of jobs and notebooks, by a marked block in their start files.
 
-On top, because Debian's and Ubuntu's ~/.bashrc returns early in a shell that is not interactive, and so that
-whatever the user activates further down comes before ours. Not links in /usr/local/bin: root's PATH has that
-folder too, and the system's own tools must keep the system's Python.
+The block is at the top, because Debian's and Ubuntu's ~/.bashrc returns early in a non-interactive shell, and
+so that environments activated further down take precedence. Links in /usr/local/bin would also be in root's
+PATH, where the system's tools need the system's Python.
 
 bash(1), INVOCATION: a login shell reads the first of ~/.bash_profile, ~/.bash_login and ~/.profile; other
 interactive shells, and a command over SSH, read ~/.bashrc. zsh(1): every zsh reads ~/.zshenv.
@@ -22,7 +22,7 @@ from setup.step import State, Step, done, needed, unavailable
 _FIRST = b"# >>> gpu-box >>> python and pip of jobs and notebooks"
 _LAST = b"# <<< gpu-box <<<"
 _SOURCE = b"[ ! -r ~/.gpu-box/remote/setup/shell.sh ] || . ~/.gpu-box/remote/setup/shell.sh"
-_DONE = "python there is that of jobs and notebooks"
+_DONE = "shells use the python of jobs and notebooks"
 
 
 def check(desired: Desired) -> State:
@@ -31,8 +31,8 @@ def check(desired: Desired) -> State:
         return done(_DONE)
     names = ", ".join("~/%s" % path.relative_to(HOME) for path in lacking)
     if all(_is_read_only(path) for path in lacking):
-        return unavailable("%s cannot be written: python may be the system's in shells" % names)
-    return needed("python in shells is not that of jobs: %s" % names)
+        return unavailable("%s is read-only: shells may use the system's python" % names)
+    return needed("shells do not use the python of jobs: %s" % names)
 
 
 def apply(desired: Desired, session: Session) -> State:
@@ -43,12 +43,12 @@ def apply(desired: Desired, session: Session) -> State:
 
 
 def without_block(text: bytes) -> bytes:
-    """A start file as the user wrote it."""
+    """A start file without our block."""
     return re.sub(re.escape(_FIRST) + b"\n.*?" + re.escape(_LAST) + b"\n", b"", text, flags=re.DOTALL)
 
 
 def _put_block(path: Path) -> None:
-    """Changes nothing but the block: neither the file's other bytes nor its mode; a link stays one."""
+    """Add or update the block. Keeps the file's other bytes, its mode and its links."""
     there = path.read_bytes() if path.exists() else b""
     block = _block(path)
     if block in there:
@@ -66,7 +66,7 @@ def _block(path: Path) -> bytes:
 
 
 def _files() -> List[Path]:
-    """~/.bashrc and ~/.profile, made if missing; another login file of bash, which would be read instead."""
+    """The start files: ~/.bashrc and ~/.profile, and existing files that bash would read instead."""
     files = [HOME / ".bashrc", HOME / ".profile"]
     files += [path for path in (HOME / ".bash_profile", HOME / ".bash_login") if path.exists()]
     if shutil.which("zsh"):
@@ -77,7 +77,7 @@ def _files() -> List[Path]:
 
 
 def _is_read_only(path: Path) -> bool:
-    """Such as a link into a store of packages, as home-manager makes them."""
+    """Whether the file cannot be written, such as home-manager's links into its store."""
     real = Path(os.path.realpath(str(path)))
     while not real.exists():
         real = real.parent

@@ -1,4 +1,4 @@
-"""The idle watcher, armed: the work is remote/watch's own; see there."""
+"""Installs the idle watcher (remote/watch) and waits for its first report."""
 
 import hashlib
 import json
@@ -15,16 +15,16 @@ _REPORTS_WITHIN_S = 30.0
 
 
 def check(desired: Desired) -> State:
-    return look(desired, watcher.Asked())
+    return look(desired, watcher.StatusQuery())
 
 
-def look(desired: Desired, asked: watcher.Asked) -> State:
-    """The check, with a question that was asked earlier."""
+def look(desired: Desired, asked: watcher.StatusQuery) -> State:
+    """The check, with a query started earlier."""
     if not (watcher.PACKAGE / "__main__.py").exists():
-        return unavailable("no watcher came with this version: the other layers of the stop guarantee hold")
+        return unavailable("this version has no watcher: the other layers of the stop guarantee apply")
     if not os.path.isdir("/proc/self"):
         return unavailable(
-            "this machine is a process of a computer without /proc, as a Mac: nothing bills here"
+            "this machine is a process on a computer without /proc, such as a Mac: nothing bills here"
         )
     record = records.read("watch")
     if record is None or record["fingerprint"] != _fingerprint(desired):
@@ -37,14 +37,14 @@ def look(desired: Desired, asked: watcher.Asked) -> State:
 def apply(desired: Desired, session: Session) -> State:
     policy = dict(desired.policy)
     if watcher.shares_its_host():
-        # It watches as everywhere; the only thing that it may end is the machine, never the host.
+        # It may stop only this machine, not the host.
         policy["stop_command"] = os.environ.get("GPU_BOX_POWEROFF", "true")
     said = session.run(
         [sys.executable, "-m", "watch", "install", json.dumps(policy)], cwd=REMOTE, timeout_s=300
     )
     session.say("waiting for the watcher's first report")
     deadline = time.monotonic() + _REPORTS_WITHIN_S
-    while not watcher.is_armed(watcher.Asked().answer()):
+    while not watcher.is_armed(watcher.StatusQuery().answer()):
         if time.monotonic() > deadline:
             raise Failed("the watcher was started and does not report\n" + said)
         time.sleep(0.2)

@@ -9,11 +9,15 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from vgg16.errors import BadData, DamagedArchive
+from vgg16 import BadData
+
+
+class DamagedArchive(BadData):
+    """A zip file cannot be read to its end. A new download may be whole."""
 
 
 def unpack(archive: Path, to: Path, *, rename: Callable[[PurePosixPath], Path | None]) -> int:
-    """rename: a member's name -> its place under `to`, or None to leave it out. How many came.
+    """Returns the number of files. rename: a member's name -> its place under `to`, or None to leave it out.
 
     Raises DamagedArchive, or BadData: no such file, or a member that would land outside of `to` (then nothing
     of this zip is unpacked).
@@ -46,7 +50,7 @@ def _unpack_inner(
     to: Path,
     rename: Callable[[PurePosixPath], Path | None],
 ) -> int:
-    """As a file of its own first: inside of a compressed zip one can only read forwards."""
+    """Extract it first: a zip inside a compressed zip can only be read forwards."""
     inner = to / f".inner-{PurePosixPath(member.filename).name}"
     try:
         _extract(opened, member, inner)

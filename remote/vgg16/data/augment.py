@@ -1,4 +1,4 @@
-"""Pictures varied at random, when asked for: as Keras's ImageDataGenerator did."""
+"""Pictures varied at random, as Keras's ImageDataGenerator did."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ class Augment:
     flip: bool = True
 
     def vary(self, image: Image.Image, random: np.random.Generator) -> Image.Image:
-        """Same size, mode RGB. The corners that come free are filled with the mean of the picture's
-        border.
-        """
+        """Same size, mode RGB. Empty corners get the mean colour of the picture's border."""
         if self.flip and random.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         angle = np.deg2rad(random.uniform(-self.rotate_degrees, self.rotate_degrees))

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vgg16 import BadData
 from vgg16.data.archive import unpack
-from vgg16.errors import BadData
 from vgg16.files import new_folder, write_text
 
 _LABELLED = re.compile(r"^([A-Za-z]\w*)\.(\d+)\.jpe?g$", re.IGNORECASE)

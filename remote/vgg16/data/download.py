@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from vgg16.errors import DownloadFailed
+from vgg16 import Problem
 
 _CHUNK = 1 << 20
 _TRIES = 4
@@ -18,10 +18,14 @@ _TIMEOUT_S = 30
 _SAY_EVERY_S = 2.0
 
 
-def download(url: str, to: Path, *, sha256_prefix: str = "", say: Callable[[str], None] = print) -> None:
-    """The file lies at `to`, whole and checked, or nowhere; what arrived stays in `to`.part for the next try.
+class DownloadFailed(Problem):
+    """A file could not be downloaded. The next try continues after what arrived."""
 
-    Raises DownloadFailed: no network, an HTTP error, or other content than sha256_prefix tells.
+
+def download(url: str, to: Path, *, sha256_prefix: str = "", say: Callable[[str], None] = print) -> None:
+    """Leave the file at `to`, whole and checked. A part of it stays in `to`.part for the next try.
+
+    Raises DownloadFailed: no network, an HTTP error, or another sha256.
     """
     part = to.with_name(to.name + ".part")
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +46,7 @@ def download(url: str, to: Path, *, sha256_prefix: str = "", say: Callable[[str]
     if not digest.startswith(sha256_prefix):
         part.unlink()
         raise DownloadFailed(
-            f"{url}: what came is not the file (sha256 {digest[:8]}..., expected {sha256_prefix}...)"
+            f"{url}: what came is not the file (sha256 {digest[:8]}..., expected {sha256_prefix[:8]}...)"
         )
     part.replace(to)
 

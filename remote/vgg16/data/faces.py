@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vgg16.errors import BadData
+from vgg16 import BadData
 from vgg16.files import new_folder, write_text
 
 _EACH = 100
@@ -19,7 +19,7 @@ _VALID, _TEST = 20, 20  # of each class; the other 60 are for training
 _SEED = 0
 
 _README = """200 photographs from scikit-image's data/lfw_subset.npy in the layout of Dogs vs Cats: 60 of
-each class to learn from (train), 20 of each to check on (valid), 40 whose class is not told (test/unknown).
+each class to learn from (train), 20 of each to check on (valid), 40 without their class (test/unknown).
 """
 
 

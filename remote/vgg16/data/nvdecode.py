@@ -1,9 +1,9 @@
-"""JPEGs to pixels on the GPU, by NVIDIA's nvImageCodec: on the card's JPEG engine where it has one (A100,
-H100), else on its cores. Everything else, and what it cannot decode, stays with Pillow (`images`).
+"""JPEGs to pixels on the GPU, by NVIDIA's nvImageCodec: on the card's JPEG engine if it has one (A100, H100),
+else on its cores. Pillow decodes all other files, and JPEGs that nvImageCodec cannot decode.
 
-It rounds otherwise than Pillow: the pixels are alike, not the same, so the feature cache keeps apart what
-different decoders made (`Decoder.name`). For one decoder and card they are the same every time: which engine
-takes a picture depends on the picture alone, never on its batch.
+It rounds differently from Pillow: the pixels are alike, not the same, so the feature cache keeps decoders
+apart (`Decoder.name`). For one decoder and card they are the same every time: which engine takes a picture
+depends on the picture alone, never on its batch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import queue
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TypeVar
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,14 +27,77 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from vgg16.data.images import geometry
-from vgg16.errors import Problem
-from vgg16.preprocess import Preprocessing
+from vgg16 import Problem, UnreadableImage, pictures
+from vgg16.memory import shortage
+from vgg16.model import Preprocessing
+from vgg16.pictures import Pictures, Read, geometry, read_image
 
 NAMES = ("auto", "pillow", "nvimgcodec")
 _AHEAD = 2  # batches, decoded and waiting
+_LARGEST_PIXELS = 50_000_000  # 12 bytes each as floats; Pillow reads a larger JPEG at a part of its size
 
 T = TypeVar("T")
+
+
+class Encoded(NamedTuple):
+    """A batch as the workers leave it. rows: (n,) of readable files, each one in images or content."""
+
+    images: Tensor
+    """(m, 3, size, size) bytes: those that a worker decoded."""
+    rows: Tensor
+    content: Tensor
+    """The bytes of the other n - m files, one behind the other."""
+    lengths: Tensor
+    """(n,) of each row in content; 0: it is the next one in images."""
+    problems: list[tuple[int, str]]
+
+
+class Files:
+    """As `Pictures`, but a whole JPEG stays as it is: (row number, its bytes)."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, row: int) -> tuple[int, np.ndarray | bytes | str]:
+        folder = self._pictures.folder
+        jpeg = whole_jpeg(folder.root / folder.files[row])
+        return self._pictures[row] if jpeg is None else (row, jpeg)
+
+
+def whole_jpeg(path: str | Path) -> bytes | None:
+    """The file, if it is a JPEG to its end, 8 bits, gray or the usual YCbCr, which all decoders read alike.
+
+    Otherwise None: `pictures.open_image` finds out what it is, or what is wrong with it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = Path(path).read_bytes()
+            # A truncated file lacks its end marker (some cameras pad behind it); Pillow says what is missing.
+            if not content.startswith(b"\xff\xd8") or not content.rstrip(b"\0").endswith(b"\xff\xd9"):
+                return None
+            with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:  # its header alone
+                usual = image.mode in ("RGB", "L") and image.info.get("adobe_transform") != 0
+                return content if usual and image.width * image.height <= _LARGEST_PIXELS else None
+    except Exception:  # a damaged header fails in any way; open_image words it
+        return None
+
+
+def collate(items: list[tuple[int, np.ndarray | bytes | str]]) -> Encoded:
+    found = [(row, thing) for row, thing in items if not isinstance(thing, str)]
+    images, _, problems = pictures.collate([item for item in items if not isinstance(item[1], bytes)])
+    # As one tensor: it comes out of the worker through shared memory.
+    content = b"".join(thing for _, thing in found if isinstance(thing, bytes))
+    return Encoded(
+        images=images,
+        rows=torch.tensor([row for row, _ in found], dtype=torch.int64),
+        content=torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0),
+        lengths=torch.tensor([len(thing) if isinstance(thing, bytes) else 0 for _, thing in found]),
+        problems=problems,
+    )
 
 
 class Decoder:
@@ -41,13 +107,13 @@ class Decoder:
     """
 
     def __init__(self, device: torch.device) -> None:
-        os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # what it gives up, Pillow names
+        os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # Pillow names what it cannot decode
         with _quiet():
             from nvidia import nvimgcodec as nv
 
             kinds, number = [nv.BackendKind.CPU_ONLY], nv.NVIMGCODEC_DEVICE_CPU_ONLY
             if device.type == "cuda":
-                # The whole load for the first that can, or the rounding would depend on the batch.
+                # The first that can takes the whole load, or the rounding would depend on the batch.
                 kinds = [nv.BackendKind.HW_GPU_ONLY, nv.BackendKind.GPU_ONLY, nv.BackendKind.HYBRID_CPU_GPU]
                 number = torch.cuda.current_device() if device.index is None else device.index
             backends = [nv.Backend(kind, load_hint=1.0) for kind in kinds]
@@ -65,8 +131,34 @@ class Decoder:
         images = self._decoded([file.numpy() for file in files])
         return [None if image is None else _resized(image, preprocessing) for image in images]
 
-    def ahead(self, batches: Iterable[T], finish: Callable[[T], tuple[Tensor, ...]]) -> Iterator[tuple]:
-        """finish(batch) for each, some ahead of who takes them, on a thread and a stream of their own."""
+    def read(self, found: Pictures, plan: Sequence[np.ndarray]) -> Iterator[Read]:
+        """The batches of the plan, decoded ahead of the loop. Workers decode what is not a whole JPEG."""
+        batches = pictures.read(Files(found), plan, collate)
+        return self._ahead(batches, partial(self._finish, found))
+
+    def _finish(self, found: Pictures, batch: Encoded) -> Read:
+        """Decode a batch's JPEGs and put them between the pictures that the workers decoded, in order."""
+        lengths, folder = batch.lengths.tolist(), found.folder
+        files = batch.content.split([length for length in lengths if length])
+        theirs = iter(self(files, found.preprocessing) if any(lengths) else ())
+        ours = iter(batch.images.to(self.device, non_blocking=True))
+        images, rows, problems = [], [], list(batch.problems)
+        for row, length in zip(batch.rows.tolist(), lengths, strict=True):
+            image = next(theirs) if length else next(ours)
+            if image is None:
+                try:
+                    pillows = read_image(folder.root / folder.files[row], found.preprocessing)
+                except UnreadableImage as error:
+                    problems.append((row, str(error)))
+                    continue
+                image = torch.from_numpy(pillows).to(self.device)
+            images.append(image)
+            rows.append(row)
+        stacked = torch.stack(images) if images else torch.empty(0, device=self.device)
+        return stacked, torch.tensor(rows, dtype=torch.int64), problems
+
+    def _ahead(self, batches: Iterable[T], finish: Callable[[T], Read]) -> Iterator[Read]:
+        """finish(batch) for each, up to _AHEAD of them early, on a thread and a stream of their own."""
         ready: queue.Queue[object] = queue.Queue(_AHEAD)
         left = threading.Event()
 
@@ -85,7 +177,7 @@ class Decoder:
                         if not put((done, self._stream.record_event() if self._stream else None)):
                             return
                 put(None)
-            except BaseException as error:  # raised again where it is waited for
+            except BaseException as error:  # raised again in the loop
                 put(error)
 
         thread = threading.Thread(target=work, name="decoding", daemon=True)
@@ -109,7 +201,7 @@ class Decoder:
         stream = torch.cuda.current_stream(self.device).cuda_stream if self._stream else 0
         try:
             images = self._nv.decode(files, cuda_stream=stream)
-        except RuntimeError:  # of one, for all of them
+        except RuntimeError:  # one file fails all of them
             return [None] * len(files) if len(files) == 1 else [self._decoded([file])[0] for file in files]
         return [
             None
@@ -122,9 +214,9 @@ class Decoder:
 
 
 def choose(name: str, device: torch.device, say: Callable[[str], None]) -> Decoder | None:
-    """name: one of NAMES; None is Pillow. "auto": the GPU decodes where there are one and the package.
+    """name: one of NAMES; None is Pillow. "auto": the GPU decodes if there is one and the package.
 
-    Raises Problem for another name, and where the decoder that is asked for is not to be had.
+    Raises Problem for another name, and for a decoder that is not available here.
     """
     if name not in NAMES:
         raise Problem(f"decoder {name!r}: take one of {', '.join(NAMES)}")
@@ -146,16 +238,18 @@ def choose(name: str, device: torch.device, say: Callable[[str], None]) -> Decod
 
 
 def _resized(image: Tensor, preprocessing: Preprocessing) -> Tensor | None:
-    """(h, w, 3) bytes -> (3, size, size): as `images.pixels`, within the rounding of one step.
+    """(h, w, 3) bytes -> (3, size, size): as `pictures.pixels`, within the rounding of one step.
 
-    None where memory does not hold it. PyTorch's antialiased bilinear filter is Pillow's.
+    None if memory does not hold it. PyTorch's antialiased bilinear filter is Pillow's.
     """
     (width, height), (left, top, right, bottom) = geometry(image.shape[1], image.shape[0], preprocessing)
     try:
         flow = image.permute(2, 0, 1)[None].float()
         flow = F.interpolate(flow, (height, width), mode="bilinear", antialias=True)
-    except torch.OutOfMemoryError:
-        return None
+    except RuntimeError as error:
+        if shortage(error):
+            return None
+        raise
     return flow[0, :, top:bottom, left:right].round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -167,7 +261,7 @@ def _probe() -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """nvImageCodec's C++ tells standard error, as it loads, of codecs (TIFF, JPEG 2000) not installed."""
+    """Hide what nvImageCodec's C++ prints, as it loads, about codecs (TIFF, JPEG 2000) not installed."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -1,7 +1,6 @@
-"""Kaggle's side of it: the competition's files come down, a submission goes up; by Kaggle's own package.
+"""Download a competition's files and send a submission, with Kaggle's own package.
 
-The package is no part of the box until `packages: [kaggle]` in config.yaml asks for it; credentials come
-to the box with `kaggle: true`, or by the user's own hand.
+`packages: [kaggle]` in config.yaml installs it on the box; `kaggle: true` copies the credentials there.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vgg16.errors import KaggleFailed
+from vgg16.kaggle import KaggleFailed
 
 if TYPE_CHECKING:
     from kaggle.api.kaggle_api_extended import KaggleApi
@@ -22,7 +21,7 @@ _SITE = "https://www.kaggle.com"
 
 
 def has_credentials() -> bool:
-    """Is there any of what Kaggle's package looks for: a token, or a user's name and key?"""
+    """Whether Kaggle's package will find a token, or a user's name and key."""
     if os.environ.get("KAGGLE_API_TOKEN"):
         return True
     if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):

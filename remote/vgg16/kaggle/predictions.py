@@ -1,6 +1,6 @@
-"""What a trained network said of the held-out and of the test pictures, kept beside the figures of its run.
+"""A trained network's probabilities for the held-out and the test pictures, kept beside the run's figures.
 
-Enough for a submission: another clip needs neither the network nor a GPU.
+A submission with another clip needs neither the network nor a GPU.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg16.errors import BadSubmission
 from vgg16.files import write_whole
+from vgg16.kaggle import BadSubmission
 
 FILE = "predictions.npz"
 
@@ -43,7 +43,7 @@ def save(results: Path, predictions: Predictions) -> None:
 
 
 def load(results: Path) -> Predictions:
-    """Raises BadSubmission where no run left any in the folder."""
+    """Raises BadSubmission if no run left any in the folder."""
     path = results / FILE
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:

@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vgg16.errors import BadSubmission
 from vgg16.files import write_text
+from vgg16.kaggle import BadSubmission
 from vgg16.kaggle.predictions import Predictions
 
 LESSON_CLIP = 0.05
@@ -73,7 +73,7 @@ def describe(predictions: Predictions, clip: Clip) -> str:
 
 
 def identity(name: str) -> int:
-    """unknown/1234.jpg -> 1234. Raises BadSubmission where the name holds no number."""
+    """unknown/1234.jpg -> 1234. Raises BadSubmission if the name does not end in a number."""
     found = re.search(r"(\d+)$", PurePosixPath(name).stem)
     if found is None:
         raise BadSubmission(f"{name}: Kaggle's id is the number in a file's name, and this has none")

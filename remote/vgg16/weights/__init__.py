@@ -1,1 +1,143 @@
-"""Weights: published, from a file, or random."""
+"""Weights by name or file: "imagenet", "caffe", "none", or a path. Each brings its preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vgg16 import BadWeights
+from vgg16.model import CAFFE, RANDOM, TORCHVISION, Preprocessing
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published file. sha256: whole if it is known, else its name has the first eight digits."""
+
+    name: str
+    url: str
+    preprocessing: Preprocessing
+    sha256: str = ""
+
+    @property
+    def file(self) -> str:
+        return self.url.rsplit("/", 1)[1]
+
+
+_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
+_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
+ENTRIES = {
+    # torchvision, VGG16_Weights.IMAGENET1K_V1: 71.6 % top-1 on ImageNet.
+    "imagenet": Entry("imagenet", _URL, TORCHVISION, _SHA256),
+    # The authors' own Caffe model, as the 2017 lesson used it; converted by github.com/jcjohnson/pytorch-vgg.
+    "caffe": Entry("caffe", "https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth", CAFFE),
+}
+_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+LAYERS = (*(f"features.{n}" for n in _CONVOLUTIONS), "classifier.0", "classifier.3", "classifier.6")
+NAMES = {f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """state: the 32 tensors by torchvision's names, None for random ones. classes: empty if unknown."""
+
+    name: str
+    state: dict[str, Tensor] | None
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """ImageNet's 1,000 names in the order of the network's outputs: each synset's first word in WordNet."""
+    return tuple(Path(__file__).with_name("imagenet_names.txt").read_text(encoding="utf-8").splitlines())
+
+
+def load(choice: str, say: Callable[[str], None] = print) -> Weights:
+    """choice: a name of ENTRIES, "none", FILE, or NAME:FILE (a file with that entry's preprocessing).
+
+    Raises BadWeights: no such file, no network, damaged, or not VGG16's.
+    """
+    if choice == "none":
+        return Weights("none", None, RANDOM, imagenet_classes())
+    name, _, file = choice.partition(":")
+    entry = ENTRIES.get(name)
+    path = Path(file if entry else choice).expanduser() if file or not entry else _found(entry, say)
+    if not path.is_file():
+        raise BadWeights(f"{path}: no such file; weights are imagenet, caffe, none, or a file")
+    entry = entry or _entry_of(_check_digest(path))
+    state = _read(path)
+    if state.keys() != NAMES or state["classifier.0.weight"].dim() != 2:
+        from vgg16.weights.names import to_torchvision_names
+
+        state = to_torchvision_names(state, path)
+    state = {name: state[name].float() for name in sorted(state)}
+    count = len(state["classifier.6.bias"])
+    classes, preprocessing = imagenet_classes() if count == 1000 else (), entry.preprocessing
+    if path.suffix == ".safetensors":
+        from vgg16.weights.safetensors_file import description
+
+        classes, preprocessing = description(path, count) or (classes, preprocessing)
+    return Weights(path.name, state, preprocessing, classes)
+
+
+def _found(entry: Entry, say: Callable[[str], None]) -> Path:
+    """The entry's file where torchvision and torch.hub keep theirs; it is downloaded if it is not there."""
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    path = Path(home).expanduser() / "hub" / "checkpoints" / entry.file
+    if not path.is_file():
+        from vgg16.data.download import DownloadFailed, download
+
+        try:
+            download(entry.url, path, sha256_prefix=entry.sha256 or _digits(entry.file), say=say)
+        except DownloadFailed as error:
+            raise BadWeights(
+                f"{error}; choose --weights none (random, no download) or --weights FILE (a .pth or "
+                ".safetensors that you have)"
+            ) from None
+    return path
+
+
+def _digits(name: str) -> str:
+    """The eight digits of the sha256 in a published file's name; "" if there are none."""
+    found = re.search(r"-([0-9a-f]{8})\.\w+$", name)
+    return found[1] if found else ""
+
+
+def _check_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(_digits(path.name)):
+        says = f"its sha256 begins with {digest[:8]}, its name says {_digits(path.name)}"
+        raise BadWeights(f"{path}: damaged: {says}; remove it, and it is downloaded again")
+    return digest
+
+
+def _entry_of(digest: str) -> Entry:
+    """Recognise a published file under any name by its content; any other is treated as torchvision's."""
+    known = (entry for entry in ENTRIES.values() if digest.startswith(_digits(entry.file)))
+    return next(known, ENTRIES["imagenet"])
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from vgg16.weights import safetensors_file
+
+            return safetensors_file.load(path)
+        with path.open("rb") as file:
+            mapped = file.read(2) == b"PK"  # files older than PyTorch 1.6 (the official one) cannot be
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except BadWeights:
+        raise
+    except Exception as error:  # torch.load raises half a dozen types for other files
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise BadWeights(f"{path}: not a weights file ({reason})") from None
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise BadWeights(f"{path}: not a weights file (a dictionary of tensors is expected)")
+    return loaded

@@ -1,6 +1,6 @@
-"""Weights that have seen nothing, for machines without the official file: random, seeded, but never mute.
+"""Random, seeded weights, for machines without the official file.
 
-Plain He initialisation lets thirteen layers squeeze all pictures into nearly one direction. So each layer is
+With plain He initialisation thirteen layers give nearly the same output for all pictures. So each layer is
 scaled and shifted until its outputs over a few training pictures have mean 0 and deviation 1 a channel
 (Kraehenbuehl et al., "Data-dependent initializations of convolutional neural networks", ICLR 2016;
 Mishkin and Matas, "All you need is a good init", ICLR 2016). No layer is added: it is still table D.

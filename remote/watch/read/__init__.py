@@ -1,1 +1,1 @@
-"""Reading the machine: one module a signal, joined in `machine`. Nothing here decides anything."""
+"""Reads the machine: one module per signal, combined in `machine`. Makes no decisions."""

@@ -1,8 +1,8 @@
-"""Look into a user's folders as that user, so that no link in them leads root further than its owner gets.
+"""Opens a user's folders as that user, so that no link in them gives root access to more than its owner has.
 
-Effective ids only, as OpenSSH's temporarily_use_uid sets them. So the user can neither signal nor trace the
-watcher meanwhile (kill(2), ptrace(2)), and a FUSE file system of theirs refuses it instead of holding it up
-(fuse_allow_current_process in the kernel wants all ids to be the mounter's).
+Changes effective ids only, like OpenSSH's temporarily_use_uid. So the user can neither signal nor trace the
+watcher meanwhile (kill(2), ptrace(2)), and a FUSE file system of that user refuses the watcher instead of
+blocking it (fuse_allow_current_process in the kernel compares all ids with the mounter's).
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from .people import User
 
 @contextlib.contextmanager
 def acting_as(user: User) -> Iterator[None]:
-    """For file system calls and new sockets. No change for root's own folders, or when we are not root.
+    """Make file system calls and open sockets as `user`. Does nothing for root, or if we are not root.
 
-    OSError when the ids cannot be changed. SIGTERM waits until they are changed back. Nothing in it may
-    import a module: the user may not be able to read Python's own.
+    Raises OSError if the ids cannot be changed. Blocks SIGTERM until they are restored. Do not import modules
+    inside: the user may be unable to read Python's.
     """
     if os.geteuid() != 0 or user.uid == 0:
         yield

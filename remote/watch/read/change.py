@@ -1,18 +1,18 @@
-"""How long something has stood still, told by seeing it change and not by the clock that stamped it."""
+"""Measures how long something has not changed, by the monotonic clock instead of its time stamps."""
 
 from typing import Any, Dict, Optional, Tuple
 
 
 class Changes:
-    """Stamps by name. A clock set forward or back moves no stamp, so it makes nobody active or idle."""
+    """Time stamps by name. A clock that is set changes no stamp, so it causes neither use nor idleness."""
 
     def __init__(self) -> None:
         self._seen: Dict[str, Tuple[Any, Optional[float]]] = {}  # name -> (stamp, mono of its last change)
 
     def quiet(self, name: str, stamp: Any, *, mono: float, age: Optional[float]) -> Optional[float]:
-        """Seconds since the stamp changed. Seen for the first time: `age` by the wall clock.
+        """Seconds since the stamp changed; for a new name its `age` by the wall clock.
 
-        None (not in living memory) when that age lies in the future: the clock was set back since.
+        None (unknown) if that age is negative: the clock was set back.
         """
         if name not in self._seen:
             known = age is not None and age >= -1.0
@@ -23,5 +23,5 @@ class Changes:
         return None if changed is None else max(0.0, mono - changed)
 
     def keep_only(self, names: Any) -> None:
-        """Forget what is gone, so that the memory stays bounded and a name used again starts anew."""
+        """Forget all other names, to bound the memory and to start afresh if a name is reused."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}

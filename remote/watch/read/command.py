@@ -1,4 +1,4 @@
-"""Run a program that may hang: bounded time and output, and never a wait for one that cannot be killed."""
+"""Runs programs that may hang, with bounded time and output, without waiting for unkillable ones."""
 
 import contextlib
 import os
@@ -10,17 +10,17 @@ from typing import Dict, List, Optional, Tuple
 from .people import User
 
 MOST = 1 << 20  # bytes of output
-STUCK = 3  # calls of one program that hang and cannot be killed, before no more are made
+STUCK = 3  # unkillable calls of one program after which it is not called again
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as systemd gives it to services
-# Children in uninterruptible sleep (a wedged driver), to be reaped when they end; by program, so that one
-# that is stuck keeps no other from being run.
+# Children in uninterruptible sleep (a hung driver) by program, to be reaped when they end.
 _unkillable: Dict[str, List[int]] = {}
 
 
 def run(argv: List[str], *, seconds: float, always: bool = False) -> str:
-    """Its standard output. TimeoutError when it hangs, OSError when it cannot run or fails.
+    """Run a program and return its standard output.
 
-    always: though earlier calls of it hang.
+    Raises TimeoutError if it hangs, OSError if it cannot run or fails. always: run even if earlier calls
+    hang.
     """
     output, status = answer(argv, seconds=seconds, always=always)
     if status:
@@ -29,9 +29,9 @@ def run(argv: List[str], *, seconds: float, always: bool = False) -> str:
 
 
 def answer(argv: List[str], *, seconds: float, always: bool = False) -> Tuple[str, int]:
-    """Standard output and exit status (a signal's number if it was killed), as `run` but for a failure.
+    """Like `run`, but return (standard output, exit status or the signal's number) also after a failure.
 
-    `subprocess` is not used: it costs 2 MB of memory and waits for a killed child, for ever if need be.
+    Avoids `subprocess`, which costs 2 MB of memory and waits for a killed child without limit.
     """
     stuck = _unkillable[argv[0]] = [pid for pid in _unkillable.get(argv[0], []) if ended(pid) is None]
     if len(stuck) >= STUCK and not always:
@@ -39,7 +39,7 @@ def answer(argv: List[str], *, seconds: float, always: bool = False) -> Tuple[st
     reader, writer = os.pipe()
     try:
         pid = _spawn(argv, writer)
-    except ValueError as error:  # a NUL among the arguments
+    except ValueError as error:  # a NUL in an argument
         os.close(reader)
         raise OSError("%s: %s" % (argv[0], error)) from None
     except BaseException:
@@ -59,11 +59,12 @@ def answer(argv: List[str], *, seconds: float, always: bool = False) -> Tuple[st
 
 
 def start(argv: List[str], *, user: Optional[User] = None, folder: str = "/") -> int:
-    """Its pid, in a session of its own, without input and output; `ended` reaps it. OSError: it cannot run.
+    """Start a program in its own session without input and output. Returns its pid; `ended` reaps it.
 
-    As a user other than ours it has that one's ids and groups, PATH, HOME and LOGNAME, and nothing of ours.
+    With another user it gets that user's ids, groups and a clean environment. Raises OSError if the program
+    is not found.
     """
-    # By hand: subprocess takes a user from Python 3.9 on, and posix_spawn(3) none.
+    # subprocess accepts a user only from Python 3.9, posix_spawn(3) not at all.
     other = user if user is not None and user.uid != os.geteuid() else None
     program = argv[0] if os.path.isabs(argv[0]) else find(argv[0])
     if not program:
@@ -76,7 +77,7 @@ def start(argv: List[str], *, user: Optional[User] = None, folder: str = "/") ->
         null = os.open(os.devnull, os.O_RDWR)
         for target in (0, 1, 2):
             os.dup2(null, target)
-        os.closerange(3, 1024)  # Python's own are closed by exec; this is for any other
+        os.closerange(3, 1024)  # exec closes only Python's own
         for number in (signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -91,7 +92,7 @@ def start(argv: List[str], *, user: Optional[User] = None, folder: str = "/") ->
 
 
 def wait(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
-    """The wait status of each once all have ended or the time is over; None for those that have not."""
+    """Wait until all have ended, `seconds` at most. Returns each pid's wait status; None: still running."""
     end = time.monotonic() + seconds
     found: Dict[int, Optional[int]] = dict.fromkeys(pids)
     while True:
@@ -102,7 +103,7 @@ def wait(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
 
 
 def finish(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
-    """As `wait`, and those that have not ended are killed."""
+    """Like `wait`, then kill those that still run."""
     found = wait(pids, seconds)
     for pid, status in found.items():
         if status is None:
@@ -111,7 +112,7 @@ def finish(pids: List[int], seconds: float) -> Dict[int, Optional[int]]:
 
 
 def ended(pid: int) -> Optional[int]:
-    """The wait status of a child that has ended, -1 when it was reaped before; None while it runs."""
+    """The wait status of an ended child, -1 if already reaped, None while it runs."""
     try:
         done, status = os.waitpid(pid, os.WNOHANG)
         return status if done else None
@@ -120,7 +121,7 @@ def ended(pid: int) -> Optional[int]:
 
 
 def kill(pid: int) -> bool:
-    """Whether the child is gone, and what else is in its process group."""
+    """Kill the child and its process group. Returns whether the child has ended."""
     for send in (os.killpg, os.kill):
         with contextlib.suppress(OSError):
             send(pid, signal.SIGKILL)
@@ -129,7 +130,7 @@ def kill(pid: int) -> bool:
 
 
 def find(name: str) -> str:
-    """The program's path, or "" when there is none ("shutil" would cost another 1 MB)."""
+    """The program's path, or "" if not found. Avoids shutil, which costs 1 MB of memory."""
     for folder in os.environ.get("PATH", os.defpath).split(":"):
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK) and not os.path.isdir(path):
@@ -148,8 +149,8 @@ def _spawn(argv: List[str], writer: int) -> int:
 
 
 def _become(user: User) -> None:
-    """For good. Only root can."""
-    # The watcher's protection from the out-of-memory killer is not for others (proc_pid_oom_score_adj(5)).
+    """Switch this process to the user for good. Needs root."""
+    # Children must not inherit the watcher's OOM protection (proc_pid_oom_score_adj(5)).
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("0")
     os.initgroups(user.name, user.gid)

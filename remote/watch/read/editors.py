@@ -1,6 +1,6 @@
-"""Files saved from an editor on a laptop (VS Code and its kin): their servers keep a history of each save.
+"""Saves in remote editors (VS Code and its relatives), from the history that their servers keep.
 
-The connection and the server's own CPU are no work; a save is a person's.
+Only a save counts as use, not the connection or the server's CPU.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ HISTORIES = (
     *(".vscodium-server/data", ".positron-server/data", ".trae-server/data", ".kiro-server/data"),
     *(".antigravity-server/data", ".antigravity-ide-server/data", ".local/share/code-server"),
 )
-# JetBrains IDEs keep theirs in LocalHistory under the system folder of each IDE.
+# JetBrains IDEs keep LocalHistory in each IDE's system folder.
 JETBRAINS = ".cache/JetBrains"
-IDES = 100  # folders of IDEs looked at
-MOST = 20000  # files' histories looked at, per server
+IDES = 100  # IDE folders read, at most
+MOST = 20000  # file histories read per server, at most
 
 
 class Editors:
@@ -32,7 +32,7 @@ class Editors:
         self._saves: List[Tuple[str, float]] = []  # editor, Unix time of its last save
 
     def read(self, users: List[User], *, mono: float, wall: float, slow: float) -> Tuple[Used, ...]:
-        """One for each editor that ever saved a file. slow: s between two looks into the histories."""
+        """One reading per editor that ever saved a file. slow: s between two reads of the histories."""
         if mono - self._looked >= slow:
             self._looked = mono
             self._saves = [save for user in users for save in _saves(user)]
@@ -62,14 +62,14 @@ def _saves(user: User) -> List[Tuple[str, float]]:
 
 
 def _jetbrains(folder: str) -> List[str]:
-    """The system folders of a user's IDEs, those of remote development (RemoteDev-PY) among them."""
+    """The system folders of a user's IDEs, including remote development (RemoteDev-PY)."""
     with contextlib.suppress(OSError):
         return [os.path.join(folder, name) for name in names(folder, IDES)]
     return []
 
 
 def _last_save(history: str) -> float:
-    """Each file has a folder there, whose entries.json is written anew with each save. 0: no save."""
+    """Unix time of the last save, or 0. Each file has a folder whose entries.json each save rewrites."""
     last = 0.0
     with contextlib.suppress(OSError):
         for name in names(history, MOST):

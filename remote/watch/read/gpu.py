@@ -1,8 +1,8 @@
-"""GPUs by nvidia-smi: how busy each is, and which compute processes use it.
+"""GPU utilisation and compute processes, from nvidia-smi.
 
-A GPU computes when a compute process uses it: the processes that draw a desktop make it busy, too. `pmon`
-says how much each process uses. It lists 4 or 16 GPUs at most, depending on the driver, and is not supported
-everywhere (MIG, some configurations); for the others `--query-compute-apps` names the processes.
+Only compute processes count as work; a desktop makes a GPU busy too. `pmon` gives the utilisation per
+process, but lists only 4 or 16 GPUs (depending on the driver) and does not support MIG and some other
+configurations. For the rest `--query-compute-apps` lists the processes.
 """
 
 import os
@@ -19,7 +19,7 @@ APPS = ["--query-compute-apps=gpu_uuid,pid", "--format=csv,noheader,nounits"]
 
 class Card(NamedTuple):
     index: int
-    percent: Optional[float]  # None: MIG, a lost card, a driver that does not say
+    percent: Optional[float]  # None: not reported (MIG, a lost card, some drivers)
     uuid: str
 
 
@@ -34,9 +34,10 @@ class User(NamedTuple):
 def read_gpus(
     *, seconds: float, busy_from: float, devices: str = "/dev"
 ) -> Union[Tuple[Gpu, ...], Unknown, None]:
-    """Every GPU; None without a card or its driver. One call while all are idle, two or three otherwise.
+    """Every GPU; None without a card or driver. One call while all are idle, otherwise two or three.
 
-    seconds: for each call. busy_from: percent below which a GPU is idle, whatever process is on it.
+    seconds: the limit of each call. busy_from: a GPU below this percentage is idle, whatever processes it
+    has.
     """
     program = find("nvidia-smi")
     if not program:
@@ -51,20 +52,20 @@ def read_gpus(
     except TimeoutError as error:
         return Unknown(shown(str(error)))
     except (OSError, ValueError) as error:
-        # The driver makes its device files when it finds a card: nothing computes without them.
+        # Without the driver's device files there is no usable card.
         return Unknown(shown(str(error))) if _has_device(devices) else None
     known = {card.uuid for card in cards}
     gpus = []
     for card in cards:
-        pids, told = _computing(users.get(card.index, ())), True
+        pids, listed = _computing(users.get(card.index, ())), True
         if card.percent is None or card.index not in users:
-            # The processes of a MIG instance may be listed under its own identifier.
+            # Processes of a MIG instance can be listed under the instance's UUID.
             own = [pid for uuid, pid in apps or () if uuid == card.uuid or uuid not in known]
-            pids, told = sorted({*pids, *own}), apps is not None
+            pids, listed = sorted({*pids, *own}), apps is not None
         if card.percent is not None and card.percent < busy_from:
-            pids, told = [], True
-        # A busy one whose processes nvidia-smi does not list counts as computing.
-        gpus.append(Gpu(card.index, card.percent, bool(pids) or not told, tuple(pids)))
+            pids, listed = [], True
+        # A busy GPU whose processes nvidia-smi does not list counts as computing.
+        gpus.append(Gpu(card.index, card.percent, bool(pids) or not listed, tuple(pids)))
     return tuple(gpus)
 
 
@@ -73,7 +74,7 @@ def _has_device(folder: str) -> bool:
 
 
 def _cards(program: str, seconds: float) -> List[Card]:
-    """Those that answer. Warnings stand between their lines, and a lost card fails the call (status 15)."""
+    """The GPUs that answer. Skips warnings between the lines and status 15 of a lost card."""
     output, status = answer([program, *QUERY], seconds=seconds)
     cards = []
     for words in _rows(output, 3):
@@ -86,7 +87,7 @@ def _cards(program: str, seconds: float) -> List[Card]:
 
 
 def _users(program: str, seconds: float) -> Dict[int, List[User]]:
-    """Processes by GPU index; a GPU that is not listed is missing."""
+    """Processes by GPU index, without GPUs that pmon does not list."""
     users: Dict[int, List[User]] = {}
     for line in answer([program, *PROCESSES], seconds=seconds)[0].splitlines():
         words = line.split()
@@ -99,14 +100,14 @@ def _users(program: str, seconds: float) -> Dict[int, List[User]]:
 
 
 def _apps(program: str, seconds: float) -> Optional[List[Tuple[str, int]]]:
-    """(uuid, pid) of each compute process; None when nvidia-smi does not say."""
+    """(uuid, pid) of each compute process; None if nvidia-smi cannot list them."""
     output, status = answer([program, *APPS], seconds=seconds)
     apps = [(words[0], int(words[1])) for words in _rows(output, 2) if words[1].isdigit()]
     return None if status and not apps else apps
 
 
 def _computing(users: Sequence[User]) -> List[int]:
-    """The pids that compute. "-" is a process that was not seen working, or a GPU that tells of none."""
+    """The pids that compute. "-" means that a process was idle or that the GPU reports no such figures."""
     silent = all(user.percent is None for user in users)
     return [
         user.pid for user in users if user.kind != "G" and (user.percent or (silent and "G" not in user.kind))
@@ -119,7 +120,7 @@ def _rows(output: str, columns: int) -> List[List[str]]:
 
 
 def _number(text: str) -> Optional[float]:
-    """ "97" -> 97.0; "-", "[N/A]", "[Unknown Error]", "[GPU is lost]" and the like -> None."""
+    """ "97" -> 97.0; "-", "[N/A]", "[Unknown Error]", "[GPU is lost]" -> None."""
     try:
         return float(text)
     except ValueError:

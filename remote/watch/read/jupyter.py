@@ -1,9 +1,8 @@
-"""Jupyter: its kernels by the REST API, what their processes use, and open documents by their saves.
+"""Jupyter: kernels from the REST API, the resources of their processes, and saves of open documents.
 
-A kernel was used when its process started or its state changed. Its last activity is not asked for: output
-of a thread, a comm message and the polling of a resource panel move it, too (jupyter_server's
-untracked_message_types). While it is busy it counts by its processes alone: a cell that sleeps, polls and
-prints is stuck.
+A start or a change of state counts as use of a kernel. Its "last activity" does not: output of a thread, comm
+messages and a resource panel's polling change it (jupyter_server's untracked_message_types). For a busy
+kernel only the resources of its processes count: a cell that sleeps, polls and prints is stuck.
 """
 
 import contextlib
@@ -17,23 +16,24 @@ from ..sample import Jupyter, Kernel, Used
 from .as_user import acting_as
 from .change import Changes
 from .jupyter_servers import Absent, Server, Servers, ask, listed, text
-from .notebook import edits
+from .notebook import by_a_person, edits
 from .people import User
 from .processes import Processes, time_since_boot
 from .text import read, shown
 
-ALTOGETHER = 3  # times the timeout of one user, for all
+ALTOGETHER = 3  # time limit for all users, in multiples of one user's
 WORKSPACES = 50  # of one user
 KERNELS = 200  # of one server
+RECORDED = ".gpu-box/jupyter/recorded.json"
 KERNEL_ID = re.compile(r"kernel-(?:v\d+)?([0-9a-f-]{36})")
 WRITTEN_BY_PEOPLE = re.compile(
     r"\.(ipynb|py|md|rst|tex|r|jl|c|cc|cpp|cu|h|sh|ya?ml|toml|json|html|css|js|ts)$", re.I
 )
-WORKSPACE = re.compile(r'"path": ?"((?:[^"\\]|\\.)*)"')  # of an open tab, in a *.jupyterlab-workspace file
+WORKSPACE = re.compile(r'"path": ?"((?:[^"\\]|\\.)*)"')  # an open tab in a *.jupyterlab-workspace file
 
 
 class Found(NamedTuple):
-    """A kernel, as its server tells of it."""
+    """A kernel in a server's answer."""
 
     id: str
     document: str
@@ -42,23 +42,23 @@ class Found(NamedTuple):
 
 
 class Kernels:
-    """Every Jupyter server of these users."""
+    """The kernels and documents of all users' Jupyter servers."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
         self._changes = Changes()
         self._asked = float("-inf")
         self._answers: List[Found] = []
-        self._open: Dict[str, Tuple[str, User]] = {}  # documents: path -> name, whose
+        self._open: Dict[str, Tuple[str, User]] = {}  # documents: path -> (name, owner)
         self._servers = Servers()
         self._silent: List[str] = []  # servers that do not answer
-        self._edits: Dict[str, Tuple[int, int]] = {}  # notebooks: path -> time of the file, its edits
+        self._edits: Dict[str, Tuple[int, int]] = {}  # notebooks: path -> (mtime in ns, checksum of edits)
         self._pids: Dict[str, int] = {}  # kernel id -> pid
 
     def read(
         self, users: List[User], gpu_pids: Set[int], *, mono: float, wall: float, slow: float, timeout: float
     ) -> Optional[Jupyter]:
-        """None when no server of this boot runs and no document is open.
+        """None if no server of this boot runs and no document is open.
 
         slow: s between two requests to the servers; timeout: s for all servers of one user.
         """
@@ -91,7 +91,7 @@ class Kernels:
         self._find_pids()
 
     def _ask_one(self, server: Server, end: float) -> Optional[List[Found]]:
-        """Its kernels; None without a server."""
+        """The server's kernels; None without a server."""
         try:
             return _kernels(server, end)
         except Absent:
@@ -135,28 +135,29 @@ class Kernels:
     def _document(self, path: str, name: str, user: User, mono: float, wall: float) -> Used:
         try:
             with acting_as(user):
-                status = os.stat(path)
-                stamp = self._stamp(path, status.st_mtime_ns)
+                saved = os.stat(path).st_mtime_ns
+                saved = by_a_person(path, saved, text(os.path.join(user.home, RECORDED), user))
+                stamp = self._stamp(path, saved)
         except (OSError, ValueError):  # ValueError: a NUL in the name
             return Used(shown(name), None)
-        quiet = self._changes.quiet(path, stamp, mono=mono, age=wall - status.st_mtime)
+        quiet = self._changes.quiet(path, stamp, mono=mono, age=wall - saved / 1e9)
         return Used(shown(name), quiet)
 
     def _stamp(self, path: str, written: int) -> int:
-        """What changes when a person saves or runs something: not when a notebook's output alone does."""
+        """A value that changes when a person saves or runs something, but not with a notebook's output."""
         if not path.endswith(".ipynb"):
             return written
         known = self._edits.get(path)
         if known is None or known[0] != written:
             found = known[1] if known else 0
-            with contextlib.suppress(OSError, ValueError):  # being written, or too large
+            with contextlib.suppress(OSError, ValueError):  # half written or too large
                 found = edits(path)
             known = self._edits[path] = (written, found)
         return known[1]
 
 
 def _kernel_id(pid: int) -> str:
-    """ "" when the process is no kernel."""
+    """The kernel id in the process's arguments, or "" if it is no kernel."""
     try:
         found = KERNEL_ID.search(read("/proc/%d/cmdline" % pid))
     except OSError:
@@ -165,12 +166,12 @@ def _kernel_id(pid: int) -> str:
 
 
 def _key(found: Found) -> str:
-    """Kernels of two users never share one, whatever their servers say."""
+    """A key that includes the user, because servers can report equal ids."""
     return "%d %s" % (found.user.uid, found.id)
 
 
 def _tabs(user: User) -> List[str]:
-    """Paths of the documents in JupyterLab's tabs, editors without a kernel among them."""
+    """Paths of the documents in JupyterLab's tabs, including editors without a kernel."""
     found: List[str] = []
     with contextlib.suppress(OSError), acting_as(user):
         folder = os.path.join(user.home, ".jupyter/lab/workspaces")
@@ -181,7 +182,10 @@ def _tabs(user: User) -> List[str]:
 
 
 def _kernels(server: Server, end: float) -> List[Found]:
-    """end: when it is too late (monotonic). OSError, ValueError: no answer, or none of a Jupyter server."""
+    """Ask a server for its kernels until `end` (monotonic).
+
+    Raises OSError without an answer, ValueError for an invalid one.
+    """
     try:
         kernels = ask(server, "api/kernels", end)[:KERNELS]
         sessions = ask(server, "api/sessions", end) if kernels else []
@@ -199,4 +203,4 @@ def _kernels(server: Server, end: float) -> List[Found]:
             for kernel in kernels
         ]
     except (KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError("answers nonsense") from None
+        raise ValueError("the answer is not Jupyter's") from None

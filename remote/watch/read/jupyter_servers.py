@@ -1,8 +1,8 @@
-"""The Jupyter servers of a user: where they are, and what their REST API answers.
+"""Finds a user's Jupyter servers and sends them requests.
 
-They are found by the port file of ours (~/.gpu-box/jupyter) and by the files that each server writes to
-Jupyter's runtime folder (jpserver-PID.json, ServerApp.server_info). Such a file outlives a killed server, so
-its pid must be a Jupyter server that started before the file was written.
+The sources are gpu-box's own port file (~/.gpu-box/jupyter) and the files that servers write to Jupyter's
+runtime folder (jpserver-PID.json, ServerApp.server_info). Such a file outlives a killed server, so its pid
+must belong to a Jupyter server that started before the file was written.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from .sockets import listener
 from .text import names, read, values
 
 MOST = 1 << 20  # bytes of an answer
-SERVERS = 8  # asked for one user
-FILES = 10000  # looked at in a folder
-SLACK = 5.0  # s by which a file may be older than its process's start, rounding included
+SERVERS = 8  # per user, at most
+FILES = 10000  # per folder, at most
+SLACK = 5.0  # s by which a file may predate its process's start (rounding)
 
 
 class Absent(OSError):
@@ -31,20 +31,20 @@ class Absent(OSError):
 class Server(NamedTuple):
     port: int
     token: str
-    base: str  # its URL's path, "/"
-    root: str  # the folder its documents' paths start from
-    user: User  # whose it says it is
-    pid: Optional[int] = None  # None: only its port is known
+    base: str  # path of its URL, "/"
+    root: str  # the folder that document paths are relative to
+    user: User  # the owner of the file that names it
+    pid: Optional[int] = None  # None: unknown
 
 
 class Servers:
-    """Remembers which files belong to their processes: once the clock is set, a file's age says nothing."""
+    """Remembers verified files: after the clock is set, a file's age is meaningless."""
 
     def __init__(self) -> None:
         self._trusted: Set[Tuple[str, int, float]] = set()  # file, pid, start
 
     def of(self, user: User, *, boot: float) -> List[Server]:
-        """boot: Unix time of this boot."""
+        """This user's servers. boot: Unix time of this boot."""
         found: Dict[int, Server] = {}
         runtime = os.path.join(user.home, ".local/share/jupyter/runtime")
         infos, ours = [], None
@@ -56,7 +56,7 @@ class Servers:
                         infos.append((path, pid, read(path, owner=user.uid), os.stat(path).st_mtime))
             ours = _ours(user, boot)
         for path, pid, content, written in infos:
-            # It is being written, or no server's.
+            # Ignore half-written and foreign files.
             with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
                 info = values(content)
                 if self._is_alive(path, pid, written - boot):
@@ -84,7 +84,7 @@ class Servers:
 def _ours(user: User, boot: float) -> Optional[Server]:
     folder = os.path.join(user.home, ".gpu-box", "jupyter")
     try:
-        # Written before this boot: that server died with the machine.
+        # A server from before this boot is gone.
         if os.stat(os.path.join(folder, "port")).st_mtime < boot - 60:
             return None
         port = _port(text(os.path.join(folder, "port"), user, 16))
@@ -95,7 +95,7 @@ def _ours(user: User, boot: float) -> Optional[Server]:
 
 
 def text(path: str, user: User, most: int = 65536) -> str:
-    """ "" where it cannot be read."""
+    """The file's text, or "" if it cannot be read."""
     try:
         return read(path, most, owner=user.uid)
     except OSError:
@@ -110,7 +110,7 @@ def _port(value: Any) -> int:
 
 
 def listed(folder: str, start: str, end: str) -> List[str]:
-    """Paths of the files with such names; none where it cannot be listed."""
+    """Paths of the files whose names start and end so; empty if the folder cannot be listed."""
     try:
         found = [name for name in names(folder, FILES) if name.startswith(start) and name.endswith(end)]
     except OSError:
@@ -119,9 +119,10 @@ def listed(folder: str, start: str, end: str) -> List[str]:
 
 
 def ask(server: Server, path: str, end: float) -> Any:
-    """The JSON answer to this request; end: when it is too late (monotonic).
+    """GET a path of the REST API and return the parsed JSON. end: the time limit (monotonic).
 
-    Absent without a server, OSError when the answer is late or no 200, ValueError when it is no JSON.
+    Raises Absent without a server, OSError for a late answer or a status other than 200, ValueError for
+    invalid JSON.
     """
     request = "GET %s%s HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nAuthorization: token %s\r\n\r\n"
     with _connect(server, end) as link:
@@ -129,7 +130,7 @@ def ask(server: Server, path: str, end: float) -> Any:
         answer = b""
         while len(answer) < MOST:
             left = end - time.monotonic()
-            if left <= 0:  # however often a few bytes come
+            if left <= 0:  # also if a few bytes keep coming
                 raise OSError("answers too slowly")
             link.settimeout(left)
             chunk = link.recv(65536)
@@ -143,7 +144,7 @@ def ask(server: Server, path: str, end: float) -> Any:
 
 
 def _connect(server: Server, end: float) -> socket.socket:
-    """A connection to a server that is that user's: a token says everything, so no one else may get it."""
+    """Connect, if the listener is this user's: anyone who gets the token controls the server."""
     _refuse_stranger(server)
     with acting_as(server.user):
         link = socket.socket()

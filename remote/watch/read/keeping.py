@@ -1,7 +1,7 @@
-"""`keep 3h`: the file that holds idle-stop off, and how much of it is left.
+"""`keep 3h`: the file that holds the idle stop off, and the time left.
 
-It holds two expiries: by the monotonic clock of the boot it was asked in, and by the wall clock for after a
-reboot; a clock set back never makes it longer than what was asked for.
+It stores two expiries: by the monotonic clock for the same boot, and by the wall clock for after a reboot.
+Setting the clock back cannot extend it beyond the requested time.
 """
 
 import json
@@ -18,7 +18,7 @@ SET_BACK = 2 * 86400.0  # seconds by which the wall clock may have been set back
 
 
 def write(path: str, seconds: float, *, boot: str, mono: float, wall: float) -> None:
-    """Keep the box up for this long from now on. Written whole or not at all."""
+    """Hold the idle stop off for `seconds` from now. Replaces the file atomically."""
     written = {"boot": boot, "mono": mono + seconds, "wall": wall + seconds, "for": seconds}
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".new", "w", encoding="utf-8") as file:
@@ -27,9 +27,9 @@ def write(path: str, seconds: float, *, boot: str, mono: float, wall: float) -> 
 
 
 def left(places: Iterable[Tuple[Optional[User], str]], *, boot: str, mono: float, wall: float) -> float:
-    """Seconds left of the longest one; 0 without any. A file that makes no sense keeps nothing.
+    """Seconds left of the longest `keep`; 0 without a valid one.
 
-    places: each file and the user in whose folder it lies; None: a folder that only root writes to.
+    places: each file with the user who owns its folder; None: a folder that only root can write.
     """
     return max([_left(user, path, boot, mono, wall) for user, path in places] or [0.0])
 
@@ -40,7 +40,7 @@ def _left(user: Optional[User], path: str, boot: str, mono: float, wall: float) 
         asked = float(found["for"])
         same_boot = found["boot"] == boot
         until = float(found["mono"]) - mono if same_boot else float(found["wall"]) - wall
-        # Ahead of what was asked for, it would not run out. Written so that NaN is refused, too.
+        # An expiry later than requested would never end. `not ... <=` also rejects NaN.
         ahead = 1.0 if same_boot else SET_BACK
         if not 0 <= asked <= LONGEST or not until <= asked + ahead:
             return 0.0

@@ -1,4 +1,4 @@
-"""One sample of the whole machine. A signal that cannot be read becomes Unknown; nothing here raises."""
+"""Samples the whole machine. A signal that cannot be read becomes Unknown; nothing raises."""
 
 import os
 import time
@@ -21,11 +21,11 @@ from .transfers import carried
 
 
 class Machine:
-    """Sampled again and again by the one watcher."""
+    """Keeps what successive samples need: counters, caches and open readers."""
 
     def __init__(self, policy: Policy, keeps: Callable[[], List[Tuple[Optional[User], str]]]) -> None:
-        """keeps: where a `keep` may lie, and in whose folder (see `keeping.left`)."""
-        self.policy, self._keeps = policy, keeps  # it may be replaced at any time
+        """keeps: returns the `places` of `keeping.left`. The attribute `policy` may be replaced."""
+        self.policy, self._keeps = policy, keeps
         self._boot = boot_id()
         self._processes = Processes(classifier(own=os.getpid()))
         self._network = Network(counting_uid())
@@ -40,13 +40,14 @@ class Machine:
         self._network_read: Optional[float] = None
 
     def sample(self, *, now: bool = False) -> Sample:
-        """Read every signal. now: ask the slow ones too, though they were asked a moment ago."""
+        """Read every signal. now: read the slow ones too, even if they were read a moment ago."""
         mono, wall, policy = time.monotonic(), time.time(), self.policy
         usage = _try(self._processes.look)
         everyone = _try(users)
         people = [] if isinstance(everyone, Unknown) else everyone
         gpu, gpu_pids = self._gpus(mono, now)
         cpu, disk, over = _rates(usage)
+        job = _try(lambda: self._jobs.read(people, gpu_pids, mono=mono, wall=wall))
         return Sample(
             boot=self._boot,
             mono=mono,
@@ -74,9 +75,14 @@ class Machine:
                     timeout=policy.probe_timeout,
                 )
             ),
-            job=_try(lambda: self._jobs.read(people, gpu_pids, mono=mono, wall=wall)),
+            job=job,
             keep=_try(lambda: keeping.left(self._keeps(), boot=self._boot, mono=mono, wall=wall)),
+            then="" if isinstance(job, Unknown) else self._jobs.then,
         )
+
+    def left_alone(self) -> List[User]:
+        """Users whose queue waits although none of their jobs runs, at the last sample."""
+        return self._jobs.left_alone
 
     def _own_terminals(self) -> Optional[Set[str]]:
         return self._processes.terminals() if machine_mark() else None
@@ -97,7 +103,7 @@ class Machine:
         sockets = Rate(moved / (mono - last) if moved and last is not None and mono > last else 0.0, "")
         if not isinstance(usage, Usage):
             return sockets if moved is not None else None
-        # The one of the two that is more of what counts as use of its kind.
+        # Report whichever is larger relative to its own threshold.
         transfers, policy = carried(self._processes, usage.over), self.policy
         ahead = transfers.value * policy.network_bps >= sockets.value * policy.transfer_bps
         return transfers if transfers.value and ahead else sockets
@@ -108,13 +114,13 @@ def boot_id() -> str:
 
 
 def born() -> float:
-    """When this machine started, in s since the kernel's boot: 0, but for a machine on someone's kernel.
+    """When this machine started, in s since the kernel's boot; more than 0 on a shared kernel.
 
-    A container's first process tells; where even that is the host's, whoever started the machine does.
+    Read from the start time of process 1, or from GPU_BOX_BORN if process 1 is the host's.
     """
-    told = os.environ.get("GPU_BOX_BORN")
-    if told:
-        return float(told)
+    given = os.environ.get("GPU_BOX_BORN")
+    if given:
+        return float(given)
     return int(read("/proc/1/stat").rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
@@ -127,5 +133,5 @@ def _rates(usage: Any) -> Tuple[Any, Any, float]:
 def _try(reader: Callable[[], Any]) -> Any:
     try:
         return reader()
-    except Exception as error:  # whatever is wrong with one signal, the others are still read
+    except Exception as error:  # one broken signal must not affect the others
         return Unknown(shown("%s: %s" % (type(error).__name__, error)))

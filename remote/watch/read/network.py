@@ -1,10 +1,10 @@
-"""Bytes that people's TCP sockets moved, told by the kernel socket by socket (what `ss -ti` shows).
+"""Bytes moved by people's TCP sockets, from the kernel's socket list (as `ss -ti` shows them).
 
-The kernel keeps no count of bytes by process, and an interface's counters mix a data set coming down with
-apt. Its socket list says each socket's owner and bytes. Connections to sshd belong to root and count, too:
-`ssh box tar c data` moves bytes by no other socket; an open tunnel or an editor's connection alone stays far
-below the 1 MB/s of work. Loopback does not count (a browser's tunnel ends there). A connection that is opened
-and closed between two samples is missed; its bytes show when they are written to disk.
+The kernel has no network byte count per process, and an interface's counters mix a data set with apt. The
+socket list has each socket's owner and bytes. Connections to sshd belong to root and count as well: `ssh box
+tar c data` uses no other socket, and an idle tunnel or editor stays far below the 1 MB/s threshold. Loopback
+does not count (a browser's tunnel ends there). A connection opened and closed between two samples is missed;
+its bytes show up as disk writes.
 """
 
 import socket
@@ -18,15 +18,15 @@ BYTES_ACKED = 120  # offset in struct tcp_info of bytes_acked and, behind it, by
 
 
 class Network:
-    """Bytes since the last look, of sockets whose owner `counts`."""
+    """Counts the bytes of sockets whose owner passes `counts`."""
 
     def __init__(self, counts: Callable[[int], bool], ssh: int = 22) -> None:
-        """ssh: sshd's port, whose connections are people's."""
+        """counts: called with a uid. ssh: sshd's port, whose connections always count."""
         self._counts, self._ssh = counts, ssh
         self._seen: Optional[Dict[bytes, int]] = None
 
     def look(self) -> Optional[int]:
-        """Bytes in and out since the last look; None at the first. OSError when the kernel does not tell."""
+        """Bytes in and out since the last call; None at the first. Raises OSError if the kernel refuses."""
         now = {}
         for family in (socket.AF_INET, socket.AF_INET6):
             for cookie, moved in _sockets(family, self._counts, self._ssh):
@@ -38,7 +38,7 @@ class Network:
 
 
 def _sockets(family: int, counts: Callable[[int], bool], ssh: int) -> Iterator[Tuple[bytes, int]]:
-    """(cookie, bytes so far) of each open TCP socket off loopback."""
+    """(cookie, bytes so far) of each open TCP socket except on loopback."""
     for one in sockets(family, STATES, info=True):
         if (counts(one.owner) or one.port == ssh) and not _loopback(family, one.address):
             yield one.cookie, _moved(one.attributes)

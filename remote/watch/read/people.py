@@ -1,4 +1,4 @@
-"""Whose process is it: a person's work, a person's but no work in itself, or the system's."""
+"""Classifies processes: a person's work, a person's program that is no work in itself, or the system's."""
 
 import enum
 import os
@@ -11,13 +11,15 @@ from .text import read
 FIRST_USER = 1000  # login.defs, UID_MIN
 # Greeters, DynamicUser=, nobody (systemd.io/UIDS-GIDS).
 SYSTEM_RANGE = range(60578, 65536)
+ADMINISTRATORS = ("sudo", "wheel", "admin")  # groups
+CLOUD_SUDOERS = "/etc/sudoers.d/90-cloud-init-users"  # for the user of the machine's image
 UNSET_LOGIN = 4294967295
-# Work only for people, though they run as root or as a system user.
+# Count as people's work although they run as root or a system user.
 SERVANTS = (
     *("dockerd", "containerd", "containerd-shim", "podman", "conmon"),
     *("ollama", "postgres", "mysqld", "mariadbd", "mongod", "redis-server"),
 )
-# They show or carry work; their own CPU is none. Names are cut to 15 characters by the kernel.
+# Display or carry work; their own CPU is not work. The kernel cuts names to 15 characters.
 ATTENDANTS = (
     *("sshd", "sshd-session", "systemd", "(sd-pam)", "dbus-daemon", "gpg-agent", "ssh-agent"),
     *(
@@ -31,15 +33,15 @@ ATTENDANTS = (
     ),
     *("top", "htop", "btop", "atop", "nvtop", "watch", "nvidia-smi", "glances", "vmstat", "iostat", "dstat"),
 )
-MONITORS = ("nvitop", "gpustat", "glances", "nvidia-smi", "bpytop")  # programs or modules run by Python
-# Programs of an editor's server, and the language servers among its extensions. Its debugger and its test
-# runners run the user's program.
+MONITORS = ("nvitop", "gpustat", "glances", "nvidia-smi", "bpytop")  # scripts or modules run by Python
+# Programs of an editor's server and its language servers.
 EDITORS = re.compile(
     r"/\.(vscode|cursor|windsurf|vscodium|positron|trae|kiro|antigravity(-ide)?)-server(-insiders)?/|/\.vscode/cli/"
     r"|/\.zed_server/|/JetBrains/RemoteDev|/code-server/"
 )
+# An editor's debugger and test runners run the user's program, so they do count.
 RUNNERS = re.compile(r"/debugpy\b|/vscode_pytest/|/unittestadapter/|/run_pytest_script")
-# Programs whose purpose is to carry data; a person's is at work well below the rate that others need.
+# Programs that transfer data; for these a lower threshold applies (transfer_bps).
 CARRIERS = (
     *("rsync", "scp", "sftp", "sftp-server", "curl", "wget", "wget2", "aria2c", "aws", "s5cmd", "rclone"),
     *("git", "git-remote-http", "git-lfs", "dvc", "gsutil", "gcloud", "azcopy", "hf", "huggingface-cli"),
@@ -50,24 +52,24 @@ JUPYTER_SERVERS = (
     *("jupyterlab", "jupyter_server", "notebook", "nbclassic"),  # python -m
 )
 PYTHON = re.compile(r"python[\d.]*$")
-MODULE = re.compile(r"-[bBdEhiIOPqsSuvx]*m(.*)")  # python -m NAME, and other options joined to it
+MODULE = re.compile(r"-[bBdEhiIOPqsSuvx]*m(.*)")  # python -m NAME, also with other options joined to it
 
 
 class Kind(enum.Enum):
     WORK = "work"
     ATTENDS = "attends"
-    NOBODY = "nobody"
+    SYSTEM = "system"
 
 
 class User(NamedTuple):
     name: str
     uid: int
     home: str
-    gid: int = -1  # which no call takes for a group
+    gid: int = -1  # invalid in every call
 
 
 def users() -> List[User]:
-    """Who may log in: root and the ordinary users; for a watcher that is no root, itself alone."""
+    """The users who can log in: root and ordinary users; without root only the current user."""
     me = os.geteuid()
     if me != 0 or machine_mark():
         return [User(str(me), me, os.path.expanduser("~"), os.getegid())]
@@ -81,20 +83,35 @@ def users() -> List[User]:
     return found
 
 
+def may_power_off(user: User) -> bool:
+    """Whether the user can power the machine off without us: root, who may use sudo, and ourselves."""
+    if user.uid in (0, os.geteuid()):
+        return True
+    try:
+        for line in read("/etc/group", 1 << 20).splitlines():
+            words = line.split(":")
+            if len(words) == 4 and words[0] in ADMINISTRATORS and user.name in words[3].split(","):
+                return True
+        granted = read(CLOUD_SUDOERS, 1 << 16).splitlines()
+    except OSError:
+        return False
+    return any(line.split()[:1] == [user.name] for line in granted)
+
+
 def counting_uid() -> Callable[[int], bool]:
-    """Which owners' sockets are people's."""
+    """A function that returns whether sockets of this uid count as people's."""
     me = os.geteuid()
     return _ordinary if me == 0 and not machine_mark() else lambda uid: uid == me
 
 
 def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
-    """classify(pid, uid, name) for the watcher with this pid."""
+    """A function classify(pid, uid, name) -> Kind. own: the watcher's pid."""
     me, mark = os.geteuid(), machine_mark()
     above = services.base(_text(1, "cgroup"))
 
     def classify(pid: int, uid: int, name: str) -> Kind:
         if pid == own or not _peoples(pid, uid, name):
-            return Kind.NOBODY
+            return Kind.SYSTEM
         if name in ATTENDANTS:
             return Kind.ATTENDS
         words = _words(pid)
@@ -103,7 +120,7 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
             return Kind.ATTENDS
         if (EDITORS.search(words[0]) or EDITORS.search(path)) and not RUNNERS.search(path):
             return Kind.ATTENDS
-        return Kind.NOBODY if words[1:3] == ["-m", "watch"] else Kind.WORK
+        return Kind.SYSTEM if words[1:3] == ["-m", "watch"] else Kind.WORK
 
     def _peoples(pid: int, uid: int, name: str) -> bool:
         if mark:
@@ -114,7 +131,7 @@ def classifier(*, own: int) -> Callable[[int, int, str], Kind]:
             return True
         login = _text(pid, "loginuid")
         if login.isdigit() and _ordinary(int(login)):
-            return True  # by sudo
+            return True  # through sudo
         return services.of_people(_text(pid, "cgroup"), above, _ordinary)
 
     return classify
@@ -136,7 +153,7 @@ def runs_jupyter(pid: int) -> bool:
 
 
 def _program(words: List[str]) -> Tuple[str, str]:
-    """The name and the path of the program, script or module that a command runs ("", "" for python -c)."""
+    """(name, path) of the program, script or module that a command runs; ("", "") for python -c."""
     name = os.path.basename(words[0])
     if not PYTHON.match(name):
         return name, words[0]
@@ -156,7 +173,7 @@ def _program(words: List[str]) -> Tuple[str, str]:
 
 
 def machine_mark() -> Optional[str]:
-    """On a machine that shares its host with others, the variable that marks this machine's processes."""
+    """The environment variable that marks this machine's processes on a shared host, or None."""
     mark = os.environ.get("GPU_BOX_MACHINE")
     return "GPU_BOX_MACHINE=%s" % mark if mark else None
 

@@ -1,7 +1,7 @@
-"""CPU seconds and disk bytes of people's processes, from /proc, and of the tree under any process.
+"""CPU time and disk bytes of people's processes and of process trees, from /proc.
 
-The CPU and bytes of a process that ended are not lost: the kernel adds them to the parent that reaped it, so
-a parent's growth counts, less what its vanished children were already seen to have used.
+The kernel adds the CPU time and bytes of an ended process to the parent that reaps it. So a parent's growth
+counts, minus what was already counted for its ended children.
 """
 
 import os
@@ -13,12 +13,14 @@ from .text import shown
 
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")  # s
 PTS_MAJOR = 136  # device numbers of pseudo-terminals (Documentation/admin-guide/devices.txt)
-YOUNG = 60.0  # s after its start in which a process may still become someone else's (setuid, login, exec)
-RECHECK = 8  # looks between two at processes that are nobody's work
+YOUNG = (
+    60.0  # s after its start in which a process can still change its user or program (setuid, login, exec)
+)
+RECHECK = 8  # calls between two readings of a system process
 
 
 class Usage(NamedTuple):
-    """Since the look before."""
+    """The use by all of people's processes since the previous call."""
 
     cpu: Rate  # cores
     disk: Rate  # bytes/s
@@ -26,7 +28,7 @@ class Usage(NamedTuple):
 
 
 class Use(NamedTuple):
-    """Of one process tree, since the look before."""
+    """The use by one process tree since the previous call."""
 
     cores: float
     bps: float
@@ -42,17 +44,17 @@ class Process:
     def __init__(self) -> None:
         self.start = self.parent = self.terminal = self.uid = self.recheck = 0
         self.name = ""
-        self.kind = Kind.NOBODY
+        self.kind = Kind.SYSTEM
         self.cpu = self.children = 0.0  # s, its own and its reaped children's
         self.bytes: Optional[int] = None
-        self.used = self.moved = 0.0  # since the last look: s, bytes
-        self.carries = False  # it is a transfer
+        self.used = self.moved = 0.0  # since the previous call: s, bytes
+        self.carries = False  # whether it is a transfer
         self.chars: Optional[Tuple[int, int]] = None  # bytes passed to read and write calls
-        self.taken = self.given = 0  # of these, since the last look
+        self.taken = self.given = 0  # the growth of these since the previous call
 
 
 class Processes:
-    """Looks at /proc again and again. `classify(pid, uid, name)` says whose process it is."""
+    """Reads /proc repeatedly. `classify(pid, uid, name)` returns a process's Kind."""
 
     def __init__(self, classify: Callable[[int, int, str], Kind]) -> None:
         self._classify = classify
@@ -61,7 +63,7 @@ class Processes:
         self._over = 0.0
 
     def look(self) -> Optional[Usage]:
-        """What people's processes used since the last look; None at the first one."""
+        """The use by people's processes since the previous call; None at the first."""
         now = time_since_boot()
         before, self._known = self._known, {}
         for name in os.listdir("/proc"):
@@ -79,7 +81,7 @@ class Processes:
         return Usage(Rate(cores, worker), Rate(bps, mover), self._over)
 
     def tree(self, pid: int) -> Use:
-        """What this process and those under it used; zeros when it is gone."""
+        """The use by this process and its descendants; zeros if it has ended."""
         children: Dict[int, List[int]] = {}
         for child, process in self._known.items():
             children.setdefault(process.parent, []).append(child)
@@ -93,7 +95,7 @@ class Processes:
         return Use(sum(p.used for p in used) / over, sum(p.moved for p in used) / over, pids)
 
     def start(self, pid: int) -> Optional[float]:
-        """When it started, in seconds since the kernel's boot; None when it is gone."""
+        """The process's start in seconds since the kernel's boot; None if it has ended."""
         process = self._known.get(pid)
         return process.start * TICK if process else None
 
@@ -104,7 +106,7 @@ class Processes:
         return {pid: process for pid, process in self._known.items() if process.kind is Kind.WORK}
 
     def ancestors(self, pid: int) -> List[int]:
-        """From its parent up, as long as they are known."""
+        """The known ancestors, parent first."""
         found: List[int] = []
         process = self._known.get(pid)
         while process is not None and process.parent not in found:
@@ -113,10 +115,10 @@ class Processes:
         return found
 
     def people(self) -> List[int]:
-        return [pid for pid, process in self._known.items() if process.kind is not Kind.NOBODY]
+        return [pid for pid, process in self._known.items() if process.kind is not Kind.SYSTEM]
 
     def terminals(self) -> Set[str]:
-        """The pseudo-terminals ("pts/3") that people's processes are on."""
+        """The pseudo-terminals ("pts/3") of people's processes."""
         found = set()
         for number in {self._known[pid].terminal for pid in self.people()}:
             major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
@@ -125,7 +127,7 @@ class Processes:
         return found
 
     def _read(self, pid: int, known: Optional[Process], now: float) -> Optional[Process]:
-        if known is not None and known.kind is Kind.NOBODY and known.recheck > 0:
+        if known is not None and known.kind is Kind.SYSTEM and known.recheck > 0:
             known.recheck -= 1
             return known
         try:
@@ -149,17 +151,17 @@ class Processes:
             text = name.decode("utf-8", "replace")
             if young or uid != known.uid or text != known.name:
                 known.uid, known.name = uid, text
-                known.kind = self._classify(pid, uid, text) if known.parent != 2 and pid != 2 else Kind.NOBODY
+                known.kind = self._classify(pid, uid, text) if known.parent != 2 and pid != 2 else Kind.SYSTEM
                 known.carries = known.kind is Kind.WORK and carries(pid, text)
             known.recheck = 0 if young else RECHECK
             return known
         except (OSError, ValueError, IndexError):
-            return None  # it ended while we looked
+            return None  # it has just ended
 
     def _measure(self, pid: int, process: Process, words: List[bytes], *, counts: bool) -> None:
         cpu = (int(words[11]) + int(words[12])) * TICK
         children = (int(words[13]) + int(words[14])) * TICK
-        moved, chars = _io(pid) if process.kind is not Kind.NOBODY or process.cpu == 0 else (None, None)
+        moved, chars = _io(pid) if process.kind is not Kind.SYSTEM or process.cpu == 0 else (None, None)
         process.used = (cpu - process.cpu if counts else 0.0) + (
             children - process.children if counts else 0.0
         )
@@ -173,13 +175,13 @@ class Processes:
         process.cpu, process.children, process.bytes, process.chars = cpu, children, moved, chars
 
     def _settle(self, before: Dict[int, Process]) -> None:
-        """Take what vanished processes were already seen to have used from the parents that reaped them."""
+        """Subtract from each parent what was already counted for the ended children that it reaped."""
         for pid, gone in before.items():
             now = self._known.get(pid)
             if now is gone:
                 continue
             parent = self._known.get(gone.parent)
-            if parent is not None and parent.kind is not Kind.NOBODY:
+            if parent is not None and parent.kind is not Kind.SYSTEM:
                 parent.used -= gone.cpu + gone.children
                 parent.moved -= gone.bytes or 0
                 taken, given = gone.chars or (0, 0)
@@ -188,7 +190,7 @@ class Processes:
             process.used, process.moved = max(0.0, process.used), max(0.0, process.moved)
 
     def _sum(self, what: str, *kinds: Kind) -> Tuple[float, str]:
-        """Per second over all such processes, and the name of the one with most."""
+        """The sum per second over processes of these kinds, and the name of the largest."""
         total, most, who = 0.0, 0.0, ""
         for process in self._known.values():
             if process.kind in kinds:
@@ -200,12 +202,12 @@ class Processes:
 
 
 def time_since_boot() -> float:
-    """s since the kernel's boot, suspends included: the clock of /proc/PID/stat's start times."""
+    """Seconds since the kernel's boot, including suspends, like the start times in /proc/PID/stat."""
     return float(_file(b"/proc/uptime").split()[0])
 
 
 def started(pid: int) -> Optional[float]:
-    """When the process started, in s since the kernel's boot; None when it is gone."""
+    """The process's start in seconds since the kernel's boot; None if it has ended."""
     try:
         return int(_file(b"/proc/%d/stat" % pid).rpartition(b")")[2].split()[19]) * TICK
     except (OSError, ValueError, IndexError):
@@ -221,9 +223,9 @@ def _file(path: bytes) -> bytes:
 
 
 def _io(pid: int) -> Tuple[Optional[int], Optional[Tuple[int, int]]]:
-    """Bytes from and to storage, and bytes passed to read and write calls; None when not ours to see.
+    """(bytes from and to storage, (bytes read, bytes written) by system calls); None without permission.
 
-    proc(5): read_bytes and write_bytes; rchar and wchar, which leave out send(2) and recv(2).
+    From proc(5): read_bytes + write_bytes; rchar and wchar, which exclude send(2) and recv(2).
     """
     try:
         fields = [int(line.split()[1]) for line in _file(b"/proc/%d/io" % pid).splitlines()[:6]]

@@ -1,8 +1,8 @@
-"""Services and containers that people started, by the control group of a process (cgroups(7)).
+"""Recognises people's services and containers by a process's control group (cgroups(7)).
 
-A service is a person's when its unit is a file of theirs: one that an administrator wrote into
-/etc/systemd/system, or the transient unit of systemd-run (systemd.unit(5), "Unit File Load Path"). The
-distribution's own lie in /usr/lib, and their names in /etc are links there.
+A service counts as a person's if its unit is a regular file in /etc/systemd/system or a transient unit of
+systemd-run (systemd.unit(5), "Unit File Load Path"). The distribution's units are in /usr/lib; their entries
+in /etc are links.
 """
 
 import os
@@ -10,7 +10,7 @@ import re
 import stat
 from typing import Callable, Dict, Iterator, Tuple
 
-# docker, podman, nerdctl, containerd and CRI-O under systemd's driver; below, where cgroupfs puts them.
+# docker, podman, nerdctl, containerd and CRI-O with systemd's cgroup driver; FOLDER: with cgroupfs.
 SCOPE = re.compile(r"/(docker|libpod|nerdctl|cri-containerd|crio)-[^/]+\.scope(/|$)")
 FOLDER = re.compile(
     r"/(docker|libpod_parent|default|k8s\.io|buildkit|lxc[^/]*|kubepods[^/]*|machine\.slice)/"
@@ -18,14 +18,14 @@ FOLDER = re.compile(
 LOGIN = re.compile(r"/user\.slice/user-(\d+)\.slice/")
 UNIT = re.compile(r"/([^/]+\.service)(?=/|$)")
 UNITS = ("etc/systemd/system", "run/systemd/transient", "usr/local/lib/systemd/system")
-# Regular files in /etc by other hands: our own, snapd's, the agents and helpers of the cloud's images.
+# Regular files in /etc that are not a person's: ours, snapd's, the agents of cloud images.
 AGENTS = re.compile(r"(gpu-box-|snap\.|amazon-|aws-|ec2-|dlami-|nvidia-|cloud-)")
 
 
 def of_people(text: str, above: Dict[str, str], is_person: Callable[[int], bool], *, root: str = "/") -> bool:
-    """Whether a process with these control groups is in a person's login, service or container.
+    """Whether a process belongs to a person's login, service or container.
 
-    text: its /proc/PID/cgroup. above: of `base`. root: where /etc and /run are.
+    text: its /proc/PID/cgroup. above: from `base`. root: the parent of /etc and /run.
     """
     for controllers, path in _lines(text):
         outer = above.get(controllers, "")
@@ -41,7 +41,10 @@ def of_people(text: str, above: Dict[str, str], is_person: Callable[[int], bool]
 
 
 def base(text: str) -> Dict[str, str]:
-    """Where this machine's groups begin: in a container, below the host's. text: /proc/1/cgroup."""
+    """The prefix of this machine's groups by controllers; in a container it is below the host's.
+
+    text: /proc/1/cgroup.
+    """
     return {controllers: re.sub(r"/?(init\.scope)?$", "", path) for controllers, path in _lines(text)}
 
 
@@ -56,7 +59,7 @@ def _is_installed(path: str, root: str) -> bool:
 
 
 def _is_file(path: str) -> bool:
-    """And no link to one."""
+    """Whether it is a regular file and no link."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
@@ -64,7 +67,7 @@ def _is_file(path: str) -> bool:
 
 
 def _lines(text: str) -> Iterator[Tuple[str, str]]:
-    """(controllers, path); systemd names its units where the controllers are "" or "name=systemd"."""
+    """(controllers, path) of each line; systemd's units have the controllers "" or "name=systemd"."""
     for line in text.splitlines():
         words = line.split(":", 2)
         if len(words) == 3:

@@ -1,4 +1,4 @@
-"""The kernel's list of TCP sockets (sock_diag(7)): owners, addresses and, on demand, struct tcp_info."""
+"""The kernel's list of TCP sockets (sock_diag(7)): owners, addresses and optionally struct tcp_info."""
 
 import socket
 import struct
@@ -8,19 +8,19 @@ SOCK_DIAG, TCP_INFO = 4, 2  # NETLINK_SOCK_DIAG, INET_DIAG_INFO; linux/inet_diag
 BY_FAMILY, DUMP = 20, 0x301  # SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP
 LISTEN = 1 << 10  # TCP_LISTEN in include/net/tcp_states.h
 LOCAL = b"\x7f\0\0\1"
-MAPPED = b"\0" * 10 + b"\xff\xff"  # an IPv4 address in an IPv6 socket: this and the four bytes
+MAPPED = b"\0" * 10 + b"\xff\xff"  # prefix of an IPv4 address in an IPv6 socket
 
 
 class Tcp(NamedTuple):
     owner: int  # uid
-    address: bytes  # its own end, 16 bytes; IPv4 in the first four
-    port: int  # its own
-    cookie: bytes  # what tells it from every other socket
+    address: bytes  # local address, 16 bytes; IPv4 in the first four
+    port: int  # local port
+    cookie: bytes  # unique among all sockets
     attributes: bytes
 
 
 def sockets(family: int, states: int, *, info: bool = False) -> Iterator[Tcp]:
-    """Those in these states (bits by TCP state). OSError when the kernel does not tell."""
+    """The sockets in these states (one bit per TCP state). Raises OSError if the kernel refuses."""
     extensions = 1 << (TCP_INFO - 1) if info else 0
     request = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, extensions, 0, states)
     header = struct.pack("=IHHII", 16 + len(request), BY_FAMILY, DUMP, 1, 0)
@@ -42,7 +42,7 @@ def sockets(family: int, states: int, *, info: bool = False) -> Iterator[Tcp]:
 
 
 def listener(port: int) -> Optional[int]:
-    """The uid of whoever gets a connection to 127.0.0.1:port; None: nobody listens there.
+    """The uid that owns the listener of 127.0.0.1:port, or None.
 
     The most specific address wins: 127.0.0.1, then any IPv4, then any IPv6 (compute_score in
     net/ipv4/inet_hashtables.c).

@@ -1,4 +1,4 @@
-"""Files that `gpu-box sync`, `pull` or `up` moves: the laptop renews a mark while they travel."""
+"""File transfers of `gpu-box sync`, `pull` and `up`: the laptop touches a file while they run."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ class Syncs:
         self._changes = Changes()
 
     def read(self, users: List[User], *, mono: float, wall: float) -> Tuple[Used, ...]:
-        """One for each user who ever moved files."""
+        """One reading for each user who ever transferred files."""
         found = []
         for user in users:
             with contextlib.suppress(OSError), acting_as(user):

@@ -1,7 +1,7 @@
-"""Who typed: the time of the last input of each terminal, as `w` tells it.
+"""The time of the last input on each terminal, as `w` shows it.
 
-The kernel stamps a terminal's atime when its program reads what was typed (every 8 s at most). Output does
-not, nor does a session merely open. In tmux the attached client's terminal and the inner one are stamped.
+The kernel updates a terminal's atime when its program reads input (at most every 8 s), but not for output or
+an open session. In tmux both the attached client's terminal and the inner one are updated.
 """
 
 import os
@@ -13,14 +13,14 @@ from .change import Changes
 
 class Terminals:
     def __init__(self, *, only: int = 0, folder: str = "/dev/pts") -> None:
-        """only: count the terminals of this uid alone; 0: everyone's."""
+        """only: the uid whose terminals count; 0: all users'."""
         self._only, self._folder = only, folder
         self._changes = Changes()
 
     def read(self, *, mono: float, wall: float, among: Optional[Set[str]] = None) -> Tuple[Used, ...]:
-        """Every pseudo-terminal, and the consoles that someone has logged in on. OSError without a /dev.
+        """Every pseudo-terminal and every console with a login. Raises OSError without /dev.
 
-        among: only these, on a machine that shares its terminals with others.
+        among: restricts them to these names, on a machine that shares its host's terminals.
         """
         found = [
             (name, os.path.join(self._folder, name)) for name in os.listdir(self._folder) if name.isdigit()
@@ -33,7 +33,7 @@ class Terminals:
             try:
                 status = os.stat(path)
             except OSError:
-                continue  # closed meanwhile
+                continue  # just closed
             if self._only and status.st_uid != self._only or among is not None and label not in among:
                 continue
             age = wall - status.st_atime
@@ -43,7 +43,7 @@ class Terminals:
 
 
 def _taken(path: str) -> bool:
-    """A console belongs to root until someone logs in on it."""
+    """Whether someone is logged in on a console: until then it belongs to root."""
     try:
         return os.stat(path).st_uid != 0
     except OSError:

@@ -1,4 +1,4 @@
-"""Read a small file that someone else wrote, or may have replaced by something nasty; show a name from it."""
+"""Safely reads small files that other users can write, and makes names from them printable."""
 
 import itertools
 import json
@@ -6,20 +6,20 @@ import os
 import stat
 from typing import Any, Dict, List, Optional
 
-SHOWN = 100  # characters of a name; a job's name has 64 at most
+SHOWN = 100  # characters of a name; a job's name has at most 64
 
 
 def read(path: str, most: int = 65536, *, owner: Optional[int] = None) -> str:
-    """Its text, at most `most` bytes. OSError when it cannot be read or is no regular file.
+    """The file's text, up to `most` bytes. Raises OSError if unreadable or not a regular file.
 
-    The watcher may be root and the file a user's: a fifo must not hang it, nor a huge file fill its memory.
-    owner: the uid to which the file must belong; None: any.
+    Root may read a user's file here: a FIFO must not block, and a huge file must not fill the memory.
+    owner: the uid that must own the file; None: any.
     """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError("%s is no regular file" % path)
+            raise OSError("%s is not a regular file" % path)
         if owner is not None and status.st_uid != owner:
             raise OSError("%s belongs to another user" % path)
         return os.read(file, most).decode("utf-8", "replace")
@@ -28,22 +28,22 @@ def read(path: str, most: int = 65536, *, owner: Optional[int] = None) -> str:
 
 
 def names(folder: str, most: int) -> List[str]:
-    """Up to `most` of the names in it, sorted. OSError when it cannot be listed."""
+    """Up to `most` names in the folder, sorted. Raises OSError if it cannot be listed."""
     with os.scandir(folder) as found:
         return sorted(entry.name for entry in itertools.islice(found, most))
 
 
 def values(text: str) -> Dict[str, Any]:
-    """The JSON object in it. ValueError for anything else, too deep a nesting included."""
+    """Parse a JSON object. Raises ValueError for anything else, including too deep nesting."""
     try:
         found = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if not isinstance(found, dict):
-        raise ValueError("no JSON object")
+        raise ValueError("not a JSON object")
     return found
 
 
 def shown(name: str, most: int = SHOWN) -> str:
-    """One printable line, at most `most` characters: fit for a terminal, a log, the console, an argument."""
+    """Shorten to `most` characters and replace unprintable ones, for a terminal, log or argument."""
     return "".join(letter if letter.isprintable() else "?" for letter in name[:most])

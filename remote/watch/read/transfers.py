@@ -1,8 +1,9 @@
-"""What people's transfers carry: rsync, scp, curl, git and the like, by the bytes that they read or write.
+"""The rate of people's transfers (rsync, scp, curl, git and the like), from the bytes that they read or
+write.
 
-A copy over a home uplink is slower than the network or the disk of a box that works, and what sshd carries
-shows on no socket of its user. A transfer reads at one end and writes at the other, and the kernel counts one
-of the two at least; the larger is its rate.
+They have their own threshold, because a home uplink is slower than other network use, and sshd's traffic
+shows on no socket of its user. A transfer reads at one end and writes at the other; the kernel counts at
+least one of them, and the larger is the rate.
 """
 
 from typing import Set
@@ -14,12 +15,12 @@ from .text import shown
 
 
 def carried(processes: Processes, over: float) -> Rate:
-    """Bytes/s since the last look, and the transfer that carried most. over: s since then."""
+    """Bytes/s since the previous call, and the largest transfer. over: s since then."""
     working = processes.working()
     transfers = {
         pid for pid, process in working.items() if process.carries and not _by_itself(processes, pid)
     }
-    # A shell that runs one after the other inherits what those carried that came and went since.
+    # A shell that runs short transfers one after the other inherits their bytes.
     callers: Set[int] = {working[pid].parent for pid in transfers} & set(working)
     total, most, who = 0.0, 0.0, ""
     for pid in transfers | callers:
@@ -32,9 +33,9 @@ def carried(processes: Processes, over: float) -> Rate:
 
 
 def _by_itself(processes: Processes, pid: int) -> bool:
-    """Whether an editor's or a Jupyter server runs it: they look at repositories unasked.
+    """Whether an editor's server or Jupyter started it, which run git on their own.
 
-    What a person starts there has a shell or a kernel in between.
+    A person's command has a shell or a kernel in between.
     """
     for one in processes.ancestors(pid):
         process = processes.get(one)

@@ -1,1 +1,1 @@
-"""AWS: the only room that speaks to it. Observe, act, and what can be launched where."""
+"""The only package that talks to AWS: observe, act, and find what can be launched where."""

@@ -1,9 +1,9 @@
-"""Carry out what a plan says: the steps of a stage side by side, the stages one after another.
+"""Carry out a plan: the steps of one stage in parallel, stages one after another.
 
-Every step may be run again after a crash, or by another laptop at the same time: creates are idempotent by
-name or ClientToken, deleting what is gone succeeds, and a surprise ends the round (`Raced`), so that the
-caller observes again instead of guessing. AWS's answers count as observed: if they include every change of a
-round, the caller need not read again.
+Every step can be run again after a crash, or by another laptop at the same time: creates are idempotent by
+name or ClientToken, deleting a missing resource succeeds, and a surprise ends the round (`Raced`), so that
+the caller observes again. AWS's answers count as observed: if they include every change of a round, the
+caller need not read again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from gpu_box.aws.steps import deadline, disk, image, instance, network, notes
 from gpu_box.aws.steps.work import Raced, Work
 from gpu_box.model.observed import ANYTHING, Observed
 from gpu_box.model.progress import Reporter
+from gpu_box.plan import notes as n
 from gpu_box.plan import steps as s
 
 _RACED_S = 1.0
-# Each takes its step and the round's Work, and may return a line to show instead of the step's own.
+# Each takes its step and the round's Work, and may return a line to replace the step's own.
 _HANDLERS: Mapping[type[s.Step], Callable[[Any, Work], str | None]] = {
     s.ImportKeyPair: network.import_key_pair,
     s.ReplaceKeyPair: network.replace_key_pair,
@@ -37,7 +38,7 @@ _HANDLERS: Mapping[type[s.Step], Callable[[Any, Work], str | None]] = {
     s.StopInstance: instance.stop_instance,
     s.ChangeType: instance.change_type,
     s.WaitForInstance: instance.wait_for_instance,
-    s.TagAgain: instance.tag_again,
+    n.TagAgain: instance.tag_again,
     s.Terminate: instance.terminate,
     s.CancelSpotRequest: instance.cancel_spot_request,
     s.CreateDeadlineRole: deadline.create_deadline_role,
@@ -50,15 +51,15 @@ _HANDLERS: Mapping[type[s.Step], Callable[[Any, Work], str | None]] = {
     s.WaitForImage: image.wait_for_image,
     s.DeregisterImage: image.deregister_image,
     s.DeleteSnapshot: image.delete_snapshot,
-    s.NoteResize: notes.note_resize,
-    s.NoteExtend: notes.note_extend,
-    s.NoteLimits: notes.note_limits,
-    s.NoteBake: notes.note_bake,
-    s.NoteMoved: notes.note_moved,
-    s.CountSession: notes.count_session,
-    s.CorrectSession: notes.correct_session,
+    n.NoteResize: notes.note_resize,
+    n.NoteExtend: notes.note_extend,
+    n.NoteLimits: notes.note_limits,
+    n.NoteBake: notes.note_bake,
+    n.NoteMoved: notes.note_moved,
+    n.CountSession: notes.count_session,
+    n.CorrectSession: notes.correct_session,
 }
-# For these, the request and AWS's answer include all that they change.
+# For these, the request and AWS's answer include everything that they change.
 _ANSWERED = (
     s.ImportKeyPair,
     s.CreateSecurityGroup,
@@ -66,9 +67,9 @@ _ANSWERED = (
     s.CreateDeadlineRole,
     s.RunInstance,
     s.ArmDeadline,
-    s.CountSession,
-    s.CorrectSession,
-    s.NoteLimits,
+    n.CountSession,
+    n.CorrectSession,
+    n.NoteLimits,
     s.StartInstance,
     s.StopInstance,
     s.WaitForInstance,
@@ -76,10 +77,10 @@ _ANSWERED = (
 
 
 def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter, observed: Observed) -> tuple[Observed, bool]:
-    """Execute the steps. Returns the new state by AWS's answers, and whether it includes every change.
+    """Carry out the steps. Returns the new state by AWS's answers, and whether it includes every change.
 
-    observed: what the steps were planned from. Raises CloudError and its kinds for what AWS refuses; a race
-    with another `up` ends the round quietly.
+    observed: the state that the steps were planned from. Raises CloudError if AWS refuses; a race with
+    another `up` ends the round quietly.
     """
     work = Work(cloud, report, observed)
     last_seen.note(cloud, ANYTHING)
@@ -88,8 +89,8 @@ def act(cloud: Cloud, steps: Sequence[s.Step], report: Reporter, observed: Obser
         for _, stage in groupby(ordered, key=lambda step: step.stage):
             side_by_side(*(partial(_reported, work, step) for step in stage))
     except Raced as raced:
-        report.note(f"{raced}; looking again")
-        # What another one has just made is not shown at once, either.
+        report.note(f"{raced}; observing again")
+        # AWS may also show the other one's changes late.
         time.sleep(_RACED_S)
         work.whole = False
     finally:

@@ -1,4 +1,4 @@
-"""One way to reach AWS: a session, lazily made clients, and reads side by side."""
+"""Access to AWS: one session, clients made when needed, and parallel reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,46 +14,56 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import slim_sdk
-from gpu_box.aws.errors import CAPACITY_CODES, translated
+from gpu_box.aws import answers, slim_sdk, throttled, trust
 from gpu_box.aws.made import Made
+from gpu_box.aws.refusals import CAPACITY_CODES
+from gpu_box.aws.sign_in import AskCode, SignIn, understood
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
+from gpu_box.nearest import meant
 from gpu_box.store.files import file_of_box
 
-# Attempts (AWS's "standard" mode, jittered backoff), seconds to connect, seconds to read: an API answer is
-# small and quick. The second is for what nothing may wait for, a price: better unknown than late.
-_PATIENT, _BRISK = (6, 5, 30), (1, 2, 4)
+# Attempts (AWS's "standard" mode with jittered backoff), seconds to connect, seconds for a read, and for a
+# whole answer. The second set is for prices, which are better unknown than late.
+_PATIENT, _BRISK = (6, 5, 30, 90), (1, 2, 4, 10)
 _MAX_PARALLEL = 12
-MEANWHILE = True  # False: nothing is made ready while AWS answers
-_QUESTIONS_OUT_S = 0.05  # until they have left, with a client that is made already
+_PARTITIONS = ("aws", "aws-us-gov")  # in which prices are in US dollars
+MEANWHILE = True  # False: prepare nothing while AWS answers
+_REQUESTS_OUT_S = 0.05  # time for the requests to leave, if the client exists already
 _T = TypeVar("_T")
 
 
 class _Clients:
-    """The SDK's session of one profile, and the clients made from it. Safe to use from several threads."""
+    """The SDK's session for one profile, and its clients. Thread-safe."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ask_code: AskCode | None) -> None:
         self._config = config
+        self._ask_code = ask_code
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str, bool], Any] = {}
         self.made = Made()
 
     @cached_property
     def session(self) -> Any:
+        return self._signed_in[0]
+
+    @cached_property
+    def _signed_in(self) -> tuple[Any, SignIn]:
         import boto3
         import botocore.session
 
-        with translated("reading your AWS profile"):
-            core = botocore.session.get_session()
+        core = botocore.session.get_session()
+        with understood(core):
+            core.register_component("response_parser_factory", answers.Parsers())
             slim_sdk.use_small_model(core)
-            return boto3.Session(
+            session = boto3.Session(
                 botocore_session=core, profile_name=self._config.profile, region_name=self._config.region
             )
+            return session, SignIn(core, region=session.region_name, ask_code=self._ask_code)
 
     def get(self, service: str, region: str, *, brisk: bool) -> Any:
         key = (service, region, brisk)
-        # boto3's session is not thread-safe while it makes a client; a made client is.
+        # boto3's session is not thread-safe while it makes a client; a finished client is.
         with self._lock:
             if key not in self._clients:
                 self._clients[key] = self._make(service, region, brisk=brisk)
@@ -63,12 +72,13 @@ class _Clients:
     def forget(self) -> None:
         with self._lock:
             self._clients.clear()
-            self.__dict__.pop("session", None)
+            for name in ("session", "_signed_in"):
+                self.__dict__.pop(name, None)
 
     def _make(self, service: str, region: str, *, brisk: bool) -> Any:
         import botocore.config
 
-        attempts, connect_s, read_s = _BRISK if brisk else _PATIENT
+        attempts, connect_s, read_s, answer_s = _BRISK if brisk else _PATIENT
         settings = botocore.config.Config(
             retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=connect_s,
@@ -76,25 +86,41 @@ class _Clients:
             user_agent_extra="gpu-box",
             max_pool_connections=_MAX_PARALLEL,
         )
-        with translated("reaching AWS"):
-            client = self.session.client(service, region_name=region, config=settings)
+        session, sign_in = self._signed_in
+        with understood(sign_in.core):
+            client = session.client(service, region_name=region, config=settings)
+        sign_in.before_requests_of(client)
+        trust.read_once(client)
+        answers.bound(client, answer_s)
         client.meta.events.register_first("needs-retry.ec2", _raise_if_no_capacity)
+        if not brisk:
+            throttled.be_patient(client)
         if service == "ec2":
             self.made.follow(client)
         return client
 
 
 class Cloud:
-    """AWS as one config sees it: its profile, its region. Safe to use from several threads.
+    """AWS for one config: its profile and region. Thread-safe.
 
-    The SDK alone knows the endpoint (AWS_ENDPOINT_URL): this code does not know an embedded cloud.
+    Only the SDK knows the endpoint (AWS_ENDPOINT_URL); this code does not know about the embedded cloud.
     """
 
-    def __init__(self, config: Config, *, region: str = "", clients: _Clients | None = None) -> None:
-        """region: one that AWS is known to have. clients: those of another Cloud of the same account."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        region: str = "",
+        ask_code: AskCode | None = None,
+        clients: _Clients | None = None,
+    ) -> None:
+        """region: one that is known to exist. ask_code: asks the user for an MFA code.
+
+        clients: those of another Cloud of the same account.
+        """
         self.config = config
         self._valid_region = region
-        self._clients = clients or _Clients(config)
+        self._clients = clients or _Clients(config, ask_code)
 
     @cached_property
     def region(self) -> str:
@@ -108,25 +134,35 @@ class Cloud:
                 where="region",
                 remedy="Set `region:` in config.yaml (`gpu-box init` does), or AWS_DEFAULT_REGION.",
             )
-        # From the SDK's own data: a name that AWS does not have makes no call.
+        # From the SDK's own data, so that an unknown name makes no request.
         known = [
             name
             for partition in session.get_available_partitions()
             for name in session.get_available_regions("ec2", partition_name=partition)
         ]
         if region not in known:
-            near = get_close_matches(region, known, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
             raise InputError(
                 f"AWS has no region {region!r}",
                 where="region",
-                remedy=f"Choose one such as us-east-1 or eu-west-1.{meant}",
+                remedy=f"Choose one such as us-east-1 or eu-west-1.{meant(region, known)}",
+            )
+        if (partition := session.get_partition_for_region(region)) not in _PARTITIONS:
+            # Prices, budgets and the sum of a month are in US dollars.
+            raise InputError(
+                f"gpu-box does not work in {region}: AWS's partition {partition} has prices of its own",
+                where="region",
+                remedy="Choose a region of AWS's global or GovCloud partition, such as us-east-1.",
             )
         return str(region)
 
+    @cached_property
+    def partition(self) -> str:
+        """The partition in ARNs of the region: aws, aws-us-gov."""
+        return str(self._clients.session.get_partition_for_region(self.region))
+
     @property
     def host(self) -> str:
-        """The host and port that EC2 answers on, which differ from cloud to cloud."""
+        """EC2's host and port, which identify the cloud."""
         return str(urlsplit(self.ec2.meta.endpoint_url).netloc)
 
     @property
@@ -135,33 +171,31 @@ class Cloud:
 
     @property
     def box(self) -> str:
-        """A name for the box and its region."""
+        """Identifies the box and its region."""
         return f"{self.region}/{self.config.name}"
 
     def elsewhere(self, region: str, *, box: str = "") -> Cloud:
-        """The same account in another region, which AWS has named itself; `box`: for another box."""
+        """The same account in another existing region; `box`: another box."""
         config = replace(self.config, region=region, name=box or self.config.name)
         return Cloud(config, region=region, clients=self._clients)
 
     def sharing(self, config: Config) -> Cloud:
-        """For another config of the same account. A new session would read the SDK's megabytes of service
-        models once more.
-        """
+        """The same account with another config, without reading megabytes of service models again."""
         same = config.region == self.config.region
         return Cloud(config, region=self.region if same else "", clients=self._clients)
 
     def client(self, service: str, *, region: str = "", brisk: bool = False) -> Any:
-        """region: another than the config's. brisk: one attempt, a few seconds, for what may stay unknown."""
+        """region: instead of the config's. brisk: one attempt of a few seconds, for optional data."""
         return self._clients.get(service, region or self.region, brisk=brisk)
 
     def is_offered(self, service: str) -> bool:
-        """Whether AWS has this service in the region, by the SDK's own data, which may lag behind."""
+        """Whether AWS offers the service in the region, by the SDK's own data, which may be outdated."""
         session = self._clients.session
         partition = session.get_partition_for_region(self.region)
         return self.region in session.get_available_regions(service, partition_name=partition)
 
     def memory(self, kind: str) -> Path:
-        """This laptop's file of that kind about the config's box in this cloud."""
+        """This laptop's file of that kind for the config's box in this cloud."""
         config = self.config
         return file_of_box(kind, cloud=self.host, profile=config.profile, region=self.region, box=config.name)
 
@@ -169,7 +203,7 @@ class Cloud:
         return [self.client(service) for service in services]
 
     def forget_credentials(self) -> None:
-        """Read them again for the next call: what lasts for hours, as a tunnel, outlives temporary ones."""
+        """Read credentials again for the next call: a tunnel may outlive temporary credentials."""
         self._clients.forget()
 
     @property
@@ -178,11 +212,11 @@ class Cloud:
 
 
 def _raise_if_no_capacity(response: Any, operation: Any, **_: Any) -> None:
-    """Raise EC2's lack of capacity at once: it is an HTTP 500, which the SDK retries for half a minute.
+    """Report EC2's lack of capacity at once: it is an HTTP 500, which the SDK would retry for half a minute.
 
-    Another zone, type or time may have capacity; the same request at once has not. A handler of botocore's
-    `needs-retry` event can only ask for a retry, not forbid one, but its exception ends the call.
-    response: (HTTP response, parsed), or None if the connection broke. operation: botocore's model of it.
+    Another zone, type or time may have capacity; the same request now has not. A handler of botocore's
+    `needs-retry` event can only request a retry, not forbid one, but its exception ends the call. response:
+    (HTTP response, parsed), or None if the connection broke. operation: botocore's model of it.
     """
     parsed = response[1] if response else {}
     if parsed.get("Error", {}).get("Code") in CAPACITY_CODES:
@@ -190,16 +224,16 @@ def _raise_if_no_capacity(response: Any, operation: Any, **_: Any) -> None:
 
 
 def meanwhile(cloud: Cloud, ask: Callable[[], _T], get_ready: Callable[[], object]) -> _T:
-    """The answer of `ask`, which asks AWS; `get_ready` runs once the questions are out.
+    """The result of `ask`, which asks AWS; `get_ready` runs once the requests have left.
 
-    get_ready: takes processor time, and is repeated by whatever needs it if it did not run.
+    get_ready: takes CPU time; anything that needs its effect repeats it.
     """
     if not MEANWHILE:
         return ask()
     cloud.make_clients("ec2")
 
     def later() -> None:
-        time.sleep(_QUESTIONS_OUT_S)
+        time.sleep(_REQUESTS_OUT_S)
         get_ready()
 
     answer: _T = side_by_side(ask, later)[0]
@@ -207,9 +241,13 @@ def meanwhile(cloud: Cloud, ask: Callable[[], _T], get_ready: Callable[[], objec
 
 
 def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
-    """Run independent calls at once; results in order. The first failure, in order, is raised at the end."""
+    """Run independent calls in parallel; results in order. Raises the first failure, in order, at the end."""
     if len(calls) < 2:
         return [call() for call in calls]
-    with ThreadPoolExecutor(max_workers=min(len(calls), _MAX_PARALLEL)) as pool:
-        futures = [pool.submit(call) for call in calls]
-    return [future.result() for future in futures]
+    try:
+        with ThreadPoolExecutor(max_workers=min(len(calls), _MAX_PARALLEL)) as pool:
+            futures = [pool.submit(call) for call in calls]
+        return [future.result() for future in futures]
+    except KeyboardInterrupt:
+        throttled.give_up()
+        raise

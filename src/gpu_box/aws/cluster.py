@@ -1,6 +1,6 @@
-"""What the members of a cluster share in AWS: a placement group, and a security group within which TCP goes.
+"""Shared AWS resources of a cluster: a placement group, and a security group for TCP among its members.
 
-Both carry the cluster's name, `NAME.cluster`, which is no box's: no `up` of a box takes them for its own.
+Both are tagged with the cluster's name, `NAME.cluster`, which no box can have.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from gpu_box.model.progress import Reporter
 from gpu_box.polling import attempts
 
 _STEP = "cluster"
-# Seconds until a terminated instance's network interface has let go of the group.
+# Time until a terminated instance's network interface has left the group.
 _IN_USE_S = 120.0
 _IN_USE = frozenset({"DependencyViolation", "InvalidPlacementGroup.InUse"})
 
 
 def make_cluster(cloud: Cloud, report: Reporter) -> None:
-    """Until both are there. cloud: of any member. May be run again, and by two at once. Raises CloudError."""
-    report.start(_STEP, "cluster: looking for its placement group")
+    """Create both if missing. cloud: any member's. Safe to run again and in parallel. Raises CloudError."""
+    report.start(_STEP, "cluster: reading its placement group")
     group_id, placed = read_cluster(cloud)
     if group_id is None:
-        report.update(_STEP, "cluster: making its security group")
+        report.update(_STEP, "cluster: creating its security group")
         group_id = _make_group(cloud, read_launchable(cloud).vpc_id)
     _let_members_talk(cloud, group_id)
     if not placed:
-        report.update(_STEP, "cluster: making its placement group")
+        report.update(_STEP, "cluster: creating its placement group")
         _make_placement_group(cloud)
-    report.done(_STEP, "cluster: members are placed close to each other, and reach each other alone")
+    report.done(_STEP, "cluster: members are placed close together, and only they reach each other")
 
 
 def read_cluster(cloud: Cloud) -> tuple[str | None, bool]:
-    """The security group's id, and whether there is a placement group."""
+    """The security group's id or None, and whether there is a placement group."""
     tagged = tags.named(tags.of_cluster(cloud.config))
 
     def groups() -> list[dict[str, Any]]:
@@ -59,14 +59,14 @@ def read_cluster(cloud: Cloud) -> tuple[str | None, bool]:
 
 
 def remove_cluster(cloud: Cloud, report: Reporter) -> bool:
-    """Both gone, unless a member still uses them: then False, and they stay. Raises CloudError."""
+    """Remove both, unless a member still uses them; then return False. Raises CloudError."""
     group_id, placed = read_cluster(cloud)
     if placed and not _deleted(cloud, "delete_placement_group", GroupName=tags.cluster_name(cloud.config)):
         return False
     if group_id and not _deleted(cloud, "delete_security_group", GroupId=group_id):
         return False
     if placed or group_id:
-        report.note("cluster: its placement group and security group are gone")
+        report.note("cluster: its placement group and security group are removed")
     return True
 
 
@@ -89,13 +89,13 @@ def _make_group(cloud: Cloud, vpc_id: str) -> str:
         if group_id is not None:
             return group_id
     raise CloudError(
-        f"there is a security group {tags.cluster_name(config)!r} that gpu-box did not make",
+        f"there is a security group {tags.cluster_name(config)!r} that gpu-box did not create",
         remedy="Delete it, or give the box another name.",
     )
 
 
 def _let_members_talk(cloud: Cloud, group_id: str) -> None:
-    """All TCP, and from members alone: torch.distributed chooses its ports by itself."""
+    """All TCP ports, from members only, because torch.distributed chooses ports itself."""
     rule = {
         "IpProtocol": "tcp",
         "FromPort": 0,
@@ -104,7 +104,9 @@ def _let_members_talk(cloud: Cloud, group_id: str) -> None:
     }
     with translated("letting the cluster's members reach each other"):
         try:
-            cloud.ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[rule])
+            cloud.ec2.authorize_security_group_ingress(
+                GroupId=group_id, IpPermissions=[rule], **tags.rule_tags(cloud.config)
+            )
         except ClientError as error:
             if code_of(error) != "InvalidPermission.Duplicate":
                 raise
@@ -124,7 +126,7 @@ def _make_placement_group(cloud: Cloud) -> None:
 
 
 def _deleted(cloud: Cloud, operation: str, **arguments: str) -> bool:
-    """Whether it is gone; False if a member still uses it after two minutes."""
+    """Whether it is deleted; False if a member still uses it after two minutes."""
     with translated("removing what the cluster's members share"):
         try:
             delete_when_free(cloud, operation, in_use=_IN_USE, timeout_s=_IN_USE_S, **arguments)

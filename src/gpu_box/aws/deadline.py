@@ -1,9 +1,9 @@
-"""The deadline: a one-time schedule on AWS's side that stops the instance, whatever the box does.
+"""The deadline: a one-time schedule in AWS that stops the instance whatever the box does.
 
-EventBridge Scheduler calls EC2's StopInstances with a role that may stop gpu-box's instances in this region
-and nothing else (infra/deadline-role.json). All boxes of a region share it, so that only the first `up` there
-waits until IAM's new role can be assumed. The deadline needs nothing of the box: not its kernel, not its
-network, not gpu-box.
+EventBridge Scheduler calls EC2's StopInstances with a role that may only stop gpu-box's instances in this
+region (infra/deadline-role.json). All boxes of a region share the role, so that only the first `up` there
+waits until IAM's new role can be assumed. The deadline depends on nothing on the box: not its kernel, its
+network or gpu-box.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from string import Template
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import tags
+from gpu_box.aws import permissions, tags
+from gpu_box.aws.answers import pages
 from gpu_box.aws.client import Cloud, side_by_side
-from gpu_box.aws.errors import DENIED_CODES, code_of, translated
+from gpu_box.aws.errors import code_of, translated
+from gpu_box.aws.refusals import DENIED_CODES
 from gpu_box.errors import CloudError, CloudUnreachable, PermissionDenied
 from gpu_box.model.observed import Deadline
 from gpu_box.polling import attempts
-from gpu_box.resources import infra
 
 NOT_OFFERED = "EventBridge Scheduler is not offered in this region"
-_TARGET = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
+# EventBridge Scheduler User Guide, "Using universal targets". The partition is the region's.
+_TARGET = re.compile(r"arn:aws[a-z-]*:scheduler:::aws-sdk:ec2:stopInstances")
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-# And the owner's name. AWS takes 512 characters (EventBridge Scheduler API reference, CreateSchedule).
+# Followed by the owner's name. The limit is 512 characters (EventBridge Scheduler API reference,
+# CreateSchedule).
 _DESCRIPTION = "Stops the gpu-box of "
-_POLICY_NAME = "stop-boxes"
-# A new role cannot be assumed at once. Mostly it takes 10 s; two minutes have been seen, and Terraform's
-# provider waits that long (propagationTimeout in its iam package).
+# A new role cannot be assumed at once: mostly it takes 10 s, but two minutes have been observed, and
+# Terraform's provider waits that long (propagationTimeout in its iam package).
 _ROLE_WAIT_S, _ROLE_POLL_S, _ROLE_POLL_MOST_S = 180.0, 1.0, 5.0
-ROUND_WAIT_S = 15.0  # of a round of `up`; then the arming goes on beside the set-up (`box.late_deadline`)
+ROUND_WAIT_S = 15.0  # in a round of `up`; arming then continues during set-up (`box.late_deadline`)
 
 
 class RoleNotAccepted(CloudError):
@@ -44,7 +45,7 @@ class RoleNotAccepted(CloudError):
 
 
 def read_deadline(cloud: Cloud, *, brisk: bool = False) -> tuple[Deadline | None, str]:
-    """The schedule, or None; and why none can be armed, or "". Raises CloudError.
+    """The schedule or None, and why none can be armed or "". Raises CloudError.
 
     brisk: as for `Cloud.client`.
     """
@@ -55,12 +56,10 @@ def read_deadline(cloud: Cloud, *, brisk: bool = False) -> tuple[Deadline | None
                 raw = scheduler.get_schedule(Name=tags.resource_name(cloud.config))
             except scheduler.exceptions.ResourceNotFoundException:
                 return None, ""
-            except ClientError as error:
-                if code_of(error) in DENIED_CODES:
-                    return None, "your AWS user may not read schedules (scheduler:GetSchedule)"
-                raise
+    except PermissionDenied as error:
+        return None, error.what
     except CloudUnreachable:
-        # Where a region has no Scheduler, its name does not resolve.
+        # The service's host name does not resolve in a region without it.
         if not cloud.is_offered("scheduler"):
             return None, NOT_OFFERED
         raise
@@ -68,17 +67,17 @@ def read_deadline(cloud: Cloud, *, brisk: bool = False) -> tuple[Deadline | None
 
 
 def parse_schedule(raw: dict[str, Any]) -> Deadline:
-    """raw: of GetSchedule. One that was changed by hand and stops no box is `broken`; `up` arms it anew."""
+    """raw: from GetSchedule. A schedule that stops no box after a change by hand is `broken`."""
     target = raw.get("Target") or {}
     role_arn = str(target.get("RoleArn", ""))
     try:
         if raw.get("State", "ENABLED") != "ENABLED":
             raise ValueError(f"it is {raw['State']}")
-        if target.get("Arn") != _TARGET:
-            raise ValueError("it calls something else than StopInstances")
+        if not _TARGET.fullmatch(str(target.get("Arn", ""))):
+            raise ValueError("it does not call StopInstances")
         window = (raw.get("FlexibleTimeWindow") or {}).get("Mode", "OFF")
         if window != "OFF":
-            raise ValueError("it may come later than its time (a flexible time window)")
+            raise ValueError("it may fire late (a flexible time window)")
         at = _parse_at(raw.get("ScheduleExpression", ""), raw.get("ScheduleExpressionTimezone", "UTC"))
         return Deadline(instance_id=_parse_input(target.get("Input", "")), at=at, role_arn=role_arn)
     except ValueError as error:
@@ -87,7 +86,7 @@ def parse_schedule(raw: dict[str, Any]) -> Deadline:
 
 
 def _parse_input(text: str) -> str:
-    """The one instance. Anything else in it, such as `DryRun`, was not written by `arm`."""
+    """The one instance. Other content, such as `DryRun`, was not written by `arm`."""
     match _json(text):
         case {"InstanceIds": [str(instance_id)], **more} if not more:
             return instance_id
@@ -102,7 +101,7 @@ def _json(text: str) -> object:
 
 
 def read_owner(cloud: Cloud, name: str) -> str:
-    """Whose box this schedule stops, as `arm` wrote it; "" if it does not say. Raises CloudError."""
+    """The owner of the schedule's box, as `arm` wrote it, or "". Raises CloudError."""
     scheduler = cloud.client("scheduler")
     with translated("reading a deadline"):
         try:
@@ -113,30 +112,52 @@ def read_owner(cloud: Cloud, name: str) -> str:
 
 
 def read_role(cloud: Cloud, *, brisk: bool = False) -> tuple[str | None, str]:
-    """The role's ARN, or None; and why it cannot be read, or "". brisk: as for `Cloud.client`."""
-    iam = cloud.client("iam", brisk=brisk)
-    with translated("reading the deadline's role"):
-        try:
-            role = iam.get_role(RoleName=tags.role_name(cloud.region))["Role"]
-        except iam.exceptions.NoSuchEntityException:
-            return None, ""
-        except ClientError as error:
-            if code_of(error) in DENIED_CODES:
-                return None, "your AWS user may not read roles (iam:GetRole)"
-            raise
+    """The role's ARN or None, and why the deadline cannot be armed with it or "".
+
+    A role from the config is used even if it cannot be read. brisk: as for `Cloud.client`.
+    """
+    iam, given = cloud.client("iam", brisk=brisk), cloud.config.aws.deadline_role
+    try:
+        with translated("reading the deadline's role"):
+            try:
+                role = iam.get_role(RoleName=_role_name(cloud))["Role"]
+            except iam.exceptions.NoSuchEntityException:
+                return None, f"aws.deadline_role: there is no role {given}" if given else ""
+    except PermissionDenied as error:
+        return (given, "") if given else (None, error.what)
+    if given and role["Arn"] != given:
+        return None, f"aws.deadline_role: there is no role {given}, but {role['Arn']}"
+    if given and not permissions.lets_scheduler_assume(role.get("AssumeRolePolicyDocument")):
+        return None, f"aws.deadline_role: {given} does not let {permissions.SCHEDULER} assume it"
     return str(role["Arn"]), ""
 
 
+def _role_name(cloud: Cloud) -> str:
+    given = cloud.config.aws.deadline_role
+    return given.rpartition("/")[2] if given else tags.role_name(cloud.region)
+
+
 def create_role(cloud: Cloud) -> str:
-    """Make the role, or find it made, and permit it one thing. Returns its ARN. Raises PermissionDenied."""
-    iam, name = cloud.client("iam"), tags.role_name(cloud.region)
-    with translated("making the deadline's role"):
+    """Create the role if needed, and grant its permission. Returns its ARN. Raises PermissionDenied.
+
+    A role from the config is not created.
+    """
+    if cloud.config.aws.deadline_role:
+        arn, why = read_role(cloud)
+        if arn is None:
+            raise PermissionDenied(why, where="reading the deadline's role")
+        return arn
+    iam, name, config = cloud.client("iam"), tags.role_name(cloud.region), cloud.config
+    limit = config.aws.permissions_boundary
+    with translated("creating the deadline's role"):
         try:
             arn = iam.create_role(
                 RoleName=name,
+                Path=config.aws.role_path,
                 Description=f"Lets EventBridge Scheduler stop the instances of gpu-box in {cloud.region}",
-                AssumeRolePolicyDocument=_document(cloud, "trust"),
-                Tags=tags.role_tags(cloud.region),
+                AssumeRolePolicyDocument=json.dumps(_documents(cloud)[0]),
+                Tags=tags.role_tags(config, cloud.region),
+                **({"PermissionsBoundary": limit} if limit else {}),
             )["Role"]["Arn"]
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName=name)["Role"]["Arn"]
@@ -145,15 +166,17 @@ def create_role(cloud: Cloud) -> str:
 
 
 def _permit(cloud: Cloud) -> None:
+    if cloud.config.aws.deadline_role:
+        return
     cloud.client("iam").put_role_policy(
         RoleName=tags.role_name(cloud.region),
-        PolicyName=_POLICY_NAME,
-        PolicyDocument=_document(cloud, "permissions"),
+        PolicyName=permissions.POLICY_NAME,
+        PolicyDocument=json.dumps(_documents(cloud)[1]),
     )
 
 
 def _permit_if_allowed(cloud: Cloud) -> None:
-    """For a schedule that was armed before: who may not write to IAM can move it all the same."""
+    """For an armed schedule, which can be moved without permission to write to IAM."""
     try:
         _permit(cloud)
     except ClientError as error:
@@ -161,35 +184,34 @@ def _permit_if_allowed(cloud: Cloud) -> None:
             raise
 
 
-def _document(cloud: Cloud, name: str) -> str:
-    text = Template(infra("deadline-role.json").read_text(encoding="utf-8")).substitute(region=cloud.region)
-    return json.dumps(json.loads(text)[name])
+def _documents(cloud: Cloud) -> tuple[dict[str, Any], dict[str, Any]]:
+    return permissions.role_documents(cloud.partition, region=cloud.region)
 
 
 def delete_role(cloud: Cloud) -> bool:
-    """False, and it is kept, if schedules of other boxes use it. Raises CloudError."""
+    """Delete the role, unless other boxes' schedules use it; then return False. Raises CloudError."""
     if _others_armed(cloud):
         return False
     iam, name = cloud.client("iam"), tags.role_name(cloud.region)
     gone = iam.exceptions.NoSuchEntityException
     with translated("removing the deadline's role"):
         with suppress(gone):
-            iam.delete_role_policy(RoleName=name, PolicyName=_POLICY_NAME)
+            iam.delete_role_policy(RoleName=name, PolicyName=permissions.POLICY_NAME)
         with suppress(gone):
             iam.delete_role(RoleName=name)
-    if _others_armed(cloud):  # another `up` was quicker; its schedule names the role
+    if _others_armed(cloud):  # another `up` has just armed a schedule with it
         create_role(cloud)
         return False
     return True
 
 
 def _others_armed(cloud: Cloud) -> bool:
-    """Whether there are schedules of other boxes in the region, as far as AWS tells: else there may be."""
+    """Whether the region has other boxes' schedules; True if that cannot be read."""
     scheduler, own = cloud.client("scheduler"), tags.resource_name(cloud.config)
     try:
         with translated("reading the region's deadlines"):
-            pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix="gpu-box-")
-            return any(one["Name"] != own for page in pages for one in page["Schedules"])
+            listed = pages(scheduler, "list_schedules", NamePrefix="gpu-box-")
+            return any(one["Name"] != own for page in listed for one in page["Schedules"])
     except (CloudUnreachable, PermissionDenied):
         return cloud.is_offered("scheduler")
 
@@ -205,11 +227,10 @@ def arm(
     wait_s: float = _ROLE_WAIT_S,
     waiting: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make or move the schedule. Waits until a role that is new can be assumed. Raises CloudError.
+    """Create or move the schedule, and wait until a new role can be assumed. Raises CloudError.
 
-    exists: whether one was seen for this instance, and so a role that may stop it. ready: whether
-    the role was just permitted to. wait_s: after which RoleNotAccepted is raised. waiting: called before each
-    wait.
+    exists: this instance has a schedule, and so a role that may stop it. ready: the role was just given its
+    permission. wait_s: after this time RoleNotAccepted is raised. waiting: called before each wait.
     """
     scheduler = cloud.client("scheduler")
     settings: dict[str, Any] = {
@@ -218,18 +239,19 @@ def arm(
         "ScheduleExpression": f"at({at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
         "ScheduleExpressionTimezone": "UTC",
         "FlexibleTimeWindow": {"Mode": "OFF"},
-        # Kept after it fired, so that `status` can say that it did; the next `up` moves it.
+        # Kept after it fired, so that `status` can report it; the next `up` moves it.
         "ActionAfterCompletion": "NONE",
         "State": "ENABLED",
         "Target": {
-            "Arn": _TARGET,
+            "Arn": f"arn:{cloud.partition}:scheduler:::aws-sdk:ec2:stopInstances",
             "RoleArn": role_arn,
             "Input": json.dumps({"InstanceIds": [instance_id]}),
             "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400},
         },
     }
     with translated("arming the deadline"):
-        # The role of a killed `up`, or one changed by hand, may lack its permission: grant it again.
+        # An interrupted `up`, or a change by hand, may have left the role without its permission: grant it
+        # again.
         if exists:
             with suppress(scheduler.exceptions.ResourceNotFoundException):
                 side_by_side(lambda: scheduler.update_schedule(**settings), lambda: _permit_if_allowed(cloud))
@@ -249,16 +271,16 @@ def arm(
                 waiting()
                 _require_role(cloud)
     raise RoleNotAccepted(
-        f"EventBridge Scheduler does not accept the new role {tags.role_name(cloud.region)} yet",
+        f"EventBridge Scheduler does not accept the role {_role_name(cloud)} yet",
         where="arming the deadline",
         remedy="Run `gpu-box up` again in a few minutes.",
     )
 
 
 def _require_role(cloud: Cloud) -> None:
-    """NoSuchEntity if the role is gone: a `down` of what was the region's last box may have removed it."""
+    """Raises NoSuchEntity if the role is gone: a `down` of the region's last box may have removed it."""
     try:
-        cloud.client("iam").get_role(RoleName=tags.role_name(cloud.region))
+        cloud.client("iam").get_role(RoleName=_role_name(cloud))
     except ClientError as error:
         if code_of(error) not in DENIED_CODES:
             raise
@@ -274,7 +296,7 @@ def _parse_at(expression: str, zone: str) -> datetime:
     """ "at(2026-11-23T21:10:00)" in UTC, as `arm` writes it."""
     found = _AT.fullmatch(expression)
     try:
-        if found and zone in ("UTC", "Etc/UTC"):
+        if found and zone in ("UTC", "Etc/UTC") and int(found[1][:4]) < 2200:
             return datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
     except ValueError:
         pass

@@ -1,4 +1,4 @@
-"""Delete what is still in use for a while."""
+"""Deletes resources that may stay in use for a while."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of
 from gpu_box.polling import attempts
 
-# Codes of what is gone already, by their ends ("InvalidVolume.NotFound", "InvalidPlacementGroup.Unknown").
+# Ends of the codes for missing resources ("InvalidVolume.NotFound", "InvalidPlacementGroup.Unknown").
 GONE = ("NotFound", ".Unknown", "InvalidAMIID.Unavailable")
 
 
 def delete_when_free(
     cloud: Cloud, operation: str, *, in_use: Collection[str], timeout_s: float, **arguments: Any
 ) -> None:
-    """Call EC2's operation until it succeeds or the thing is gone.
+    """Call EC2's operation until it succeeds or the resource is gone.
 
-    in_use: error codes after which it is tried again. Raises ClientError: the last of these after timeout_s,
-    any other at once.
+    in_use: error codes that are retried. Raises ClientError: one of these after timeout_s, any other at once.
     """
     refused: ClientError | None = None
     for _ in attempts(timeout_s, every_s=1.0):
@@ -39,5 +38,5 @@ def delete_when_free(
 
 
 def named(arguments: dict[str, Any]) -> list[str]:
-    """The ids in the arguments of a delete: each is an id, a name or a list of ids."""
+    """The ids in a delete's arguments, each an id, a name or a list of ids."""
     return [id_ for value in arguments.values() for id_ in (value if isinstance(value, list) else [value])]

@@ -1,13 +1,15 @@
-"""What `doctor` asks of AWS: who calls, whose clock is right, what is permitted, what there is to launch on.
+"""The AWS checks of `doctor`: caller, clock, permissions, and what can be launched.
 
-Each function answers with Checks and fails on none: what AWS refuses is what is to be told. Nothing is made:
-EC2's own DryRun says whether a call would be permitted (EC2 API reference, "DryRun").
+Each function returns Checks and raises nothing, because AWS's refusals are the findings. Nothing is created:
+EC2's DryRun tells whether a call is permitted (EC2 API reference, "DryRun").
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -18,69 +20,57 @@ from botocore.exceptions import ClientError
 from gpu_box.aws import requests
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
-from gpu_box.aws.errors import CREDENTIAL_CODES, translated
+from gpu_box.aws.errors import translated
 from gpu_box.aws.launch import launch_request
 from gpu_box.aws.launch_options import read_launchable
 from gpu_box.aws.prices.prices import read_price
 from gpu_box.aws.quotas import QuotaUse
+from gpu_box.aws.region import not_enabled
 from gpu_box.errors import CloudError, GpuBoxError, PermissionDenied
 from gpu_box.model.check import Check
 from gpu_box.model.observed import Launch, Launchable, Observed
+from gpu_box.plan.deadline import REMEDY
 from gpu_box.plan.steps import RunInstance
 from gpu_box.units import format_duration, format_money
 
-# AWS refuses a request that is signed more than 5 minutes off (IAM User Guide, "Signature Version 4"); a
-# deadline is armed for an hour of this clock, so it should be right long before that.
+# AWS refuses a request signed more than 5 minutes off (IAM User Guide, "Signature Version 4"); deadlines use
+# this clock, so the limit is tighter.
 _CLOCK_OFF = timedelta(seconds=60)
+# A deprecated image can still be launched by its id until its owner removes it (EC2 User Guide, "Deprecate an
+# Amazon EC2 AMI").
+_DEPRECATED_SOON = timedelta(days=30)
+_FREE_TIER_REGION = "us-east-1"  # its only endpoint (AWS General Reference)
 _WOULD_SUCCEED = "DryRunOperation"
-# A public key that is one (RFC 8032, 7.1, test 1), for a key pair that is not made.
+_LAUNCH_ON_GROUP = re.compile(
+    r"not authorized to perform: ec2:RunInstances on resource: \S+:security-group/\S+ because no"
+)
+# A valid public key (RFC 8032, 7.1, test 1) for a dry run.
 _SOME_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 
 
 def check_caller(cloud: Cloud, *, brisk: bool = False) -> list[Check]:
-    """Credentials, and the clock by what AWS's answer is dated, be it a refusal. brisk: tried once."""
+    """Credentials, and the clock by the date of AWS's answer, even a refusal. brisk: one attempt."""
     sent = datetime.now(UTC)
     try:
-        with translated("asking who you are"):
+        with translated("reading your identity"):
             answer = cloud.client("sts", brisk=brisk).get_caller_identity()
         checks = [Check(name="credentials", ok=True, line=answer["Arn"])]
     except CloudError as error:
-        if error.code in CREDENTIAL_CODES and (region := _region_not_enabled(cloud)):
-            return [region]
+        if disabled := not_enabled(cloud, error):
+            return [Check.failed("region", disabled)]
         answer = error.__cause__.response if isinstance(error.__cause__, ClientError) else {}
         checks = [Check.failed("credentials", error)]
     dated = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    return [*checks, check_clock(sent, datetime.now(UTC), dated)] if dated else checks
-
-
-# Opting in is per region and account; this one is always on, and so is the like of it for other partitions.
-_ALWAYS_ON = {"us-gov-": "us-gov-west-1", "cn-": "cn-north-1", "": "us-east-1"}
-
-
-def _region_not_enabled(cloud: Cloud) -> Check | None:
-    """A region that the account has not enabled takes its credentials for a stranger's; another does not."""
-    known = next(name for prefix, name in _ALWAYS_ON.items() if cloud.region.startswith(prefix))
-    if known == cloud.region:
-        return None
-    try:
-        with translated("asking who you are"):
-            arn = cloud.client("sts", region=known, brisk=True).get_caller_identity()["Arn"]
-    except CloudError:
-        return None
-    return Check(
-        name="region",
-        ok=False,
-        line=f"{cloud.region} is not enabled for your account ({arn})",
-        remedy="Set `region:` in config.yaml to one that is, such as us-east-1 or eu-west-1, or enable it: "
-        f"`aws account enable-region --region-name {cloud.region}`.",
-    )
+    with suppress(ValueError, TypeError, OverflowError):  # a proxy's date, or none
+        checks.append(check_clock(sent, datetime.now(UTC), dated))
+    return checks
 
 
 def check_clock(sent: datetime, received: datetime, dated: str) -> Check:
-    """sent, received: by this clock, aware. dated: the answer's Date header, which has whole seconds."""
+    """sent, received: this clock's times, aware. dated: the answer's Date header, in whole seconds."""
     theirs = parsedate_to_datetime(dated)
     early, late = theirs - received, theirs + timedelta(seconds=1) - sent
-    off = max(early, -late, timedelta(0))  # at least; what the answer's way took is no fault of the clock
+    off = max(early, -late, timedelta(0))  # the smallest possible, without the travel time
     if off <= _CLOCK_OFF:
         return Check(name="clock", ok=True, line="agrees with AWS's")
     which = "behind" if early > -late else "ahead of"
@@ -88,12 +78,34 @@ def check_clock(sent: datetime, received: datetime, dated: str) -> Check:
         name="clock",
         ok=False,
         line=f"this computer's clock is {format_duration(off)} {which} AWS's",
-        remedy="Set it by the network (`sudo timedatectl set-ntp true`): 5 min off, AWS refuses every call.",
+        remedy="Synchronize it (`sudo timedatectl set-ntp true`): at 5 min AWS refuses every call.",
     )
 
 
+def check_plan(cloud: Cloud) -> list[Check]:
+    """The account's plan; nothing if AWS does not return it (no permission, or an older account)."""
+    if cloud.partition != "aws":
+        return []
+    try:
+        with translated("reading your account's plan"):
+            client = cloud.client("freetier", region=_FREE_TIER_REGION, brisk=True)
+            plan = client.get_account_plan_state()["accountPlanType"]
+    except CloudError:
+        return []
+    if plan != "FREE":
+        return [Check(name="plan", ok=True, line="Paid plan")]
+    return [
+        Check(
+            name="plan",
+            ok=False,
+            line="your AWS account is on the Free plan, on which EC2 launches no GPU instance",
+            remedy="Upgrade to the Paid plan in the Billing console.",
+        )
+    ]
+
+
 def check_account(cloud: Cloud, observed: Observed | GpuBoxError) -> list[Check]:
-    """Everything that needs the account, at once where one does not need the other.
+    """The checks of the account, in parallel where possible.
 
     observed: the box, or why it cannot be read.
     """
@@ -102,6 +114,8 @@ def check_account(cloud: Cloud, observed: Observed | GpuBoxError) -> list[Check]
         lambda: read_price(cloud, cloud.config.instance_types[0]),
     )
     checks = [_check_launch(cloud, launch)]
+    if isinstance(launch, Launchable):
+        checks += check_image(launch, chosen=bool(cloud.config.image.id), now=datetime.now(UTC))
     if isinstance(observed, GpuBoxError):
         checks.append(Check.failed("permissions", observed))
     else:
@@ -115,7 +129,7 @@ def check_account(cloud: Cloud, observed: Observed | GpuBoxError) -> list[Check]
 def check_quota(uses: list[QuotaUse] | GpuBoxError) -> list[Check]:
     if isinstance(uses, GpuBoxError):
         return [Check.failed("quota", uses)]
-    remedy = "`gpu-box doctor --request-quota` asks AWS for it; that can take minutes to days."
+    remedy = "`gpu-box doctor --request-quota` requests it from AWS, which can take minutes to days."
     return [
         Check(
             name="quota",
@@ -139,13 +153,32 @@ def _check_launch(cloud: Cloud, launch: Launchable | GpuBoxError) -> Check:
     if isinstance(launch, GpuBoxError):
         return Check.failed("launch", launch)
     first, zones = launch.placements[0], {place.zone for place in launch.placements}
-    network = cloud.config.network.subnet or "default VPC"
+    network = ", ".join(cloud.config.network.subnet) or "default VPC"
     line = f"{first.type} in {len(zones)} zones of {cloud.region}, {network}; image {launch.image_name}"
     return Check(name="launch", ok=True, line=line)
 
 
+def check_image(launch: Launchable, *, chosen: bool, now: datetime) -> list[Check]:
+    """The image's age and deprecation; nothing if AWS does not return its age.
+
+    chosen: the config sets `image.id`.
+    """
+    if launch.image_created is None:
+        return []
+    line, until = f"{format_duration(now - launch.image_created)} old", launch.image_deprecated
+    if until is None or now < until - _DEPRECATED_SOON:
+        return [Check(name="image", ok=True, line=line)]
+    when = "deprecated since" if until <= now else "deprecated from"
+    remedy = (
+        "Set image.id to a newer AMI, or remove it: then `up` uses the newest of image.family."
+        if chosen
+        else "Set another image.family or image.release: AWS has no newer one of these."
+    )
+    return [Check(name="image", ok=True, line=f"{line}, {when} {until:%Y-%m-%d}", remedy=remedy)]
+
+
 def _check_deadline(cloud: Cloud, observed: Observed | GpuBoxError) -> Check:
-    """Making a role or a schedule cannot be tried without doing it; who may not read may not make."""
+    """Creating roles and schedules has no dry run; without permission to read, there is none to create."""
     if isinstance(observed, Observed) and observed.deadline_unread:
         remedy = "`up` starts nothing until IAM and EventBridge Scheduler answer; `stop` needs neither."
         return Check(name="deadline", ok=False, line=observed.deadline_unread, remedy=remedy)
@@ -158,20 +191,41 @@ def _check_deadline(cloud: Cloud, observed: Observed | GpuBoxError) -> Check:
             return Check.failed("deadline", error)
         why = schedules or roles
     if why:
-        remedy = "Ask for what `gpu-box policy` prints; without it the box still stops itself."
+        remedy = "Ask for the permissions in `gpu-box policy`. " + REMEDY
         return Check(name="deadline", ok=False, line=f"cannot be armed in AWS: {why}", remedy=remedy)
-    return Check(name="deadline", ok=True, line="schedules and roles of gpu-box can be read")
+    line = "schedules and roles of gpu-box can be read"
+    given = cloud.config.aws.deadline_role
+    if given:
+        line = f"{given} stops the box"
+    elif isinstance(observed, Observed) and observed.deadline_role_arn is None:
+        line += "; `up` makes the role: if your AWS user may not make roles, see `gpu-box policy --role`"
+    return Check(name="deadline", ok=True, line=line)
 
 
 def _check_permissions(cloud: Cloud, observed: Observed, launch: Launchable | GpuBoxError) -> Check:
     tried = _dry_runs(cloud, observed, launch)
     verdicts = side_by_side(*(partial(_would_succeed, call) for call in tried.values()))
-    denied = [verdict.what for verdict in verdicts if isinstance(verdict, PermissionDenied)]
-    unknown = [str(verdict) for verdict in verdicts if verdict and not isinstance(verdict, PermissionDenied)]
-    if denied or unknown:
-        remedy = "Ask for what `gpu-box policy` prints (infra/operator-policy.json)." if denied else ""
-        return Check(name="permissions", ok=False, line="; ".join([*denied, *unknown]), remedy=remedy)
-    return Check(name="permissions", ok=True, line=f"reading, and by DryRun {', '.join(tried)}")
+    refused = [verdict for verdict in verdicts if verdict]
+    line = f"reading, and by DryRun {', '.join(tried)}"
+    if not observed.group and any(map(_is_of_default_group, refused)):
+        refused = [error for error in refused if not _is_of_default_group(error)]
+        line += "; RunInstances is certain only once the box has its security group"
+    if refused:
+        # Denials of one kind share a remedy.
+        remedies = dict.fromkeys(error.remedy for error in refused if error.remedy)
+        why = "; ".join(error.what for error in refused)
+        return Check(name="permissions", ok=False, line=why, remedy=" ".join(remedies))
+    return Check(name="permissions", ok=True, line=line)
+
+
+def _is_of_default_group(error: CloudError) -> bool:
+    """Whether a launch was denied for its security group alone.
+
+    Before the box has its own, the trial is a launch behind the VPC's default group, which `gpu-box policy`
+    does not permit, and which `up` does not use. AWS requires a group ("Actions, resources, and condition
+    keys for Amazon EC2", RunInstances: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html).
+    """
+    return isinstance(error, PermissionDenied) and _LAUNCH_ON_GROUP.search(error.what) is not None
 
 
 def _would_succeed(call: Callable[[], Any]) -> CloudError | None:
@@ -186,7 +240,7 @@ def _would_succeed(call: Callable[[], Any]) -> CloudError | None:
 def _dry_runs(
     cloud: Cloud, observed: Observed, launch: Launchable | GpuBoxError
 ) -> dict[str, Callable[[], Any]]:
-    """What can be tried now: of a box that is there what changes it, else what is still to be made."""
+    """Dry runs for an existing box's changes, or for what is still to be created."""
     ec2, config, tries = cloud.ec2, cloud.config, dict[str, Callable[..., Any]]()
     if instance := observed.instance:
         for operation in ("start_instances", "stop_instances", "terminate_instances"):
@@ -204,7 +258,7 @@ def _dry_runs(
 
 
 def _launch(cloud: Cloud, observed: Observed, launchable: Launchable, generation: str) -> dict[str, Any]:
-    """`up`'s own request, without the names of what is still to be made: AWS would not find it."""
+    """`up`'s request, without the names of resources that do not exist yet, which AWS would reject."""
     step = RunInstance(
         launch=Launch(generation=generation, public_key=_SOME_KEY, user_data=""),
         launchable=launchable,

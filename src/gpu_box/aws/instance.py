@@ -1,7 +1,7 @@
-"""AWS's dictionary of an instance as an Instance.
+"""Parses AWS's description of an instance.
 
-Anybody may edit a tag, and AWS may add a state. What cannot be read is noted on its instance, so that it
-troubles no other box, and stopping or removing this one, which takes the id alone, still works.
+Anybody may edit a tag, and AWS may add a state. An unreadable value is recorded on its instance, so that it
+does not affect other boxes, and stopping or removing this one still works, because that needs only the id.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 _KEY = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _HOST_KEY_REMEDY = (
-    "Set it to the machine's own key, as /etc/ssh/ssh_host_ed25519_key.pub on the box has it (`ssh-ed25519 "
-    "AAAA...`); if you cannot look there, make a new box: `gpu-box down`, then `up`."
+    "Set it to the machine's own key, from /etc/ssh/ssh_host_ed25519_key.pub on the box (`ssh-ed25519 "
+    "AAAA...`); if you cannot read it there, make a new box: `gpu-box down`, then `up`."
 )
 
 
 def parse_instance(raw: dict[str, Any]) -> Instance:
-    """raw: of DescribeInstances or RunInstances. Needs the InstanceId alone; `unreadable` names the rest."""
+    """raw: from DescribeInstances or RunInstances. Needs only the InstanceId; `unreadable` lists problems."""
     reading = _Reading(raw)
     tag, values = reading.tag, reading.tags
     state, launched, zone = reading.state(), reading.launched(), reading.zone()
@@ -60,17 +60,17 @@ def parse_instance(raw: dict[str, Any]) -> Instance:
         limits=values.get(tags.LIMITS, ""),
         moved_from=values.get(tags.MOVED_FROM, ""),
         disk_gib=tag(tags.DISK, _gib, None),
-        owner=values.get(tags.OWNER, ""),
+        owner=tags.owner_of(values),
         spot_request_id=raw.get("SpotInstanceRequestId", ""),
         tagged=tags.NAME in values,
         unreadable=tuple(reading.unreadable),
     )
-    # AWS shows a terminated instance for about an hour; there is nothing left to repair.
+    # AWS shows a terminated instance for about an hour; there is nothing to repair.
     return instance if instance.exists else replace(instance, unreadable=())
 
 
 class _Reading:
-    """One instance being read, and what of it could not be."""
+    """Parses one instance and collects what cannot be read."""
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
@@ -79,7 +79,7 @@ class _Reading:
         self.unreadable: list[Unreadable] = []
 
     def tag(self, name: str, parse: Callable[[str], T], default: T, *, entering: bool = False) -> T:
-        """What `parse` makes of the tag; where it is missing or makes ValueError, the default."""
+        """The parsed tag; the default if it is missing or `parse` raises ValueError."""
         if name not in self.tags:
             return default
         try:
@@ -91,7 +91,7 @@ class _Reading:
                 ["aws", "ec2", "delete-tags", "--resources", self.id, "--tags", f"Key={name}"]
             )
             remedy = f"Correct it, or remove it: `{remove}`."
-            if not name.isprintable():  # no line of a terminal, and none to type
+            if not name.isprintable():  # cannot be typed
                 name, remedy = repr(name), "Remove it in the AWS console."
             if name == tags.HOST_KEY:
                 remedy = _HOST_KEY_REMEDY
@@ -104,23 +104,23 @@ class _Reading:
             return InstanceState(name)
         except ValueError:
             self._note(
-                f"EC2 says that it is {name!r}, which this gpu-box does not know",
-                "`gpu-box stop` and `down` work; see whether there is a newer gpu-box.",
+                f"EC2 reports the state {name!r}, which this gpu-box does not know",
+                "`gpu-box stop` and `down` still work; check for a newer gpu-box.",
                 entering=True,
             )
             return InstanceState.UNKNOWN
 
     def launched(self) -> datetime:
-        """Where AWS does not tell it: now, so that nothing is counted twice."""
+        """Now if AWS does not return it, so that nothing is counted twice."""
         at: datetime | None = self.raw.get("LaunchTime")
         if at is None:
-            self._note("EC2 does not say when it was started", "Run the command again in a minute.")
+            self._note("EC2 does not return its start time", "Run the command again in a minute.")
         return at or datetime.now(UTC)
 
     def zone(self) -> str:
         zone: str = (self.raw.get("Placement") or {}).get("AvailabilityZone", "")
         if not zone:
-            self._note("EC2 does not say in which zone it is", "Run the command again in a minute.")
+            self._note("EC2 does not return its zone", "Run the command again in a minute.")
         return zone
 
     def spent(self) -> dict[date, Decimal]:
@@ -167,7 +167,7 @@ def _whole(value: str) -> int:
 def _stop_asked(value: str) -> StopAsked | None:
     when, _, by = value.partition(" ")
     at = _time(when)
-    return StopAsked(at=at, by=by or "somebody") if at else None
+    return StopAsked(at=at, by=by or "an unknown user") if at else None
 
 
 def _extending(value: str) -> tuple[datetime, datetime] | None:
@@ -192,7 +192,7 @@ def _guess(value: str) -> Guess | None:
 
 
 def _time(value: str) -> datetime | None:
-    """Aware, UTC; None for no value, which is how gpu-box takes a note off."""
+    """Aware, UTC; None for an empty value, which is how gpu-box clears a tag."""
     if not value:
         return None
     try:
@@ -200,5 +200,5 @@ def _time(value: str) -> datetime | None:
         if at.tzinfo is None or not 2000 <= at.year < 3000:
             raise ValueError
     except ValueError:
-        raise ValueError("not a time with its zone") from None
+        raise ValueError("not a time with a UTC offset") from None
     return at.astimezone(UTC)

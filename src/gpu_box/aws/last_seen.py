@@ -1,6 +1,6 @@
-"""How this laptop last left a box, so that less is asked of AWS. It never decides what exists.
+"""A box's last known state on this laptop, which saves requests to AWS. It never decides what exists.
 
-AWS's word counts: what it tells against this is believed, and the rest is asked then.
+AWS's answers take precedence: if they disagree, everything is read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.model.observed import ANYTHING, NOTHING, Expected, InstanceState, Observed
 from gpu_box.store import last_seen
 
-REMEMBER = True  # False: every box is asked for as if this laptop had never seen it
+REMEMBER = True  # False: read every box as if this laptop had never seen it
 
 
 def expected(cloud: Cloud) -> Expected:
@@ -17,15 +17,15 @@ def expected(cloud: Cloud) -> Expected:
 
 
 def note(cloud: Cloud, left: Expected) -> None:
-    """ANYTHING before anything is changed: a command that is cut is followed by one that asks for all."""
+    """Write ANYTHING before a change, so that after an interruption everything is read."""
     last_seen.note(cloud.memory("last-seen"), left)
 
 
 def note_left(cloud: Cloud, seen: Observed) -> None:
-    """seen: after a change, or all there is. Only what is stopped or gone is worth remembering."""
+    """seen: after a change, or after reading everything. Only stopped and removed boxes are recorded."""
     instance = seen.instance
     if last_seen.read(cloud.memory("last-seen")) == NOTHING:
-        return  # this laptop has changed nothing of it, and looking leaves no file
+        return  # this laptop has changed nothing of it, and reading leaves no file
     if seen.nothing_left and not seen.deadline_unread:
         note(cloud, NOTHING)
     elif instance and instance.state is InstanceState.STOPPED and seen.deadline_role_arn:

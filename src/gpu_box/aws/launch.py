@@ -1,4 +1,4 @@
-"""RunInstances: one instance, in the first place that has one, however often it is asked."""
+"""RunInstances: launch one instance in the first placement with capacity, idempotently."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.instance import parse_instance
 from gpu_box.aws.observe import read_instances
+from gpu_box.aws.refusals import FAMILY_QUOTA_CODES
 from gpu_box.config.model import Config
-from gpu_box.errors import CapacityError, CloudError, QuotaError, disk_too_small
+from gpu_box.errors import CapacityError, CloudError, QuotaError, UnsupportedError, disk_too_small
 from gpu_box.model.observed import MOVING, Instance, Placement
 from gpu_box.model.progress import Reporter
 from gpu_box.model.public_key import fingerprint
@@ -23,7 +24,7 @@ from gpu_box.plan import limits
 from gpu_box.plan.steps import RunInstance
 from gpu_box.resources import infra
 
-# What was just made is not at once visible to every part of EC2 ("Eventual consistency", EC2 API reference).
+# New resources are not visible to all of EC2 at once ("Eventual consistency", EC2 API reference).
 _NOT_YET_CODES = frozenset(
     {
         "InvalidGroup.NotFound",
@@ -34,15 +35,16 @@ _NOT_YET_CODES = frozenset(
     }
 )
 _NOT_YET_S = 10.0
-# A token is good for one launch until a day after its instance is terminated (boto/boto3#4406,
-# ansible/ansible#4033), whether or not that is still shown.
+# A token serves one launch until a day after its instance is terminated (boto/boto3#4406,
+# ansible/ansible#4033), even if AWS no longer shows the instance.
 _OTHER_PARAMETERS = "IdempotentParameterMismatch"
 _USED_CODES = frozenset({_OTHER_PARAMETERS, "IdempotentInstanceTerminated"})
 _TOKENS = 100
-# "Volume of size 20GB is smaller than snapshot 'snap-0123', expect size >= 35GB": InvalidBlockDeviceMapping.
-_LEAST_DISK = re.compile(r"smaller than snapshot .*expect size >= ?(\d+)")
+# "Volume of size 15GB is smaller than  snapshot 'snap-0123', expect size >= 30GB": InvalidBlockDeviceMapping,
+# with two spaces (scylladb/scylla-cluster-tests#2484).
+_LEAST_DISK = re.compile(r"smaller than\s+snapshot .*expect size >= ?(\d+)")
 # Only a persistent request's instance can be stopped and started (EC2 User Guide, "Stop a Spot Instance");
-# and an interruption then keeps the disk, too.
+# an interruption then keeps the disk.
 _SPOT = {
     "InstanceMarketOptions": {
         "MarketType": "spot",
@@ -52,24 +54,33 @@ _SPOT = {
 
 
 def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Reporter) -> Instance | None:
-    """Launch, trying each placement in order on a lack of capacity or quota.
+    """Launch, trying each placement in order; an earlier refusal may rule out later ones.
 
-    Returns None where the answer shows that somebody else was first: look again. Raises CapacityError,
-    or QuotaError, naming every attempt.
+    Returns None if another process was first: observe again. Raises CapacityError, UnsupportedError or
+    QuotaError with every attempt; CapacityError if there is one, because capacity can be waited for.
     """
+    refusals: list[CapacityError | UnsupportedError | QuotaError] = []
     attempts: list[str] = []
-    refused: CapacityError | QuotaError | None = None
+    used_up: set[tuple[str, str]] = set()  # (type, market)
     for placement in step.launchable.placements:
-        report.update(step.title, f"instance: asking for {placement}")
+        if (placement.type, placement.market) in used_up:
+            continue
+        report.update(step.title, f"instance: requesting {placement}")
         try:
             return _run(cloud, step, placement, group_id)
-        except (CapacityError, QuotaError) as error:
-            refused = error
+        except (CapacityError, UnsupportedError, QuotaError) as error:
+            if isinstance(error, QuotaError):
+                if error.code not in FAMILY_QUOTA_CODES:
+                    raise
+                used_up.add((placement.type, placement.market))
+            refusals.append(error)
             attempts.append(f"{placement}: {error.code}")
             report.note(f"{placement}: {error.what}")
-    assert refused is not None, "a launchable has at least one placement"
+    refused = next((one for one in refusals if isinstance(one, CapacityError)), refusals[-1])
     raise type(refused)(
-        f"no instance to be had ({'; '.join(attempts)})",
+        f"no capacity ({'; '.join(attempts)})"
+        if isinstance(refused, CapacityError)
+        else f"no instance could be launched ({'; '.join(attempts)})",
         code=refused.code,
         remedy=refused.remedy
         or "Add other types to instance_types or zones in config.yaml, or try again in some minutes.",
@@ -91,13 +102,13 @@ def _run(cloud: Cloud, step: RunInstance, place: Placement, group_id: str) -> In
             if instance is None or instance.exists:
                 return instance
     raise CloudError(
-        f"AWS remembers {_TOKENS} launches of this box in {place.zone} that are terminated",
-        remedy="Run `gpu-box down`, then `up`: it begins a new box, which AWS does not know.",
+        f"AWS still remembers {_TOKENS} terminated launches of this box in {place.zone}",
+        remedy="Run `gpu-box down`, then `up`: that starts a new box.",
     )
 
 
 def _asked(cloud: Cloud, request: dict[str, Any]) -> dict[str, Any] | None:
-    """RunInstances' instance. None where another hand's `down` removed what it needs."""
+    """RunInstances' instance. None if another `down` removed a resource that it needs."""
     for _ in polling.attempts(_NOT_YET_S, every_s=0.5):
         try:
             instance: dict[str, Any] = cloud.ec2.run_instances(**request)["Instances"][0]
@@ -111,7 +122,7 @@ def _asked(cloud: Cloud, request: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _has_instance(cloud: Cloud) -> bool:
-    """Whether there is one of this box, made a moment ago by another hand: AWS may show it late."""
+    """Whether the box has an instance; AWS may show one from another process late."""
     states = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
     filters = [*tags.of_box(cloud.config), states]
     return any(read_instances(cloud, filters) for _ in polling.attempts(_NOT_YET_S, every_s=0.5))
@@ -120,15 +131,17 @@ def _has_instance(cloud: Cloud) -> bool:
 def launch_request(
     cloud: Cloud, step: RunInstance, place: Placement, group_id: str, *, nth: int = 0
 ) -> dict[str, Any]:
-    """Of RunInstances. nth: how many client tokens of this life and place AWS has refused as used up."""
+    """The arguments of RunInstances. nth: how many client tokens AWS has refused as used."""
     config = cloud.config
     disk = {
         "VolumeSize": config.disk.size_gib,
         "VolumeType": config.disk.type,
-        "Encrypted": True,  # by the account's own default key: nothing to make, to permit or to pay
+        **({"KmsKeyId": config.aws.kms_key} if config.aws.kms_key else {}),
+        "Encrypted": True,  # with the account's default key, which costs nothing
         "DeleteOnTermination": True,
         **({"Iops": config.disk.iops} if config.disk.iops else {}),
         **({"Throughput": config.disk.throughput_mib} if config.disk.throughput_mib else {}),
+        **({"VolumeInitializationRate": rate} if (rate := step.launchable.initialization_mib) else {}),
     }
     spot = place.market == "spot"
     return {
@@ -150,10 +163,10 @@ def launch_request(
             }
         ],
         "BlockDeviceMappings": [{"DeviceName": step.launchable.root_device, "Ebs": disk}],
-        # `shutdown` on the box stops the meter and keeps the disk; only `down` loses one.
+        # `shutdown` on the box stops the instance and keeps the disk; only `down` deletes a disk.
         "InstanceInitiatedShutdownBehavior": "stop",
-        # Not left to the account's or the image's defaults: a container or a proxied request on the box, one
-        # hop further, gets no answer from the metadata service.
+        # Set explicitly, not left to the account's or image's defaults: the metadata service does not answer
+        # a container or a proxied request on the box, which is one hop further away.
         "MetadataOptions": {
             "HttpEndpoint": "enabled",
             "HttpTokens": "required",
@@ -163,6 +176,9 @@ def launch_request(
             tags.tag_specification("instance", config, **_instance_tags(cloud, step)),
             tags.tag_specification("volume", config),
             *([tags.tag_specification("spot-instances-request", config)] if spot else []),
+            # An organisation may deny launches whose network interface lacks its tags
+            # (aws-cloudformation/cloudformation-coverage-roadmap#1947).
+            *([tags.tag_specification("network-interface", config)] if config.aws.tags else []),
         ],
     }
 
@@ -178,12 +194,11 @@ def _instance_tags(cloud: Cloud, step: RunInstance) -> dict[str, str]:
 
 
 def _client_token(step: RunInstance, place: Placement, nth: int) -> str:
-    """The same sequence for every laptop and retry in this life of the box: whoever launches it again after
-    an instance is gone, AWS refuses the same tokens to all of them and takes the same one.
+    """The same sequence of tokens for every laptop and retry of this box, so that all of them agree on one.
 
     64 characters, EC2's limit.
     """
-    # A box that moved is launched again in the same life, and from another image.
+    # A box that moved is launched again with the same generation, but from another image.
     own = (step.launchable.image_id,) if step.launchable.image_kind else ()
     again = (str(nth),) if nth else ()
     parts = (*own, step.launch.generation, place.type, place.zone, place.market, *again)
@@ -191,9 +206,9 @@ def _client_token(step: RunInstance, place: Placement, nth: int) -> str:
 
 
 def render_user_data(config: Config, *, host_private_key: str, host_public_key: str) -> str:
-    """The same text for the same input, byte for byte: a retried launch must not differ from the first.
+    """The same bytes for the same input: a retried launch must not differ from the first.
 
-    host_private_key: PEM. host_public_key: OpenSSH line.
+    host_private_key: PEM. host_public_key: an OpenSSH line.
     """
     template = infra("user-data.yaml").read_text(encoding="utf-8")
     indented = host_private_key.strip().replace("\n", "\n    ")

@@ -1,22 +1,24 @@
-"""What could be launched now, and where: the image, the zones that offer the type, their subnets."""
+"""The possible launches: the image, the zones that offer the type, and their subnets."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import tags
+from gpu_box.aws import answers, tags
+from gpu_box.aws.answers import malformed, pages
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.observe import parse_image, read_images
+from gpu_box.aws.instance_types import read_hardware, unknown
+from gpu_box.aws.observe import image_created, parse_image, read_images
 from gpu_box.config.model import Config
-from gpu_box.errors import CloudError, InputError
+from gpu_box.errors import CloudError, InputError, PermissionDenied
 from gpu_box.model.observed import Launchable, Placement
+from gpu_box.plan import fit
 from gpu_box.plan.ownership import anothers_box
 
-# Public SSM parameters (AWS.md; AWS's DLAMI release notes, Canonical's "Find Ubuntu images on AWS").
+# Public SSM parameters (AWS's DLAMI release notes; Canonical's "Find Ubuntu images on AWS").
 _PARAMETERS = {
     ("deep-learning", "24.04"): (
         "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
@@ -31,11 +33,12 @@ _PARAMETERS = {
         "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id",
     ),
 }
-# What those are called in a sentence, and their root device: that of Canonical's images, on which both build.
+# Their titles, and the properties that they share with the Ubuntu images they are based on.
 _TITLES = {"deep-learning": "Deep Learning Base AMI on Ubuntu", "ubuntu": "Ubuntu"}
-_ROOT_DEVICE = "/dev/sda1"
-_SURELY_ENOUGH_GIB = 100  # more than these images have ever needed: so nobody is asked how much it is
-# Where a parameter has another name: the image's owner (AWS's deep-learning account; Canonical) and name.
+_ROOT_DEVICE, _ARCHITECTURE = "/dev/sda1", "x86_64"
+_SURELY_ENOUGH_GIB = 100  # more than these images ever needed, so their size need not be read
+# The image's owner and name, if the parameter is renamed or cannot be read: AWS's deep-learning account, and
+# Canonical.
 _NAMES = {
     "deep-learning": (
         "898082745236",
@@ -46,20 +49,28 @@ _NAMES = {
 
 
 def read_launchable(cloud: Cloud, *, describe: bool = False) -> Launchable:
-    """Raises InputError for a type, zone, subnet or image that AWS does not have there.
+    """Raises InputError for a type, zone, subnet or image that is missing there, or that do not fit together.
 
-    describe: also ask for the name of an image whose id AWS has just told: a launch does not need it.
+    describe: also read the name of an image found by its parameter, which a launch does not need.
     """
     config = cloud.config
-    own, base, subnets, offered, shared = side_by_side(
+    own, base, subnets, offered, shared, hardware = side_by_side(
         lambda: _own_image(cloud),
         lambda: _image(cloud, describe=describe),
         lambda: _subnets(cloud),
         lambda: _offerings(cloud),
         lambda: _cluster_group(cloud) if config.cluster else None,
+        lambda: read_hardware(cloud, config.instance_types),
     )
     placements = _placements(config, cloud.region, subnets, offered)
     image, described = own or base, _described(own) if own else {}
+    for one in hardware.values():
+        fit.refuse_unfit(
+            one,
+            architecture=image.get("Architecture", _ARCHITECTURE),
+            own_image=bool(config.image.id),
+            where="instance_types",
+        )
     root = image["RootDeviceName"]
     sizes = [
         m["Ebs"].get("VolumeSize", 8)
@@ -71,6 +82,9 @@ def read_launchable(cloud: Cloud, *, describe: bool = False) -> Launchable:
         image_name=described.get("name") or image.get("Name", image["ImageId"]),
         image_kind=described.get("kind", ""),
         image_pending=image.get("State") == "pending",
+        image_created=image_created(image) if "CreationDate" in image else None,
+        image_deprecated=answers.moment(image.get("DeprecationTime", "")),
+        initialization_mib=config.disk.initialization_mib if own else 0,
         root_device=root,
         min_disk_gib=max(sizes, default=8),
         vpc_id=subnets[0]["VpcId"],
@@ -80,7 +94,7 @@ def read_launchable(cloud: Cloud, *, describe: bool = False) -> Launchable:
 
 
 def _own_image(cloud: Cloud) -> dict[str, Any] | None:
-    """The newest one of the box's own disk: what was on it is there again."""
+    """The newest usable image of the box's own disk."""
     config = cloud.config
     for raw in read_images(cloud):
         image = parse_image(raw)
@@ -125,19 +139,23 @@ def _image(cloud: Cloud, *, describe: bool) -> dict[str, Any]:
         raise InputError(
             f"no image {image_id or wanted.family!r} in {cloud.region}",
             where="image",
-            remedy="AMI ids differ by region: give one of this region, or leave image.id out.",
+            remedy="AMI ids differ by region: use one of this region, or remove image.id.",
         )
     return max(found, key=lambda image: str(image.get("CreationDate", "")))
 
 
 def _latest_image_id(cloud: Cloud) -> str | None:
+    """None if the parameter is missing or cannot be read: the image is then found by its name."""
     image, ssm = cloud.config.image, cloud.client("ssm")
-    for parameter in _PARAMETERS[image.family, image.release]:
-        with translated("finding the image"):
-            try:
-                return str(ssm.get_parameter(Name=parameter)["Parameter"]["Value"])
-            except ssm.exceptions.ParameterNotFound:
-                continue
+    try:
+        for parameter in _PARAMETERS[image.family, image.release]:
+            with translated("finding the image"):
+                try:
+                    return str(ssm.get_parameter(Name=parameter)["Parameter"]["Value"])
+                except ssm.exceptions.ParameterNotFound:
+                    continue
+    except PermissionDenied:
+        pass
     return None
 
 
@@ -149,12 +167,13 @@ def _cluster_group(cloud: Cloud) -> str | None:
 
 
 def _subnets(cloud: Cloud) -> list[dict[str, Any]]:
+    """One subnet per zone, all in one VPC; those of the config in its order."""
     wanted = cloud.config.network.subnet
     with translated("reading subnets"):
         try:
             found: list[dict[str, Any]] = cloud.ec2.describe_subnets(
                 **(
-                    {"SubnetIds": [wanted]}
+                    {"SubnetIds": list(wanted)}
                     if wanted
                     else {"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}
                 )
@@ -162,33 +181,63 @@ def _subnets(cloud: Cloud) -> list[dict[str, Any]]:
         except ClientError as error:
             if not code_of(error).startswith("InvalidSubnet"):
                 raise
-            found = []
-    if found:
-        return found
-    if wanted:
-        raise InputError(
-            f"no subnet {wanted} in {cloud.region}", where="network.subnet", remedy="Give one of this region."
+            absent = [one for one in wanted if one in str(error)] or wanted
+            raise InputError(
+                f"no subnet {', '.join(absent)} in {cloud.region}",
+                where="network.subnet",
+                remedy="Use subnets of this region.",
+            ) from None
+    if not found:
+        raise CloudError(
+            f"your account has no default VPC in {cloud.region}",
+            remedy="Create one with `aws ec2 create-default-vpc`, or set network.subnet.",
         )
-    raise CloudError(
-        f"your account has no default VPC in {cloud.region}",
-        remedy="Make one with `aws ec2 create-default-vpc`, or name a subnet in network.subnet.",
-    )
+    if wanted:
+        found = [one for one in found if one["SubnetId"] in wanted]
+        if not found:
+            raise malformed("DescribeSubnets", "it has none of the subnets asked for")
+        found.sort(key=lambda one: wanted.index(one["SubnetId"]))
+        _refuse_conflicting(found)
+    return found
+
+
+def _refuse_conflicting(subnets: list[dict[str, Any]]) -> None:
+    """Raise unless the subnets are in one VPC, as a box's security group is, and in different zones."""
+    if len(vpcs := {one["VpcId"]: one["SubnetId"] for one in subnets}) > 1:
+        listed = ", ".join(f"{subnet} in {vpc}" for vpc, subnet in vpcs.items())
+        raise InputError(
+            f"the subnets are in several VPCs: {listed}",
+            where="network.subnet",
+            remedy="Use subnets of one VPC: a box has one security group, which belongs to one VPC.",
+        )
+    by_zone: dict[str, str] = {}
+    for one in subnets:
+        zone, subnet = one["AvailabilityZone"], one["SubnetId"]
+        if zone in by_zone:
+            raise InputError(
+                f"{by_zone[zone]} and {subnet} are both in {zone}",
+                where="network.subnet",
+                remedy="Use one subnet for each zone.",
+            )
+        by_zone[zone] = subnet
 
 
 def _offerings(cloud: Cloud) -> set[tuple[str, str]]:
     """(type, zone) for every type in the config that the region offers."""
     with translated("reading where the instance types are offered"):
-        pages = cloud.ec2.get_paginator("describe_instance_type_offerings").paginate(
+        found = pages(
+            cloud.ec2,
+            "describe_instance_type_offerings",
             LocationType="availability-zone",
             Filters=[{"Name": "instance-type", "Values": list(cloud.config.instance_types)}],
         )
-        return {(o["InstanceType"], o["Location"]) for page in pages for o in page["InstanceTypeOfferings"]}
+        return {(o["InstanceType"], o["Location"]) for page in found for o in page["InstanceTypeOfferings"]}
 
 
 def _placements(
     config: Config, region: str, subnets: list[dict[str, Any]], offered: set[tuple[str, str]]
 ) -> tuple[Placement, ...]:
-    """Types in the config's order; within a type, zones in the config's order, else by name."""
+    """Types in the config's order; within a type, zones in the order of config or subnets, or by name."""
     by_zone = {s["AvailabilityZone"]: s["SubnetId"] for s in subnets}
     for zone in config.zones:
         if zone not in by_zone:
@@ -197,26 +246,18 @@ def _placements(
                 where="zones",
                 remedy=f"Zones here: {', '.join(sorted(by_zone))}.",
             )
-    zones = config.zones or tuple(sorted(by_zone))
+    zones = config.zones or tuple(by_zone if config.network.subnet else sorted(by_zone))
     for wanted in config.instance_types:
         its_zones = sorted(z for t, z in offered if t == wanted)
         if not its_zones:
-            from gpu_box.aws.prices.catalogue import gpu_types
-
-            near = get_close_matches(wanted, gpu_types(), n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
-            raise InputError(
-                f"AWS has no instance type {wanted!r} in {region}",
-                where="instance_types",
-                remedy=meant.strip() or None,
-            )
+            raise unknown(region, wanted, where="instance_types")
         if not set(its_zones) & set(zones):
             raise InputError(
                 f"{wanted} is not offered in {', '.join(zones)}",
                 where="zones",
                 remedy=f"In {region} it is offered in {', '.join(its_zones)}.",
             )
-    # All that is cheap before anything that is not: that is what spot-then-on-demand asks for.
+    # Every spot placement before any on-demand one, as spot-then-on-demand means.
     markets = ("spot", "on-demand") if config.market == "spot-then-on-demand" else (config.market,)
     return tuple(
         Placement(type=wanted, zone=zone, subnet_id=by_zone[zone], market=market)

@@ -1,8 +1,8 @@
-"""What this process made a moment ago, and AWS may not show yet.
+"""Resources that this process created recently, and AWS may not show yet.
 
 "The result of an API command you run [...] might not be immediately visible to all subsequent commands you
-run" (EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API"): what was just made is missing from
-lists, and its id is answered with NotFound. Neither means that it is gone.
+run" (EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API"): a new resource may be missing from
+lists, and its id may give NotFound, although it exists.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any
 
 from gpu_box.model.observed import Instance, KeyPair, Observed, SecurityGroup
 
-# Seconds from a create until AWS shows it everywhere, at the latest. In practice a few.
+# The longest time until AWS shows a new resource everywhere; usually a few seconds.
 NOT_YET_S = 30.0
 _ASK_AGAIN_S = 0.5
-_NOT_FOUND = ("NotFound", ".Unknown")  # the ends of "InvalidInstanceID.NotFound" and of its relatives
+_NOT_FOUND = ("NotFound", ".Unknown")  # ends of codes such as "InvalidInstanceID.NotFound"
 Thing = Instance | SecurityGroup | KeyPair
 
 
 class Made:
-    """Safe to use from several threads."""
+    """Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._at: dict[str, float] = {}  # `_name` -> when it was made, monotonic seconds
-        self._things: dict[str, tuple[str, Thing]] = {}  # `_name` -> which box's, as its create was answered
+        self._at: dict[str, float] = {}  # `_name` -> time of creation, monotonic seconds
+        self._things: dict[str, tuple[str, Thing]] = {}  # `_name` -> its box, and the answer of its create
 
     def follow(self, client: Any) -> None:
-        """Note what this EC2 client makes, and ask again where AWS does not find it yet."""
+        """Record what this EC2 client creates, and retry while AWS does not find it yet."""
         client.meta.events.register("after-call.ec2", self._note_answer)
         client.meta.events.register_first("needs-retry.ec2", self._wait_if_new)
 
     def add(self, box: str, before: Observed, after: Observed) -> None:
-        """Note what the answers of a round added to `before`. box: a name for the box and its region."""
+        """Record what a round added to `before`. box: identifies the box and its region."""
         known = {instance.id for instance in before.instances}
         made: list[Thing] = [i for i in after.instances if i.exists and i.id not in known]
         made += [after.group] if after.group and not before.group else []
@@ -46,14 +46,14 @@ class Made:
             self._at = dict.fromkeys(map(_name, made), time.monotonic()) | self._at
 
     def forget(self, ids: Iterable[str]) -> None:
-        """They are deleted, or on their way."""
+        """They are deleted, or being deleted."""
         with self._lock:
             for id_ in ids:
                 self._at.pop(id_, None)
                 self._things.pop(id_, None)
 
     def complete(self, box: str, seen: Observed) -> Observed:
-        """What AWS shows, with what it does not show yet."""
+        """Add to what AWS shows what it does not show yet."""
         with self._lock:
             new = [t for id_, (of, t) in self._things.items() if of == box and self._is_new(id_)]
         known = {instance.id for instance in seen.instances}
@@ -68,7 +68,7 @@ class Made:
         )
 
     def is_new(self, id_: str) -> bool:
-        """Whether this process made it so recently that AWS may not show it yet."""
+        """Whether this process created it so recently that AWS may not show it yet."""
         with self._lock:
             return self._is_new(id_)
 
@@ -82,7 +82,7 @@ class Made:
                 self._at |= dict.fromkeys(_made_by(model.name, parsed), time.monotonic())
 
     def _wait_if_new(self, response: Any, request_dict: dict[str, Any], **_: Any) -> float | None:
-        """Of botocore's `needs-retry` event: seconds until another try, or None."""
+        """For botocore's `needs-retry` event: seconds until another attempt, or None."""
         code = response[1].get("Error", {}).get("Code", "") if response else ""
         if not code.endswith(_NOT_FOUND):
             return None
@@ -92,12 +92,12 @@ class Made:
 
 
 def _name(thing: Thing) -> str:
-    """By which calls refer to it."""
+    """The id or name that calls use."""
     return thing.name if isinstance(thing, KeyPair) else thing.id
 
 
 def _made_by(operation: str, answer: dict[str, Any]) -> list[str]:
-    """Ids, or the names by which later calls refer to them."""
+    """Ids, or names that later calls use."""
     if operation == "RunInstances":
         instances = answer.get("Instances", [])
         ids = [i.get(name) for i in instances for name in ("InstanceId", "SpotInstanceRequestId")]

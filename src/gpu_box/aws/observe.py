@@ -1,7 +1,7 @@
-"""Read what exists for a box, at once: one round trip deep. AWS's dictionaries end here.
+"""Read a box's resources in parallel, in one round trip. AWS's dictionaries end here.
 
-What a command does not need is not read. For `up`, what the last known state makes redundant is not read
-either; if AWS disagrees, everything is.
+A command reads only what it needs. For `up`, reads that the last known state makes redundant are skipped; if
+AWS disagrees, everything is read.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
-from gpu_box.aws import client, last_seen, security_group, tags
+from gpu_box.aws import answers, client, last_seen, security_group, tags
+from gpu_box.aws.answers import pages
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
 from gpu_box.aws.my_address import caller_address
 from gpu_box.aws.prices.prices import snapshot_gib_month
+from gpu_box.aws.region import not_enabled
 from gpu_box.aws.relaunched import boxes_behind_requests, read_relaunched
 from gpu_box.errors import CloudError, CredentialsError
 from gpu_box.model.observed import (
@@ -35,28 +38,29 @@ from gpu_box.model.observed import (
     SpotRequest,
     Volume,
 )
+from gpu_box.store import reminder
 
-# What the caller is about to do with it.
+# The purpose for which the caller reads the state.
 Need = Literal["everything", "plan", "up", "stop", "status", "enter"]
-SKIP = True  # False: everything is read for everyone
-# What bills but starts nothing by itself; what only a command that changes a box needs.
+SKIP = True  # False: always read everything
+# Read only for costs; read only by commands that change a box.
 _COSTS = frozenset({"volumes", "images", "snapshots", "spot_requests"})
 _MEANS = frozenset({"key_pair", "role", "spot_requests"})
-# Reads that are left out; what they tell then stays empty in an Observed.
+# Skipped reads; their fields of an Observed stay empty.
 _SKIPPED: Mapping[Need, frozenset[str]] = {
-    "up": _COSTS,
-    "stop": _COSTS,
-    "status": _MEANS,
-    "enter": _COSTS | _MEANS | {"deadline", "relaunched"},
+    "up": _COSTS | {"in_use"},
+    "stop": _COSTS | {"in_use"},
+    "status": _MEANS | {"in_use"},
+    "enter": _COSTS | _MEANS | {"deadline", "relaunched", "in_use"},
 }
 
 
 def observe(cloud: Cloud, *, need: Need = "everything") -> Observed:
-    """need: "plan" and "up" also ask from which address this laptop is seen. "stop" waits for EC2 alone,
-    and for IAM and Scheduler a few seconds: what they do not answer is unread.
+    """need: "plan" and "up" also look up this laptop's public address. "stop" waits only for EC2, and a few
+    seconds for IAM and Scheduler; what these do not answer counts as unread.
 
-    What this process made a moment ago counts as there, shown or not.
-    Raises CredentialsError, PermissionDenied, CloudUnreachable.
+    Resources that this process just created are included even if AWS does not show them yet. Raises
+    CredentialsError, PermissionDenied, CloudUnreachable.
     """
     skipped = _skipped(cloud, need)
     seen = cloud.made.complete(cloud.box, _observe(cloud, need, skipped))
@@ -66,10 +70,14 @@ def observe(cloud: Cloud, *, need: Need = "everything") -> Observed:
 
 
 def _observe(cloud: Cloud, need: Need, skipped: Collection[str]) -> Observed:
-    region = cloud.region  # fails here, in words, before any thread starts
+    region = cloud.region  # raises a clear error before any thread starts
     reads = {name: read for name, read in _reads(cloud, brisk=need == "stop").items() if name not in skipped}
     if need in ("plan", "up") and cloud.config.network.allow_ssh_from is None:
         reads["caller"] = lambda: {"caller": caller_address()}
+    if need in ("up", "status"):
+        memory = cloud.elsewhere(region, box="all").memory("reminded")
+        if reminder.is_due(memory):
+            reads["others"] = lambda: {"others": _to_remind(cloud, memory)}
     expected = last_seen.expected(cloud) if need == "up" and skipped else ANYTHING
     if client.MEANWHILE and (services := _NEEDED_NEXT.get(expected.state)):
         reads["clients"] = lambda: _nothing(cloud.make_clients(*services))
@@ -77,9 +85,9 @@ def _observe(cloud: Cloud, need: Need, skipped: Collection[str]) -> Observed:
     fields = _ask(reads, first)
     seen = Observed(region=region, **{k: v for k, v in fields.items() if k != "relaunched"})
     if expected.state == "nothing" and not seen.live:
-        return seen  # a step that makes what is there already is refused
+        return seen  # creating what exists already is refused
     if expected.state == "stopped" and (instance := _stopped_by_us(seen)):
-        # A placeholder in the past: `up` moves the schedule before the start, or AWS says that it is gone.
+        # A placeholder in the past: `up` moves the schedule before the start, or AWS reports that it is gone.
         deadline = Deadline(instance_id=instance.id, at=instance.launched, role_arn=expected.role_arn)
         return replace(seen, deadline=seen.deadline or deadline, deadline_role_arn=expected.role_arn)
     if expected != ANYTHING:
@@ -93,13 +101,13 @@ def _observe(cloud: Cloud, need: Need, skipped: Collection[str]) -> Observed:
 def _skipped(cloud: Cloud, need: Need) -> frozenset[str]:
     limited = cloud.config.limits.budget is not None or cloud.config.market != "on-demand"
     if not SKIP or (need == "up" and limited):
-        return frozenset()  # a budget counts disks; a second spot request is to be cancelled
+        return frozenset()  # a budget needs disks; a second spot request must be cancelled
     return _SKIPPED.get(need, frozenset())
 
 
-# Clients are made while AWS is asked who is there, and not when they are needed. No call.
+# Clients to make while the requests are out, before they are needed. Makes no request.
 _NEEDED_NEXT = {"nothing": ("ssm", "iam", "scheduler"), "stopped": ("scheduler",)}
-# By what is expected, the reads without which nothing can be planned.
+# The reads that planning needs, by expected state.
 _FIRST = {
     "nothing": {"instances", "caller", "clients"},
     "stopped": {"instances", "group", "caller", "clients"},
@@ -107,15 +115,24 @@ _FIRST = {
 
 
 def _reads(cloud: Cloud, *, brisk: bool) -> dict[str, Callable[[], dict[str, Any]]]:
-    """What each asks for and adds to an Observed."""
+    """Each read returns fields of an Observed. brisk: for a stop, which needs only the instances."""
     config, ec2 = cloud.config, cloud.ec2
+    optional = _if_readable if brisk else lambda read: read
     return {
-        "instances": lambda: _split(observe_all(cloud), config.name),
+        # Only this box's: a team's region may have a thousand.
+        "instances": lambda: {
+            "instances": tuple(one.instance for one in _listed(cloud, tags.of_box(config)))
+        },
+        "in_use": lambda: {"others_exist": _others_exist(cloud)},
         "relaunched": lambda: {"relaunched": read_relaunched(cloud)},
-        "group": lambda: {"group": _read_group(ec2, config.name)},
-        "key_pair": lambda: {"key_pair": _read_key_pair(ec2, config.name)},
+        "group": optional(lambda: {"group": _read_group(ec2, config.name)}),
+        "key_pair": optional(lambda: {"key_pair": _read_key_pair(ec2, config.name)}),
         "deadline": lambda: _of_deadline("deadline", lambda: read_deadline(cloud, brisk=brisk)),
-        "role": lambda: _of_deadline("deadline_role_arn", lambda: read_role(cloud, brisk=brisk)),
+        "role": lambda: (
+            _of_deadline("deadline_role_arn", lambda: read_role(cloud, brisk=brisk))
+            # A role from the config is not gpu-box's to remove.
+            | {"deadline_role_shared": bool(config.aws.deadline_role)}
+        ),
         "volumes": lambda: {"volumes": tuple(_read_volumes(ec2, config.name))},
         "images": lambda: {"images": tuple(parse_image(raw) for raw in read_images(cloud))},
         "snapshots": lambda: {"snapshots": tuple(read_snapshots(cloud))},
@@ -124,13 +141,25 @@ def _reads(cloud: Cloud, *, brisk: bool) -> dict[str, Callable[[], dict[str, Any
 
 
 def _ask(reads: dict[str, Callable[[], dict[str, Any]]], names: Collection[str]) -> dict[str, Any]:
-    """The fields of an Observed that these reads tell."""
+    """The fields of an Observed that these reads return."""
     fields: dict[str, Any] = {}
-    for told in side_by_side(*(read for name, read in reads.items() if name in names)):
+    for found in side_by_side(*(read for name, read in reads.items() if name in names)):
         whys = {
-            key: fields.get(key) or told.get(key, "") for key in ("deadline_unavailable", "deadline_unread")
+            key: fields.get(key) or found.get(key, "") for key in ("deadline_unavailable", "deadline_unread")
         }
-        fields |= told | whys
+        fields |= found | whys
+    return fields
+
+
+def _if_readable(read: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    def fields() -> dict[str, Any]:
+        try:
+            return read()
+        except CredentialsError:
+            raise
+        except CloudError:
+            return {}
+
     return fields
 
 
@@ -139,51 +168,84 @@ def _nothing(_: object) -> dict[str, Any]:
 
 
 def _of_deadline(name: str, read: Callable[[], tuple[object, str]]) -> dict[str, Any]:
-    """What IAM or Scheduler does not answer is unread: to find a box and to stop it takes EC2 alone."""
+    """Marks the field as unread if AWS does not answer: finding and stopping a box needs only EC2."""
     try:
         value, unavailable = read()
     except CredentialsError:
         raise
     except CloudError as error:
-        return {name: None, "deadline_unread": f"{error.where}: {error.what}"}
+        unread = f"{error.where}: {error.what}" if error.where else error.what
+        return {name: None, "deadline_unread": unread}
     return {name: value, "deadline_unavailable": unavailable}
 
 
-def _stopped_by_us(told: Observed) -> Instance | None:
-    """The one instance, where `gpu-box stop` ended its last session."""
-    match told.live:
-        case (instance,) if instance.state is InstanceState.STOPPED and told.group:
+def _stopped_by_us(seen: Observed) -> Instance | None:
+    """The only instance, if `gpu-box stop` ended its last session."""
+    match seen.live:
+        case (instance,) if instance.state is InstanceState.STOPPED and seen.group:
             asked = instance.stop_asked
             return instance if asked and asked.at >= instance.launched else None
         case _:
             return None
 
 
-def _split(listed: list[Listed], box: str) -> dict[str, Any]:
-    """The region's other boxes, too: those that were forgotten are mentioned."""
-    return {
-        "instances": tuple(row.instance for row in listed if row.box == box),
-        "others": tuple(row for row in listed if row.box != box),
-    }
-
-
-_MOST_A_PAGE = 1000  # "This value can be between 5 and 1000" (DescribeInstances, MaxResults)
+_ANY_BOX = {"Name": "tag-key", "Values": [tags.NAME]}
+# "This value can be between 5 and 1000" (DescribeInstances, MaxResults).
+_LEAST_A_PAGE, _MOST_A_PAGE = 5, 1000
 
 
 def observe_all(cloud: Cloud) -> list[Listed]:
-    """Every box of the region, by tag alone: also those of a config that this laptop never saw."""
-    filters = [{"Name": "tag-key", "Values": [tags.NAME]}]
+    """Every tagged box of the region, also those without a config on this laptop."""
+    return _listed(cloud, [_ANY_BOX])
+
+
+def _to_remind(cloud: Cloud, memory: Path) -> tuple[Listed, ...]:
+    """The user's other boxes in the region that are stopped. memory: when they were read last."""
+    own = {"Name": f"tag:{tags.OWNER}", "Values": [tags.owner_tag(cloud.config)]}
+    stopped = {"Name": "instance-state-name", "Values": ["stopped"]}
+    found = _listed(cloud, [_ANY_BOX, own, stopped])
+    reminder.note(memory)
+    return tuple(one for one in found if one.box != cloud.config.name)
+
+
+def _others_exist(cloud: Cloud) -> bool:
+    """Whether the region has another box; reads no more pages than it needs."""
+    exist = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
     with translated("listing boxes"):
-        pages = cloud.ec2.get_paginator("describe_instances").paginate(
-            Filters=filters, PaginationConfig={"PageSize": _MOST_A_PAGE}
+        found = pages(
+            cloud.ec2,
+            "describe_instances",
+            Filters=[_ANY_BOX, exist],
+            PaginationConfig={"PageSize": _LEAST_A_PAGE},
         )
-        raw = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+        return any(
+            tags.tag_map(i).get(tags.NAME) != cloud.config.name
+            for page in found
+            for r in page["Reservations"]
+            for i in r["Instances"]
+        )
+
+
+def _listed(cloud: Cloud, filters: list[dict[str, Any]]) -> list[Listed]:
+    try:
+        with translated("listing boxes"):
+            found = pages(
+                cloud.ec2,
+                "describe_instances",
+                Filters=filters,
+                PaginationConfig={"PageSize": _MOST_A_PAGE},
+            )
+            raw = [i for page in found for r in page["Reservations"] for i in r["Instances"]]
+    except CredentialsError as error:
+        if disabled := not_enabled(cloud, error):
+            raise disabled from error
+        raise
     listed = [Listed(box=tags.tag_map(i).get(tags.NAME, ""), instance=parse_instance(i)) for i in raw]
     return sorted(listed, key=lambda row: (row.box, row.instance.launched))
 
 
 def observe_every_box(cloud: Cloud) -> list[Listed]:
-    """As `observe_all`, with instances that AWS launched by itself and that have no tag yet."""
+    """`observe_all`, plus untagged instances that AWS launched by itself."""
     listed, behind = side_by_side(lambda: observe_all(cloud), lambda: boxes_behind_requests(cloud))
     missing = sorted(behind.keys() - {row.instance.id for row in listed})
     if missing:
@@ -194,8 +256,8 @@ def observe_every_box(cloud: Cloud) -> list[Listed]:
 
 def read_instances(cloud: Cloud, filters: list[dict[str, Any]]) -> list[Instance]:
     with translated("reading instances"):
-        pages = cloud.ec2.get_paginator("describe_instances").paginate(Filters=filters)
-        return [parse_instance(i) for page in pages for r in page["Reservations"] for i in r["Instances"]]
+        found = pages(cloud.ec2, "describe_instances", Filters=filters)
+        return [parse_instance(i) for page in found for r in page["Reservations"] for i in r["Instances"]]
 
 
 def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
@@ -228,7 +290,7 @@ def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
 
 
 def _owner(raw: dict[str, Any]) -> str:
-    return tags.tag_map(raw).get(tags.OWNER, "")
+    return tags.owner_of(tags.tag_map(raw))
 
 
 def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
@@ -247,7 +309,7 @@ def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
 
 
 def read_images(cloud: Cloud) -> list[dict[str, Any]]:
-    """Of the box's disk, the newest first."""
+    """Images of the box's disk, the newest first."""
     with translated("reading images"):
         found: list[dict[str, Any]] = cloud.ec2.describe_images(
             Owners=["self"], Filters=tags.of_box(cloud.config)
@@ -256,9 +318,8 @@ def read_images(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def image_created(raw: dict[str, Any]) -> datetime:
-    """Aware, UTC. Now, for one that is so new that AWS does not tell it."""
-    told = raw.get("CreationDate")
-    return datetime.fromisoformat(told).astimezone(UTC) if told else datetime.now(UTC)
+    """Aware, UTC. Now, if the image is too new to have a date, or it cannot be read."""
+    return answers.moment(raw.get("CreationDate", "")) or datetime.now(UTC)
 
 
 def parse_image(raw: dict[str, Any]) -> Image:
@@ -271,16 +332,14 @@ def parse_image(raw: dict[str, Any]) -> Image:
         of=values.get(tags.IMAGE_OF, ""),
         created=image_created(raw),
         snapshot_ids=tuple(disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")),
-        owner=values.get(tags.OWNER, ""),
+        owner=tags.owner_of(values),
     )
 
 
 def read_snapshots(cloud: Cloud) -> list[Snapshot]:
     with translated("reading snapshots"):
-        pages = cloud.ec2.get_paginator("describe_snapshots").paginate(
-            OwnerIds=["self"], Filters=tags.of_box(cloud.config)
-        )
-        found = [raw for page in pages for raw in page["Snapshots"]]
+        listed = pages(cloud.ec2, "describe_snapshots", OwnerIds=["self"], Filters=tags.of_box(cloud.config))
+        found = [raw for page in listed for raw in page["Snapshots"]]
     usd = snapshot_gib_month(cloud) if found else Decimal(0)
     return [
         Snapshot(
@@ -297,8 +356,8 @@ def read_snapshots(cloud: Cloud) -> list[Snapshot]:
 
 def _read_volumes(ec2: Any, box: str) -> list[Volume]:
     with translated("reading disks"):
-        pages = ec2.get_paginator("describe_volumes").paginate(Filters=tags.named(box))
-        raw = [v for page in pages for v in page["Volumes"]]
+        listed = pages(ec2, "describe_volumes", Filters=tags.named(box))
+        raw = [v for page in listed for v in page["Volumes"]]
     return [
         Volume(
             id=v["VolumeId"],

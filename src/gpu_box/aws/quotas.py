@@ -1,8 +1,8 @@
-"""vCPU quotas: how many of a family's vCPUs the account may run in the region, and how many it has running.
+"""vCPU quotas: how many of a family's vCPUs the account may run in the region, and how many it runs.
 
-New accounts have 0 for GPUs: the first wall that everybody meets. It is arithmetic (EC2 User Guide, "Amazon
-EC2 instance type quotas"): vCPUs running in the families of a quota + vCPUs wanted <= quota, on-demand and
-spot apart; of spot, stopped instances and open requests count too.
+New accounts have 0 for GPUs. The rule (EC2 User Guide, "Amazon EC2 instance type quotas"): vCPUs running in a
+quota's families + vCPUs wanted <= quota, separately for on-demand and spot; for spot, stopped instances and
+open requests also count.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpu_box.aws.answers import malformed, pages
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import translated
 from gpu_box.aws.prices.catalogue import catalogue
@@ -21,7 +22,7 @@ from gpu_box.model.results import QuotaAsked, Request
 
 _SERVICE = "ec2"
 _ON_DEMAND, _SPOT = "on-demand", "spot"
-# States that count, by EC2's words.
+# The states that count, with EC2's names.
 _COUNTED = {
     _ON_DEMAND: {"pending", "running"},
     _SPOT: {"pending", "running", "stopping", "stopped"},
@@ -36,7 +37,7 @@ _UNDECIDED = {"PENDING", "CASE_OPENED"}
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaUse:
-    """One quota against what one instance type wants of it. Numbers are vCPUs."""
+    """A quota against one instance type's need. Numbers are vCPUs."""
 
     instance_type: str
     market: str
@@ -44,7 +45,7 @@ class QuotaUse:
     name: str  # "Running On-Demand G and VT instances"
     limit: int
     used: int
-    wanted: int  # on top of what is used
+    wanted: int  # in addition to `used`
 
     @property
     def fits(self) -> bool:
@@ -58,7 +59,7 @@ class QuotaUse:
 
 
 def quota_code(instance_type: str, market: str) -> str | None:
-    """The quota that counts the type; None where it is none of the catalogue's."""
+    """The quota that counts the type; None if the catalogue has none."""
     match = re.match(r"([a-z]+)(\d*)", instance_type)
     letters, generation = match.groups() if match else ("", "")
     by_family = {family: quota for quota in catalogue().quotas for family in quota.families}
@@ -67,9 +68,9 @@ def quota_code(instance_type: str, market: str) -> str | None:
 
 
 def read_quotas(cloud: Cloud, market: str = _ON_DEMAND, own: Instance | None = None) -> list[QuotaUse]:
-    """For each of the config's instance types that a known quota counts, in order. Raises CloudError.
+    """For each of the config's instance types with a known quota, in order. Raises CloudError.
 
-    own: the box's instance; what is counted for it already is not wanted once more.
+    own: the box's instance, which is not counted twice.
     """
     code_of = {t: code for t in cloud.config.instance_types if (code := quota_code(t, market))}
     codes = list(dict.fromkeys(code_of.values()))
@@ -99,38 +100,38 @@ def read_quotas(cloud: Cloud, market: str = _ON_DEMAND, own: Instance | None = N
 
 
 def read_wanted_quotas(cloud: Cloud, own: Instance | None = None) -> list[QuotaUse]:
-    """Of each market that `up` would try, in order; of a box that is there, its own. Raises CloudError."""
+    """For each market that `up` tries, in order; for an existing box its own. Raises CloudError."""
     config = cloud.config
     markets = (own.market,) if own else _MARKETS[config.market]
     return [use for market in markets for use in read_quotas(cloud, market, own)]
 
 
 def missing_quota(cloud: Cloud, own: Instance | None = None) -> str | None:
-    """What `plan` says where the first choice does not fit; None where it does, or where nobody may tell."""
+    """The line for `plan` if the first choice does not fit; None if it does, or if that is unknown."""
     if own is not None and own.state in (InstanceState.PENDING, InstanceState.RUNNING):
         return None
     try:
         uses = read_wanted_quotas(cloud, own)
     except CloudError:
-        return None  # no reason to hold a plan up; `doctor` says what is not permitted
-    # A stopped instance is started as it is: another type is no way out for it.
+        return None  # not worth failing a plan; `doctor` reports missing permissions
+    # A stopped instance starts with its own type, so other types do not help.
     if own is not None:
         uses = [use for use in uses if use.instance_type == own.type]
     if not uses or uses[0].fits:
         return None
     fitting = next((f"{use.instance_type} ({use.market})" for use in uses if use.fits), None)
-    way_out = f"`up` will go on to {fitting}" if fitting else "`gpu-box doctor --request-quota` asks for more"
+    way_out = f"`up` will then try {fitting}" if fitting else "`gpu-box doctor --request-quota` requests more"
     return f"{uses[0]}: {way_out}"
 
 
 def request_increase(cloud: Cloud, uses: Sequence[QuotaUse]) -> QuotaAsked:
-    """Ask AWS for what is missing of one quota: for the largest of what is wanted. Raises CloudError.
+    """Request an increase of one quota to the largest need. Raises CloudError.
 
-    Where the account has asked before and nobody has decided, that is told and nothing is asked.
+    If an earlier request is still undecided, returns that one and requests nothing.
     """
     code, wanted = uses[0].code, max(use.used + use.wanted for use in uses)
     client = cloud.client("service-quotas")
-    with translated("asking for a quota"):
+    with translated("requesting a quota"):
         history = client.list_requested_service_quota_change_history_by_quota(
             ServiceCode=_SERVICE, QuotaCode=code
         )["RequestedQuotas"]
@@ -157,32 +158,36 @@ def _quota(cloud: Cloud, code: str) -> dict[str, Any]:
 
 
 def _counted(cloud: Cloud, market: str) -> list[str]:
-    """The instance type of everything that counts, as often as it is there."""
+    """The instance type of every counted instance, with repetitions."""
     states = [{"Name": "instance-state-name", "Values": sorted(_COUNTED[market])}]
-    with translated("reading what runs"):
-        pages = cloud.ec2.get_paginator("describe_instances").paginate(Filters=states)
-        instances = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    with translated("reading running instances"):
+        found = pages(cloud.ec2, "describe_instances", Filters=states)
+        instances = [i for page in found for r in page["Reservations"] for i in r["Instances"]]
     types = [i["InstanceType"] for i in instances if i.get("InstanceLifecycle", _ON_DEMAND) == market]
     return types + (_open_requests(cloud) if market == _SPOT else [])
 
 
 def _open_requests(cloud: Cloud) -> list[str]:
     with translated("reading spot requests"):
-        pages = cloud.ec2.get_paginator("describe_spot_instance_requests").paginate(
-            Filters=[{"Name": "state", "Values": ["open"]}]
+        found = pages(
+            cloud.ec2,
+            "describe_spot_instance_requests",
+            Filters=[{"Name": "state", "Values": ["open"]}],
         )
-        requests = [r for page in pages for r in page["SpotInstanceRequests"]]
-    # An open one of an instance that is stopped is counted with its instance.
+        requests = [r for page in found for r in page["SpotInstanceRequests"]]
+    # The open request of a stopped instance is counted with its instance.
     return [r["LaunchSpecification"]["InstanceType"] for r in requests if not r.get("InstanceId")]
 
 
 def _vcpus(cloud: Cloud, types: Iterable[str]) -> dict[str, int]:
-    """Quotas count a type's own number, whatever an instance was told to use of it."""
+    """A type's default vCPUs, which quotas count even if an instance uses fewer."""
     known = {name: kind.vcpus for name, kind in catalogue().types.items() if name in types}
     unknown = sorted(set(types) - known.keys())
     if unknown:
         with translated("reading instance types"):
-            pages = cloud.ec2.get_paginator("describe_instance_types").paginate(InstanceTypes=unknown)
-            for kind in (k for page in pages for k in page["InstanceTypes"]):
+            found = pages(cloud.ec2, "describe_instance_types", InstanceTypes=unknown)
+            for kind in (k for page in found for k in page["InstanceTypes"]):
                 known[kind["InstanceType"]] = kind["VCpuInfo"]["DefaultVCpus"]
+    if missing := sorted(set(types) - known.keys()):
+        raise malformed("DescribeInstanceTypes", f"it has no {missing[0]}")
     return known

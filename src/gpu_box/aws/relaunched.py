@@ -1,13 +1,14 @@
-"""Instances that AWS launched by itself for this box: behind a persistent spot request, and without tags.
+"""Instances that AWS launched by itself through this box's persistent spot request, without tags.
 
 "When you tag a Spot Instance request, the instances and volumes that are launched by the Spot Instance
 request are not automatically tagged" (EC2 User Guide; hashicorp/terraform-provider-aws#38821).
-They are found by the box's security group, and are the box's if their request carries its tag.
+They are found by the box's security group, and belong to the box if their request has its tag.
 """
 
 from __future__ import annotations
 
 from gpu_box.aws import tags
+from gpu_box.aws.answers import pages
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
@@ -17,17 +18,19 @@ _THERE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
 def read_relaunched(cloud: Cloud) -> tuple[Instance, ...]:
-    """Usually none, by one call."""
+    """Usually none; one request."""
     config, ec2 = cloud.config, cloud.ec2
-    with translated("looking for instances that AWS launched again"):
-        pages = ec2.get_paginator("describe_instances").paginate(
+    with translated("reading instances that AWS launched again"):
+        listed = pages(
+            ec2,
+            "describe_instances",
             Filters=[
                 {"Name": "instance.group-name", "Values": [tags.resource_name(config)]},
                 {"Name": "instance-lifecycle", "Values": ["spot"]},
                 {"Name": "instance-state-name", "Values": _THERE},
-            ]
+            ],
         )
-        found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+        found = [i for page in listed for r in page["Reservations"] for i in r["Instances"]]
         untagged = [i for i in found if tags.NAME not in tags.tag_map(i) and i.get("SpotInstanceRequestId")]
         if not untagged:
             return ()
@@ -40,15 +43,16 @@ def read_relaunched(cloud: Cloud) -> tuple[Instance, ...]:
 
 
 def boxes_behind_requests(cloud: Cloud) -> dict[str, str]:
-    """The box of each instance that a spot request of any box stands behind, in the region."""
+    """The box of each instance that was launched by a box's spot request, in the region."""
     with translated("reading spot requests"):
         requests = cloud.ec2.describe_spot_instance_requests(
             Filters=[{"Name": "tag-key", "Values": [tags.NAME]}]
         )["SpotInstanceRequests"]
-    return {r["InstanceId"]: tags.tag_map(r)[tags.NAME] for r in requests if r.get("InstanceId")}
+    boxes = {r["InstanceId"]: tags.tag_map(r).get(tags.NAME, "") for r in requests if r.get("InstanceId")}
+    return {instance: box for instance, box in boxes.items() if box}
 
 
 def tag_again(cloud: Cloud, instance_id: str) -> None:
-    """With what every instance of the box carries. Raises CloudError."""
+    """Add the tags of the box's instances. Raises CloudError."""
     with translated("tagging the instance that AWS launched again"):
         cloud.ec2.create_tags(Resources=[instance_id], Tags=tags.tags(cloud.config))

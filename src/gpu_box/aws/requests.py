@@ -1,6 +1,6 @@
-"""What EC2 is asked to make, as one function each: `up` sends it, and `doctor` tries the same by DryRun.
+"""Requests that `up` sends and `doctor` tries by DryRun, one function each.
 
-RunInstances, which takes more than this, is in `launch`.
+RunInstances is in `launch`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gpu_box.config.model import Config
 
 
 def key_pair(config: Config, public_key: str) -> dict[str, Any]:
-    """Of ImportKeyPair. public_key: an OpenSSH line."""
+    """Arguments of ImportKeyPair. public_key: an OpenSSH line."""
     return {
         "KeyName": tags.resource_name(config),
         "PublicKeyMaterial": public_key.encode(),
@@ -21,7 +21,7 @@ def key_pair(config: Config, public_key: str) -> dict[str, Any]:
 
 
 def security_group(config: Config, *, vpc_id: str, generation: str) -> dict[str, Any]:
-    """Of CreateSecurityGroup."""
+    """Arguments of CreateSecurityGroup."""
     own = {tags.GENERATION: generation}
     return {
         "GroupName": tags.resource_name(config),

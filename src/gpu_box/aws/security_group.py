@@ -1,12 +1,13 @@
-"""A box's security group: which of its rules are gpu-box's, and which somebody added by hand.
+"""A box's security group: gpu-box's own rules, and those that were added by hand.
 
-gpu-box's rules open port 22 to one address each, and say in their description whose they are. Everything else
-is somebody's wish, and is neither changed nor counted on.
+gpu-box's rules open port 22 to one address each and have its description. Other rules are the user's; they
+are neither changed nor relied on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any
 
@@ -14,7 +15,7 @@ from gpu_box.aws import tags
 from gpu_box.model.observed import Cidr, SecurityGroup
 
 OURS = "gpu-box: the address of its owner"
-# Where a permission lists its sources, and by which key each is known (EC2 API, IpPermission).
+# The lists of sources in a permission, and the key of each (EC2 API, IpPermission).
 _SOURCES = {
     "IpRanges": "CidrIp",
     "Ipv6Ranges": "CidrIpv6",
@@ -28,12 +29,14 @@ def parse(raw: dict[str, Any]) -> SecurityGroup:
     theirs: list[Cidr] = []
     for permission, _, key, source in _rules(raw):
         if _is_ssh(permission) and key.startswith("Cidr"):
-            (ours if _is_ours(permission, source) else theirs).append(ip_network(source[key], strict=False))
+            with suppress(ValueError):  # no address: `foreign` shows it
+                network = ip_network(source[key], strict=False)
+                (ours if _is_ours(permission, source) else theirs).append(network)
     values = tags.tag_map(raw)
     return SecurityGroup(
         id=raw["GroupId"],
         generation=values.get(tags.GENERATION, ""),
-        owner=values.get(tags.OWNER, ""),
+        owner=tags.owner_of(values),
         ssh_from=frozenset(ours),
         ssh_from_foreign=frozenset(theirs),
         foreign=tuple(sorted(line for _, line in foreign_rules(raw))),
@@ -41,7 +44,7 @@ def parse(raw: dict[str, Any]) -> SecurityGroup:
 
 
 def foreign_rules(raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The rules that are not gpu-box's: as RevokeSecurityGroupIngress takes each, and in words."""
+    """The rules that are not gpu-box's: in the form of RevokeSecurityGroupIngress, and in words."""
     for permission, sources, key, source in _rules(raw):
         if not _is_ours(permission, source):
             ports = {
@@ -59,7 +62,7 @@ def ssh_permission(cidrs: Sequence[Cidr]) -> list[dict[str, Any]]:
 
 
 def _rules(raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str, dict[str, Any]]]:
-    """(permission, the name of the list, the source's key, the source), a source each."""
+    """(permission, list name, source key, source), for each source."""
     for permission in raw["IpPermissions"]:
         for sources, key in _SOURCES.items():
             for source in permission.get(sources, []):

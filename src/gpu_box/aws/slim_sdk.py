@@ -1,8 +1,8 @@
-"""The part of EC2's description that gpu-box needs, so that the SDK does not read all of it at every start.
+"""A reduced EC2 service model, so that the SDK does not read the whole one at every start.
 
-boto3 makes its client from a description of 760 operations, 7 MB of JSON. Of these gpu-box may call what
-infra/operator-policy.json names, and needs no others. The rest is left out once for each release of the SDK,
-and kept in the user's cache folder; where that cannot be written, the SDK reads its own.
+boto3 builds its client from a model of 760 operations, 7 MB of JSON. gpu-box calls only the operations in
+infra/operator-policy.json. The reduced model is written once for each SDK release to the user's cache folder;
+if that fails, the SDK uses its own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from gpu_box.files import write_whole
 from gpu_box.resources import infra
+from gpu_box.store.files import cache_home
 
 Model = dict[str, Any]
 
@@ -26,8 +27,10 @@ def use_small_model(session: Any) -> None:
 
     policy = infra("operator-policy.json").read_text(encoding="utf-8")
     key = sha256(f"{botocore.__version__} {policy}".encode()).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(cache).expanduser() / "gpu-box" / "models" / key
+    cache = cache_home()
+    if cache is None:
+        return  # the SDK's own files serve as well
+    folder = cache / "models" / key
     if not any(folder.glob("ec2/*/service-2.json")):
         with suppress(OSError):
             _write(folder, session, set(_operations(policy)))
@@ -36,7 +39,7 @@ def use_small_model(session: Any) -> None:
 
 
 def _write(folder: Path, session: Any, operations: set[str]) -> None:
-    # A loader of its own: the session's would be made without our folder.
+    # A separate loader, because the session's would not include our folder.
     from botocore.loaders import Loader
 
     loader = Loader()
@@ -46,7 +49,7 @@ def _write(folder: Path, session: Any, operations: set[str]) -> None:
 
 
 def reduced(model: Model, operations: set[str]) -> Model:
-    """With these operations, and the shapes that they need."""
+    """The model with only these operations and the shapes that they need."""
     kept = {name: value for name, value in model["operations"].items() if name in operations}
     shapes: dict[str, Any] = {}
     wanted = [reference["shape"] for operation in kept.values() for reference in _references(operation)]
@@ -59,7 +62,7 @@ def reduced(model: Model, operations: set[str]) -> Model:
 
 
 def _references(value: Any) -> list[dict[str, str]]:
-    """Every {"shape": NAME} in it, however deep."""
+    """Every {"shape": NAME} in it, at any depth."""
     if isinstance(value, list):
         return [found for item in value for found in _references(item)]
     if not isinstance(value, dict):
@@ -69,7 +72,7 @@ def _references(value: Any) -> list[dict[str, str]]:
 
 
 def _without_words(value: Any) -> Any:
-    """The documentation is half of it."""
+    """Remove the documentation, which is half of the model."""
     if isinstance(value, dict):
         return {
             k: _without_words(v) for k, v in value.items() if k != "documentation" or not isinstance(v, str)
@@ -78,7 +81,7 @@ def _without_words(value: Any) -> Any:
 
 
 def _operations(policy: str) -> list[str]:
-    """EC2's, of those that the policy allows."""
+    """The EC2 operations that the policy allows."""
     allowed: list[str] = []
     for statement in json.loads(policy)["Statement"]:
         actions = statement["Action"]

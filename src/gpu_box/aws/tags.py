@@ -1,4 +1,4 @@
-"""What gpu-box calls and tags what it makes: the names by which any laptop finds it again."""
+"""Names and tags of gpu-box's resources, by which any laptop finds them."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from gpu_box.aws.errors import translated
 from gpu_box.config.model import Config
 
 NAME, OWNER, VERSION = "gpu-box:name", "gpu-box:owner", "gpu-box:version"
-# What the box has cost in earlier sessions, a tag a month, and up to which session (gpu_box.model.spending).
+# Costs of earlier sessions, a tag per month, and the last session included (gpu_box.model.spending).
 USD_MONTH, COUNTED = "gpu-box:usd-", "gpu-box:counted"
 GUESSED = "gpu-box:guessed"  # "FROM UNTIL USD_HOUR": a counted session whose end is a guess; "": none
-RESIZING = "gpu-box:resizing"  # the type to come: whoever finishes this resize starts the box again
-EXTENDING = "gpu-box:extending"  # "FROM TO": whoever goes on with an `extend` that was cut does not add to it
-STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": our own command asked for the stop
-DISK = "gpu-box:disk-gib"  # of the root volume: what no instance tells of itself
-BAKING = "gpu-box:baking"  # "yes": it ran when it was stopped to be baked: whoever finishes starts it again
-# On an image: baked or moving; and of what (image_plan.content). On an instance: the image it came by.
+RESIZING = "gpu-box:resizing"  # the new type; an interrupted resize starts the box again
+EXTENDING = "gpu-box:extending"  # "FROM TO": repeating an interrupted `extend` does not add to it
+STOP = "gpu-box:stop"  # "2026-11-23T14:02:11+00:00 ada": the last request by `gpu-box stop`
+DISK = "gpu-box:disk-gib"  # of the root volume, which an instance's description lacks
+BAKING = "gpu-box:baking"  # "yes": it ran before it was stopped for `bake`, and must be started again
+# On an image: baked or moving, and its content (plan.images.content). On an instance: the image it came from.
 IMAGE, IMAGE_OF, MOVED_FROM = "gpu-box:image", "gpu-box:image-of", "gpu-box:moved-from"
-LIMITS = "gpu-box:limits"  # those that it runs with (gpu_box.plan.limits)
-KEY = "gpu-box:key"  # fingerprint of the public key with which the machine is entered
+LIMITS = "gpu-box:limits"  # the limits it runs with (gpu_box.plan.limits)
+KEY = "gpu-box:key"  # fingerprint of the authorized public key
 GENERATION, HOST_KEY, SSH_PORT = "gpu-box:generation", "gpu-box:host-key", "gpu-box:ssh-port"
 
 
 def resource_name(config: Config) -> str:
-    """Of the key pair, the group and the schedule."""
+    """The name of the key pair, the security group and the schedule."""
     return f"gpu-box-{config.name}"
 
 
 def cluster_name(config: Config) -> str:
-    """Of the placement group and the security group that its members share."""
+    """The name of the members' shared placement group and security group."""
     return f"gpu-box-{of_cluster(config)}"
 
 
 def of_cluster(config: Config) -> str:
-    """What they carry in place of a box's name; no box has a dot in its own."""
+    """The value of the name tag instead of a box's name; a box's name has no dot."""
     return f"{config.cluster}.cluster"
 
 
-ROLE = "gpu-box-deadline-"  # and the region: IAM is global
+ROLE = "gpu-box-deadline-"  # followed by the region, because IAM is global
 
 
 def role_name(region: str) -> str:
-    """The deadlines' role, shared by a region's boxes: an account may have 1,000 roles (IAM quotas)."""
+    """The deadlines' role, shared by a region's boxes, because an account has 1,000 roles (IAM quotas)."""
     return ROLE + region
 
 
@@ -54,27 +54,42 @@ def owner(config: Config) -> str:
 
 
 def owner_tag(config: Config) -> str:
-    """The value of the tag: the owner's name, as far as EC2 takes it."""
-    return tag_value(owner(config))
+    """The value of the tag: the owner's name with the characters that AWS accepts."""
+    return _fit(owner(config))
+
+
+def owner_of(values: dict[str, str]) -> str:
+    """Whose a resource with these tags is, as `owner_tag` writes it; "" if no tag says."""
+    return _fit(values.get(OWNER, ""))
+
+
+def _fit(name: str) -> str:
+    """A login name such as `CORP\\ada` or `o'brien` with a hyphen for what not every service accepts.
+
+    "The allowed characters across services are: letters, numbers, and spaces representable in UTF-8, and the
+    following characters: + - = . _ : / @." (EC2 User Guide, "Tag your Amazon EC2 resources")
+    """
+    return "".join(sign if sign.isalnum() or sign in " +-=._:/@" else "-" for sign in name)[:256]
 
 
 def tags(config: Config, **more: str) -> list[dict[str, str]]:
-    """AWS's list form. `Name` is what the console shows."""
+    """AWS's list form. The console shows `Name`."""
     return _tags(config, resource_name(config), config.name, more)
 
 
 def _tags(config: Config, shown: str, name: str, more: dict[str, str]) -> list[dict[str, str]]:
-    own = {"Name": shown, NAME: name, OWNER: owner(config), VERSION: __version__, **more}
+    own = {"Name": shown, NAME: name, OWNER: owner_tag(config), VERSION: __version__, **more}
+    own |= dict(config.aws.tags)
     return as_list({key: tag_value(value) for key, value in own.items()})
 
 
-def role_tags(region: str) -> list[dict[str, str]]:
-    """The tags of the deadlines' role. It belongs to no box and to no owner."""
-    return as_list({"Name": role_name(region), VERSION: __version__})
+def role_tags(config: Config, region: str) -> list[dict[str, str]]:
+    """The tags of the deadlines' role, which belongs to no box and no owner."""
+    return as_list({"Name": role_name(region), VERSION: __version__, **dict(config.aws.tags)})
 
 
 def tag_value(text: str) -> str:
-    """A value that EC2 takes, as near to `text` as can be: 256 printable characters at most."""
+    """The nearest valid tag value: at most 256 printable characters."""
     return "".join(sign for sign in text if sign.isprintable())[:256]
 
 
@@ -82,19 +97,26 @@ def tag_specification(resource_type: str, config: Config, **more: str) -> dict[s
     return {"ResourceType": resource_type, "Tags": tags(config, **more)}
 
 
+def rule_tags(config: Config) -> dict[str, Any]:
+    """Arguments for AuthorizeSecurityGroupIngress that tag the rules, if the config has tags of its own."""
+    if not config.aws.tags:
+        return {}
+    return {"TagSpecifications": [tag_specification("security-group-rule", config)]}
+
+
 def cluster_tag_specification(resource_type: str, config: Config) -> dict[str, Any]:
-    """For a resource that the members of config's cluster share."""
+    """For a resource that the members of a cluster share."""
     shared = _tags(config, cluster_name(config), of_cluster(config), {})
     return {"ResourceType": resource_type, "Tags": shared}
 
 
 def of_box(config: Config) -> list[dict[str, Any]]:
-    """The filter that finds everything of this box."""
+    """The filter for all resources of this box."""
     return named(config.name)
 
 
 def named(name: str) -> list[dict[str, Any]]:
-    """The filter that finds everything of a box, or of a cluster (`of_cluster`)."""
+    """The filter for all resources of a box or a cluster (`of_cluster`)."""
     return [{"Name": f"tag:{NAME}", "Values": [name]}]
 
 
@@ -103,8 +125,8 @@ def tag_map(resource: dict[str, Any]) -> dict[str, str]:
 
 
 def tag_host_key(cloud: Cloud, instance_id: str, value: str) -> None:
-    """Publish the machine's host key where every laptop with the account's credentials can read it."""
-    tag_instance(cloud, instance_id, {HOST_KEY: value}, "noting the machine's host key")
+    """Publish the machine's host key for every laptop with the account's credentials."""
+    tag_instance(cloud, instance_id, {HOST_KEY: value}, "recording the machine's host key")
 
 
 def tag_instance(cloud: Cloud, instance_id: str, values: dict[str, str], doing: str) -> None:

@@ -1,1 +1,1 @@
-"""What each command does, from start to end."""
+"""Implements each command from start to end."""

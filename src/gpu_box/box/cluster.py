@@ -1,7 +1,7 @@
-"""Boxes that train as one: `boxes: N` in the config is N boxes in one zone, close to each other.
+"""Boxes that train as one: `boxes: N` in the config means N boxes, close together in one zone.
 
-Each member is a whole box in its own right, with its own key pair, group, deadline, watcher and money: what
-holds for one box holds for it, and nothing here stops or guards anything. What they share is in aws/cluster.
+Each member is a complete box with its own key pair, security group, deadline, watcher and cost, and is
+stopped and guarded like any other box. aws/cluster makes what the members share.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import gpu_box.box.up
 from gpu_box.aws.client import Cloud
@@ -18,7 +19,8 @@ from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.box import find, stop, work
 from gpu_box.box.members import Named, each_member, members_of
 from gpu_box.box.project import WORK
-from gpu_box.errors import CloudError
+from gpu_box.config.model import Config
+from gpu_box.errors import CloudError, InputError
 from gpu_box.machine import jobs
 from gpu_box.machine.ssh import keys
 from gpu_box.machine.ssh.connection import connect
@@ -26,15 +28,25 @@ from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, JobStarted
 
-_PORT = 29500  # torchrun's own default for its rendezvous
+_PORT = 29500  # torchrun's default rendezvous port
+
+
+def limited(config: Config, *, span: timedelta | None = None, usd: Decimal | None = None) -> Config:
+    """The config with limits for this run: its longest time, and what all boxes together may cost.
+
+    Raises InputError for less than nothing.
+    """
+    if (span is not None and span <= timedelta(0)) or (usd is not None and usd <= 0):
+        raise InputError("a run's limit must be above zero", where="up")
+    return replace(config, run_for=span, run_usd=None if usd is None else usd / config.boxes)
 
 
 def up(
     cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
 ) -> list[gpu_box.box.up.Up]:
-    """Every member, the first one's zone for all. Run again, it goes on where it was. Raises GpuBoxError.
+    """Bring up every member in the first one's zone. Can be run again to continue. Raises GpuBoxError.
 
-    wait, loosen: as of `box.up`.
+    wait, loosen: as for `box.up`.
     """
     first, *others = members = members_of(cloud)
     if not others:
@@ -54,14 +66,14 @@ def up(
         raise type(error)(
             f"not all of {len(members)} boxes are up in {zone}: {error.what}",
             where=error.where,
-            remedy=f"{error.remedy or ''} Those that are up run, and stop themselves when idle: "
-            "`gpu-box up` goes on, `gpu-box stop` stops them all.".strip(),
+            remedy=f"{error.remedy or ''} The others run, and stop themselves when idle: "
+            "`gpu-box up` continues, `gpu-box stop` stops all.".strip(),
             code=error.code,
         ) from error
 
 
 def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> list[Gone]:
-    """Every member with its disk, then what they shared. Raises GpuBoxError."""
+    """Remove every member with its disk, then what they shared. Raises GpuBoxError."""
     members = members_of(cloud)
     gone = each_member(members, lambda member, its: stop.down(member, its, keep_images=keep_images), report)
     if members[0].config.cluster and len(members) > 1:
@@ -69,42 +81,55 @@ def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> list[G
     return gone
 
 
-def train(cloud: Cloud, data: str, settings: Mapping[str, object]) -> JobStarted:
-    """torchrun on every member, rank 0 and with it all results on the first. Returns the first one's job."""
+def train(cloud: Cloud, data: str, settings: Mapping[str, object], *, then_stop: bool = False) -> JobStarted:
+    """Run torchrun on every member, with rank 0 and the results on the first. Returns the first's job.
+
+    then_stop: each box stops itself when its job has ended.
+    """
     members = members_of(cloud)
     if len(members) == 1:
-        return work.train(members[0], data, settings)
-    found = [find.where(member) for member in members]
+        return work.train(members[0], data, settings, then_stop=then_stop)
+    found = [find.locate(member) for member in members]
     for member, observed in zip(members, found, strict=True):
         instance = observed.instance
         if instance is None or instance.state is not InstanceState.RUNNING:
-            raise CloudError(f"{member.config.name} does not run", remedy="`gpu-box up` brings all boxes up.")
+            raise CloudError(
+                f"{member.config.name} is not running", remedy="`gpu-box up` brings all boxes up."
+            )
     hosts = [find.host_of(member.config, observed) for member, observed in zip(members, found, strict=True)]
     first = found[0].instance
     assert first is not None and first.private_address is not None
     priced = work.with_price(members, found, settings)
     run = secrets.token_hex(4)
-    # The first last: the others wait for it, and its job is the one that is followed.
+    # The first member last: the others wait for it, and its job is the one that is followed.
     for rank in reversed(range(len(hosts))):
         line = torchrun(rank, len(hosts), first.private_address, run) + work.training(data, priced)
         with connect(hosts[rank]) as connection:
-            jobs.start(connection, work.TRAIN_JOB, work.prepared(data) + line, cwd=WORK)
+            work.push_variables(connection, members[rank].config)
+            whole = work.OWN_PYTHON + work.prepared(data) + line
+            jobs.start(connection, work.TRAIN_JOB, whole, cwd=WORK, then_stop=then_stop)
     return JobStarted(host=hosts[0], job=work.TRAIN_JOB)
 
 
 def torchrun(rank: int, count: int, address: str, run: str) -> str:
-    """The words before `-m vgg16 train ...`, for the machine's shell. address: of rank 0, among the members.
+    """The shell command before `-m vgg16 train ...`. address: rank 0's, in the members' network.
 
-    One process a GPU; without one, a single process. gloo and NCCL are told the interface that leads to rank
-    0: by itself gloo takes the one that the host's own name resolves to, which may be none of the network's.
+    One process per GPU, or a single process. gloo and NCCL are given the interface of the route to rank 0,
+    each in its own syntax: gloo compares whole names, NCCL takes prefixes unless the value begins with "=".
+    Without it, gloo uses the address that the host name resolves to, which may be the loopback's.
+    https://docs.pytorch.org/docs/stable/distributed.html "Choosing the network interface to use"
+    https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html "NCCL_SOCKET_IFNAME"
     """
     static = (
         f"--nnodes={count} --node-rank={rank} --rdzv-id={run} --max-restarts={work.RESTARTS} "
         f"--master-addr={shlex.quote(address)} --master-port={_PORT}"
     )
-    link = f"$(ip -o route get {shlex.quote(address)} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')"
+    # On rank 0 the route's device is the loopback, but its source is the address that others reach.
+    own = f"$(ip -o route get {shlex.quote(address)} | sed -n 's/.* src \\([^ ]*\\).*/\\1/p')"
+    link = """${own:+$(ip -o address show to "$own" | sed -n '1s/^[0-9]*: *\\([^ ]*\\) .*/\\1/p')}"""
     return (
-        f'link={link}; [ -z "$link" ] || export GLOO_SOCKET_IFNAME=$link NCCL_SOCKET_IFNAME=$link; '
+        f'own={own}; link={link}; [ -z "$link" ] || '
+        'export GLOO_SOCKET_IFNAME="$link" NCCL_SOCKET_IFNAME="=$link"; '
         "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); "
         f'python -m vgg16.launch {static} --nproc-per-node="$((gpus > 0 ? gpus : 1))" '
     )

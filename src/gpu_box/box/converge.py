@@ -17,7 +17,7 @@ from gpu_box.plan.box import tag_again
 from gpu_box.plan.ownership import require_mine
 from gpu_box.plan.steps import DeleteSnapshot, Step, Terminate
 
-# Rounds of observe, plan, act: `up` from nothing takes four. More means that something undoes our work.
+# Rounds of observe, plan, act: a first `up` takes four. More means that something undoes our changes.
 _MAX_ROUNDS = 12
 
 
@@ -28,10 +28,10 @@ def converge(
     *,
     need: Need = "everything",
 ) -> tuple[Observed, bool]:
-    """Observe, plan, act, until the plan is empty: what is then, and whether anything was done.
+    """Observe, plan, act until the plan is empty. Returns the final state and whether anything was changed.
 
-    It observes again between rounds only if AWS's answers did not include every change.
-    Raises AnothersBox, before anything is changed, for a box of another owner.
+    Observes again between rounds only if AWS's answers did not include every change.
+    Raises AnothersBox before any change to another owner's box.
     """
     observed = find.observe_box(cloud, need=need)
     acted, tried = False, set[str]()
@@ -52,13 +52,13 @@ def converge(
             if unarmable:
                 observed = replace(observed, deadline_unavailable=unarmable)
     raise CloudError(
-        "the box does not settle: something else keeps changing it",
+        "the box does not settle, because something else keeps changing it",
         where="; ".join(str(step) for step in steps),
-        remedy="See whether another gpu-box, a console or a script works on it, then run this again.",
+        remedy="Check whether another gpu-box, the console or a script is changing it, then run this again.",
     )
 
 
 def require_own(cloud: Cloud, observed: Observed) -> None:
-    """Raises AnothersBox for a box of another owner, unless the user agreed to change that."""
+    """Raise AnothersBox for another owner's box, unless the user agreed to change it."""
     if not cloud.config.any_owner:
         require_mine(observed, tags.owner_tag(cloud.config), name=cloud.config.name)

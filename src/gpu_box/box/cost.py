@@ -1,4 +1,4 @@
-"""What a box costs, by day and month: by AWS's own times, and this laptop's memory of what is gone."""
+"""A box's cost by day and month, from AWS's times and this laptop's record of removed instances."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """US dollars of a day or a month. gone: all of it, of instances that are no more."""
+    """US dollars of a day or a month. gone: the total of instances that no longer exist."""
 
     instance: Decimal = _ZERO
     address: Decimal = _ZERO
     disk: Decimal = _ZERO
-    images: Decimal = _ZERO  # their snapshots, at most
+    images: Decimal = _ZERO  # snapshots, at most
     gone: Decimal = _ZERO
 
     @property
@@ -44,7 +44,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class CostReport:
-    """Days and months are UTC's, as AWS bills."""
+    """Days and months are in UTC, as AWS bills."""
 
     box: str
     region: str
@@ -56,16 +56,16 @@ class CostReport:
     usd_month: Decimal
     usd_budget: Decimal | None
     warning: str | None
-    usd_hour: Decimal | None  # while it runs
+    usd_hour: Decimal | None  # while running
     usd_month_stopped: Decimal | None
-    usd_month_images: Decimal  # what its images bill, at most
-    usd_month_if_stopped: Decimal  # this month's sum, if it stands still from now on
-    budget_spent: datetime | None  # if it runs on, within this month
-    prices: str  # where they are from, and of when
+    usd_month_images: Decimal  # the images' monthly cost, at most
+    usd_month_if_stopped: Decimal  # this month's cost, if it stays stopped from now on
+    budget_spent: datetime | None  # within this month, if it keeps running
+    prices: str  # source and date
 
 
 def total(cloud: Cloud, *, now: datetime | None = None) -> CostReport:
-    """Raises CloudError."""
+    """The cost report. Raises CloudError."""
     config = cloud.config
     observed, now = find.observe_box(cloud), now or datetime.now(UTC)
     instance = observed.instance
@@ -75,7 +75,7 @@ def total(cloud: Cloud, *, now: datetime | None = None) -> CostReport:
     guessed = budget.guessed_usd(budget.guess_of(observed, rates, now=now), now=now)
     days = _by_kind(found, price)
     disk = rates.disk_month if observed.volumes else _ZERO
-    standing = replace(rates, disk_month=disk + observed.usd_month_images)
+    stopped = replace(rates, disk_month=disk + observed.usd_month_images)
     months: dict[str, Cost] = {}
     for day, cost in days.items():
         months[f"{day:%Y-%m}"] = months.get(f"{day:%Y-%m}", Cost()) + cost
@@ -95,14 +95,14 @@ def total(cloud: Cloud, *, now: datetime | None = None) -> CostReport:
         usd_hour=price.hour,
         usd_month_stopped=price.disk_month if observed.volumes else None,
         usd_month_images=observed.usd_month_images,
-        usd_month_if_stopped=spent.month + standing.disk(_month_end(now) - now),
+        usd_month_if_stopped=spent.month + stopped.disk(_month_end(now) - now),
         budget_spent=spending.reached(limit, spent.month, rates, now) if limit and runs else None,
         prices=price.source,
     )
 
 
 def _by_kind(found: budget.Days, price: Price) -> dict[date, Cost]:
-    """The address's part of a day's running is the one that it has of an hour at today's price."""
+    """Split running costs by the address's share of an hour at today's price."""
     hour = (price.instance_hour or _ZERO) + price.address_hour
     share = price.address_hour / hour if hour else _ZERO
     days = {}

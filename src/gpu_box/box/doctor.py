@@ -1,4 +1,4 @@
-"""What stands between the user and a box, a line each: AWS, this computer, and the box where it runs."""
+"""`doctor`: one line per check of AWS, this computer, and the box if it runs."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from gpu_box.model.observed import InstanceState, Observed
 
 
 def examine(cloud: Cloud) -> list[Check]:
-    """Changes nothing. Raises InputError where there is no region to ask in."""
+    """Run every check; changes nothing. Raises InputError if no region is set."""
     config = cloud.config
     caller, address = side_by_side(lambda: doctor.check_caller(cloud), lambda: check_address(config))
     if not all(check.ok for check in caller if check.name in ("credentials", "region")):
         return [*caller, address, _key(config), *_tools()]
     observed = _observe(cloud)
-    account, uses, box = side_by_side(
+    plan, account, uses, box = side_by_side(
+        lambda: doctor.check_plan(cloud),
         lambda: doctor.check_account(cloud, observed),
         lambda: _uses(cloud, observed),
         lambda: _box(config, observed),
     )
-    return [*caller, *account, *doctor.check_quota(uses), address, _key(config), *_tools(), *box]
+    return [*caller, *plan, *account, *doctor.check_quota(uses), address, _key(config), *_tools(), *box]
 
 
 def missing_quotas(cloud: Cloud) -> list[list[QuotaUse]]:
-    """Those that the config's instance types do not fit into, quota by quota. Raises CloudError."""
+    """Quotas too small for the config's instance types, grouped by quota. Raises CloudError."""
     uses = read_wanted_quotas(cloud, observe(cloud).instance)
     lacking = sorted((use for use in uses if not use.fits), key=lambda use: use.code)
     return [list(of_one) for _, of_one in groupby(lacking, key=lambda use: use.code)]
@@ -60,9 +61,9 @@ def _uses(cloud: Cloud, observed: Observed | GpuBoxError) -> list[QuotaUse] | Gp
 
 
 def _box(config: Config, observed: Observed | GpuBoxError) -> list[Check]:
-    """In one round trip; nothing if none runs."""
+    """Checks of the running box, in one round trip."""
     if isinstance(observed, GpuBoxError):
-        return []  # `permissions` says why
+        return []  # the permissions check reports the reason
     instance = observed.instance
     if instance is None or instance.state is not InstanceState.RUNNING or not instance.address:
         return []
@@ -88,18 +89,22 @@ def _box(config: Config, observed: Observed | GpuBoxError) -> list[Check]:
 
 
 def _key(config: Config) -> Check:
-    """Found now, rather than by `up` when the instance already bills."""
+    """Report a problem with the key before `up` starts an instance that bills."""
     try:
         line = read_public_line(config.ssh.key)
     except GpuBoxError as error:
         return Check.failed("key", error)
-    return Check(name="key", ok=True, line=str(config.ssh.key) if line else f"`up` makes {config.ssh.key}")
+    return Check(name="key", ok=True, line=str(config.ssh.key) if line else f"`up` creates {config.ssh.key}")
 
 
 def _tools() -> list[Check]:
     return [
         _tool("ssh", needed=True, without="`gpu-box ssh` and `tmux` need it: install OpenSSH's client."),
-        _tool("rsync", needed=False, without="Files go by SFTP, which is slower: install rsync."),
+        _tool(
+            "rsync",
+            needed=False,
+            without="Without it, files are copied by SFTP, which is slower: install rsync.",
+        ),
     ]
 
 
@@ -107,4 +112,4 @@ def _tool(name: str, *, needed: bool, without: str) -> Check:
     path = shutil.which(name)
     if path:
         return Check(name=name, ok=True, line=path)
-    return Check(name=name, ok=not needed, line="not on this computer", remedy=without)
+    return Check(name=name, ok=not needed, line="not installed on this computer", remedy=without)

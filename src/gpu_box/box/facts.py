@@ -1,4 +1,4 @@
-"""Reads the facts from which `up` is planned."""
+"""Reads the facts that `up` is planned from."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gpu_box.model.price import Price
 
 
 class FactsReader:
-    """Launch options and prices are read once, however many rounds of observe, plan and act follow.
+    """Reads launch options and prices once, for all rounds of observe, plan and act.
 
-    An exception: an image that AWS is still making. A round waits for it, so its options are read again.
+    Except while AWS is still making the image: a round waits for it, so the options are read again.
     """
 
     def __init__(self, cloud: Cloud, public_key: str, *, launches: bool = True) -> None:
-        """launches: False only to look; then no key is read to derive the machine's first host key."""
+        """launches: False for a preview, which does not derive the machine's first host key."""
         self._cloud, self._public_key, self._launches = cloud, public_key, launches
-        self._generation = secrets.token_hex(8)  # of a box that has none yet
+        self._generation = secrets.token_hex(8)  # for a new box
         self._launchable: Launchable | None = None
         self._prices: dict[tuple[str, ...], Price] = {}
 
@@ -46,7 +46,7 @@ class FactsReader:
         )
 
     def price(self, observed: Observed) -> Price:
-        """Of the instance, or of what would be tried first."""
+        """The price of the instance, or of the type tried first."""
         instance = observed.instance
         key = (instance.type, instance.market, instance.zone) if instance else ()
         if key not in self._prices:

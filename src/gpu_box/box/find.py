@@ -1,11 +1,10 @@
-"""Where a box is, and what of it exists in AWS. Changes nothing."""
+"""Find a box and its resources in AWS. Changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from gpu_box.aws.client import Cloud, meanwhile
 from gpu_box.aws.console import read_console_record
@@ -21,30 +20,30 @@ from gpu_box.store import ledger
 
 
 def observe_box(cloud: Cloud, *, need: Need = "everything") -> Observed:
-    """What AWS tells, and what this laptop remembers of instances that are no more."""
+    """The box's resources in AWS, plus this laptop's record of removed instances."""
     observed = observe(cloud, need=need)
-    # Terminated ones are still shown for an hour: what they cost is in no tag that would be asked.
+    # AWS shows terminated instances for an hour, but no longer returns the tags with their cost.
     there = [instance.id for instance in observed.instances if instance.exists]
     there += [snapshot.id for snapshot in observed.snapshots]
-    return replace(observed, gone=tuple(sorted(ledger.gone(memory("ledger", cloud), there).items())))
+    return replace(observed, gone=tuple(sorted(ledger.gone(cloud.memory("ledger"), there).items())))
 
 
-def where(cloud: Cloud, *, entering: bool = True) -> Observed:
-    """Its instance and security group alone. entering: by a connection of ours, made ready meanwhile."""
+def locate(cloud: Cloud, *, entering: bool = True) -> Observed:
+    """Observe instance and security group only. entering: load the SSH libraries at the same time."""
     if not entering:
         return observe(cloud, need="enter")
     return meanwhile(cloud, lambda: observe(cloud, need="enter"), load_libraries)
 
 
 def find_host(cloud: Cloud, *, entering: bool = True) -> Host:
-    """Where the running box is reached. Starts nothing: only `up` does. CloudError if it does not run."""
-    return host_of(cloud.config, where(cloud, entering=entering))
+    """How to reach the running box. Starts nothing. Raises CloudError if it is not running."""
+    return host_of(cloud.config, locate(cloud, entering=entering))
 
 
-def whereabouts(cloud: Cloud) -> Host | InstanceState:
-    """Where the box is reached; if it does not run, EC2's word for how it is (terminated: there is none)."""
+def host_or_state(cloud: Cloud) -> Host | InstanceState:
+    """How to reach the box, or its state if it is not running (terminated: there is none)."""
     try:
-        observed = where(cloud, entering=False)  # whoever asks has been in
+        observed = locate(cloud, entering=False)  # the SSH libraries are loaded already
     except CredentialsError:
         cloud.forget_credentials()
         raise
@@ -59,14 +58,14 @@ def whereabouts(cloud: Cloud) -> Host | InstanceState:
 def host_of(config: Config, observed: Observed) -> Host:
     instance = observed.instance
     if instance is None:
-        raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` makes it.")
+        raise CloudError(f"there is no box {config.name!r}", remedy="`gpu-box up` creates it.")
     if instance.state is not InstanceState.RUNNING or not instance.address:
         raise CloudError(f"box {config.name!r} is {instance.state}", remedy="`gpu-box up` starts it.")
     return host_at(config, instance, observed.group.generation if observed.group else "")
 
 
 def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:
-    """Why it is stopped, with what it left on its console; None while it is not."""
+    """Why it is stopped, with the record on its console; None if it is not stopped."""
     instance = observed.instance
     if instance is None or instance.state not in (InstanceState.STOPPING, InstanceState.STOPPED):
         return None
@@ -74,24 +73,20 @@ def stopped_because(cloud: Cloud, observed: Observed) -> Stopped | None:
 
 
 def foreign_lines(rules: Collection[str]) -> list[str]:
-    """What is to be told of them."""
-    kept = "somebody's rule, kept: `gpu-box up --remove-foreign-rules` removes it"
-    return [f"the security group also lets in {rule} ({kept})" for rule in rules]
+    """Notices about rules that were added to the security group by hand."""
+    kept = "added by hand and kept: `gpu-box up --remove-foreign-rules` removes it"
+    return [f"the security group also allows {rule} ({kept})" for rule in rules]
 
 
 def kept_lines(kept: Collection[str]) -> list[str]:
-    """What is said of limits that are tighter on the running box."""
-    return [f"{line}: the box keeps its own until `gpu-box up` has asked" for line in kept]
-
-
-def memory(kind: str, cloud: Cloud) -> Path:
-    return cloud.memory(kind)
+    """Notices about limits that are tighter on the running box."""
+    return [f"{line}: the box keeps its own until `gpu-box up` changes it" for line in kept]
 
 
 def host_at(config: Config, instance: Instance, generation: str) -> Host:
-    """Where it is reached, and the host keys that it may answer with. generation: of the security group.
+    """How to reach it, and the host keys it may present. generation: the security group's.
 
-    Raises CloudError if a tag that it takes cannot be read.
+    Raises CloudError if a required tag cannot be read.
     """
     require_readable(config.name, instance)
     assert instance.address is not None
@@ -99,7 +94,7 @@ def host_at(config: Config, instance: Instance, generation: str) -> Host:
     if instance.host_key:
         host_keys.append(host_key_of(instance))
     if has_first_host_key(instance):
-        from gpu_box.machine.ssh import keys  # with the libraries that it needs: 50 ms
+        from gpu_box.machine.ssh import keys  # its libraries take 50 ms to import
 
         host_keys.append(keys.first_host_key(config.ssh.key, config.name, generation).public_line)
     return Host(

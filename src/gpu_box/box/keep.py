@@ -1,4 +1,4 @@
-"""What stops the box and what holds that off: why, keep, extend. None of them starts a box."""
+"""Why the box stops or runs, and how to delay a stop: why, keep, extend. None of them starts a box."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box import converge, find, spent
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
-from gpu_box.files import write_whole
+from gpu_box.files import read_own, write_whole
 from gpu_box.machine import setup, watcher
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import Instance, InstanceState, Observed, Stopped
 from gpu_box.model.progress import Reporter
 from gpu_box.model.watch import Change, WatchState
 from gpu_box.plan import budget, deadline, limits
-from gpu_box.plan.steps import NoteExtend
+from gpu_box.plan.notes import NoteExtend, NoteLimits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Why:
-    """Why the box is stopped, or why it is not."""
+    """Why the box stopped, or what keeps it running."""
 
-    state: str  # EC2's word, or "none"
-    stopped: Stopped | None  # the present stop; of a box that runs, the last one
-    watch: WatchState | None  # of a box that runs
-    changes: tuple[Change, ...]  # its verdicts of late, oldest first
+    state: str  # EC2's state, or "none"
+    stopped: Stopped | None  # the current stop, or a running box's last one
+    watch: WatchState | None  # of a running box
+    changes: tuple[Change, ...]  # recent verdicts, oldest first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    until: datetime | None  # None: no longer kept
-    usd_at_most: Decimal | None  # what it may cost until then; None: no price is known
-    deadline: datetime | None  # stops it whatever is kept
+    until: datetime | None  # None: idle stop is on again
+    usd_at_most: Decimal | None  # the highest cost until then; None: price unknown
+    deadline: datetime | None  # stops it even while kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extended:
     before: datetime | None
     deadline: datetime
-    usd_more: Decimal | None  # what the added time may cost
-    in_aws: bool  # False: AWS's side may not be armed, and only the box's own watcher was told
+    usd_more: Decimal | None  # the highest cost of the added time
+    in_aws: bool  # False: AWS's deadline cannot be armed; only the box's watcher was changed
 
 
 def why(cloud: Cloud) -> Why:
@@ -65,15 +65,15 @@ def why(cloud: Cloud) -> Why:
 
 
 def keep(cloud: Cloud, span: timedelta | None, report: Reporter) -> Kept:
-    """span: from now; None: no longer."""
+    """span: from now; None turns idle stop on again."""
     config = cloud.config
     observed = find.observe_box(cloud)
     converge.require_own(cloud, observed)
     instance = _running(config, observed)
-    report.start("keep", "telling the box's watcher")
+    report.start("keep", "updating the box's watcher")
     with connect(find.host_of(config, observed)) as connection:
         watcher.keep(connection, span)
-    report.done("keep", "the box's watcher knows")
+    report.done("keep", "the box's watcher is updated")
     price = read_price_of(cloud, instance)
     usd = price.hour * _hours(span) if span and price.hour is not None else None
     return Kept(
@@ -83,10 +83,20 @@ def keep(cloud: Cloud, span: timedelta | None, report: Reporter) -> Kept:
     )
 
 
-def extend(cloud: Cloud, span: timedelta, report: Reporter) -> Extended:
-    """The hard deadline later by `span`, in AWS and on the box. Raises InputError past the budget's end."""
+def limited_run(cloud: Cloud) -> str:
+    """The limits of the box's run (`up --for 3h --at-most 5`), in words; "" without any."""
+    return limits.run_shown(find.locate(cloud, entering=False).instance)
+
+
+def extend(cloud: Cloud, span: timedelta, report: Reporter, *, agreed: str = "") -> Extended:
+    """Move the deadline later by `span`, in AWS and on the box. Raises InputError past the budget's end.
+
+    agreed: the `limited_run` that a person agreed to extend. Raises InputError if the box's is another.
+    """
     observed = find.observe_box(cloud)
     instance, now = _running(cloud.config, observed), datetime.now(UTC)
+    if (run := limits.run_shown(instance)) != agreed and run:
+        raise refuse_to_extend(cloud.config, run)
     config = limits.kept(cloud.config, instance)[0]
     price = read_price_of(cloud, instance)
     rates = spent.rates_of(price)
@@ -100,14 +110,16 @@ def extend(cloud: Cloud, span: timedelta, report: Reporter) -> Extended:
             where="limits.budget",
             remedy="Raise limits.budget in config.yaml, or extend by less."
             if cloud.config.limits.budget == config.limits.budget
-            else "Extend by less; the running box has its own budget, which `gpu-box up` asks to loosen.",
+            else "Extend by less; the running box has its own budget, which `gpu-box up` can loosen.",
         )
+    if (run_until := limits.run_until(config, instance, at, rates)) != instance.limits:
+        act(cloud, [NoteLimits(instance_id=instance.id, value=run_until)], report, observed)
     observed = postpone(cloud, base, at, report)
-    report.start("watcher", "telling the box's watcher")
+    report.start("watcher", "updating the box's watcher")
     with connect(find.host_of(config, observed)) as connection:
         marks = budget.budget_marks(config, observed, rates, now=now)
         watcher.set_deadline(connection, at, marks)
-    report.done("watcher", "the box's watcher knows")
+    report.done("watcher", "the box's watcher is updated")
     note_postponed(cloud, observed, report)
     more = at - max(before, now) if before else span
     return Extended(
@@ -118,15 +130,23 @@ def extend(cloud: Cloud, span: timedelta, report: Reporter) -> Extended:
     )
 
 
+def refuse_to_extend(config: Config, run: str) -> InputError:
+    return InputError(
+        f"this run of {config.name} is limited to {run}, and only a person may extend it",
+        where="extend",
+        remedy="Run it in a terminal; or `gpu-box stop` ends the run.",
+    )
+
+
 def extension(
     cloud: Cloud, observed: Observed, span: timedelta, *, now: datetime
 ) -> tuple[datetime, datetime]:
-    """As `deadline.extension`. Also kept locally, because AWS no longer shows a finished change."""
+    """`deadline.extension`. Also kept locally, because AWS no longer shows a finished change."""
     assert observed.instance is not None
-    path = find.memory("extending", cloud)
+    path = cloud.memory("extending")
     asked: tuple[datetime, datetime] | None = None
-    with suppress(OSError, ValueError):
-        before, after = map(datetime.fromisoformat, path.read_text(encoding="utf-8").split())
+    with suppress(OSError, ValueError, OverflowError):
+        before, after = map(datetime.fromisoformat, read_own(path).split())
         asked = before.astimezone(UTC), after.astimezone(UTC)
     base, at = deadline.extension(observed, observed.instance, span, now=now, asked=asked)
     with suppress(OSError):
@@ -135,20 +155,20 @@ def extension(
 
 
 def postpone(cloud: Cloud, base: datetime, at: datetime, report: Reporter) -> Observed:
-    """AWS's part of it: noted, and moved. Cut anywhere, `extension` tells the same times again."""
+    """The AWS part: note the change, then make it. If interrupted, `extension` returns the same times."""
     return converge.converge(cloud, report, lambda seen: deadline.extend(seen, base=base, at=at))[0]
 
 
 def note_postponed(cloud: Cloud, observed: Observed, report: Reporter) -> None:
-    """The next `extend` is another one."""
+    """Clear the note, so that the next `extend` counts as a new one."""
     if observed.instance and not observed.deadline_unavailable:
         act(cloud, [NoteExtend(instance_id=observed.instance.id, moving=None)], report, observed)
     with suppress(OSError):
-        find.memory("extending", cloud).unlink(missing_ok=True)
+        cloud.memory("extending").unlink(missing_ok=True)
 
 
 def _running(config: Config, observed: Observed) -> Instance:
-    find.host_of(config, observed)  # refuses a box that does not run
+    find.host_of(config, observed)  # raises if it is not running
     assert observed.instance is not None
     return observed.instance
 

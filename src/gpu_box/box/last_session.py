@@ -1,4 +1,4 @@
-"""The last session's cost, corrected by the box's own record once the box answers."""
+"""Correct the last session's cost with the box's own record."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gpu_box.plan.deadline import deadline
 
 
 def corrected(cloud: Cloud, observed: Observed, machine: MachineState, report: Reporter) -> Observed:
-    """Correct the tags if the last session's end was a guess; then move the deadline with the budget's end.
+    """Correct the tags if the last session's end was a guess, and move the deadline with the budget's end.
 
-    cloud: with the limits that the box runs with. Raises CloudError for what AWS refuses.
+    cloud: with the running box's limits. Raises CloudError if AWS refuses.
     """
     instance, watch = observed.instance, machine.watch
     steps = correct_session(instance, watch.stopped) if instance and watch else []
@@ -28,12 +28,13 @@ def corrected(cloud: Cloud, observed: Observed, machine: MachineState, report: R
         return observed
     observed, _ = act(cloud, steps, report, observed)
     instance, config = observed.instance, cloud.config
-    if instance is None or config.limits.budget is None or observed.deadline_late:
-        return observed  # a late deadline is being armed beside this: the next `up` moves it
+    limited = config.limits.budget is not None or config.run_usd is not None
+    if instance is None or not limited or observed.deadline_late:
+        return observed  # a late deadline is being armed at the same time; the next `up` moves it
     rates, now = spent.rates_of(read_price_of(cloud, instance)), datetime.now(UTC)
     try:
-        end = budget.budget_end(config, observed, rates, now=now)
-    except InputError:  # spent all the same, or no price: the deadline that is armed stays
+        end = budget.earliest_end(config, observed, rates, now=now)
+    except InputError:  # the budget is spent or the price unknown: keep the armed deadline
         return observed
     moved = list(deadline(config, observed, instance, now=now, budget=end, starting=False))
     return act(cloud, moved, report, observed)[0] if moved else observed

@@ -1,4 +1,4 @@
-"""A deadline whose new role AWS does not accept yet is armed while the machine is set up."""
+"""Arm a deadline during set-up if AWS does not accept its new role yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEP = "deadline"
 
 @contextmanager
 def armed_meanwhile(cloud: Cloud, observed: Observed, report: Reporter) -> Iterator[None]:
-    """Raises CloudError, with the instance stopped, if AWS does not accept the role in time (`deadline.arm`).
+    """Stop the instance and raise CloudError if AWS does not accept the role in time (`deadline.arm`).
 
     observed: as `up` left it; nothing happens unless its deadline is late. Ctrl-C does not wait for AWS.
     """
@@ -26,7 +26,7 @@ def armed_meanwhile(cloud: Cloud, observed: Observed, report: Reporter) -> Itera
         yield
         return
     arming = _Arming(cloud, observed)
-    report.start(_STEP, "deadline: AWS does not accept its new role yet; trying again beside the set-up")
+    report.start(_STEP, "deadline: AWS does not accept its new role yet; trying again during set-up")
     arming.start()
     try:
         yield
@@ -44,13 +44,16 @@ def armed_meanwhile(cloud: Cloud, observed: Observed, report: Reporter) -> Itera
     report.done(_STEP, f"deadline: AWS stops it at {observed.deadline.at.astimezone():%a %H:%M}")
 
 
-def stop_unguarded(cloud: Cloud, report: Reporter, error: CloudError) -> None:
-    """Stop the instance that AWS would not stop by itself. Raises CloudError once it is stopped."""
+def stop_unguarded(cloud: Cloud, report: Reporter, error: CloudError, *, remedy: str | None = None) -> None:
+    """Stop an instance without a deadline in AWS. Raises CloudError once it is stopped.
+
+    remedy: replaces the advice to try again.
+    """
     halt(cloud, report)
     raise CloudError(
-        f"{error.what}. So AWS would not stop the box at its deadline, and the instance was stopped",
+        f"{error.what}. AWS could not stop the box at its deadline, so the instance was stopped",
         where=error.where,
-        remedy="Run `gpu-box up` again in a few minutes: it goes on where it was.",
+        remedy=remedy or "Run `gpu-box up` again in a few minutes to continue.",
     ) from error
 
 

@@ -1,4 +1,4 @@
-"""`ls`: every box of the region, of all owners."""
+"""`ls`: every owner's boxes in the region."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gpu_box.model.results import Row
 
 
 def list_boxes(cloud: Cloud) -> list[Row]:
-    """Without those that are terminated. Raises CloudError."""
+    """All but terminated ones. Raises CloudError."""
     listed, price_of = observe_every_box(cloud), price_reader(cloud)
     return [
         Row(

@@ -1,4 +1,4 @@
-"""The boxes that a config names: `boxes: N` is N of them, each with the config of one, done side by side."""
+"""The boxes of a config: `boxes: N` means N of them, each with its own config, handled in parallel."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gpu_box.model.progress import Reporter
 
 T = TypeVar("T")
 
-# A cluster placement group does not take them (EC2 User Guide, "Cluster placement groups").
+# Cluster placement groups exclude burstable types (EC2 User Guide, "Cluster placement groups").
 _BURSTABLE = ("t2.", "t3.", "t3a.", "t4g.")
 _LONGEST_NAME = 32
 
 
 def members_of(cloud: Cloud) -> tuple[Cloud, ...]:
-    """AWS for each box, with one session for all. Raises InputError as `configs_of`."""
+    """A Cloud for each box, all in one session. Raises InputError as `configs_of` does."""
     configs = configs_of(cloud.config)
     return tuple(cloud if config == cloud.config else cloud.sharing(config) for config in configs)
 
 
 def configs_of(config: Config) -> tuple[Config, ...]:
-    """Each as the config of one box: NAME, NAME-2, ... Raises InputError for what no cluster can be."""
+    """One config per box: NAME, NAME-2, ... Raises InputError for an impossible cluster."""
     if config.boxes == 1:
         return (config,)
-    if config.cluster:  # one of them, named by --name
+    if config.cluster:  # one member, given by --name
         return (replace(config, boxes=1),)
     slow = next((kind for kind in config.instance_types if kind.startswith(_BURSTABLE)), None)
     if slow:
@@ -41,7 +41,7 @@ def configs_of(config: Config) -> tuple[Config, ...]:
     last = f"{config.name}-{config.boxes}"
     if len(last) > _LONGEST_NAME:
         raise InputError(
-            f"the last of {config.boxes} boxes would be {last!r}: over {_LONGEST_NAME} characters",
+            f"the last of {config.boxes} boxes would be named {last!r}: over {_LONGEST_NAME} characters",
             where="name",
             remedy="Choose a shorter name.",
         )
@@ -50,16 +50,16 @@ def configs_of(config: Config) -> tuple[Config, ...]:
 
 
 def only_member(cloud: Cloud, what: str) -> Cloud:
-    """For what can be of one box only. Raises InputError for a cluster of which none is named."""
+    """The single box of a command that takes only one. Raises InputError for a cluster without --name."""
     configs = configs_of(cloud.config)
     if len(configs) > 1:
         names = ", ".join(member.name for member in configs)
-        raise InputError(f"{what} is of one box at a time", remedy=f"Name it: --name, one of {names}.")
+        raise InputError(f"{what} works on one box at a time", remedy=f"Choose it with --name: {names}.")
     return members_of(cloud)[0]
 
 
 def each_member(members: Sequence[Cloud], do: Callable[[Cloud, Reporter], T], report: Reporter) -> list[T]:
-    """Side by side, each with its name before its lines. The first failure, in order, is raised."""
+    """Run in parallel, with each member's name before its lines. Raises the first failure, in order."""
     if len(members) == 1:
         return [do(members[0], report)]
     with ThreadPoolExecutor(max_workers=len(members)) as pool:
@@ -68,7 +68,7 @@ def each_member(members: Sequence[Cloud], do: Callable[[Cloud, Reporter], T], re
 
 
 class Named:
-    """A reporter of one member: its name before each step and line."""
+    """A member's reporter: puts its name before each step and line."""
 
     def __init__(self, name: str, report: Reporter) -> None:
         self._name, self._report = name, report

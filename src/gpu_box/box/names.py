@@ -1,4 +1,4 @@
-"""The boxes that a shell offers after Tab: this laptop's at once, the account's if AWS is quick."""
+"""Box names for shell completion: this laptop's at once, the account's if AWS answers quickly."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from pathlib import Path
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe_all
-from gpu_box.files import write_whole
+from gpu_box.files import read_own_json, write_whole
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.model.observed import InstanceState
+from gpu_box.store.files import GARBAGE
 
-_PATIENCE_S = 1.5  # of somebody who has pressed Tab
-_FRESH_S = 30.0  # the next Tabs ask nobody
+_PATIENCE_S = 1.5  # after Tab
+_FRESH_S = 30.0  # how long the cached names are used without asking AWS
 
 
 def here() -> list[str]:
-    """Those that this laptop has brought up and not taken down; asks nobody."""
+    """The boxes that this laptop has brought up and not removed; read from local files."""
     return ssh_config.known()
 
 
 def in_aws(cloud: Cloud, cache: Path) -> list[str]:
-    """Those in the config's region, whoever made them; what was known before where AWS takes too long."""
+    """Every owner's boxes in the config's region; the cached names if AWS takes too long."""
     config = cloud.config
     key = " ".join(
         str(part) for part in (config.profile, config.region, *(os.environ.get(name) for name in _DECIDE))
@@ -35,7 +36,7 @@ def in_aws(cloud: Cloud, cache: Path) -> list[str]:
         found: list[list[str]] = []
 
         def ask() -> None:
-            with suppress(Exception):  # no network, no credentials: nobody wants to read of it here
+            with suppress(Exception):  # completion shows no errors
                 found.append(_ask(cloud))
 
         thread = threading.Thread(target=ask, daemon=True)
@@ -57,9 +58,9 @@ def _ask(cloud: Cloud) -> list[str]:
 
 def _read(cache: Path) -> dict[str, tuple[float, list[str]]]:
     try:
-        told = json.loads(cache.read_text(encoding="utf-8"))
-        return {str(key): (float(at), [str(name) for name in names]) for key, (at, names) in told.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        data = read_own_json(cache)
+        return {str(key): (float(at), [str(name) for name in names]) for key, (at, names) in data.items()}
+    except GARBAGE:
         return {}
 
 

@@ -14,6 +14,8 @@ from gpu_box.box import find
 from gpu_box.box.converge import require_own
 from gpu_box.box.facts import FactsReader
 from gpu_box.config.model import Config
+from gpu_box.machine import project_python
+from gpu_box.machine.files import variables
 from gpu_box.machine.ssh import keys
 from gpu_box.model.observed import Observed
 from gpu_box.model.results import VIEW_ONLY, PlannedStep
@@ -21,7 +23,7 @@ from gpu_box.plan import budget, limits
 from gpu_box.plan.steps import ArmDeadline, Step
 from gpu_box.plan.up import plan_up
 
-_A_KEY_TO_COME = "ssh-ed25519 AAAA that-up-makes"
+_PLACEHOLDER_KEY = "ssh-ed25519 AAAA that-up-makes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,25 +31,27 @@ class Plan:
     box: str
     region: str
     instance_type: str
-    steps: tuple[PlannedStep, ...]  # in AWS; empty: nothing is missing there
-    usd_hour: Decimal | None  # running; null: the type's price is not known
+    steps: tuple[PlannedStep, ...]  # in AWS; empty: nothing is missing
+    usd_hour: Decimal | None  # running; null: the type's price is unknown
     usd_hour_on_demand: Decimal | None  # of a spot instance: what it would cost on demand
     usd_month_stopped: Decimal  # its disk
-    prices: str  # where they are from, and of when
-    missing_quota: str | None  # what stands in the way
-    foreign_rules: tuple[str, ...]  # of the security group, added by somebody else
-    config: Path | None  # the file that was read; null: none, all defaults
-    limits_kept: tuple[
-        str, ...
-    ]  # of the running box, tighter than the config's: `up` asks before it loosens them
+    prices: str  # source and date
+    missing_quota: str | None  # the quota that is too small
+    foreign_rules: tuple[str, ...]  # rules of the security group that were added by hand
+    config: Path | None  # the file that was read; null: all defaults
+    limits_kept: tuple[str, ...]  # of the running box, tighter than the config's
+    nvme_gb: int | None  # of ~/scratch; 0: a folder of the disk; null: the type is not in the catalogue
+    env: tuple[str, ...] = ()  # names of `env` and `env_file`
     rules: Config = field(metadata=VIEW_ONLY)  # with the limits that the running box keeps
-    stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS, after these steps; None: not known yet
+    stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS, after these steps; None: unknown
     gpu: str = field(metadata=VIEW_ONLY)
 
 
 def preview(cloud: Cloud) -> Plan:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
-    public_key = keys.read_public_line(cloud.config.ssh.key) or _A_KEY_TO_COME
+    env = variables.require(cloud.config)
+    project_python.read(cloud.config)
+    public_key = keys.read_public_line(cloud.config.ssh.key) or _PLACEHOLDER_KEY
     observed = find.observe_box(cloud, need="plan")
     require_own(cloud, observed)
     config, kept = limits.kept(cloud.config, observed.instance)
@@ -69,6 +73,8 @@ def preview(cloud: Cloud) -> Plan:
         foreign_rules=observed.group.foreign if observed.group else (),
         config=config.path,
         limits_kept=kept,
+        nvme_gb=price.gpu.nvme_gb if price.gpu else None,
+        env=env.names,
         rules=config,
         stops_at=_deadline_after(steps, observed),
         gpu=str(price.gpu or ""),

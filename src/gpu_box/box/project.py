@@ -1,8 +1,9 @@
-"""The user's project: which folder goes to ~/work on the box, and when it has to go again."""
+"""The user's project: the folder that is synced to ~/work, and when to sync it again."""
 
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 from gpu_box.config.model import Config
@@ -14,19 +15,23 @@ from gpu_box.model.machine import SyncResult
 from gpu_box.model.progress import Reporter
 
 WORK = "~/work"
+_FRESH_S = 5.0
+_NONE: tuple[float, Selection | None] = (0.0, None)
+_listed: dict[str, tuple[float, Selection | None]] = {}
 
 
 def folder(config: Config) -> Path | None:
-    """sync.source beside config.yaml. None without a config file: then there is no project to send.
+    """sync.source, relative to config.yaml. None without a config file, which means no project.
 
-    Never a home folder or the root: a config.yaml was put there by mistake, and all of it would travel.
+    Raises InputError for a home folder or the root: a config.yaml there is a mistake, and everything would be
+    sent.
     """
     if config.path is None:
         return None
     source = config.sync.source.resolve()
     if source in (Path.home().resolve(), Path(source.anchor)):
         raise InputError(
-            f"{source} would be synced whole",
+            f"all of {source} would be synced",
             where="sync.source",
             remedy="Put config.yaml into your project's own folder, or set sync.source to it.",
         )
@@ -38,7 +43,7 @@ def folder(config: Config) -> Path | None:
 
 
 def results_folder(config: Config) -> Path:
-    """Where `pull` puts ~/work/results."""
+    """The folder into which `pull` copies ~/work/results."""
     return (config.path.parent if config.path else Path.cwd()) / config.sync.results
 
 
@@ -53,11 +58,11 @@ def required_folder(config: Config) -> Path:
 
 
 def excluded(config: Config) -> tuple[str, ...]:
-    """What the config excludes; and where they lie in the project, the config, whose webhook is a secret and
-    which no box needs, and the key pair.
-    """
+    """sync.exclude, plus config.yaml (it may hold secrets), env_file and the key pair."""
     source, key = config.sync.source.resolve(), config.ssh.key.resolve()
     own = [key, key.with_name(f"{key.name}.pub")]
+    if config.env_file:
+        own.append(config.env_file.parent.resolve() / config.env_file.name)
     if config.path:
         own.append(config.path.parent.resolve() / config.path.name)
     inside = [path.relative_to(source) for path in own if path.is_relative_to(source)]
@@ -65,24 +70,28 @@ def excluded(config: Config) -> tuple[str, ...]:
 
 
 def _literal(path: Path) -> str:
-    """As a .gitignore pattern that matches nothing else."""
+    """A .gitignore pattern that matches only this path."""
     return re.sub(r"([\\*?\[\] ])", r"\\\1", path.as_posix())
 
 
 def push(connection: Connection, selection: Selection, report: Reporter) -> SyncResult:
-    """All of it that changed. MachineError when the box's disk is full."""
-    result = sync.push(connection, selection, WORK, report=report)
-    sync.note_pushed(connection, selection)
-    return result
+    """Send all changed files. Raises MachineError if the box's disk is full."""
+    return sync.push(connection, selection, WORK, report=report)
 
 
 def selection(config: Config) -> Selection:
-    """The files that travel. InputError without a project."""
-    return Selection(required_folder(config), excluded(config))
+    """The files to send. Raises InputError without a project."""
+    now, (began, before) = Selection(required_folder(config), excluded(config)), _listed.pop("", _NONE)
+    return before if before and before == now and time.monotonic() - began < _FRESH_S else now
+
+
+def offer(listed: Selection) -> None:
+    """Let the next `selection` be this one, if it comes within seconds: a large folder is listed once."""
+    _listed[""] = time.monotonic(), listed
 
 
 def changed_since(config: Config, pushed: str) -> Selection | None:
-    """The project, unless the box has it as it is or there is none. pushed: fingerprint of the last push."""
+    """The project, or None if there is none or the box is up to date. pushed: the last push's fingerprint."""
     if folder(config) is None:
         return None
     now = selection(config)

@@ -1,6 +1,6 @@
-"""What a report tells of a box: gathered from AWS's tags, from the box where it runs, from results here.
+"""The data of a report: from AWS's tags, the running box, and local results.
 
-A stopped box cannot be asked what it did; what it said last is kept on this laptop, and told with its age.
+A stopped box cannot be read, so its last answer is kept on this laptop and shown with its age.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ from gpu_box.model.spending import Spent
 from gpu_box.model.watch import Activity
 from gpu_box.plan import budget
 
+_MOST_BYTES = 16_000_000  # of a file of results
+_MOST_EPOCHS = 10_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Money is US dollars; every time is aware, UTC."""
+    """Money is US dollars; times are aware, UTC."""
 
     box: str
     region: str
@@ -43,24 +46,24 @@ class Report:
     usd_budget: Decimal | None
     usd_hour: Decimal | None
     usd_month_stopped: Decimal | None
-    prices: str  # where they are from, and of when
+    prices: str  # source and date
     stopped: Stopped | None
     activity: Activity | None
-    activity_of: datetime | None  # when the box was asked for it
-    epochs: tuple[dict[str, Any], ...]  # of the last training run whose results are here: metrics.jsonl
-    run: dict[str, Any]  # its summary.json; empty where there is none
+    activity_of: datetime | None  # when the box reported it
+    epochs: tuple[dict[str, Any], ...]  # metrics.jsonl of the last training run pulled
+    run: dict[str, Any]  # its summary.json; empty if missing
 
 
 def gather(cloud: Cloud, kept: Path, report: Reporter) -> Report:
-    """kept: the folder where what boxes said is kept. Raises CloudError."""
-    report.start("report", "asking AWS")
+    """kept: the folder for boxes' last answers. Raises CloudError."""
+    report.start("report", "reading from AWS")
     config = cloud.config
     observed = find.observe_box(cloud)
     now = datetime.now(UTC)
     instance = observed.instance
     price = read_price_of(cloud, instance) if instance else None
     rates = spent.rates_of(price) if price else None
-    report.update("report", "asking the box what it did")
+    report.update("report", "reading the box's activity")
     activity, at = _activity(config, observed, kept / f"{config.name}.json", now, report)
     results = results_folder(config)
     found = Report(
@@ -97,32 +100,47 @@ def _activity(
             write_whole(kept, json.dumps({"instance": instance.id, "at": now.isoformat(), "activity": text}))
             return found, now
         except (GpuBoxError, ValueError, OSError) as error:
-            report.note(f"the box does not tell what it did: {error}")
+            report.note(f"the box's activity cannot be read: {error}")
     before = _object(kept)
     try:
         if instance and before.get("instance") == instance.id:
-            return watcher.parse_activity(before["activity"]), datetime.fromisoformat(before["at"])
-    except (KeyError, TypeError, ValueError):
-        pass  # of another version: as if nothing were kept
+            at = datetime.fromisoformat(before["at"])
+            if at.tzinfo and at <= now:
+                return watcher.parse_activity(before["activity"]), at
+    except (KeyError, TypeError, ValueError, OverflowError):
+        pass  # written by another version: ignore it
     return None, None
 
 
 def _epochs(path: Path) -> tuple[dict[str, Any], ...]:
-    """A line that is none is left out: a run that is being pulled."""
-    epochs = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    """Skip invalid lines: the file may be incomplete."""
+    epochs: list[dict[str, Any]] = []
+    for line in _text(path).splitlines():
+        if len(epochs) == _MOST_EPOCHS:
+            break
         try:
-            told = read_json(line)
+            entry = read_json(line)
         except ValueError:
             continue
-        if isinstance(told, dict) and "epoch" in told:
-            epochs.append(told)
+        if isinstance(entry, dict) and "epoch" in entry:
+            epochs.append(entry)
     return tuple(epochs)
 
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        found = read_json(path.read_text())
-    except (OSError, ValueError):
+        found = read_json(_text(path))
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _text(path: Path) -> str:
+    """A file that the box wrote, and may have filled with anything; empty if it cannot be read."""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,4 +1,4 @@
-"""Which jobs would end if their boxes stopped, found within a few seconds."""
+"""Jobs and ~/scratch data that stopping boxes would lose. Takes a few seconds at most."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpu_box.aws.client import Cloud
-from gpu_box.box.find import host_of, where
-from gpu_box.machine import jobs
+from gpu_box.box.find import host_of, locate
+from gpu_box.machine import jobs, scratch
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import Observed
+from gpu_box.units import format_bytes
 
-_LONGEST_NAME = 64  # as remote/jobs allows
+_LONGEST_NAME = 64  # the limit of remote/jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,28 +23,38 @@ class Running:
 
     box: str
     names: tuple[str, ...] | None
+    scratch_lost: int = 0  # bytes
+    waiting: tuple[str, ...] = ()  # in the queue
 
     def __str__(self) -> str:
         if self.names is None:
             return f"{self.box} does not answer, so its jobs are unknown."
-        return f"These jobs of {self.box} would end: {', '.join(self.names)}."
+        parts = []
+        if self.names:
+            parts.append(f"These jobs of {self.box} would end: {', '.join(self.names)}.")
+        if self.waiting:
+            parts.append(f"These wait in its queue: {', '.join(self.waiting)}.")
+        if self.scratch_lost:
+            parts.append(f"{format_bytes(self.scratch_lost)} in ~/scratch of {self.box} will be lost.")
+        return " ".join(parts)
 
 
 def find(boxes: Sequence[tuple[Cloud, Observed | None]], *, patience_s: float) -> tuple[Running, ...]:
-    """The boxes that run a job or do not answer, side by side, in at most `patience_s` seconds in all.
+    """The boxes that would lose something or do not answer, within `patience_s` seconds for all.
 
-    boxes: each with what AWS says of it; None to ask. Never raises: the command itself meets the same error.
+    boxes: each with its observed state, or None to read it. Never raises: the command itself hits the same
+    error.
     """
     found: list[Running | None] = [Running(box=cloud.config.name, names=None) for cloud, _ in boxes]
 
     def ask(index: int, cloud: Cloud, observed: Observed | None) -> None:
-        # The box may answer anything, and no answer of a box may keep a command from stopping it.
+        # The box's answer is not trusted, and must not keep a command from stopping the box.
         try:
             found[index] = _ask(cloud, observed, patience_s)
         except Exception:
             return
 
-    # Not a pool, whose threads delay the end of the command.
+    # No thread pool, because its threads delay the end of the command.
     threads = [
         threading.Thread(target=ask, args=(index, *box), daemon=True) for index, box in enumerate(boxes)
     ]
@@ -56,11 +67,18 @@ def find(boxes: Sequence[tuple[Cloud, Observed | None]], *, patience_s: float) -
 
 
 def _ask(cloud: Cloud, observed: Observed | None, patience_s: float) -> Running | None:
-    observed = observed or where(cloud)
+    observed = observed or locate(cloud)
     if observed.instance is None or not observed.instance.state.bills:
         return None
     with connect(host_of(cloud.config, observed), timeout_s=patience_s) as connection:
-        running = [job.name for job in jobs.list_jobs(connection) if job.running]
-    printable = (name if name.isprintable() else ascii(name) for name in running)
-    names = tuple(name[:_LONGEST_NAME] for name in printable)
-    return Running(box=cloud.config.name, names=names) if names else None
+        found = jobs.list_jobs(connection)
+        scratch_lost = scratch.lost(connection)
+    names = tuple(_shown(job.name) for job in found if job.running)
+    waiting = tuple(_shown(job.name) for job in found if job.state == "waiting")
+    if not (names or waiting or scratch_lost):
+        return None
+    return Running(box=cloud.config.name, names=names, scratch_lost=scratch_lost, waiting=waiting)
+
+
+def _shown(name: str) -> str:
+    return (name if name.isprintable() else ascii(name))[:_LONGEST_NAME]

@@ -1,4 +1,4 @@
-"""What a box costs, and what it has cost so far."""
+"""A box's price, and its cost so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.prices.prices import read_price, read_price_of
-from gpu_box.box.find import memory
 from gpu_box.config.model import Config
 from gpu_box.model.observed import Instance, Observed
 from gpu_box.model.price import Price
@@ -18,7 +17,7 @@ from gpu_box.store import ledger
 
 
 def first_price(cloud: Cloud) -> Price:
-    """Of what `up` would ask for first."""
+    """The price of the type that `up` tries first."""
     config = cloud.config
     return read_price(cloud, config.instance_types[0], market=_first_market(config), zones=config.zones)
 
@@ -28,13 +27,13 @@ def _first_market(config: Config) -> str:
 
 
 def hourly(cloud: Cloud, instance: Instance) -> Decimal | None:
-    """Dollars an hour that the running instance costs, its address included; None where it is not known."""
+    """US dollars an hour of a running instance with its address; None if unknown."""
     rates = rates_of(read_price_of(cloud, instance))
     return rates.hour if rates else None
 
 
 def rates_of(price: Price) -> Rates | None:
-    """None where the type's price is not known."""
+    """None if the type's price is unknown."""
     if price.instance_hour is None:
         return None
     return Rates(hour=price.instance_hour + price.address_hour, disk_month=price.disk_month)
@@ -50,15 +49,15 @@ def budget_warning(config: Config, observed: Observed, rates: Rates | None) -> s
 
 
 def remember(cloud: Cloud, observed: Observed) -> None:
-    """Before its tags are gone: what the box has cost. Where no price is known, nothing is."""
+    """Record the box's cost before its tags are deleted; nothing if the price is unknown."""
     rates = rates_of(read_price_of(cloud, observed.instance)) if observed.instance else None
     note(cloud, observed, rates)
 
 
 def note(cloud: Cloud, observed: Observed, rates: Rates | None) -> None:
-    instance, now, known = observed.instance, datetime.now(UTC), memory("ledger", cloud)
+    instance, now, known = observed.instance, datetime.now(UTC), cloud.memory("ledger")
     if instance and rates:
-        alone = replace(observed, gone=(), snapshots=())  # which may outlive it
+        alone = replace(observed, gone=(), snapshots=())  # snapshots may outlive it
         ledger.note(known, instance.id, budget.days(alone, rates, now=now).all, today=now.date())
     for snapshot in observed.snapshots:
         ledger.note(known, snapshot.id, budget.snapshot_days(snapshot, now), today=now.date())

@@ -1,6 +1,6 @@
-"""What there is of a box, what it costs and where it is reached. Changes nothing in AWS or on the machine.
+"""A box's state, cost and address. Changes nothing in AWS or on the machine.
 
-Apart from `box`, as `status` is waited for and needs none of what `up` reads in.
+Separate from `up`, because `status` must start fast.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gpu_box.box.spent import _first_market, budget_warning, note, rates_of
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, MachineError
 from gpu_box.machine import setup, state
+from gpu_box.machine.files import variables
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.model.machine import Host, MachineState
 from gpu_box.model.observed import Instance, InstanceState, Observed
@@ -29,7 +30,7 @@ _SOON = timedelta(minutes=10)  # as the watcher warns on the box
 
 
 def status(cloud: Cloud) -> StatusView:
-    """What AWS says, and where the machine runs, what it says of itself in one round trip."""
+    """The state in AWS and, if the machine runs, its own in one round trip."""
     config = cloud.config
     wanted = setup.desired(config, market=_first_market(config))
     with state.asking(config.name, wanted) as ask:
@@ -77,9 +78,12 @@ def status(cloud: Cloud) -> StatusView:
         deadline_missing=missing,
         stopped=why(instance, observed.deadline, left, now=now),
         gpu=machine.gpu if machine else "",
+        scratch_lost=machine.scratch_lost if machine else 0,
+        jobs=machine.jobs if machine else (),
+        env=variables.names(config),
         jupyter=_jupyter(machine) if machine else "",
         watch=machine.watch if machine else None,
-        steps=machine.steps if machine else (),
+        steps=(*machine.steps, *machine.project_steps) if machine else (),
         notices=(
             *_notices(observed, machine, unreachable, budget_warning(config, observed, rates), kept),
             *_without_config(config),
@@ -91,15 +95,15 @@ def status(cloud: Cloud) -> StatusView:
 
 
 def _deadline(observed: Observed, instance: Instance) -> tuple[datetime | None, str]:
-    """The deadline that AWS has for this instance, and why it is missing or "" if it is not."""
+    """This instance's deadline in AWS, and why it is missing, or ""."""
     armed = observed.deadline
     deadline = budget.deadline_of(observed, instance)
     if missing := observed.deadline_unavailable or observed.deadline_unread:
         return deadline, missing
     if deadline and instance.state.bills and deadline < datetime.now(UTC) - _LATE:
-        return deadline, "its time has passed and AWS did not stop the box; `gpu-box up` arms it anew"
+        return deadline, "it has passed and AWS did not stop the box; `gpu-box up` arms it again"
     if armed and armed.broken:
-        return deadline, f"{armed.broken}; `gpu-box up` arms it anew"
+        return deadline, f"{armed.broken}; `gpu-box up` arms it again"
     return deadline, "" if deadline else "`gpu-box up` arms it"
 
 
@@ -117,7 +121,7 @@ def _notices(
     warning: str | None,
     kept: tuple[str, ...],
 ) -> Iterator[str]:
-    """What a person should act on now. warning: of the budget. kept: limits of the running box."""
+    """Notices that call for action. warning: of the budget. kept: limits of the running box."""
     if unreachable:
         yield unreachable
     if observed.instance:
@@ -131,20 +135,22 @@ def _notices(
     if watch is None:
         return
     used = watch.cause == "idle" and watch.state == "active"
-    if watch.stops_in is not None and watch.stops_in <= _SOON and not used:
+    if watch.cause == "then":
+        yield "stops now, because a job asked for it (`gpu-box run --then stop`)"
+    elif watch.stops_in is not None and watch.stops_in <= _SOON and not used:
         hold = "keep 2h" if watch.cause == "idle" else "extend 2h"
-        yield f"stops in {format_duration(watch.stops_in)}: `gpu-box {hold}` holds that off"
+        yield f"stops in {format_duration(watch.stops_in)}: `gpu-box {hold}` delays that"
     yield from watch.complaints
 
 
 def _without_config(config: Config) -> list[str]:
-    return [] if config.path else ["no config.yaml here or in a parent folder: this shows all defaults"]
+    return [] if config.path else ["no config.yaml here or in a parent folder: showing all defaults"]
 
 
 def _ask_machine(
     config: Config, observed: Observed, ask: Callable[[Host, setup.Desired], MachineState]
 ) -> tuple[MachineState | None, str]:
-    """What it says of itself, and why it did not answer, or ""."""
+    """The machine's state, and why it did not answer, or ""."""
     instance = observed.instance
     if not instance or instance.state is not InstanceState.RUNNING or not instance.address:
         ssh_config.forget_address(config.name)

@@ -1,8 +1,9 @@
-"""`stop` and `down`: stop the meter; remove everything the box made."""
+"""`stop` and `down`: stop the instance; remove everything the box made."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 
 from gpu_box.aws.client import Cloud
@@ -21,9 +22,12 @@ from gpu_box.plan import box as plan
 from gpu_box.plan.steps import Step
 
 
-def stop(cloud: Cloud, report: Reporter) -> StoppedBox:
-    """The meter off; done only once EC2 says `stopped`. The disk stays."""
-    observed = halt(cloud, report)
+def stop(cloud: Cloud, report: Reporter, *, after: str = "") -> StoppedBox:
+    """Stop the instance; returns once EC2 reports `stopped`. The disk is kept.
+
+    after: what ended before it, which `why` then shows.
+    """
+    observed = halt(cloud, report, after=after)
     ssh_config.forget_address(cloud.config.name)
     instance = observed.instance
     return StoppedBox(
@@ -33,39 +37,42 @@ def stop(cloud: Cloud, report: Reporter) -> StoppedBox:
     )
 
 
-def halt(cloud: Cloud, report: Reporter) -> Observed:
-    """AWS's part of `stop`: what the session cost is noted now, so that the next start has one call less."""
+def halt(cloud: Cloud, report: Reporter, *, after: str = "") -> Observed:
+    """The AWS part of `stop`. Also records the session's cost, which saves the next start a call."""
 
     def steps(observed: Observed) -> list[Step]:
         instance = observed.instance
         if instance is None or instance.state is not InstanceState.STOPPED:
-            return plan.stop(observed)
+            return plan.stop(observed, after=after)
         return plan.stop(observed, rates=spent.rates_of(read_price_of(cloud, instance)))
 
     observed, _ = converge(cloud, report, steps, need="stop")
     if observed.deadline_unread:
-        report.note(f"{observed.deadline_unread}; the stop needs it not")
+        report.note(f"{observed.deadline_unread}; the stop does not need it")
     return observed
 
 
 def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Gone:
-    """Everything that this box made in AWS, removed; then read back that nothing is left.
+    """Remove everything the box made in AWS, then read back that nothing is left.
 
-    keep_images: but for its baked image, from which the next `up` launches.
+    keep_images: keep its baked image, from which the next `up` launches.
     """
     bring_down(cloud, report, keep_images=keep_images)
     ssh_config.remove(cloud.config.name)
+    for kind in ("project", "upload"):  # the next box has an empty ~/work
+        with suppress(OSError):
+            cloud.memory(kind).unlink()
     return Gone(box=cloud.config.name)
 
 
 def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Observed:
-    """AWS's part of it."""
+    """The AWS part of `down`."""
 
     observed, _ = converge(cloud, report, lambda seen: plan.down(seen, keep_images=keep_images))
     rest = replace(observed, images=(), snapshots=()) if keep_images else observed
     if not rest.nothing_left:
         raise CloudError(
-            "something of this box is still there",
+            "some resources of this box still exist",
             remedy="Run `gpu-box down` again; `gpu-box status` shows it.",
         )
     if observed.deadline_unread:
@@ -77,5 +84,5 @@ def bring_down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> 
 
 
 def remove_foreign_rules(cloud: Cloud, consented: Collection[str], report: Reporter) -> None:
-    """consented: rules of the security group that gpu-box did not make, as `Observed` words them."""
+    """consented: the rules to remove, worded as in `Observed`."""
     converge(cloud, report, lambda seen: plan.remove_foreign_rules(seen, consented))

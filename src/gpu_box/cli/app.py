@@ -1,4 +1,4 @@
-"""The commands, in the order in which a day uses them. Each file of this room registers its own."""
+"""The commands, in the order of a day's work. Each module of this folder registers its own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from gpu_box.cli.completion import box_names
 from gpu_box.cli.context import Options
 from gpu_box.cli.help import show_help_without_command
 from gpu_box.cli.lazy import Commands
+from gpu_box.view import hints
 
 app = typer.Typer(
     name="gpu-box",
     cls=Commands,
-    help="A GPU workstation on AWS from your laptop, impossible to forget: it stops itself.",
+    help="A GPU workstation on AWS, from your laptop, that cannot be left running: it stops itself.",
     invoke_without_command=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -39,29 +40,45 @@ def options(
         typer.Option("--config", help="Config file.", show_default="config.yaml here or in a parent folder"),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Which box, of several.", autocompletion=box_names)
+        str | None,
+        typer.Option("--name", help="The box to use, if you have several.", autocompletion=box_names),
     ] = None,
     local: Annotated[
-        bool, typer.Option("--local", help="The embedded cloud on this machine: no AWS account, no cost.")
+        bool, typer.Option("--local", help="Use the embedded cloud on this machine: no AWS account, no cost.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     context.obj = Options(config=config, name=name, local=local, json=as_json, yes=yes, debug=debug)
+    hints.remember(config=None if config is None else str(config), name=name, local=local)
     show_help_without_command(context)
 
 
 def _register() -> None:
-    """In the order of the help page."""
-    from gpu_box.cli import attach, box, cost, doctor, help, image, init, keep, local, report, sweep, work
+    """Register the commands in the order of the help page."""
+    from gpu_box.cli import (
+        attach,
+        box,
+        cost,
+        doctor,
+        help,
+        image,
+        init,
+        jobs,
+        keep,
+        local,
+        report,
+        sweep,
+        work,
+    )
 
-    for room in (init, box, image, keep, attach, work, doctor, cost, report, sweep, local, help):
-        room.register(app)
-    Commands.later(app)
+    for module in (init, box, image, keep, attach, work, jobs, doctor, cost, report, sweep, local, help):
+        module.register(app)
+    Commands.take_over(app)
 
 
 _register()

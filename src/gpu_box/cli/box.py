@@ -1,26 +1,28 @@
-"""The life of a box: plan, up, status, ls, stop, down."""
+"""The life of a box: plan, up, status, ls, resize, stop, down."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpu_box.cli.completion import instance_types
-from gpu_box.cli.consent import Force, consented
+from gpu_box.cli.consent import Force, before_upload, consented
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.lazy import command_name
 from gpu_box.units import format_money, parse_duration
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
-    from gpu_box.box.resize import Ahead
+    from gpu_box.box.resize import ResizePreview
     from gpu_box.config.model import Config
+    from gpu_box.errors import InputError
     from gpu_box.model.observed import Observed
 
 
-_STOP_WAITS_S = 3.0  # for the names of the running jobs, at most
+_STOP_WAITS_S = 3.0  # the longest wait for the names of the running jobs
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def plan_command(context: typer.Context) -> None:
-    """What `up` would do, what it costs, and when it stops by itself. Changes nothing."""
+    """Show what `up` would do, what it costs, and when the box stops by itself. Changes nothing."""
     from gpu_box.box.members import each_member, members_of
     from gpu_box.box.preview import preview
     from gpu_box.cli.results import one_or_all
@@ -52,26 +54,54 @@ def plan_command(context: typer.Context) -> None:
 def up_command(
     context: typer.Context,
     wait: Annotated[
-        str | None, typer.Option("--wait", metavar="1h", help="Go on asking while AWS has no capacity.")
+        str | None,
+        typer.Option("--wait", metavar="1h", help="Keep trying this long while AWS has no capacity."),
+    ] = None,
+    run_for: Annotated[
+        str | None,
+        typer.Option("--for", metavar="3h", help="AWS stops this run after this time at the latest."),
+    ] = None,
+    at_most: Annotated[
+        str | None,
+        typer.Option(
+            "--at-most", metavar="USD", help="AWS stops this run before it has cost more, disk included."
+        ),
     ] = None,
     remove_foreign_rules: Annotated[
         bool,
         typer.Option(
-            "--remove-foreign-rules", help="Also what somebody added to the security group by hand."
+            "--remove-foreign-rules", help="Remove rules that were added to the security group by hand."
         ),
     ] = False,
+    without_deadline: Annotated[
+        bool,
+        typer.Option("--without-deadline", help="Start the box even if AWS cannot stop it; asks first."),
+    ] = False,
 ) -> None:
-    """From nothing, stopped or half-done to a box that is set up and synced, with Jupyter answering."""
+    """Create or start the box, set it up and sync your project.
+
+    --for and --at-most hold for this run, until the box stops: no `up` loosens them, and `extend` only in a
+    terminal.
+    """
     from gpu_box.box import cluster
     from gpu_box.cli.results import one_or_all
     from gpu_box.plan import limits
     from gpu_box.view.up import up_lines
 
     opts = options(context)
+    limited = {**_run_limit("--for", run_for), **_run_limit("--at-most", at_most)}
+    if limited and without_deadline:
+        raise _cannot_be_held()
     cloud = opts.cloud()
+    cloud = cloud.sharing(cluster.limited(cloud.config, **limited)) if limited else cloud
     waiting = _duration(wait, "--wait") if wait else timedelta(0)
+    before_upload(opts, cloud)
     if remove_foreign_rules:
         _remove_foreign_rules(opts, cloud)
+    if without_deadline:
+        name = cloud.config.name
+        opts.confirm(f"Start {name} without a deadline in AWS, so that only the box itself stops it?")
+        cloud = cloud.sharing(replace(cloud.config, without_deadline=True))
     loosen = True if opts.yes else None if opts.can_ask else False
     try:
         with opts.timed("up") as report:
@@ -81,7 +111,7 @@ def up_command(
         with opts.timed("up") as report:
             ups = cluster.up(cloud, report, wait=waiting, loosen=loosen)
     opts.show(one_or_all(ups), lambda: up_lines(ups))
-    if any(done.changed for done in ups):  # one that was up already is told within a second
+    if any(done.changed for done in ups):  # a second `up` does nothing and returns within a second
         mention_forgotten(opts, cloud.config, ups[0].observed)
 
 
@@ -100,9 +130,9 @@ def _remove_foreign_rules(opts: Options, cloud: Cloud) -> None:
 
 def status_command(
     context: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", help="Live, until it stops or Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Live view, until the box stops or Ctrl-C.")] = False,
 ) -> None:
-    """State, money so far, what keeps it awake and when it stops."""
+    """Show the state, the cost so far, what keeps the box awake and when it stops."""
     from gpu_box.box.members import each_member, members_of, only_member
     from gpu_box.box.status import status
     from gpu_box.cli.results import one_or_all
@@ -111,6 +141,8 @@ def status_command(
     from gpu_box.view.status import status_lines
 
     opts = options(context)
+    if watch:
+        opts.refuse_json("--watch")
     cloud = opts.cloud()
     members = members_of(cloud)
     if watch:
@@ -122,7 +154,8 @@ def status_command(
 
 
 def ls_command(context: typer.Context) -> None:
-    """Every box of the region, whoever made it."""
+    """List every box of the region, also other owners'."""
+    from gpu_box.aws.tags import owner_tag
     from gpu_box.box.ls import list_boxes
     from gpu_box.plan.readable import unreadable_lines
     from gpu_box.view.status import boxes_table
@@ -135,7 +168,8 @@ def ls_command(context: typer.Context) -> None:
     for row in rows:
         for line in unreadable_lines(row.box, row.listed.instance):
             report.note(line)
-    listed = [row.listed for row in rows]
+    mine = ("", owner_tag(cloud.config))
+    listed = [row.listed for row in rows if row.listed.instance.owner in mine]
     for line in forgotten_lines(listed, datetime.now(UTC), after=cloud.config.limits.forgotten_after):
         report.note(line)
 
@@ -143,30 +177,33 @@ def ls_command(context: typer.Context) -> None:
 def resize_command(
     context: typer.Context,
     instance_type: Annotated[
-        str, typer.Argument(metavar="TYPE", help="As g5.xlarge.", autocompletion=instance_types)
+        str,
+        typer.Argument(
+            metavar="TYPE", help="The new instance type, such as g5.xlarge.", autocompletion=instance_types
+        ),
     ],
     force: Force = False,
 ) -> None:
-    """Change the instance type; the disk is kept. A running box stops for it and starts again.
+    """Change the instance type. The disk is kept. A running box stops and starts again.
 
-    Shows both prices an hour and the running jobs, which end, and asks.
+    Shows both hourly prices and the running jobs, which end, and asks.
     """
     from gpu_box.box.members import only_member
-    from gpu_box.box.resize import look_ahead, resize
+    from gpu_box.box.resize import preview, resize
     from gpu_box.cli.running import hourly
 
     opts = options(context)
     cloud = only_member(consented(opts, "Resize", force=force), "resize")
     name = cloud.config.name
     if not opts.yes:
-        ahead = look_ahead(cloud, instance_type)
+        ahead = preview(cloud, instance_type)
         if ahead.before != instance_type:
             opts.confirm(_resize_question(opts, cloud, instance_type, ahead))
     with opts.timed("resize") as report:
         done = resize(cloud, instance_type, report)
 
     def draw() -> str:
-        old = f" (it was {done.before}{hourly(done.usd_hour_before)})"
+        old = f" (was {done.before}{hourly(done.usd_hour_before)})"
         was = old if done.before not in ("", done.type) else ""
         start = "" if done.state == "running" else "; `gpu-box up` starts it"
         return f"{name} is {done.state}: {done.type}{was}{hourly(done.usd_hour)}{start}"
@@ -174,7 +211,7 @@ def resize_command(
     opts.show(done, draw)
 
 
-def _resize_question(opts: Options, cloud: Cloud, instance_type: str, ahead: Ahead) -> str:
+def _resize_question(opts: Options, cloud: Cloud, instance_type: str, ahead: ResizePreview) -> str:
     from gpu_box.cli.running import ending_of, hourly
 
     instance = ahead.observed.instance
@@ -185,9 +222,10 @@ def _resize_question(opts: Options, cloud: Cloud, instance_type: str, ahead: Ahe
 
 
 def stop_command(context: typer.Context, force: Force = False) -> None:
-    """Stop the meter. The disk stays, and the next `up` finds it as it was.
+    """Stop the box, which ends the billing of the instance. The disk is kept for the next `up`.
 
-    On a terminal it names running jobs, which end, and asks, unless the box does not answer within 3 s.
+    On a terminal it names the running jobs, which end, and the data in ~/scratch, which is lost, and asks. If
+    the box does not answer within 3 s, it stops without asking.
     """
     from gpu_box.box import running_jobs
     from gpu_box.box.members import each_member, members_of
@@ -198,19 +236,18 @@ def stop_command(context: typer.Context, force: Force = False) -> None:
 
     opts = options(context)
     members = members_of(consented(opts, "Stop", force=force))
-    # Only on a terminal, and only for a moment: a box that does not answer is stopped all the same.
     if opts.can_ask:
-        told = running_jobs.find([(member, None) for member in members], patience_s=_STOP_WAITS_S)
-        if ending := [one for one in told if one.names]:
+        found = running_jobs.find([(member, None) for member in members], patience_s=_STOP_WAITS_S)
+        if ending := [one for one in found if one.names is not None]:
             opts.confirm(f"{ends(ending)}Stop {' and '.join(member.config.name for member in members)}?")
     with opts.timed("stop") as report:
         results = each_member(members, stop, report)
 
-    def line(told: StoppedBox) -> str:
-        if told.usd_month_stopped is None:
-            return f"There is no box {told.box!r}: nothing to stop."
-        disk = f"{format_money(told.usd_month_stopped)} a month for its disk"
-        return f"{told.box} is stopped: {disk}; `gpu-box down` removes it."
+    def line(done: StoppedBox) -> str:
+        if done.usd_month_stopped is None:
+            return f"There is no box {done.box!r}: nothing to stop."
+        disk = f"its disk costs {format_money(done.usd_month_stopped)} a month"
+        return f"{done.box} is stopped; {disk}. `gpu-box down` removes the box and its disk."
 
     opts.show(one_or_all(results), lambda: "\n".join(map(line, results)))
 
@@ -218,11 +255,11 @@ def stop_command(context: typer.Context, force: Force = False) -> None:
 def down_command(
     context: typer.Context,
     keep_image: Annotated[
-        bool, typer.Option("--keep-image", help="But not its baked image: the next `up` launches from it.")
+        bool, typer.Option("--keep-image", help="Keep its image: the next `up` launches from it.")
     ] = False,
     force: Force = False,
 ) -> None:
-    """Remove everything that this box made in AWS, its disk too, and read back that nothing is left."""
+    """Remove everything the box made in AWS, its disk too, and read back that nothing is left."""
     from gpu_box.aws.observe import observe
     from gpu_box.box import cluster
     from gpu_box.box.converge import require_own
@@ -260,9 +297,36 @@ def down_command(
         one_or_all(gone),
         lambda: (
             f"Nothing of {names} is left in {region} "
-            + ("but its image " if kept else "")
+            + ("except its image " if kept else "")
             + "(read back from AWS)."
         ),
+    )
+
+
+def _run_limit(option: str, text: str | None) -> dict[str, Any]:
+    """The argument of `cluster.limited` for the option; empty if it is not given. Raises InputError."""
+    from gpu_box.config import values
+    from gpu_box.errors import InputError
+
+    if text is None:
+        return {}
+    try:
+        return (
+            {"span": values.duration("10m", "30d")(text)}
+            if option == "--for"
+            else {"usd": values.run_usd(text)}
+        )
+    except ValueError as error:
+        raise InputError(str(error), where=option) from None
+
+
+def _cannot_be_held() -> InputError:
+    from gpu_box.errors import InputError
+
+    return InputError(
+        "--for and --at-most are held by the deadline in AWS, which --without-deadline leaves out",
+        where="up",
+        remedy="Leave one of them out.",
     )
 
 
@@ -272,11 +336,11 @@ def _duration(text: str, where: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise InputError(str(error), where=where, remedy="Give a time such as 45m or 2h.") from None
+        raise InputError(str(error), where=where, remedy="Give a duration such as 45m or 2h.") from None
 
 
 def mention_forgotten(opts: Options, config: Config, observed: Observed) -> None:
-    """Of all boxes in the region of `config`."""
+    """Note the user's boxes in the region of `config` that have been stopped for a long time."""
     if opts.json:
         return
     from gpu_box.model.observed import Listed

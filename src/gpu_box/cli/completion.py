@@ -1,4 +1,4 @@
-"""What the shell offers after Tab: at once, and never an error in the middle of somebody's line."""
+"""Shell completion: fast, silent on errors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import typer
 
 
 def box_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Boxes of this laptop, and of the account where AWS answers quickly."""
+    """The boxes that this laptop knows, and those of the account if AWS answers quickly."""
     from gpu_box.box.names import here
 
     names = set(here())
     with suppress(Exception):
         names |= set(_in_aws(context))
+        _note(context, names)
     return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _in_aws(context: typer.Context) -> list[str]:
-    """context: of what was typed until now: another config, or the embedded cloud, if it runs already."""
+    """Uses --config and --local of the line typed so far; a stopped embedded cloud is not started."""
     from gpu_box.aws.client import Cloud
     from gpu_box.box import names
     from gpu_box.config.read import load
@@ -37,7 +38,28 @@ def _in_aws(context: typer.Context) -> list[str]:
     return names.in_aws(Cloud(config), data_home() / "boxes.json")
 
 
+def _note(context: typer.Context, names: set[str]) -> None:
+    from gpu_box.cli import known_names
+    from gpu_box.config import place
+
+    typed = context.params.get("config")
+    read = typed or place.find()
+    known_names.note(names, config=str(typed) if typed else None, read=str(read.absolute()) if read else None)
+
+
 def instance_types(incomplete: str) -> list[str]:
     from gpu_box.aws.prices.catalogue import gpu_types
 
     return [name for name in gpu_types() if name.startswith(incomplete)]
+
+
+def job_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The box's jobs as this laptop last saw them; the box is not asked."""
+    from gpu_box.config.read import load
+    from gpu_box.store import job_names as known
+
+    asked = context.find_root().params
+    with suppress(Exception):
+        box = load(asked.get("config"), name=asked.get("name")).name
+        return [name for name in known.names(box) if name.startswith(incomplete)]
+    return []

@@ -1,7 +1,8 @@
-"""--force: another owner's box may be changed, too, once the user has said so."""
+"""Questions before a change: another owner's box, a large upload, files that go."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,12 @@ from gpu_box.cli.context import Options
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
 
-Force = Annotated[bool, typer.Option("--force", help="Another owner's box, too; asks first.")]
+_MOST_NAMES = 30
+Force = Annotated[bool, typer.Option("--force", help="Also change another owner's box, after a question.")]
 
 
 def consented(opts: Options, doing: str, *, force: bool) -> Cloud:
-    """AWS for this command's box. doing: the question's verb, capitalised ("Stop")."""
+    """The command's Cloud, after the question if --force is given. doing: the verb, capitalised ("Stop")."""
     cloud = opts.cloud()
     if not force:
         return cloud
@@ -31,5 +33,35 @@ def consented(opts: Options, doing: str, *, force: bool) -> Cloud:
     if not owners:
         return cloud
     whose = " and ".join(sorted(owners))
-    opts.confirm(f"The box {cloud.config.name} is {whose}'s, not yours. {doing} it all the same?")
+    opts.confirm(f"The box {cloud.config.name} belongs to {whose}, not to you. {doing} it anyway?")
     return cloud.sharing(replace(cloud.config, any_owner=True))
+
+
+def before_upload(opts: Options, cloud: Cloud) -> None:
+    """Ask about a second project in ~/work and a large upload; with --yes, note them."""
+    from gpu_box.box import upload
+
+    ahead = upload.ahead(cloud)
+    if ahead is None:
+        return
+    for question in ahead.questions:
+        if opts.yes:
+            opts.reporter().note(question)
+        opts.confirm(question)
+    upload.agreed(cloud, ahead)
+
+
+def before_deletion(opts: Options, members: Sequence[Cloud]) -> None:
+    """Name the files that `sync --delete` would remove, and ask."""
+    from gpu_box.box import work
+    from gpu_box.box.members import each_member
+
+    if opts.yes:
+        return
+    found = each_member(members, lambda member, _: work.gone(member), opts.reporter())
+    paths = sorted({path for one in found for path in one})
+    if paths:
+        names = ", ".join(path if path.isprintable() else ascii(path) for path in paths[:_MOST_NAMES])
+        more = f" and {len(paths) - _MOST_NAMES} more" if len(paths) > _MOST_NAMES else ""
+        files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+        opts.confirm(f"Remove {files} from the box: {names}{more}?")

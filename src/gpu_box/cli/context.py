@@ -1,4 +1,4 @@
-"""What every command starts from: the options, the config, where progress goes, and printing a result."""
+"""Shared by all commands: global options, config, a reporter, and printing the result."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import InputError, Unanswered
 from gpu_box.store.files import data_home
+from gpu_box.view import hints
 
 if TYPE_CHECKING:
     import typer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gpu_box.config.model import Config
     from gpu_box.model.progress import Reporter
 
-_WORTH_S = 2.0  # a run that had nothing to do tells nothing of the next one
+_WORTH_S = 2.0  # a shorter run did nothing and predicts nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,30 +36,31 @@ class Options:
     debug: bool
 
     def load(self) -> Config:
-        """The config; and with --local, the embedded cloud as the AWS that this process talks to."""
+        """The config. With --local, also make the embedded cloud the AWS of this process."""
+        from gpu_box.config.model import Aws
         from gpu_box.config.read import load
 
         config = load(self.config, name=self.name)
         if self.local:
             self.waiting("starting the embedded cloud")
             enter_embedded_cloud()
-            # A profile of a real account has no meaning there.
-            config = replace(config, profile=None)
+            # A profile of a real account means nothing there.
+            config = replace(config, aws=Aws(tags=config.aws.tags), profile=None)
         self.waiting("asking the embedded cloud" if self.local else "asking AWS")
         return config
 
     def cloud(self) -> Cloud:
-        """AWS for this command's box. Made once a command: whatever it does shares the session."""
+        """The command's Cloud. Call it once per command, so that one session serves all requests."""
         from gpu_box.aws.client import Cloud
 
-        return Cloud(self.load())
+        return Cloud(self.load(), ask_code=ask_code)
 
     def waiting(self, line: str) -> None:
-        """Said on a terminal if nothing else is shown for half a second."""
+        """Show a status line on a terminal if nothing else appears for half a second."""
         from gpu_box.view import progress
 
         if not self.json:
-            progress.begin(line)
+            progress.show_status(line)
 
     def reporter(self) -> Reporter:
         from gpu_box.view.progress import make_reporter
@@ -67,56 +69,65 @@ class Options:
 
     @contextmanager
     def timed(self, command: str) -> Iterator[Reporter]:
-        """A reporter that tells how long the rest takes, too, by earlier runs that ended well."""
+        """A reporter that also estimates the time left, from earlier runs that succeeded."""
         from gpu_box.store import timings
         from gpu_box.view.progress import make_reporter
 
-        path = data_home() / "pace" / f"{command}{'.local' if self.local else ''}.json"
+        path = data_home() / "timings" / f"{command}{'.local' if self.local else ''}.json"
         began = time.monotonic()
-        run = timings.Pace(timings.read(path), began)
-        yield make_reporter(silent=self.json, pace=run)
+        estimate = timings.Estimate(timings.read(path), began)
+        yield make_reporter(silent=self.json, estimate=estimate)
         now = time.monotonic()
         if now - began > _WORTH_S:
-            timings.remember(path, run.run(now))
+            timings.remember(path, estimate.run(now))
 
     @property
     def can_ask(self) -> bool:
-        """Whether a person is there to answer a question, and wants to be asked."""
+        """Whether there is a terminal to ask on and no --yes."""
         return not self.yes and sys.stdin.isatty()
 
     def confirm(self, question: str) -> None:
-        """Ask on standard error. Raises typer.Exit(1) on no, Unanswered on Ctrl-C or Ctrl-D.
+        """Ask on standard error; return on yes or --yes.
 
-        Raises InputError without a terminal to ask on, unless `--yes` is passed.
+        Raises typer.Exit(1) on no, Unanswered on Ctrl-C or Ctrl-D, InputError if there is no terminal.
         """
         if self.yes:
             return
         if not self.can_ask:
-            raise InputError(f"{question} cannot be asked: there is no terminal", remedy="Pass --yes.")
+            raise InputError(
+                f"cannot ask, because there is no terminal: {question}", remedy="Pass --yes to agree."
+            )
         if not self.agrees(question):
             import typer
 
             raise typer.Exit(1)
 
     def agrees(self, question: str) -> bool:
-        """Ask as `confirm` does, where a no is an answer, too. Only if `can_ask`. Raises Unanswered."""
+        """Whether the user agrees. Call it only if `can_ask`. Raises Unanswered on Ctrl-C or Ctrl-D."""
         import typer
 
         from gpu_box.view import progress
         from gpu_box.view.console import fitted
 
-        progress.over()
-        # Standard output may be a pipe, which would swallow the question.
+        progress.clear_status()
+        # On standard error: standard output may be a pipe.
         try:
             return typer.confirm(fitted(question, sys.stderr), default=False, err=True)
         except typer.Abort:
             raise Unanswered from None
 
+    def refuse_json(self, option: str) -> None:
+        """Raise InputError if --json is given: the option shows changes and has no result."""
+        if self.json:
+            raise InputError(
+                f"{option} goes on until Ctrl-C and has no JSON", remedy=f"Leave out --json or {option}."
+            )
+
     def show(self, result: Any, draw: Callable[[], Any]) -> None:
-        """The result as JSON, or drawn for a person."""
+        """Print the result as JSON, or what `draw` makes of it."""
         from gpu_box.view import progress
 
-        progress.over()
+        progress.clear_status()
         if self.json:
             from gpu_box.view.json import dumps
 
@@ -125,16 +136,32 @@ class Options:
             show(draw())
 
 
-def show(drawn: RenderableType) -> None:
-    """For a person, on standard output."""
+def ask_code(question: str) -> str | None:
+    """The code of an MFA device, asked for on the terminal; None without one."""
+    import warnings
+    from getpass import GetPassWarning, getpass
+
     from gpu_box.view import progress
 
-    progress.over()
-    if isinstance(drawn, str):
-        from gpu_box.view.console import fitted, never_refuse
+    progress.clear_status()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GetPassWarning)
+            return getpass(question).strip()
+    except (GetPassWarning, EOFError):
+        return None
 
-        never_refuse(sys.stdout)
-        print(fitted(drawn, sys.stdout), flush=True)
+
+def show(drawn: RenderableType) -> None:
+    """Print for a person, on standard output."""
+    from gpu_box.view import progress
+
+    progress.clear_status()
+    if isinstance(drawn, str):
+        from gpu_box.view.console import fitted, replace_unencodable
+
+        replace_unencodable(sys.stdout)
+        print(fitted(hints.complete(drawn), sys.stdout), flush=True)
     else:
         from gpu_box.view.console import print_result
 
@@ -147,18 +174,22 @@ def options(context: typer.Context) -> Options:
 
 
 def enter_embedded_cloud() -> None:
-    """From here on every AWS client of this process, ours or not, talks to the embedded cloud."""
+    """Make the embedded cloud the AWS of this process, for every client in it."""
     from gpu_box.cli import local_cloud
 
     exports = local_cloud.start()
     for name in foreign_aws_variables(exports):
         os.environ.pop(name, None)
     os.environ.update(exports)
+    # The user's own files need not even be readable (a section twice, an unknown defaults_mode).
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
 
 def foreign_aws_variables(exports: Mapping[str, str]) -> set[str]:
-    """Names that are set for AWS, or usually are. A profile, a session token or an endpoint of one service
-    would win over the exports; a wrong value of any ends the SDK.
+    """Names of AWS variables to unset. A profile, a session token or an endpoint of one service would take
+    precedence over the exports, and a bad value of any of them would break the SDK.
     """
     usual = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"}
     return usual | {name for name in os.environ if name.startswith("AWS_")} - exports.keys()

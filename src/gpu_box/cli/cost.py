@@ -1,4 +1,4 @@
-"""`cost`: by day and month."""
+"""`cost`: by day and by month."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ def register(app: typer.Typer) -> None:
 
 def cost_command(
     context: typer.Context,
-    days: Annotated[int, typer.Option("--days", min=1, max=400, help="So many, today the last.")] = 14,
-    month: Annotated[str | None, typer.Option("--month", metavar="2026-11", help="All of one month.")] = None,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=400, help="Show this many days, up to today.")
+    ] = 14,
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="2026-11", help="Show every day of one month.")
+    ] = None,
 ) -> None:
-    """What it has cost, by day and month: instance, public IPv4, disk; and what is to come."""
+    """Show the cost by day and month: instance, public IPv4, disk; and a forecast."""
     from gpu_box.box.cost import total
     from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import one_or_all

@@ -1,7 +1,8 @@
-"""What an account must allow: doctor, policy."""
+"""Commands about the account: doctor, policy."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,10 +22,10 @@ def register(app: typer.Typer) -> None:
 def doctor_command(
     context: typer.Context,
     request_quota: Annotated[
-        bool, typer.Option("--request-quota", help="Ask AWS for the vCPU quota that is missing.")
+        bool, typer.Option("--request-quota", help="Request the missing vCPU quota from AWS.")
     ] = False,
 ) -> None:
-    """Check credentials, permissions, vCPU quota, network, clock and tools: ok, or what to do."""
+    """Check credentials, permissions, vCPU quota, network, clock and tools, with remedies."""
     from gpu_box.box.doctor import examine
     from gpu_box.view.doctor import checks_table
 
@@ -39,11 +40,34 @@ def doctor_command(
         raise typer.Exit(1)
 
 
-def policy_command() -> None:
-    """Print the least that gpu-box needs of IAM, as a policy for the AWS user who types its commands."""
-    from gpu_box.resources import infra
+def policy_command(
+    context: typer.Context,
+    role: Annotated[
+        bool,
+        typer.Option(
+            "--role", help="Print the commands with which an administrator prepares the account, once."
+        ),
+    ] = False,
+    boundary: Annotated[
+        bool, typer.Option("--boundary", help="For users who create the role, within a permissions boundary.")
+    ] = False,
+) -> None:
+    """Print the IAM policy for gpu-box's AWS user. It cannot create roles: an administrator does, see --role.
 
-    print(infra("operator-policy.json").read_text(encoding="utf-8"), end="")
+    A user who may create roles needs neither option.
+    """
+    from gpu_box.aws import permissions
+    from gpu_box.config.read import load
+    from gpu_box.config.write import default_region
+
+    opts = options(context)
+    config = load(opts.config, name=opts.name)
+    partition = permissions.partition_of(config.region or default_region())
+    if role:
+        make = permissions.boundary_commands if boundary else permissions.role_commands
+        print(make(config, partition), end="")
+    else:
+        print(json.dumps(permissions.user_policy(config, partition, boundary=boundary), indent=2))
 
 
 def _request(opts: Options, cloud: Cloud) -> None:
@@ -51,15 +75,13 @@ def _request(opts: Options, cloud: Cloud) -> None:
     from gpu_box.box.doctor import missing_quotas
 
     lacking = missing_quotas(cloud)
-    lines, made = ["" if lacking else "No quota is missing: nothing is asked for."], []
+    lines, made = ["" if lacking else "No quota is missing: nothing is requested."], []
     for uses in lacking:
         vcpus = max(use.used + use.wanted for use in uses)
-        opts.confirm(f"Ask AWS for {vcpus} vCPUs of '{uses[0].name}' ({uses[0].code})?")
+        opts.confirm(f"Request {vcpus} vCPUs of '{uses[0].name}' ({uses[0].code})?")
         asked = request_increase(cloud, uses)
         made.append(asked)
         request = asked.request
-        how = "asked AWS" if request.new else "AWS has been asked already"
-        lines.append(
-            f"{asked.name}: {how} for {request.vcpus} vCPUs ({request.status.lower()}, {request.id})"
-        )
+        how = "requested" if request.new else "already requested"
+        lines.append(f"{asked.name}: {how} {request.vcpus} vCPUs ({request.status.lower()}, {request.id})")
     opts.show(made, lambda: "\n".join(line for line in lines if line))

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def help_of(
     context: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="COMMAND", help="Which command: `up`, `local env`.")
+        list[str] | None, typer.Argument(metavar="COMMAND", help="A command: `up`, `local env`.")
     ] = None,
 ) -> None:
     """Show this page, or the help page of a command: `gpu-box help up`."""
@@ -26,19 +26,21 @@ def help_of(
         command = page.command.get_command(page, word) if hasattr(page.command, "get_command") else None
         if command is None:
             raise InputError(
-                f"No such command {word!r}", remedy=f"`{page.command_path} --help` shows what there is."
+                f"no command {word!r}", remedy=f"`{page.command_path} --help` lists the commands."
             )
         page = typer.Context(command, info_name=word, parent=page)
     print(page.get_help())
 
 
 def show_help_without_command(context: typer.Context) -> None:
-    """Print the group's help page to standard output; the exit code is 0. With --json it is an error.
+    """Print the group's help page to standard output. With --json a missing command is an error.
 
-    Not typer's `no_args_is_help`: with click 8.2 and later that is a usage error, with exit code 2.
+    Replaces typer's `no_args_is_help`, which with click 8.2 and later is a usage error with exit code 2.
     """
     if context.invoked_subcommand is not None:
         return
     if options(context).json:
-        raise InputError("Missing command", remedy=f"`{context.command_path} --help` shows what there is.")
+        raise InputError(
+            "a command is missing", remedy=f"`{context.command_path} --help` lists the commands."
+        )
     print(context.get_help())

@@ -1,4 +1,4 @@
-"""`bake` and `move`: the box's disk as an image."""
+"""`bake` and `move`: the disk as an image."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def bake_command(
 ) -> None:
     """Make an image of the disk: after `down --keep-image`, the next `up` launches from it.
 
-    It takes the place of an older one. A running box is stopped for a moment, after a question; it runs again
-    while AWS copies.
+    It replaces an older image. A running box stops for it, after a question, and runs again while AWS copies.
     """
     from gpu_box.aws.observe import observe
     from gpu_box.box import find, image
@@ -36,12 +35,14 @@ def bake_command(
     config = cloud.config
     if remove:
         if not opts.yes:
-            image.require_removable(observe(cloud))
-        opts.confirm(f"Remove the image of {config.name!r}?")
+            seen = observe(cloud)
+            image.require_removable(seen)
+            if seen.images:
+                opts.confirm(f"Remove the image of {config.name!r}?")
         opts.show(image.remove(cloud, opts.reporter()), lambda: f"{config.name} has no image.")
         return
     if not opts.yes:
-        observed = find.where(cloud, entering=False)
+        observed = find.locate(cloud, entering=False)
         if observed.instance and observed.instance.state.bills:
             require_readable(config.name, observed.instance)
             ending = ending_of(opts, [(cloud, observed)])
@@ -59,9 +60,9 @@ def bake_command(
 
 
 def move_command(context: typer.Context) -> None:
-    """Take a stopped box, with its disk, to a zone that has capacity; it runs afterwards.
+    """Move a stopped box with its disk to a zone that has capacity, and start it.
 
-    Its disk becomes an image, its instance goes, and `up` launches from the image where there is room.
+    Makes an image of the disk, removes the instance, and launches from the image where there is capacity.
     """
     from gpu_box.aws.observe import observe
     from gpu_box.box.image import move, require_movable
@@ -72,10 +73,10 @@ def move_command(context: typer.Context) -> None:
     config = cloud.config
     if not opts.yes:
         observed = observe(cloud)
-        if observed.instance or not observed.images:  # else it is on its way already
+        if observed.instance or not observed.images:  # otherwise an interrupted move continues
             require_movable(config, observed)
-    opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance by one in another zone?")
+    opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance with one in another zone?")
     with opts.timed("move") as report:
         done = move(cloud, report)
-    was = f" (it was in {done.before})" if done.before else ""
-    opts.show(done, lambda: f"{config.name} is up in {done.zone}{was}, with its disk as it was left")
+    was = f" (was in {done.before})" if done.before else ""
+    opts.show(done, lambda: f"{config.name} is up in {done.zone}{was} with its disk")

@@ -1,4 +1,4 @@
-"""`init`: four questions, each with what its answers cost, and a config.yaml."""
+"""`init`: four questions, each with its prices, and a config.yaml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpu_box.cli.completion import instance_types
-from gpu_box.cli.context import enter_embedded_cloud, options, show
+from gpu_box.cli.context import ask_code, enter_embedded_cloud, options, show
 from gpu_box.errors import GpuBoxError, InputError, Unanswered
 
 if TYPE_CHECKING:
@@ -32,14 +32,15 @@ def init_command(
         typer.Option("--type", "--instance-type", help="GPU instance type.", autocompletion=instance_types),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", metavar="USD", help="Stop it at this cost a month: 50, or none.")
+        str | None,
+        typer.Option("--budget", metavar="USD", help="Stop the box at this cost a month: 50, or none."),
     ] = None,
     max_hours: Annotated[
-        str | None, typer.Option("--max-hours", help="AWS stops it after this long: 12h.")
+        str | None, typer.Option("--max-hours", help="AWS stops the box after this long: 12h.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing config.yaml.")] = False,
 ) -> None:
-    """Write a config.yaml: asks for region, instance type, budget and time limit; each has a default."""
+    """Write a config.yaml. Asks for region, instance type, budget and time limit; each has a default."""
     from gpu_box.aws.client import Cloud
     from gpu_box.box import offers
     from gpu_box.config import place, write
@@ -54,15 +55,15 @@ def init_command(
     asking = not (opts.yes or opts.json)
     above = None if opts.config else place.find()
     if above and above.is_absolute():
-        line = f"{above} rules this folder until now; a config.yaml here makes it a project of its own"
+        line = f"{above} applies to this folder; a config.yaml here makes it a separate project"
         if asking and sys.stdin.isatty():
             opts.confirm(f"{line}. Write it?")
         else:
             opts.reporter().note(line)
     if asking and not force and os.path.exists(path) and sys.stdin.isatty():
-        force = opts.agrees(f"{path} is there already. Replace it?")
+        force = opts.agrees(f"{path} already exists. Replace it?")
     write.refuse_existing(path, force=force)
-    opts.waiting("asking for prices")
+    opts.waiting("fetching prices")
     if opts.local:
         enter_embedded_cloud()
 
@@ -73,26 +74,30 @@ def init_command(
         instance_type=instance_type or write.DEFAULTS.instance_type,
         max_hours=max_hours or write.DEFAULTS.max_hours,
     )
-    account = offers.account(Cloud(Config(region=chosen.region)))
+    account = offers.account(Cloud(Config(region=chosen.region), ask_code=ask_code))
     if asking and not region:
         regions = offers.regions(account, chosen.instance_type)
         show(regions_table(regions, chosen.instance_type))
         chosen = _ask("region", "AWS region", chosen, check=lambda name: account.elsewhere(name))
         account = account.elsewhere(chosen.region)
-        opts.waiting("asking for prices")
+        opts.waiting("fetching prices")
     if asking and not instance_type:
         show(types_table(offers.types(account)))
-        chosen = _ask("instance_type", "Instance type", chosen)
-        opts.waiting("asking for your quota")
+        chosen = _ask(
+            "instance_type", "Instance type", chosen, check=lambda name: offers.require_type(account, name)
+        )
+        opts.waiting("checking your quota")
+    else:
+        offers.require_type(account, chosen.instance_type)
     price, quota = account.price(chosen.instance_type), offers.quota(account, chosen.instance_type)
     if asking:
         show(quota_lines(quota))
     chosen = replace(chosen, budget=budget or str(offers.fitting_budget(price)))
     if asking and not budget:
         show(budget_line(price, write.budget_of(chosen)))
-        chosen = _ask("budget", "US dollars a month, at most (or none)", chosen)
+        chosen = _ask("budget", "Maximum US dollars a month (or none)", chosen)
     if asking and not max_hours:
-        chosen = _ask("max_hours", "Each time, stop it at the latest after", chosen)
+        chosen = _ask("max_hours", "Maximum run time", chosen)
     write.write(path, chosen)
     written = offers.Written.of(path, chosen, price, quota)
     opts.show(written, lambda: written_lines(written, quota=not asking))
@@ -101,17 +106,18 @@ def init_command(
 def _ask(
     question: str, title: str, chosen: Answers, *, check: Callable[[str], object] | None = None
 ) -> Answers:
-    """Again until the answer can be one; the default is what is chosen so far. Answers may come by a pipe."""
+    """Ask until the answer is valid. The default is the choice so far. Answers may come from a pipe."""
     from gpu_box.config import write
 
     def parse(answer: str) -> str:
+        answer = answer.strip()
         try:
             write.parse(question, answer)
             if check:
                 check(answer)
         except (ValueError, GpuBoxError) as error:
             raise typer.BadParameter(str(error)) from None
-        return answer.strip()
+        return answer
 
     try:
         answer = typer.prompt(title, default=getattr(chosen, question), value_proc=parse)
@@ -119,7 +125,7 @@ def _ask(
         if sys.stdin.isatty():
             raise Unanswered from None
         raise InputError(
-            f"{title}: cannot be asked, there is no terminal",
+            f"cannot ask for {title!r}, because there is no terminal",
             where="init",
             remedy="Pass --yes for the defaults, or --region, --type, --budget and --max-hours.",
         ) from None

@@ -1,7 +1,8 @@
-"""What stops the box: why, keep, extend."""
+"""Commands about stopping: why, keep, extend."""
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,27 +27,31 @@ def register(app: typer.Typer) -> None:
 
 
 def why_command(context: typer.Context) -> None:
-    """Why it stopped, or why it does not: the verdicts of late, with the figures of each signal."""
+    """Show why it stopped or what keeps it running: the latest verdicts, with the readings of each signal."""
     from gpu_box.box.keep import why
     from gpu_box.view.why import why_lines
 
     opts = options(context)
     cloud = opts.cloud()
-    told = why(cloud)
+    result = why(cloud)
     opts.show(
-        told,
+        result,
         lambda: why_lines(
-            cloud.config.name, told.state, stopped=told.stopped, watch=told.watch, changes=told.changes
+            cloud.config.name,
+            result.state,
+            stopped=result.stopped,
+            watch=result.watch,
+            changes=result.changes,
         ),
     )
 
 
 def keep_command(
     context: typer.Context,
-    span: Annotated[str | None, typer.Argument(metavar="3h", help="From now: 45m, 3h, 1d.")] = None,
-    off: Annotated[bool, typer.Option("--off", help="No longer: it stops when idle.")] = False,
+    span: Annotated[str | None, typer.Argument(metavar="3h", help="How long from now: 45m, 3h, 1d.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="End it: the box stops when idle again.")] = False,
 ) -> None:
-    """Hold idle-stop off for a while, and show what that may cost. Its deadline stays."""
+    """Turn idle stop off for a while, and show what that may cost. The deadline still applies."""
     from gpu_box.box.keep import keep
     from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import one_or_all
@@ -56,7 +61,9 @@ def keep_command(
         from gpu_box.errors import InputError
 
         raise InputError(
-            "give either a time or --off", where="keep", remedy="`gpu-box keep 3h`, or `gpu-box keep --off`."
+            "give either a duration or --off",
+            where="keep",
+            remedy="`gpu-box keep 3h`, or `gpu-box keep --off`.",
         )
     wanted = _span(span) if span else None
     members = members_of(opts.cloud())
@@ -69,32 +76,45 @@ def keep_command(
 
 def extend_command(
     context: typer.Context,
-    span: Annotated[str, typer.Argument(metavar="2h", help="Later by this much: 45m, 2h, 1d.")],
+    span: Annotated[str, typer.Argument(metavar="2h", help="How much later: 45m, 2h, 1d.")],
 ) -> None:
-    """Move the hard deadline, in AWS and on the box, and show what that may cost."""
-    from gpu_box.box.keep import extend
+    """Move the deadline, in AWS and on the box, and show what that may cost.
+
+    A run that `up --for` or `--at-most` limits is extended only in a terminal, after a question.
+    """
+    from gpu_box.box.keep import extend, limited_run, refuse_to_extend
     from gpu_box.box.members import each_member, members_of
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     wanted, members = _span(span), members_of(opts.cloud())
-    extended = each_member(members, lambda member, its: extend(member, wanted, its), opts.reporter())
+    runs = {member.config.name: limited_run(member) for member in members}
+    for name, run in runs.items():
+        if run and not sys.stdin.isatty():
+            raise refuse_to_extend(next(m.config for m in members if m.config.name == name), run)
+        if run:
+            opts.confirm(f"This run of {name} is limited to {run}. Extend it by {format_duration(wanted)}?")
+    extended = each_member(
+        members,
+        lambda member, its: extend(member, wanted, its, agreed=runs[member.config.name]),
+        opts.reporter(),
+    )
     opts.show(
         one_or_all(extended),
         lambda: _by_name(members, [_extended(one) for one in extended]),
     )
 
 
-def _by_name(members: Sequence[Cloud], told: Sequence[str]) -> str:
-    if len(told) == 1:
-        return told[0]
-    return "\n".join(f"{member.config.name}: {text}" for member, text in zip(members, told, strict=True))
+def _by_name(members: Sequence[Cloud], lines: Sequence[str]) -> str:
+    if len(lines) == 1:
+        return lines[0]
+    return "\n".join(f"{member.config.name}: {line}" for member, line in zip(members, lines, strict=True))
 
 
 def _span(text: str) -> timedelta:
     from gpu_box.errors import InputError
 
-    remedy = "Give a time such as 45m, 3h or 1d."
+    remedy = "Give a duration such as 45m, 3h or 1d."
     try:
         value = parse_duration(text)
     except ValueError as error:
@@ -106,12 +126,12 @@ def _span(text: str) -> timedelta:
 
 def _kept(kept: Kept, span: timedelta | None) -> str:
     if kept.until is None or span is None:
-        return "No longer kept: it stops when idle."
+        return "Idle stop is on again."
     usd = f": {format_money(kept.usd_at_most)} at most" if kept.usd_at_most is not None else ""
-    line = f"Kept up for {format_duration(span)}, until {kept.until.astimezone():%a %H:%M}{usd}."
+    line = f"Idle stop is off for {format_duration(span)}, until {kept.until.astimezone():%a %H:%M}{usd}."
     if kept.deadline and kept.deadline < kept.until:
         at = f"{kept.deadline.astimezone():%a %H:%M}"
-        return f"{line}\nIts deadline comes first, {at}: `gpu-box extend` moves that."
+        return f"{line}\nThe deadline comes first, {at}: `gpu-box extend` moves it."
     return line
 
 
@@ -121,6 +141,6 @@ def _extended(extended: Extended) -> str:
     line = f"It may run until {extended.deadline.astimezone():%a %H:%M}{before}{usd}."
     if not extended.in_aws:
         line += (
-            "\nAWS's side is NOT ARMED (`gpu-box status` says why): the box's own watcher keeps this alone."
+            "\nThe deadline in AWS is NOT ARMED (`gpu-box status` says why): only the box's watcher keeps it."
         )
-    return f"{line}\nIdle, it stops before then: `gpu-box keep` holds that off."
+    return f"{line}\nIt stops earlier when idle: `gpu-box keep` turns that off."

@@ -1,13 +1,12 @@
-"""The commands as a group that makes each one when it is asked for, so that none waits for the others.
+"""A group that builds a command when it is first needed: building all of them takes longer than running one.
 
-Its help page needs of each but its name and first sentences, and is plain text: to import rich takes longer
-than all else that help does.
+Its help page lists names and first paragraphs as plain text, because importing rich is slow.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -16,73 +15,56 @@ from typer.main import get_command
 
 
 def command_name(function: Callable[..., Any]) -> str:
-    """`stop` for stop_command: the suffix keeps commands apart from what they call."""
+    """`stop` for stop_command: the suffix avoids a clash with the function that the command calls."""
     return function.__name__.removesuffix("_command")
 
 
 class Commands(TyperGroup):
-    """For `typer.Typer(cls=...)`. `later` comes once all are registered."""
+    """For `typer.Typer(cls=...)`; call `take_over` when all commands are registered."""
 
-    _registered: dict[str, Any] = {}  # typer's notes of each command, or group of them, by its name
+    _registered: dict[str, Any] = {}  # typer's CommandInfo or TyperInfo, by name
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Made(self._registered)
+        self.commands: Any = dict.fromkeys(self._registered)  # typer lists and suggests by these names
 
     @classmethod
-    def later(cls, app: typer.Typer) -> None:
-        """Take them out of typer's own hands, which would make all of them at once."""
+    def take_over(cls, app: typer.Typer) -> None:
+        """Take the commands out of the app, so that typer does not build all of them at start."""
         every: list[Any] = [*app.registered_commands, *app.registered_groups]
-        for noted in every:
-            cls._registered[noted.name or noted.callback.__name__] = noted
+        cls._registered = {info.name or info.callback.__name__: info for info in every}
         app.registered_commands, app.registered_groups = [], []
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return list(cls._registered)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self.commands.get(cmd_name) is None and cmd_name in self._registered:
+            self.commands[cmd_name] = _build(self._registered[cmd_name])
+            self.commands[cmd_name].name = cmd_name
+        return self.commands.get(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {}
-        for name, noted in self._registered.items():
-            panels.setdefault(noted.rich_help_panel, []).append((name, _summary(noted)))
+        for name, info in self._registered.items():
+            panels.setdefault(info.rich_help_panel, []).append((name, _summary(info)))
         width = max(len(name) for name in self._registered)
         for panel, lines in panels.items():
             with formatter.section(panel):
                 formatter.write_dl([(name.ljust(width), summary) for name, summary in lines])
 
 
-class _Made(MutableMapping[str, Any]):
-    """Commands by name, each made at its first use."""
-
-    def __init__(self, registered: dict[str, Any]) -> None:
-        self._registered = registered
-        self._made: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = _make(self._registered[name])
-            self._made[name].name = name
-        return self._made[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._registered)
-
-    def __len__(self) -> int:
-        return len(self._registered)
-
-
-def _make(noted: Any) -> Any:
-    group = getattr(noted, "typer_instance", None)
+def _build(info: Any) -> Any:
+    group = getattr(info, "typer_instance", None)
     if group is None:
         group = typer.Typer(add_completion=False, rich_markup_mode=None)
-        group.registered_commands.append(noted)  # of a single command, typer makes that command
+        group.registered_commands.append(info)  # typer makes a single command of it, not a group
     return get_command(group)
 
 
-def _summary(noted: Any) -> str:
-    """The first paragraph of its help."""
-    group = getattr(noted, "typer_instance", None)
-    text = group.info.help if group else inspect.getdoc(noted.callback)
+def _summary(info: Any) -> str:
+    """The first paragraph of the command's help."""
+    group = getattr(info, "typer_instance", None)
+    text = group.info.help if group else inspect.getdoc(info.callback)
     return " ".join((text or "").partition("\n\n")[0].split())

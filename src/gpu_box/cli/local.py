@@ -1,4 +1,4 @@
-"""`gpu-box local`: the embedded cloud's daemon; and `aliases`, the lesson's own commands on gpu-box."""
+"""`local`: the embedded cloud's daemon; `aliases`, `skill`: texts for the shell and for a coding agent."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def register(app: typer.Typer) -> None:
     local.command("stop")(stop_command)
     app.add_typer(local, name="local", rich_help_panel="More")
     app.command("aliases", rich_help_panel="More")(aliases_command)
+    app.command("skill", rich_help_panel="More")(skill_command)
 
 
 def env_command(context: typer.Context) -> None:
-    """Print exports with which any AWS client talks to it, as its owner: `eval "$(gpu-box local env)"`."""
+    """Print exports for any AWS client, as the account's owner: `eval "$(gpu-box local env)"`."""
     from gpu_box.cli import local_cloud
 
     exports = local_cloud.start_as_owner()
@@ -41,7 +42,7 @@ def env_command(context: typer.Context) -> None:
 
 
 def status_command(context: typer.Context) -> None:
-    """Whether its daemon runs, where, and how many boxes it has."""
+    """Show whether the daemon runs, where, and how many boxes it has."""
     from gpu_box.cli import local_cloud
 
     found = local_cloud.status()
@@ -50,9 +51,9 @@ def status_command(context: typer.Context) -> None:
 
     def draw() -> str:
         if not found.running:
-            return "The embedded cloud does not run."
+            return "The embedded cloud is not running."
         return (
-            f"The embedded cloud runs: {found.endpoint}, pid {found.pid}, since {found.started:%H:%M}, "
+            f"The embedded cloud is running: {found.endpoint}, pid {found.pid}, since {found.started:%H:%M}, "
             f"{found.boxes} box{'' if found.boxes == 1 else 'es'} running."
         )
 
@@ -60,20 +61,25 @@ def status_command(context: typer.Context) -> None:
 
 
 def stop_command(context: typer.Context) -> None:
-    """End the daemon and its machines. Their disks stay until their boxes are taken down."""
+    """End the daemon and its machines. The disks stay until `down` removes their boxes."""
     from gpu_box.cli import local_cloud
 
     done = local_cloud.stop()
-    line = "The embedded cloud stopped." if done.stopped else "The embedded cloud does not run."
+    line = "The embedded cloud stopped." if done.stopped else "The embedded cloud is not running."
     _show(context, done, lambda: line)
 
 
 def aliases_command(
-    name: Annotated[str | None, typer.Option("--box", help="The box that they act on.")] = None,
+    name: Annotated[str | None, typer.Option("--box", help="The box that the aliases act on.")] = None,
 ) -> None:
     """The lesson's aws-start, aws-stop, aws-ssh, aws-ip, aws-nb, aws-state: `eval "$(gpu-box aliases)"`."""
     script = Path(__file__).with_name("aliases.sh").read_text(encoding="utf-8")
     print(script.replace("@BOX@", f" --name {shlex.quote(name)}" if name else ""), end="")
+
+
+def skill_command() -> None:
+    """Print SKILL.md, which shows a coding agent how to use gpu-box within a budget."""
+    print(Path(__file__).with_name("SKILL.md").read_text(encoding="utf-8"), end="")
 
 
 def _show(context: typer.Context, result: Any, draw: Any) -> None:

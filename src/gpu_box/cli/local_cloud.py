@@ -1,4 +1,4 @@
-"""The embedded cloud's daemon, started and stopped for the person who types; its failures as our errors."""
+"""Starts and stops the embedded cloud's daemon, and translates its failures into our errors."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from gpu_box.view import progress
 from local_aws import daemon
 from local_aws.failure import Failure
 
-_POLICY = "operator-policy.json"
-
 
 def start() -> dict[str, str]:
-    """Variables with which an AWS SDK talks to it, as the user of infra/operator-policy.json."""
+    """Variables that point an AWS SDK at the embedded cloud, as the user of `resources.local_policies`."""
     with _failures():
-        return daemon.start(data_home(), resources.infra(_POLICY), note=_say)
+        return daemon.start(data_home(), resources.local_policies(), note=_say)
 
 
 def start_as_owner() -> dict[str, str]:
-    """As `start`, as the account's owner."""
+    """The same as the account's owner."""
     with _failures():
-        return daemon.start_as_owner(data_home(), resources.infra(_POLICY), note=_say)
+        return daemon.start_as_owner(data_home(), resources.local_policies(), note=_say)
 
 
 def status() -> LocalCloud:
@@ -37,7 +35,7 @@ def status() -> LocalCloud:
 
 
 def require_answer() -> None:
-    """Raise GpuBoxError if a daemon runs; called when it did not answer."""
+    """Raise GpuBoxError if a daemon runs. Call it when the daemon did not answer."""
     if daemon.is_up(data_home()):
         raise GpuBoxError(
             "the embedded cloud runs but does not answer", remedy="Try again, or run `gpu-box local stop`."
@@ -50,14 +48,14 @@ def stop() -> LocalStopped:
 
 
 def _say(line: str) -> None:
-    """On standard error: standard output may be read by a shell or a program."""
-    progress.over()
+    """Print to standard error: standard output may be read by a shell or a program."""
+    progress.clear_status()
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Failure as InputError or GpuBoxError."""
+    """Translate Failure into InputError or GpuBoxError."""
     try:
         yield
     except Failure as failure:

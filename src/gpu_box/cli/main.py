@@ -1,12 +1,15 @@
-"""The entry point: global options anywhere on the line, errors to one line and an exit code."""
+"""The entry point: global options anywhere on the line; an error becomes one line and an exit code."""
 
 from __future__ import annotations
 
-import re
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
-# Options of the whole tool, accepted before and after the command, and whether each takes a value.
+from gpu_box.cli.reader import READER_GONE
+
+# Options accepted before and after the command, and whether each takes a value.
 _GLOBAL = {
     "--config": True,
     "--name": True,
@@ -16,98 +19,186 @@ _GLOBAL = {
     "-y": False,
     "--debug": False,
 }
-# Commands whose remaining words are another program's.
+# Commands that pass the remaining words to another program.
 _PASS_ON = frozenset({"run", "ssh"})
 INTERRUPTED = 130
-_EXTRA = re.compile(r"Got unexpected extra argument\(s\) \((.*)\)", re.DOTALL)  # Typer's words
+_WINDOWS = (
+    "error: gpu-box does not run in Windows itself. Run `wsl --install` in PowerShell, then install and use "
+    "gpu-box in the Linux shell that `wsl` opens."
+)
+_ON = "`gpu-box status` shows the box"
+# What holds after Ctrl-C at any moment. Every step can be repeated; a box is guarded from its first boot on.
+_LEFT = {
+    "up": "a box that runs already bills, and stops itself when idle. `gpu-box up` continues; "
+    f"{_ON}; `gpu-box down` removes what was made",
+    "stop": f"the box may still run. `gpu-box stop` again ends the meter; {_ON}",
+    "down": f"some of the box may be left and bill. `gpu-box down` again removes the rest; {_ON}",
+    "resize": f"the box may be stopped with its disk kept. `gpu-box resize` again continues; {_ON}",
+    "bake": f"the box may be stopped, an image half made. `gpu-box bake` again continues; {_ON}",
+    "move": f"the disk is kept, as an image while it moves. `gpu-box move` again continues; {_ON}",
+    "sweep": "what was not removed yet is left. `gpu-box sweep` lists it",
+    "sync": "files that arrived are whole. `gpu-box sync` again sends the rest, from where it ended",
+    "pull": "files that arrived are whole. `gpu-box pull` again brings the rest",
+    "run": "a job that began keeps running, and its box stops when idle. `gpu-box logs` follows it",
+    "train": "a training that began keeps running, and its box stops when idle. `gpu-box logs` follows it",
+    "cancel": "the job may still run. `gpu-box cancel` again ends it; `gpu-box jobs` shows it",
+    "logs": "the job keeps running, and its box stops when idle. `gpu-box logs` follows it again",
+}
+# A write that failed: every file of our own is written by code that names it.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code.
 
-    0 done, 1 the cloud or the machine said no, 2 the input is wrong, 130 interrupted.
+    0 done, 1 the cloud or the machine refused, 2 the input is wrong, 130 interrupted,
+    141 the reader of the output went away.
     """
-    words = hoist_global_options(list(sys.argv[1:] if argv is None else argv))
+    _open_closed_streams()
+    if sys.platform == "win32":
+        print(_WINDOWS, file=sys.stderr)
+        return 2
+    given, rest = split_global_options(list(sys.argv[1:] if argv is None else argv))
+    try:
+        return _command(given, rest)
+    except BrokenPipeError:
+        return READER_GONE
+    except OSError as error:
+        if error.errno not in _FULL or "--debug" in given:
+            raise
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    finally:
+        _drop_unwritten()
+
+
+def _command(given: list[str], rest: list[str]) -> int:
+    """given: the global options."""
+    words, as_json, debug = given + rest, "--json" in given, "--debug" in given
+    if "_GPU_BOX_COMPLETE" in os.environ:
+        from gpu_box.cli import known_names
+
+        if (names := known_names.answer()) is not None:
+            print(names, flush=True)
+            return 0
     if words == ["--version"]:
         from gpu_box import __version__
 
-        print(f"gpu-box {__version__}")
+        print(f"gpu-box {__version__}", flush=True)
         return 0
-    from gpu_box.errors import GpuBoxError, Unanswered
+    from gpu_box.errors import GpuBoxError, InputError, ReaderGone, Unanswered
+    from gpu_box.view import hints
 
     try:
         try:
-            return _run(words)
+            if given and _GLOBAL.get(given[-1]):  # typer would take the command for its value
+                raise InputError(f"{given[-1]} needs a value", remedy="`gpu-box --help` shows the options.")
+            code = _run(words)
+            sys.stdout.flush()
+            return code
         finally:
             _give_terminal_back()
     except GpuBoxError as error:
-        if "--debug" in words:
+        if debug:
             raise
         from gpu_box.view.error import print_error
 
-        print_error(error, as_json="--json" in words)
+        print_error(error, as_json=as_json)
         return error.exit_code
     except Unanswered:
         print("\nnothing was changed", file=sys.stderr)
         return INTERRUPTED
     except KeyboardInterrupt:
-        print("\ninterrupted: run the same command again, it goes on where it was", file=sys.stderr)
+        print("\n" + hints.complete(_interrupted(words)), file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (`gpu-box ls | head`): nobody is left to tell.
-        sys.stderr.close()
-        return 1
+    except ReaderGone:
+        return READER_GONE
     except Exception as error:
-        if "--debug" in words:
+        if debug or isinstance(error, OSError) and error.errno in (errno.EPIPE, *_FULL):
             raise
-        print(
-            f"error: {type(error).__name__}: {error}. This is a bug in gpu-box: "
-            "run the command again with --debug and report what it shows.",
-            file=sys.stderr,
+        from gpu_box.view.error import print_error
+
+        bug = GpuBoxError(
+            f"{type(error).__name__}: {error}. This is a bug in gpu-box",
+            remedy="Run the command again with --debug and report what it shows.",
         )
+        print_error(bug, as_json=as_json)
         return 1
+    finally:
+        hints.forget()
+
+
+def _open_closed_streams() -> None:
+    """Python has None for a stream that its caller closed (`>&-`)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (open to the end)
+
+
+def _drop_unwritten() -> None:
+    """Python writes both streams once more at its end, and would complain of what cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def _interrupted(words: list[str]) -> str:
+    """What Ctrl-C leaves behind, and what to type."""
+    command = next((word for word in words if word in _LEFT), "")
+    left = _LEFT.get(command, "run the same command again to continue")
+    return f"interrupted: {left}"
 
 
 def _give_terminal_back() -> None:
-    progress = sys.modules.get("gpu_box.view.progress")  # imported only by a command that shows some
+    progress = sys.modules.get("gpu_box.view.progress")  # absent if the command showed none
     if progress is not None:
-        progress.over()
-        progress.end()
+        progress.clear_status()
+        progress.close()
 
 
 def _run(words: list[str]) -> int:
     import typer
 
     from gpu_box.cli.app import app
-    from gpu_box.errors import InputError
+    from gpu_box.errors import ReaderGone
 
     try:
         code = app(words, standalone_mode=False, prog_name="gpu-box")
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's own exit status for that is 1
+            raise ReaderGone from None
+        raise
     except Exception as error:
-        # typer's usage errors have no public base class; they say themselves what is wrong.
-        describe = getattr(error, "format_message", None)
-        if describe is None:
+        # typer's usage errors have no public base class; format_message describes them.
+        if getattr(error, "format_message", None) is None:
             raise
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "gpu-box"
-        what = _EXTRA.sub(r"Too many arguments: \1", describe().rstrip("."))
-        raise InputError(what, remedy=f"`{command} --help` shows what there is.") from None
+        from gpu_box.cli.lazy import Commands
+        from gpu_box.cli.usage import usage_error
+
+        raise usage_error(error, words, Commands.names()) from None
     return code if isinstance(code, int) else 0
 
 
-def hoist_global_options(words: list[str]) -> list[str]:
-    """`status --json --name a` as `--json --name a status`: people put them where they think of them.
+def split_global_options(words: list[str]) -> tuple[list[str], list[str]]:
+    """The global options, which may stand anywhere, and the rest: `status --json --name a` is `--json
+    --name a` and `status`.
 
-    Nothing is taken from behind `--`, nor from the words of another program (`run python x.py --name y`).
+    Words after `--` and words of another program (`run python x.py --name y`) stay where they are; a notebook
+    is no program.
     """
     front: list[str] = []
     rest: list[str] = []
-    index, command = 0, ""
+    index, command, notebook = 0, "", False
     while index < len(words):
         word = words[index]
-        if word == "--" or (command in _PASS_ON and not word.startswith("-")):
+        notebook = notebook or (command == "run" and word.lower().endswith(".ipynb"))
+        if word == "--" or (command in _PASS_ON and not word.startswith("-") and not notebook):
             rest += words[index:]
             break
         option, _, value = word.partition("=")
@@ -121,4 +212,4 @@ def hoist_global_options(words: list[str]) -> list[str]:
                 command = word
             rest.append(word)
         index += 1
-    return front + rest
+    return front, rest

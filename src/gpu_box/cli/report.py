@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
 def report_command(
     context: typer.Context,
     to: Annotated[Path, typer.Argument(help="The file to write.")] = Path("report.html"),
-    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """What it did, when it stopped and why, what it cost a day, how training went: one HTML file."""
+    """Write one HTML file: what the box did, when and why it stopped, daily cost, how training went."""
     from gpu_box.box.report import gather
     from gpu_box.model.results import ReportFile
     from gpu_box.view.report import report_html
@@ -35,7 +35,7 @@ def report_command(
         from gpu_box.errors import InputError
 
         raise InputError(f"cannot be written: {error.strerror}", where=str(to)) from None
-    opts.show(ReportFile(box=name, path=to), lambda: f"{to} tells what {name} did and cost.")
+    opts.show(ReportFile(box=name, path=to), lambda: f"Wrote {to}.")
     if open_it:
         import webbrowser
 

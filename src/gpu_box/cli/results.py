@@ -1,4 +1,4 @@
-"""By command, the type of its result, of which docs/schema.json is made."""
+"""The result type of each command; docs/schema.json is made from it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 
 def one_or_all(results: Sequence[Any]) -> Any:
-    """Of one box its own object, of a cluster (`boxes: 2`) a list."""
+    """A single box's object; a list for a cluster (`boxes: 2`)."""
     return results[0] if len(results) == 1 else results
 
 
 def shapes() -> dict[str, Any]:
-    """By command: the type of its result; a union of types where an option makes it another.
+    """The result type of each command; a union if an option changes it.
 
-    Imported here: the command that answers needs its own alone.
+    Imports here, because a command needs only its own type.
     """
     from gpu_box.box import keep, work
     from gpu_box.box.cost import CostReport
     from gpu_box.box.offers import Written
     from gpu_box.box.preview import Plan
     from gpu_box.box.up import Up
-    from gpu_box.model import results
+    from gpu_box.model import job, results
     from gpu_box.model.check import Check
     from gpu_box.model.leftovers import Removed, Swept
     from gpu_box.model.machine import SyncResult
@@ -41,11 +41,16 @@ def shapes() -> dict[str, Any]:
         "why": keep.Why,
         "keep": keep.Kept | tuple[keep.Kept, ...],
         "extend": keep.Extended | tuple[keep.Extended, ...],
+        "jupyter": results.JupyterOpened,
+        "open": results.EditorOpened,
+        "tunnel": tuple[results.Forwarded, ...],
         "sync": SyncResult | tuple[SyncResult, ...],
         "pull": SyncResult,
-        "run": results.JobStarted | work.Ended,
-        "logs": results.JobStarted,
-        "train": results.JobStarted | work.Ended,
+        "run": results.JobStarted | results.JobLogged | work.Ended,
+        "logs": results.JobLogged,
+        "jobs": tuple[job.JobState, ...],
+        "cancel": job.Cancelled,
+        "train": results.JobStarted | results.JobLogged | work.Ended,
         "doctor": tuple[Check, ...] | tuple[results.QuotaAsked, ...],
         "cost": CostReport | tuple[CostReport, ...],
         "report": results.ReportFile,

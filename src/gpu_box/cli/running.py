@@ -1,4 +1,4 @@
-"""What a question says before a running box is stopped: which jobs end, and prices an hour."""
+"""Parts of the question before a running box stops: the jobs that end, the data lost, hourly prices."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
     from gpu_box.model.observed import Observed
 
-_PATIENCE_S = 10.0  # for the boxes to answer, all of them together
+_PATIENCE_S = 10.0  # for all boxes together
 
 
 def ending_of(opts: Options, boxes: Iterable[tuple[Cloud, Observed | None]]) -> str:
-    """As `ends`; "" with --yes, which asks nothing. boxes: as of `running_jobs.find`."""
+    """As `ends`, or "" with --yes. boxes: as for `running_jobs.find`."""
     if opts.yes:
         return ""
     return ends(running_jobs.find(list(boxes), patience_s=_PATIENCE_S))
 
 
 def ends(running: Iterable[running_jobs.Running]) -> str:
-    """Sentences to stand before a question, or ""."""
+    """Sentences that precede the question, or ""."""
     return "".join(f"{one} " for one in running)
 
 
 def hourly(usd: Decimal | None) -> str:
-    """ ", $0.54 an hour", or "" if it is not known."""
+    """ ", $0.54 an hour", or "" if unknown."""
     return f", {format_money(usd)} an hour" if usd is not None else ""

@@ -1,4 +1,4 @@
-"""`sweep`: anything left behind, in every region."""
+"""`sweep`: resources left behind, in every region."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def sweep_command(
     context: typer.Context,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Also what others made that bills: idle addresses, old snapshots ..."),
+        typer.Option("--all", help="Also list what others made that bills: idle addresses, old snapshots."),
     ] = False,
     removing: Annotated[
-        bool, typer.Option("--remove", help="Remove your boxes' things, once you have seen the list.")
+        bool, typer.Option("--remove", help="Remove what your boxes left, after a question.")
     ] = False,
 ) -> None:
-    """What gpu-box left in any region, and what it costs a month. With --name: removes of that box alone."""
+    """List what gpu-box left in any region, with its monthly cost. --name limits --remove to one box."""
     from gpu_box.aws import tags
     from gpu_box.aws.sweep.sweep import remove, sweep
     from gpu_box.cli.running import ending_of
@@ -45,7 +45,7 @@ def sweep_command(
         if one.kind == "instance" and one.state in ("pending", "running")
     ]
     ending = ending_of(opts, running)
-    opts.confirm(f"{removal_lines(mine)}\n{ending}Remove these {len(mine)}, disks with all that is on them?")
+    opts.confirm(f"{removal_lines(mine)}\n{ending}Remove these {len(mine)}, with all data on their disks?")
     done = remove(cloud, mine, report=report, box=opts.name)
     opts.show(done, lambda: removed_view(len(mine), done.left, done.unread))
     if done.left or done.unread:

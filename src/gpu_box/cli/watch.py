@@ -15,28 +15,33 @@ if TYPE_CHECKING:
 
 
 def watch_live(cloud: Cloud) -> StatusView:
-    """Returns what AWS says once the box runs no more."""
+    """Return the final status once the box no longer runs."""
     if not sys.stdout.isatty():
-        raise InputError(
-            "--watch needs a terminal", remedy="`gpu-box status --json` tells a script the same, once."
-        )
+        raise InputError("--watch needs a terminal", remedy="Use `gpu-box status --json` in a script.")
     from rich.live import Live
+    from rich.spinner import Spinner
 
     from gpu_box.box import notify
     from gpu_box.box.watch import watch
     from gpu_box.view import console, progress
     from gpu_box.view.panel import Panel
 
-    progress.over()
-    complaints: list[str] = []
-    with Live(console=console.output(), refresh_per_second=2, transient=True) as live:
+    if not console.redraws(sys.stdout):
+        raise InputError(
+            "--watch needs a terminal that can be redrawn, and TERM is dumb",
+            remedy="Use `gpu-box status`, or set TERM.",
+        )
+    progress.clear_status()
+    problems: list[str] = []
+    first = Spinner("dots", f"reading the state of {cloud.config.name} in AWS and on the box")
+    with Live(first, console=console.output(), refresh_per_second=2, transient=True) as live:
         try:
             return watch(
                 cloud,
-                lambda found, look, trouble: live.update(
-                    Panel(view=found, look=look, trouble=trouble or "; ".join(complaints))
+                lambda found, reading, trouble: live.update(
+                    Panel(view=found, reading=reading, trouble=trouble or "; ".join(problems))
                 ),
-                notify.Herald(cloud.config, complaints.append),
+                notify.Notifier(cloud.config, problems.append),
             )
-        except KeyboardInterrupt:  # the way to end it, and no interruption of anything
+        except KeyboardInterrupt:  # the normal way to end it
             raise typer.Exit from None

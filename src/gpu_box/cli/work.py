@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from gpu_box.cli.completion import job_names
+from gpu_box.cli.consent import before_deletion, before_upload
 from gpu_box.cli.context import Options, options
+from gpu_box.cli.reader import ending_with_reader
 from gpu_box.errors import InputError
+from gpu_box.view import hints
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
@@ -23,8 +29,22 @@ class Then(StrEnum):
     DOWN = "down"
 
 
-_THEN = typer.Option("--then", help="When it ends: pull results, then stop or down. Waits for the end here.")
+_THEN = typer.Option(
+    "--then",
+    help="When the job ends, pull results, then stop or remove the box. With --detach the box stops itself "
+    "once no job runs or waits; `down` waits here.",
+)
 _FOLLOW = typer.Option("--follow/--detach", help="Follow the log; Ctrl-C leaves the job running.")
+
+
+class Run(TyperCommand):
+    """After a program its own options follow, after a notebook those of `run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = self.make_parser(ctx).parse_args(list(args))[0].get("command")
+        if "--" not in args and words and words[0].lower().endswith(".ipynb"):
+            ctx.allow_interspersed_args = True
+        return super().parse_args(ctx, args)
 
 
 def register(app: typer.Typer) -> None:
@@ -32,26 +52,36 @@ def register(app: typer.Typer) -> None:
     panel = "Work"
     app.command("sync", rich_help_panel=panel)(sync_command)
     app.command("pull", rich_help_panel=panel)(pull_command)
-    app.command("run", rich_help_panel=panel, context_settings=passing)(run_command)
+    app.command("run", cls=Run, rich_help_panel=panel, context_settings=passing)(run_command)
     app.command("logs", rich_help_panel=panel)(logs_command)
     app.command("train", rich_help_panel=panel)(train_command)
 
 
 def sync_command(
     context: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on, whenever a file changes.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Sync again whenever a file changes.")] = False,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Also remove on the box what is gone here.")
+        bool, typer.Option("--delete", help="Also delete on the box what was deleted here.")
     ] = False,
 ) -> None:
-    """Your project, up to ~/work on the box: only what changed, without what .gitignore names."""
+    """Sync your project to ~/work on the box: only changes, without .git and what .gitignore excludes.
+
+    Asks before it sends 1 GB or more, another project than before, or deletes (--delete names the files).
+    """
     from gpu_box.box import work
     from gpu_box.box.members import each_member, members_of, only_member
     from gpu_box.cli.results import one_or_all
 
     opts = options(context)
+    if watch:
+        opts.refuse_json("--watch")
     cloud = opts.cloud()
     members = members_of(cloud)
+    if watch:
+        only_member(cloud, "--watch")
+    before_upload(opts, cloud)
+    if delete:
+        before_deletion(opts, members)
     if watch:
         work.push_watching(only_member(cloud, "--watch"), delete=delete, report=opts.reporter())
         return
@@ -60,53 +90,122 @@ def sync_command(
     )
     opts.show(
         one_or_all(results),
-        lambda: "The box has your project as it is here, in ~/work.",
+        lambda: _synced({path for result in results for path in result.kept}),
     )
+
+
+def _synced(kept: set[str]) -> str:
+    if not kept:
+        return "Your project is in ~/work on the box."
+    files = "1 file" if len(kept) == 1 else f"{len(kept)} files"
+    return f"Your project is in ~/work on the box, except {files} that changed there (see above)."
 
 
 def pull_command(
     context: typer.Context,
     path: Annotated[str, typer.Argument(help="File or folder under ~/work on the box.")] = "results",
-    to: Annotated[Path | None, typer.Argument(help="Where to, here.", show_default="sync.results")] = None,
+    to: Annotated[
+        Path | None, typer.Argument(help="Local target folder.", show_default="sync.results")
+    ] = None,
 ) -> None:
-    """Results, down from the box: only what changed."""
+    """Copy results from the box: only what changed."""
     from gpu_box.box import work
 
     opts = options(context)
     result, target = work.pull(opts.cloud(), path, to, opts.reporter())
-    opts.show(result, lambda: f"What the box has in ~/work/{path} is in {target}.")
+    opts.show(result, lambda: f"Copied ~/work/{path} to {target}.")
 
 
 def run_command(
     context: typer.Context,
-    command: Annotated[list[str], typer.Argument(help="The command, after `--`.")],
+    command: Annotated[list[str], typer.Argument(help="The command, after `--`, or a notebook.")],
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter of the notebook.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--job", help="The job's name.", show_default="the command's")
     ] = None,
     follow: Annotated[bool, _FOLLOW] = True,
     then: Annotated[Then | None, _THEN] = None,
+    queue: Annotated[
+        bool,
+        typer.Option("--queue", help="Start when the jobs before it have ended; one job per GPU at a time."),
+    ] = False,
+    gpus: Annotated[
+        int | None,
+        typer.Option("--gpus", min=1, metavar="N", help="With --queue: the GPUs it needs.", show_default="1"),
+    ] = None,
+    pull: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pull",
+            metavar="PATTERN",
+            help="Copy files that match, such as 'ckpt/*.pt': while a command here follows the job, "
+            "otherwise at the next `pull`.",
+        ),
+    ] = None,
 ) -> None:
-    """A job on the box that outlives this laptop: `gpu-box run -- python train.py`."""
+    """Start a job on the box that outlives this laptop: `gpu-box run -- python train.py`."""
     from gpu_box.box import work
+    from gpu_box.model.job import Queue
 
+    if gpus is not None and not queue:
+        raise InputError(
+            "--gpus is for jobs of the queue; without --queue a job sees all GPUs", remedy="Add --queue."
+        )
+    if queue and then is Then.DOWN:
+        raise InputError(
+            "--then down would remove the box with the jobs that wait in its queue",
+            remedy="Use --then stop: the box stops itself when its queue is empty.",
+        )
+    patterns = work.checked_patterns(pull or ())
+    if patterns and "--" in command:
+        raise InputError(
+            "your shell has expanded the pattern to several files",
+            where="--pull",
+            remedy="Quote it: --pull 'ckpt/*.pt'.",
+        )
     opts = options(context)
     cloud = opts.cloud()
     _agree(opts, cloud.config, follow, then)
-    job = work.start(cloud, command, name=name)
-    _follow(opts, cloud, job, follow, then)
+    by_itself = then is Then.STOP and (queue or not follow)
+    job = work.start(
+        cloud,
+        command,
+        name=name,
+        queue=Queue(gpus=gpus or 0, number=name is None) if queue else None,
+        then_stop=by_itself,
+        parameters=parameters or (),
+        pull=patterns,
+    )
+    _follow(opts, cloud, job, follow, then, by_itself=by_itself)
 
 
 def logs_command(
     context: typer.Context,
-    job: Annotated[str | None, typer.Argument(help="Which job.", show_default="the latest")] = None,
-    follow: Annotated[bool, _FOLLOW] = True,
+    job: Annotated[
+        str | None, typer.Argument(help="The job.", show_default="the latest", autocompletion=job_names)
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Follow the log, or print what there is.")
+    ] = True,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="Pass every escape sequence of the log on to the terminal, not only colours."
+        ),
+    ] = False,
 ) -> None:
-    """A job's log, from its beginning, and on as it grows."""
+    """Show a job's log from its beginning, and follow it."""
     from gpu_box.box import work
 
     opts = options(context)
     cloud = opts.cloud()
-    _follow(opts, cloud, work.find(cloud, job), follow)
+    found = work.find(cloud, job)
+    if follow:
+        _follow(opts, cloud, found, follow, raw=raw)
+    else:
+        _print_log(opts, found, raw=raw)
 
 
 def train_command(
@@ -124,7 +223,7 @@ def train_command(
     follow: Annotated[bool, _FOLLOW] = True,
     then: Annotated[Then | None, _THEN] = None,
 ) -> None:
-    """Fine-tune VGG16 on the box, with a progress bar here: the built-in job."""
+    """Fine-tune VGG16 on the box with the built-in job, and show a progress bar here."""
     from gpu_box.box import cluster
 
     opts = options(context)
@@ -137,51 +236,109 @@ def train_command(
         "weights": weights,
         "preset": preset,
     }
-    job = cluster.train(cloud, data, settings)
-    _follow(opts, cloud, job, follow, then)
+    by_itself = then is Then.STOP and not follow
+    job = cluster.train(cloud, data, settings, then_stop=by_itself)
+    _follow(opts, cloud, job, follow, then, by_itself=by_itself)
 
 
 def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> None:
-    """Asked before the job begins: nobody is there when it ends."""
-    if then is not None and not follow:
+    """Check --then and ask about `down` before the job begins: the user may be away when it ends."""
+    if then is Then.DOWN and not follow:
         raise InputError(
-            "--then waits here for the job's end, and --detach does not wait",
-            remedy="Leave one of them out; a box that nothing uses stops itself.",
+            "--then down waits for the job's end, and --detach does not wait",
+            remedy="Use --then stop, which the box does by itself, or leave out --detach.",
         )
     if then is Then.DOWN:
         opts.confirm(f"Remove {config.name} with its disk when the job has ended and its results are here?")
 
 
-def _follow(opts: Options, cloud: Cloud, job: JobStarted, follow: bool, then: Then | None = None) -> None:
-    """The job's log to standard output; its exit status is ours. Ctrl-C leaves it running."""
-    from gpu_box.box import watch, work
+def _print_log(opts: Options, job: JobStarted, *, raw: bool) -> None:
+    from gpu_box.box import work
     from gpu_box.view import progress
     from gpu_box.view.training import JobLog
 
-    if not follow or (opts.json and then is None):
+    progress.clear_status()
+    if opts.json:
+        said: list[str] = []
+        status = work.read_log(job, said.append)
+        _show_log(opts, job, status, said)
+        return
+    with JobLog(raw=raw) as log:
+        work.read_log(job, log.take)
+
+
+def _show_log(opts: Options, job: JobStarted, status: int | None, said: list[str]) -> None:
+    """As JSON."""
+    from gpu_box.box import work
+
+    opts.show(work.logged(job, status, "".join(said)), str)
+
+
+def _begun(job: JobStarted) -> str:
+    if job.behind:
+        return f"Job {job.job} waits in the queue behind {', '.join(job.behind)}"
+    return f"Job {job.job} runs on the box"
+
+
+def _follow(
+    opts: Options,
+    cloud: Cloud,
+    job: JobStarted,
+    follow: bool,
+    then: Then | None = None,
+    *,
+    by_itself: bool = False,
+    raw: bool = False,
+) -> None:
+    """Print the job's log and exit with its status. Ctrl-C leaves the job running.
+
+    by_itself: the box stops itself when its queue is empty.
+    """
+    from gpu_box.box import watch, work
+    from gpu_box.view import progress
+    from gpu_box.view.progress import make_reporter
+    from gpu_box.view.training import JobLog
+
+    stops = " The box stops itself when no job runs or waits." if by_itself else ""
+    if not follow:
         opts.show(
             job,
-            lambda: f"Job {job.job} runs on the box; `gpu-box logs {job.job}` follows it.",
+            lambda: f"{_begun(job)}; `gpu-box logs {job.job}` follows its log.{stops}",
         )
         return
-    progress.over()
+    if job.behind and not opts.json:
+        print(f"{_begun(job)}.", file=sys.stderr)
+    progress.clear_status()
+    # With --then the command waits for the end, whether or not the log is read.
+    leave = nullcontext() if then else ending_with_reader()
+    said: list[str] = []  # for --json
     try:
-        with watch.beside(cloud, opts.reporter(), but=job.job):
+        silent = make_reporter(silent=True)
+        pulled = work.pulling(cloud, job, silent, opts.reporter())
+        with watch.beside(cloud, opts.reporter(), but=job.job), leave, pulled:
             if opts.json:
-                status = work.follow(job, lambda line: None)
+                status = work.follow(job, said.append)
             else:
-                with JobLog() as log:
+                with JobLog(needs_reader=then is None, raw=raw) as log:
                     status = work.follow(job, log.take)
     except KeyboardInterrupt:
-        print(f"\nJob {job.job} runs on; `gpu-box logs {job.job}` follows it again.", file=sys.stderr)
-        if then:
-            print(f"Nobody is left to {then} the box: it stops when idle.", file=sys.stderr)
+        print(
+            "\n" + hints.complete(f"Job {job.job} goes on; `gpu-box logs {job.job}` follows its log.{stops}"),
+            file=sys.stderr,
+        )
+        if then and not by_itself:
+            print(
+                f"The box will not be {'stopped' if then is Then.STOP else 'removed'}; it stops when idle.",
+                file=sys.stderr,
+            )
         raise
-    if status:
+    if opts.json and not then:
+        _show_log(opts, job, status, said)
+    elif status:
         print(f"job {job.job} ended with exit status {status}", file=sys.stderr)
     _tell(cloud.config, job, status)
     if then:
-        _end(opts, cloud, job, status, then)
+        _end(opts, cloud, job, status, then, by_itself)
     if status:
         raise typer.Exit(status)
 
@@ -196,16 +353,18 @@ def _tell(config: Config, job: JobStarted, status: int) -> None:
         print(f"gpu-box: {problem}", file=sys.stderr)
 
 
-def _end(opts: Options, cloud: Cloud, job: JobStarted, status: int, then: Then) -> None:
+def _end(opts: Options, cloud: Cloud, job: JobStarted, status: int, then: Then, by_itself: bool) -> None:
     from gpu_box.box import work
 
     name = cloud.config.name
-    ended = work.finish(cloud, job, status, then.value, opts.reporter())
+    ended = work.finish(cloud, job, status, then.value, opts.reporter(), by_itself=by_itself)
 
     def draw() -> str:
         came = f"results in {ended.results}; " if ended.results else ""
+        if ended.by_itself:
+            return came + f"{name} stops itself when no job runs or waits."
         if ended.spared:
-            return f"{came}{name} is stopped, not taken down, its disk is kept: {ended.spared}"
+            return f"{came}{name} is stopped and its disk kept, not removed: {ended.spared}"
         return came + f"{name} is {'stopped' if ended.then == 'stop' else 'gone, with its disk'}."
 
     opts.show(ended, draw)

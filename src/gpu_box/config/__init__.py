@@ -1,1 +1,1 @@
-"""config.yaml: its model, how it is read, and how it is written."""
+"""config.yaml: its model, reading and writing."""

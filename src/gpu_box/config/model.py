@@ -1,4 +1,4 @@
-"""Config: what a box is to be, frozen. `config_file.load` makes it; config.example.yaml explains the keys."""
+"""The configuration of a box, frozen. `config.read` makes it; config.example.yaml explains the keys."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+
+from gpu_box.model.machine import Forward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,20 +25,22 @@ class ImageChoice:
 class Disk:
     size_gib: int = 100
     type: str = "gp3"  # gp3 | gp2 | io2
-    iops: int | None = None  # operations a second; None: the type's own
+    iops: int | None = None  # operations a second; None: the type's baseline
     throughput_mib: int | None = None  # MiB a second, gp3 only; None: 125
+    initialization_mib: int = 300  # MiB/s, from an image of the box's disk; 0: blocks load when read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
     allow_ssh_from: tuple[IPv4Network | IPv6Network, ...] | None = None  # None: the caller's own address
-    subnet: str | None = None  # None: the default VPC
+    subnet: tuple[str, ...] = ()  # one a zone, of one VPC; empty: the default VPC's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ssh:
     key: Path = Path("~/.ssh/gpu-box")  # private key; made by `up` when it is missing
     config: bool = True  # keep a managed block for `ssh NAME` under ~/.ssh
+    forward_agent: bool = False  # let the user's own sessions on the box use this laptop's SSH agent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,32 +51,43 @@ class Idle:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    max_hours: timedelta = timedelta(hours=12)  # the deadline: stopped from AWS's side this long after start
-    stop_at: time | None = None  # a local time of day at which it stops, at the latest
-    forgotten_after: timedelta = timedelta(days=14)  # a box stopped for longer is said to be forgotten
-    budget: Decimal | None = None  # US dollars a calendar month (UTC); the deadline is never past its end
+    max_hours: timedelta = timedelta(hours=12)  # the deadline: AWS stops it this long after its start
+    stop_at: time | None = None  # latest time of day to stop, local time
+    forgotten_after: timedelta = timedelta(days=14)  # a box stopped for longer gets a reminder
+    budget: Decimal | None = None  # US dollars a calendar month (UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sync:
     source: Path = Path(".")  # the local project folder, relative to config.yaml
-    exclude: tuple[str, ...] = ()  # .gitignore patterns on top of the project's own .gitignore
+    exclude: tuple[str, ...] = ()  # .gitignore patterns in addition to the project's .gitignore
     results: Path = Path("results")  # where `pull` puts ~/work/results
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jupyter:
-    port: int = 8888  # on the box, on 127.0.0.1; the local end picks the next free one
+    port: int = 8888  # on the box, on 127.0.0.1; the laptop uses the next free port
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notify:
-    """Who is told that the box stops, stopped and why, that a job ended, that the budget goes."""
+    """The targets of notifications: before and after a stop, at the end of a job, at shares of the budget."""
 
-    webhook: str | None = field(default=None, repr=False)  # a secret; told by the box itself
-    format: str | None = None  # slack | discord | ntfy | json; None: by the webhook's host
-    command: str | None = None  # for this laptop's shell, told by its environment (notices.py)
+    webhook: str | None = field(default=None, repr=False)  # a secret; the box itself posts there
+    format: str | None = None  # slack | discord | ntfy | json; None: from the webhook's host
+    command: str | None = None  # for this laptop's shell, with the event in its environment (notices.py)
     desktop: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aws:
+    """An account's own rules beyond AWS's defaults: gpu_box.aws.permissions, gpu_box.aws.tags."""
+
+    tags: tuple[tuple[str, str], ...] = ()  # on all created resources, in the creating call
+    deadline_role: str | None = None  # ARN of an existing role; None: `up` creates one
+    permissions_boundary: str | None = None  # ARN of a policy, for the role that `up` creates
+    role_path: str = "/"  # of the role that `up` creates
+    kms_key: str | None = None  # ARN; encrypts the disk and its images. None: the account's default key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +95,7 @@ class Config:
     """One box. Paths are absolute; durations are timedeltas; money is Decimal US dollars."""
 
     name: str = "gpu-box"
-    region: str | None = None  # None: the AWS SDK's own default (AWS_DEFAULT_REGION, profile)
+    region: str | None = None  # None: the AWS SDK's default (AWS_DEFAULT_REGION, profile)
     profile: str | None = None
     owner: str | None = None  # tag value; None: the local user name
     instance_types: tuple[str, ...] = ("g4dn.xlarge",)  # tried in this order
@@ -94,12 +109,19 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     sync: Sync = field(default_factory=Sync)
     jupyter: Jupyter = field(default_factory=Jupyter)
-    boxes: int = 1  # so many alike, in one cluster: gpu_box.box.cluster
-    cluster: str | None = None  # of a member of one: the cluster's name; never in the file
-    any_owner: bool = (
-        False  # whether another owner's box may be changed, as its user agreed; never in the file
-    )
+    ports: tuple[Forward, ...] = ()  # carried by `jupyter`, `open` and `tunnel`
+    boxes: int = 1  # number of identical boxes in one cluster: gpu_box.box.cluster
+    cluster: str | None = None  # a member's cluster name; never in the file
+    any_owner: bool = False  # whether the user agreed to change another owner's box; never in the file
+    without_deadline: bool = False  # the user agreed to a box that AWS cannot stop; not a key of the file
+    run_for: timedelta | None = None  # `up --for`: this run's longest time; never in the file
+    run_usd: Decimal | None = None  # `up --at-most`: what this run may cost, disk included; never in the file
     notify: Notify = field(default_factory=Notify)
-    packages: tuple[str, ...] = ()  # more Python packages for the box's environment
-    kaggle: bool = False  # bring this laptop's Kaggle credentials, and Kaggle's package, to the box
+    aws: Aws = field(default_factory=Aws)
+    packages: tuple[str, ...] = ()  # additional Python packages for the box's environment
+    python: str = "auto"  # whether the project's own packages are installed: auto | none
+    setup: tuple[str, ...] = ()  # commands to run in ~/work on the box, once until they change
+    env: tuple[str, ...] = field(default=(), repr=False)  # NAME (of this shell, or env_file) or NAME=value
+    env_file: Path | None = None  # NAME=value lines; never synced
+    kaggle: bool = False  # copy this laptop's Kaggle credentials and Kaggle's package to the box
     path: Path | None = None  # the file it came from; None: all defaults

@@ -1,7 +1,7 @@
-"""Find the config.yaml that rules a folder: in the folder itself, else in its parents.
+"""Find the config.yaml that applies to a folder: in the folder itself or in a parent.
 
-The search ends at the root of the git repository or at the home folder, whichever comes first, both
-included. Outside of both it does not leave the folder: a parent such as /tmp may be written by anyone.
+The search ends at the root of the git repository or at the home folder, both included, whichever comes first.
+Outside both it stays in the folder, because a parent such as /tmp may be writable by anyone.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from gpu_box.errors import InputError
 
 NAME = "config.yaml"
 _REMEDY = "Change the folder's permissions, or name the file with --config."
-# Names that a person may take for it, in any case.
+# Names that are easily mistaken for it, in any case.
 _VARIANTS = frozenset({"config.yaml", "config.yml"})
 
 
 def find() -> Path | None:
-    """The config.yaml that rules the present folder, absolute if it is in a parent; None for all defaults.
+    """The config.yaml for the current folder, absolute if it is in a parent; None for all defaults.
 
-    Raises InputError for a folder that has only another spelling of the name, or may not be read.
+    Raises InputError if the folder has only another spelling of the name, or is not readable.
     """
     here = _present_folder()
     for folder in _searched(here):
         path = folder / NAME
         if _exists(path):
-            return Path(NAME) if folder == here else path  # reading it tells what is wrong with it
+            return Path(NAME) if folder == here else path  # reading it reports its errors
         if variant := _variant(folder):
             raise InputError(
-                f"is not read: the config is called {NAME}",
+                f"is ignored: the config must be named {NAME}",
                 where=str(folder / variant),
                 remedy=f"Rename it to {NAME}, or name another file with --config.",
             )
@@ -41,9 +41,9 @@ def _present_folder() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError:
-        remedy = "Go to one that is there, and run it again."
-        raise InputError("the present folder is gone", remedy=remedy) from None
-    except PermissionError:  # macOS asks the parents for its name
+        remedy = "Change to an existing folder and run it again."
+        raise InputError("the current folder no longer exists", remedy=remedy) from None
+    except PermissionError:  # macOS needs to read the parents
         raise InputError(f"cannot look for {NAME}: permission denied", where=".", remedy=_REMEDY) from None
 
 
@@ -55,7 +55,7 @@ def _searched(folder: Path) -> Iterator[Path]:
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is anything, be it a broken link. Raises InputError where that cannot be seen."""
+    """Whether anything exists there, even a broken link. Raises InputError if that cannot be determined."""
     try:
         path.lstat()
     except PermissionError:
@@ -71,7 +71,7 @@ def _denied(folder: Path) -> InputError:
 
 
 def _home() -> Path | None:
-    """As the present folder is told by the system: without symbolic links."""
+    """Resolve symbolic links, as the system does for the current folder."""
     try:
         return Path.home().resolve()
     except (RuntimeError, OSError):
@@ -81,7 +81,7 @@ def _home() -> Path | None:
 def _variant(folder: Path) -> str | None:
     try:
         names = os.listdir(folder)
-    except PermissionError:  # it may be entered and not listed: the config may have another spelling
+    except PermissionError:  # searchable but not listable: another spelling may be hidden
         raise _denied(folder) from None
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""`init`: a config.yaml made from config.example.yaml, its comments kept, a few keys set."""
+"""Write config.yaml for `init`: config.example.yaml with its comments, and a few keys set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpu_box.resources import example_config
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """As text, as a user types them."""
+    """Answers as typed text."""
 
     name: str
     region: str
@@ -32,8 +32,8 @@ NO_BUDGET = "none"
 DEFAULTS = Answers(
     name="gpu-box", region="us-east-1", instance_type="g4dn.xlarge", budget="50", max_hours="12h"
 )
-_LONGEST_NAME = 29  # a box's name has 32 at most, and the members of a cluster end with -2 to -99
-# What each is called when it is wrong.
+_LONGEST_NAME = 29  # a box's name has at most 32 characters, and a cluster's members end with -2 to -99
+# The names of the answers in errors.
 _TITLES = {
     "name": "name",
     "region": "region",
@@ -44,21 +44,21 @@ _TITLES = {
 
 
 def default_region() -> str:
-    """The one that the AWS SDK would take from the environment, else us-east-1, where most is offered."""
+    """The AWS SDK's region from the environment, or us-east-1, which offers the most."""
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULTS.region
 
 
 def proposed_name(owner: str, folder: Path) -> str:
-    """OWNER-FOLDER, of what a box's name may be made of: in a shared account each person's own."""
+    """OWNER-FOLDER in valid characters, so that names in a shared account differ."""
     parts = (re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-").lower() for part in (owner, folder.name))
     return "-".join(filter(None, parts))[:_LONGEST_NAME].strip("-") or DEFAULTS.name
 
 
 def parse(question: str, answer: str) -> Any:
-    """One answer as the file's reader takes it. Raises ValueError. question: a field of Answers."""
+    """Parse one answer as the file's reader does. Raises ValueError. question: a field of Answers."""
     limits = read.SCHEMA["limits"]
     assert isinstance(limits, Mapping)
-    if question == "budget" and answer.strip() == NO_BUDGET:
+    if question == "budget" and answer.strip().lower() == NO_BUDGET:
         return None
     reader = {
         "name": values.box_name,
@@ -72,7 +72,7 @@ def parse(question: str, answer: str) -> Any:
 
 
 def budget_of(answers: Answers) -> Decimal | None:
-    """US dollars a month. Of answers that `check` has passed."""
+    """US dollars a month. The answers must have passed `check`."""
     budget: Decimal | None = parse("budget", answers.budget)
     return budget
 
@@ -88,11 +88,11 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     except PermissionError:
         raise InputError("cannot be written: permission denied", where=str(path)) from None
     if there and not force:
-        raise InputError("is there already", where=str(path), remedy="Edit it, or replace it with --force.")
+        raise InputError("already exists", where=str(path), remedy="Edit it, or replace it with --force.")
 
 
 def render(answers: Answers) -> str:
-    """The example with the answers in it. Raises ConfigError that names every answer that cannot be one."""
+    """The example with the answers filled in. Raises ConfigError with every invalid answer."""
     check(**asdict(answers))
     text = example_config().read_text(encoding="utf-8")
     for key, value in (
@@ -102,7 +102,7 @@ def render(answers: Answers) -> str:
         ("max_hours", answers.max_hours.strip()),
         ("budget", str(budget_of(answers) or "")),
     ):
-        if not value:  # the example's own line, which is commented out, says that there is none
+        if not value:  # the example has the line commented out
             continue
         # The first line that sets the key, commented out or not, at its own indentation.
         text, count = re.subn(rf"^( *)#?{key}:.*$", rf"\g<1>{key}: {value}", text, count=1, flags=re.M)
@@ -112,19 +112,19 @@ def render(answers: Answers) -> str:
 
 
 def write(path: Path, answers: Answers) -> None:
-    """Whole or not at all. Raises ConfigError as `render` does, InputError where nothing can be written."""
+    """Write atomically. Raises ConfigError as `render` does, InputError if the file cannot be written."""
     text = render(answers)
     try:
-        path.parent.stat()  # a folder that was mistyped is not made
+        path.parent.stat()  # do not create a mistyped folder
         write_whole(path, text, mode=None)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
 def check(**answers: str | None) -> None:
-    """Those that are given, by field of Answers. Raises ConfigError with every one that cannot be one.
+    """Check the given answers, by field of Answers. Raises ConfigError with every invalid one.
 
-    Each as the file's reader takes it; so none can carry YAML of its own into the file.
+    The file's own parsers are used, so that no answer can inject YAML into the file.
     """
     problems = []
     for question, answer in answers.items():

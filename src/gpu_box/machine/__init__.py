@@ -1,4 +1,4 @@
-"""Everything that happens over SSH: reaching a machine, setting it up, moving files, running jobs, attaching.
+"""Everything over SSH: connect to a machine, set it up, move files, run jobs, attach.
 
-Start with `connection`. Nothing here knows AWS; `box` says which machine and with which keys.
+Start with `ssh.connection`. Nothing here knows AWS; `box` passes in the machine and its keys.
 """

@@ -1,4 +1,4 @@
-"""What the machine says of itself, asked by `status` without waiting for AWS where this laptop can."""
+"""The machine's state for `status`, requested before AWS has answered if possible."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.machine.ssh.connection import connect
-from gpu_box.machine.ssh.early_check import Ahead
+from gpu_box.machine.ssh.early_check import EarlyCheck
 from gpu_box.model.machine import Host, MachineState
 
-EARLY = True  # False: nothing is asked before AWS has said where the machine is
+EARLY = True  # False: wait for AWS's answer before asking the machine
 
 
 @contextmanager
 def asking(name: str, desired: Desired) -> Iterator[Callable[[Host, Desired], MachineState]]:
-    """For a `with` block around the question where the box is: it gives the function that asks the machine.
+    """Yields the function that reads the machine's state, for a `with` block that locates the box.
 
-    That raises MachineError where the machine does not answer, as `setup.check`.
+    The function raises MachineError as `setup.check` does.
     """
     if not EARLY:
         yield _ask
         return
-    with Ahead(name, desired) as ahead:
-        yield lambda host, wanted: ahead.answer(host, wanted) or _ask(host, wanted)
+    with EarlyCheck(name, desired) as early:
+        yield lambda host, wanted: early.answer(host, wanted) or _ask(host, wanted)
 
 
 def _ask(host: Host, desired: Desired) -> MachineState:
     with connect(host) as connection:
         with suppress(OSError):
-            ssh_config.private_config(host)  # by which the next one is asked early
+            ssh_config.private_config(host)  # for the next early check
         return setup.check(connection, desired)

@@ -1,56 +1,55 @@
-"""Talking to the watcher on the box: hold it off, give it this session's deadline, ask what it decided."""
+"""Talks to the watcher on the box: turn idle stop off, set the deadline, read its state and verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import PYTHON, LineSplitter, quote
-from gpu_box.model.answer import NONSENSE, read_json
+from gpu_box.model.answer import Fields, as_list, as_moment, as_number, as_text, read_object
 from gpu_box.model.observed import Stopped
 from gpu_box.model.stop_reason import parse_record
-from gpu_box.model.watch import Activity, Change, Gpu, Layer, Look, Signal, Span, Task, WatchState
+from gpu_box.model.watch import Activity, Change, Gpu, Layer, Reading, Signal, Span, Task, WatchState
 
 _TIMEOUT_S = 60.0
 
 
 def keep(connection: Connection, span: timedelta | None) -> None:
-    """Hold idle-stop off for so long from now; None: no longer."""
+    """Turn idle stop off for `span` from now; None turns it on again."""
     _ask(connection, "keep", f"{span.total_seconds():.0f}s" if span else "--off")
 
 
 def set_deadline(connection: Connection, at: datetime, marks: Sequence[tuple[int, datetime]] = ()) -> None:
-    """The moment at which the watcher stops the box whatever it does: the same as AWS's.
+    """Set the time at which the watcher stops the box even if it is in use: the same as AWS's.
 
-    marks: per cent of the budget, and when they will be spent; notices are sent then.
+    marks: per cent of the budget and when they are reached; a notification is sent then.
     """
-    told = ",".join(f"{percent}:{when.timestamp():.0f}" for percent, when in marks)
-    _ask(connection, "policy", f"deadline={at.timestamp():.0f}", f"budget_marks={told}")
+    listed = ",".join(f"{percent}:{when.timestamp():.0f}" for percent, when in marks)
+    _ask(connection, "policy", f"deadline={at.timestamp():.0f}", f"budget_marks={listed}")
 
 
 def history(connection: Connection) -> tuple[tuple[Change, ...], Stopped | None]:
-    """The verdicts of late, oldest first, and the last stop."""
+    """The recent verdicts, oldest first, and the last stop."""
     said = _ask(connection, "why", "--json")
     try:
-        told = read_json(said.splitlines()[-1])  # a login may print before it
-        changes = tuple(_change(one) for one in told["changes"])
-        return changes, parse_record(told["stopped"]) if told["stopped"] else None
-    except NONSENSE as error:
-        raise _failed(connection, f"it answers {said.strip()[-80:]!r}") from error
+        answer = read_object(said)
+        changes = tuple(_change(Fields(one)) for one in answer.array("changes"))
+        return changes, parse_record(answer.inside("stopped")) if answer.has("stopped") else None
+    except ValueError as error:
+        raise _failed(connection, f"invalid answer {said.strip()[-80:]!r}") from error
 
 
-def look(connection: Connection, every: timedelta, on_look: Callable[[Look], None]) -> None:
-    """The machine as it is, again and again, until on_look raises or the link breaks (MachineUnreachable)."""
+def read_repeatedly(connection: Connection, every: timedelta, on_reading: Callable[[Reading], None]) -> None:
+    """Read the machine repeatedly until on_reading raises or the link breaks (MachineUnreachable)."""
 
     def take(line: str) -> None:
         try:
-            found = parse_look(read_json(line))
-        except NONSENSE:
-            return  # a login may print before it
-        on_look(found)
+            found = parse_reading(read_object(line))
+        except ValueError:
+            return
+        on_reading(found)
 
     command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m watch panel {every.total_seconds():g}"
     ended = connection.run(
@@ -64,7 +63,7 @@ def look(connection: Connection, every: timedelta, on_look: Callable[[Look], Non
 
 
 def _lines(take: Callable[[str], None]) -> Callable[[bytes], None]:
-    """For a command that never ends: nothing of it is kept."""
+    """For a command that never ends: keeps no output."""
     splitter = LineSplitter()
 
     def feed(piece: bytes) -> None:
@@ -75,39 +74,44 @@ def _lines(take: Callable[[str], None]) -> Callable[[bytes], None]:
 
 
 def ask_activity(connection: Connection) -> str:
-    """As JSON, for `parse_activity`: a week of samples in brief (remote/watch/activity.py)."""
-    return _ask(connection, "activity").splitlines()[-1]
+    """A week of samples in brief as JSON for `parse_activity` (remote/watch/activity.py)."""
+    return _ask(connection, "activity")
 
 
 def parse_activity(text: str) -> Activity:
-    """Raises ValueError for anything else."""
-    try:
-        told = read_json(text)
-        return Activity(
-            spans=tuple(
-                Span(begin=_time(begin), end=_time(end), state=str(state), signals=tuple(signals))
-                for begin, end, state, signals in told["spans"]
-            ),
-            gpu=tuple((_time(at), float(percent)) for at, percent in told["gpu"]),
-            cpu=tuple((_time(at), float(cores)) for at, cores in told["cpu"]),
-            stops=tuple((_time(at), str(reason)) for at, reason in told["stops"]),
-        )
-    except NONSENSE as error:
-        raise ValueError(f"no activity: {error}") from error
+    """Raises ValueError for an invalid answer."""
+    answer = read_object(text)
+    return Activity(
+        spans=tuple(_span(*as_list(one, length=4)) for one in answer.array("spans")),
+        gpu=tuple(_point(*as_list(one, length=2)) for one in answer.array("gpu")),
+        cpu=tuple(_point(*as_list(one, length=2)) for one in answer.array("cpu")),
+        stops=tuple(
+            (as_moment(at), as_text(why))
+            for at, why in (as_list(one, length=2) for one in answer.array("stops"))
+        ),
+    )
 
 
-def _time(unix: float) -> datetime:
-    return datetime.fromtimestamp(float(unix), UTC)
+def _span(begin: object, end: object, state: object, signals: object) -> Span:
+    return Span(
+        begin=as_moment(begin),
+        end=as_moment(end),
+        state=as_text(state),
+        signals=tuple(as_text(name) for name in as_list(signals)),
+    )
 
 
-def _change(told: dict[str, Any]) -> Change:
-    stops_in = told.get("stops_in")
+def _point(at: object, value: object) -> tuple[datetime, float]:
+    return as_moment(at), as_number(value)
+
+
+def _change(fields: Fields) -> Change:
     return Change(
-        at=datetime.fromtimestamp(float(told["wall"]), UTC),
-        state=str(told.get("event") or ("stop" if told["stop"] else told["state"])),
-        reason=str(told.get("reason", "")),
-        stops_in=None if stops_in is None else timedelta(seconds=float(stops_in)),
-        signals=tuple((str(k), str(v)) for k, v in told.get("signals", {}).items()),
+        at=fields.moment("wall"),
+        state=fields.text("event", "") or ("stop" if fields.flag("stop") else fields.text("state")),
+        reason=fields.text("reason", ""),
+        stops_in=fields.span_or_none("stops_in"),
+        signals=tuple((name, as_text(text)) for name, text in fields.items("signals")),
     )
 
 
@@ -123,74 +127,84 @@ def _ask(connection: Connection, *words: str) -> str:
 
 def _failed(connection: Connection, why: str) -> MachineError:
     return MachineError(
-        f"the watcher on the box does not take that: {why}",
+        f"the watcher on the box failed: {why}",
         where=connection.host.name,
-        remedy="`gpu-box up` sets it up anew; `gpu-box status` shows what is armed.",
+        remedy="`gpu-box up` sets it up again; `gpu-box status` shows what is armed.",
     )
 
 
-def parse(raw: Mapping[str, Any]) -> WatchState:
-    """raw: the JSON object; of another version, what it has in common with this one."""
-    verdict = raw.get("verdict") or {}
-    stops_in, stopped = verdict.get("stops_in"), raw.get("stopped")
-    deadline = raw.get("deadline")
+def parse(fields: Fields) -> WatchState:
+    """Ignore the fields of another version. Raises Malformed."""
+    verdict = fields.inside("verdict")
+    signals = [(name, Fields(signal)) for name, signal in fields.items("signals")]
+    layers = [(name, Fields(layer)) for name, layer in fields.items("layers")]
     return WatchState(
-        state=str(verdict.get("state", "unknown")),
-        reason=str(verdict.get("reason", "no sample yet")),
-        stops_in=timedelta(seconds=float(stops_in)) if stops_in is not None else None,
+        state=verdict.text("state", "unknown"),
+        reason=verdict.text("reason", "no sample yet"),
+        stops_in=verdict.span_or_none("stops_in"),
         signals=tuple(
             Signal(
                 name=name,
-                text=str(told.get("text", "")),
-                quiet=None if told.get("quiet") is None else timedelta(seconds=float(told["quiet"])),
-                unknown=bool(told.get("held")),
+                text=signal.text("text", ""),
+                quiet=signal.span_or_none("quiet"),
+                unknown=signal.flag("held"),
             )
-            for name, told in (raw.get("signals") or {}).items()
+            for name, signal in signals
         ),
         layers=tuple(
-            Layer(name=name, armed=bool(told.get("armed")), detail=str(told.get("detail", "")))
-            for name, told in (raw.get("layers") or {}).items()
+            Layer(name=name, armed=layer.flag("armed"), detail=layer.text("detail", ""))
+            for name, layer in layers
         ),
-        stopped=parse_record(stopped) if stopped else None,
-        cause=str(verdict.get("cause", "idle")),
-        deadline=datetime.fromtimestamp(float(deadline), UTC) if deadline else None,
-        complaints=tuple(str(complaint) for complaint in raw.get("complaints") or ()),
+        stopped=parse_record(fields.inside("stopped")) if fields.has("stopped") else None,
+        cause=verdict.text("cause", "idle"),
+        deadline=fields.moment_or_none("deadline"),
+        complaints=fields.texts("complaints"),
     )
 
 
-def parse_look(raw: Mapping[str, Any]) -> Look:
-    """raw: a line of `python3 -m watch panel`. Raises KeyError, TypeError or ValueError for anything else."""
-    gpus = raw["gpus"]
-    return Look(
-        at=datetime.fromtimestamp(float(raw["at"]), UTC),
-        watch=parse(raw["status"]),
-        cores=int(raw["cores"]),
-        load=float(raw["load"]),
-        memory=None if raw["memory"] is None else (float(raw["memory"][0]), float(raw["memory"][1])),
-        gpus=None
-        if gpus is None
-        else tuple(
-            Gpu(
-                name=str(gpu["name"]),
-                percent=gpu["percent"],
-                memory=(float(gpu["memory"][0]), float(gpu["memory"][1])),
-                celsius=gpu["celsius"],
-            )
-            for gpu in gpus
-        ),
-        tasks=tuple(_tasks(raw["status"].get("signals") or {})),
+def parse_reading(fields: Fields) -> Reading:
+    """fields: a line of `python3 -m watch panel`. Raises Malformed."""
+    status = fields.inside("status")
+    return Reading(
+        at=fields.moment("at"),
+        watch=parse(status),
+        cores=fields.whole("cores", most=100_000),
+        load=fields.number("load"),
+        memory=_memory(fields) if fields.has("memory") else None,
+        gpus=tuple(_gpu(Fields(gpu)) for gpu in fields.array("gpus")) if fields.has("gpus") else None,
+        tasks=tuple(_tasks(status)),
     )
 
 
-def _tasks(signals: Mapping[str, Any]) -> Iterator[Task]:
-    jupyter = (signals.get("jupyter") or {}).get("reading") or {}
-    for kernel in jupyter.get("kernels", ()):
-        yield Task(kind="kernel", name=kernel["name"], doing=f"{kernel['state']}, {_uses(kernel)}")
-    jobs = (signals.get("job") or {}).get("reading") or ()
-    for job in jobs if isinstance(jobs, list) else ():
-        yield Task(kind="job", name=job["name"], doing=_uses(job))
+def _gpu(fields: Fields) -> Gpu:
+    return Gpu(
+        name=fields.text("name"),
+        percent=fields.number_or_none("percent"),
+        memory=_memory(fields),
+        celsius=fields.number_or_none("celsius", least=-300, most=10_000),
+    )
 
 
-def _uses(process: Mapping[str, Any]) -> str:
-    gpu = ", on the GPU" if process.get("gpu") else ""
-    return f"{float(process.get('cores', 0)):.2f} cores{gpu}"
+def _memory(fields: Fields) -> tuple[float, float]:
+    used, total = as_list(fields.array("memory"), length=2)
+    return as_number(used), as_number(total)
+
+
+def _tasks(status: Fields) -> Iterator[Task]:
+    signals = status.inside("signals")
+    kernels = signals.inside("jupyter")
+    if kernels.has("reading"):
+        for kernel in map(Fields, kernels.inside("reading").array("kernels")):
+            doing = f"{kernel.text('state')}, {_uses(kernel)}"
+            yield Task(kind="kernel", name=kernel.text("name"), doing=doing)
+    jobs = signals.inside("job").value("reading")
+    for job in map(Fields, jobs if isinstance(jobs, list) else ()):  # an object says why it cannot tell
+        if job.flag("queued"):
+            yield Task(kind="queue", name=job.text("name"), doing="waits")
+        else:
+            yield Task(kind="job", name=job.text("name"), doing=_uses(job))
+
+
+def _uses(process: Fields) -> str:
+    gpu = ", on the GPU" if process.flag("gpu") else ""
+    return f"{process.number('cores', 0):.2f} cores{gpu}"

@@ -1,4 +1,4 @@
-"""One line of `doctor`."""
+"""A check of `doctor`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from gpu_box.errors import GpuBoxError
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One line of `doctor`; its JSON form is this."""
+    """One line of `doctor`, also its JSON form."""
 
     name: str
     ok: bool
-    line: str  # what was found
-    remedy: str = ""  # what to do; also where it is ok and could be better
+    line: str  # the finding
+    remedy: str = ""  # what to do; may be set for a passed check that could be better
 
     @classmethod
     def failed(cls, name: str, error: GpuBoxError) -> Check:

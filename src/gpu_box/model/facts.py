@@ -1,4 +1,4 @@
-"""What a plan for `up` is decided from, gathered before it: a plan does no I/O."""
+"""The facts that a plan for `up` is decided from: planning does no I/O."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gpu_box.model.spending import Rates
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     observed: Observed
-    public_key: str  # OpenSSH line of the user's key, with which the machine is entered
-    rates: Rates | None  # of the instance, or of the type that would be tried first; None: not known
+    public_key: str  # the user's key, as an OpenSSH line
+    rates: Rates | None  # of the instance, or of the type tried first; None: unknown
     now: datetime  # aware
     # Both None if there is an instance.
     launch: Launch | None = None

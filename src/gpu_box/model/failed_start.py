@@ -1,7 +1,7 @@
-"""PURE: why AWS gave up an instance that it had accepted: `pending`, then `stopped` or `terminated`.
+"""PURE: why AWS gave up an instance after accepting it: `pending`, then `stopped` or `terminated`.
 
-Codes of EC2's StateReason (API reference, "StateReason"); those of KMS as reported in
-aws/karpenter-provider-aws#1407 and CiscoDevNet/cloud-cml#8.
+Codes are those of EC2's StateReason (API reference, "StateReason"). For KMS see
+aws/karpenter-provider-aws#1407 and CiscoDevNet/cloud-cml#8, for disks hashicorp/terraform#5909.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from gpu_box.model.observed import Instance
 
 _NO_ROOM = frozenset({"Server.InsufficientInstanceCapacity", "Server.SpotInstanceTermination"})
 _NO_DISK_LEFT = "Client.VolumeLimitExceeded"
-# "Client.InternalError: Client error on launch" is what EC2 says where it may not use the disk's key.
+# EC2 says "Client.InternalError: Client error on launch" if it may not use the disk's key.
+_DISK = frozenset({"Client.InvalidParameterCombination", "Client.InvalidSnapshot.NotFound"})
 _KEY = ("Client.InternalError", "Client.InvalidKMSKey", "Client.KMS")
 
 
 def had_no_room(instance: Instance) -> bool:
-    """Whether AWS had no capacity for it after all, so that another place may have."""
+    """Whether AWS turned out to have no capacity, so that another placement may work."""
     return not instance.exists and instance.reason_code in _NO_ROOM
 
 
 def failed_start(instance: Instance) -> CloudError:
-    """What to tell of an instance that is on its way down, or down, and was to run."""
+    """The error for an instance that was meant to run and is stopping or stopped."""
     code, what = instance.reason_code, f"AWS gave up starting {instance.id}"
     if code in _NO_ROOM:
         return CapacityError(
             f"AWS has no {instance.type} left in {instance.zone} after all ({code})",
             code=code,
-            remedy="`gpu-box up --wait 1h` goes on asking until there is one; if the box's disk is there, "
-            "`gpu-box resize TYPE` or `gpu-box move` takes it elsewhere.",
+            remedy="`gpu-box up --wait 1h` keeps trying until there is capacity; if the box has a disk, "
+            "`gpu-box resize TYPE` or `gpu-box move` moves it elsewhere.",
         )
     if code == _NO_DISK_LEFT:
         return QuotaError(
@@ -39,11 +40,17 @@ def failed_start(instance: Instance) -> CloudError:
         )
     if code.startswith(_KEY):
         return CloudError(
-            f"{what}: most likely it cannot use the disk's KMS key ({instance.reason or code})",
+            f"{what}: it probably cannot use the disk's KMS key ({instance.reason or code})",
             code=code,
-            remedy="The account encrypts disks with a key of its own (EC2 console, EBS encryption): have it "
-            "enabled, and its policy allow your AWS user kms:CreateGrant, kms:Decrypt, kms:DescribeKey and "
-            "kms:GenerateDataKeyWithoutPlaintext.",
+            remedy="The account encrypts disks with its own key (EC2 console, EBS encryption): enable it, "
+            "and allow your AWS user kms:CreateGrant, kms:Decrypt, kms:DescribeKey and "
+            "kms:GenerateDataKeyWithoutPlaintext in its policy.",
+        )
+    if code in _DISK:
+        return CloudError(
+            f"{what}: the disk cannot be created ({instance.reason or code})",
+            code=code,
+            remedy="Correct `disk` in config.yaml, then run `gpu-box up` again.",
         )
     reason = f" ({instance.reason or code})" if instance.reason or code else ""
     return CloudError(

@@ -1,4 +1,4 @@
-"""What `sweep` finds."""
+"""The findings of `sweep`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-GLOBAL = "global"  # where IAM lists its roles
+GLOBAL = "global"  # the region of IAM roles
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """One thing in the account. `box` and `owner` are "" where it is not gpu-box's."""
+    """One resource in the account. `box` and `owner` are "" if gpu-box did not create it."""
 
-    kind: str  # in EC2's words: "instance", "volume", "security group"
+    kind: str  # EC2's name: "instance", "volume", "security group"
     id: str
     region: str
     box: str = ""
     owner: str = ""
     state: str = ""
-    since: datetime | None = None  # aware: of its last start, or of when it was made
-    usd_month: Decimal | None = Decimal(0)  # as it is now; None: not known
+    since: datetime | None = None  # aware: its last start or its creation
+    usd_month: Decimal | None = Decimal(0)  # at its present state; None: unknown
     note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unread:
-    """Where nothing can be said, and why."""
+    """A region that could not be checked, and why."""
 
     region: str
     why: str
@@ -40,9 +40,9 @@ class Swept:
     unread: tuple[Unread, ...]
 
     def mine(self, owner: str, box: str | None = None) -> tuple[Leftover, ...]:
-        """What may be removed: gpu-box's and this owner's, for an account has many; of one box or of all.
+        """This owner's resources of gpu-box, which `sweep --remove` removes: of one box or of all.
 
-        An unknown owner is somebody else. A region's role goes with the last box there.
+        An unknown owner counts as another owner. A region's role is included if no other box there needs it.
         """
         own = [one for one in self.found if one.box and one.owner == owner and box in (None, one.box)]
         others = [one for one in self.found if one.box and one not in own]

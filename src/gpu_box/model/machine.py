@@ -1,33 +1,42 @@
-"""What a machine says of itself, and where it is reached."""
+"""A machine's state, and how to reach it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_box.model.job import JobState
 from gpu_box.model.watch import WatchState
 from gpu_box.units import format_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Everything needed to reach one machine over SSH and to know that it is the right one.
+    """How to reach one machine over SSH and verify its identity.
 
-    host_keys: the OpenSSH public key lines ("ssh-ed25519 AAAA...") that the machine may present; any other
-    is refused. More than one only while the first key is being replaced.
+    host_keys: the OpenSSH public key lines ("ssh-ed25519 AAAA...") that are accepted. More than one only
+    while the first key is being replaced.
     """
 
     name: str  # the box
     address: str
     port: int
     user: str
-    key: Path  # private key file of the user
+    key: Path  # the user's private key file
     host_keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forward:
+    """A port of this laptop that leads to a port of the box, as `ssh -L` has it."""
+
+    local: int
+    remote: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SyncResult:
-    """files, bytes: what travelled; kept: files that are newer at the receiving end, and stayed."""
+    """files, bytes: transferred; kept: files that are newer at the receiving end and were not overwritten."""
 
     files: int
     bytes: int
@@ -35,9 +44,18 @@ class SyncResult:
     deleted: int = 0
     kept: tuple[str, ...] = ()
 
+    def __add__(self, other: SyncResult) -> SyncResult:
+        return SyncResult(
+            files=self.files + other.files,
+            bytes=self.bytes + other.bytes,
+            transport=self.transport if self.files else other.transport,
+            deleted=self.deleted + other.deleted,
+            kept=(*self.kept, *other.kept),
+        )
+
     def __str__(self) -> str:
         if not (self.files or self.deleted):
-            return "everything is there already"
+            return "nothing to transfer"
         size = f"{self.files} file{'s' * (self.files != 1)}, {format_bytes(self.bytes)} by {self.transport}"
         return ", ".join([size] * bool(self.files) + [f"{self.deleted} removed"] * bool(self.deleted))
 
@@ -57,23 +75,29 @@ class JupyterState:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineState:
-    """What a check found. A box that was never set up has no steps."""
+    """The result of a check. A box that was never set up has no steps."""
 
     steps: tuple[StepState, ...]
     jupyter: JupyterState
-    mirror_current: bool  # whether the box's copy of remote/ is this installation's
+    mirror_current: bool  # whether the box has this installation's copy of remote/
     gpu: str  # "Tesla T4", "2 x Tesla T4", "" for none
-    project: str = ""  # fingerprint of the project that was last pushed whole (`Selection`)
-    reboot_needed: bool = False
-    watch: WatchState | None = None  # None where no watcher answers
-    health: Health | None = None  # None where it was not asked for
+    project_steps: tuple[StepState, ...] = ()  # after the sync: packages of the project, its set-up commands
+    scratch_lost: int = 0  # bytes in ~/scratch that a stop erases
+    jobs: tuple[JobState, ...] = ()  # that run or wait, and the last that ended
+    project: str = ""  # fingerprint of the last complete push (`Selection`)
+    reboot: str = ""  # why the machine must be rebooted once, or ""
+    watch: WatchState | None = None  # None if no watcher answers
+    health: Health | None = None  # None if not requested
 
     @property
     def needs_work(self) -> bool:
         """Whether `apply` would change anything."""
-        waiting = {"driver"} if self.reboot_needed else set()
-        needed = any(step.status == "needed" and step.name not in waiting for step in self.steps)
+        needed = any(step.status == "needed" for step in self.steps)
         return needed or not self.steps or not self.mirror_current
+
+    @property
+    def project_needs_work(self) -> bool:
+        return any(step.status == "needed" for step in self.project_steps)
 
     def step(self, name: str) -> StepState | None:
         return next((step for step in self.steps if step.name == name), None)
@@ -83,9 +107,9 @@ class MachineState:
 class Health:
     disk_bytes: int
     disk_free_bytes: int
-    files: int  # inodes that the file system has; 0: it makes them as it needs them
+    files: int  # inodes of the file system; 0: allocated as needed
     files_free: int
-    kernel: str  # that runs: "6.8.0-1021-aws"
-    kernel_has_module: bool  # whether its folder of modules has NVIDIA's
-    tool_exit: int | None  # nvidia-smi's; None where there is none
+    kernel: str  # the running one: "6.8.0-1021-aws"
+    kernel_has_module: bool  # whether its module folder contains NVIDIA's
+    tool_exit: int | None  # of nvidia-smi; None if it is not installed
     tool_said: str

@@ -1,4 +1,4 @@
-"""Where progress is reported."""
+"""The interface for reporting progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Where progress goes. `view` draws it; tests record it; `--json` swallows it.
+    """Receives progress. `view` draws it, tests record it, `--json` discards it.
 
     `step` is a stable short name ("instance", "ssh", "jupyter"); lines are for people.
     """

@@ -1,4 +1,4 @@
-"""PURE: what tells one OpenSSH public key line from another."""
+"""PURE: fingerprints and comparison of OpenSSH public key lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def fingerprint(public_line: str) -> str:
 
 
 def is_public_key(line: str) -> bool:
-    """Whether it is an OpenSSH line: a kind, and a blob that begins with that kind (RFC 4253, 6.6)."""
+    """Whether it is an OpenSSH line: a key type, and a blob that begins with that type (RFC 4253, 6.6)."""
     words = line.split()
     try:
         kind, blob = words[0].encode("ascii"), base64.b64decode(words[1], validate=True)
@@ -23,5 +23,5 @@ def is_public_key(line: str) -> bool:
 
 
 def same_key(a: str, b: str) -> bool:
-    """Whether two lines are one key, whatever their comments."""
+    """Whether two lines hold the same key, ignoring comments."""
     return a.split()[:2] == b.split()[:2]

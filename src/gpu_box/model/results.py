@@ -1,6 +1,6 @@
-"""What a command's function returns, `view` draws and `--json` prints. docs/schema.json is made of these.
+"""The results of commands, which `view` draws and `--json` prints. docs/schema.json is made from them.
 
-A field once here keeps its name and meaning; new ones may be added. Money is US dollars.
+Fields keep their names and meaning; new ones may be added. Money is US dollars.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+from gpu_box.model.job import JobState
 from gpu_box.model.machine import Host, StepState
 from gpu_box.model.observed import Listed, Observed, Stopped
 from gpu_box.model.watch import WatchState
 
-# The metadata of a field that only the terminal's view needs: `--json` and its schema leave it out.
+# Metadata of a field that `--json` and its schema leave out.
 VIEW_ONLY: Mapping[str, Any] = {"view_only": True}
 
 
 def printed(result: Any) -> tuple[Field[Any], ...]:
-    """The fields that `--json` prints. result: a dataclass or a value of one."""
+    """The fields that `--json` prints. result: a dataclass or an instance of one."""
     return tuple(one for one in fields(result) if not one.metadata.get("view_only"))
 
 
@@ -30,7 +31,7 @@ class PlannedStep:
     mark: str  # + make, > start, ~ change, - remove
     title: str
     line: str
-    stage: int = field(metadata=VIEW_ONLY)  # steps of one stage are taken side by side
+    stage: int = field(metadata=VIEW_ONLY)  # steps of one stage run in parallel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +40,16 @@ class ImageView:
 
     id: str
     kind: str  # baked | moving
-    state: str  # EC2's word
+    state: str  # EC2's state
     created: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusView:
-    """What `status` tells; its JSON form is this, field by field."""
+    """The result of `status`, also its JSON form."""
 
     box: str
-    state: str  # EC2's word, or "none"
+    state: str  # EC2's state, or "none"
     region: str
     instance: str | None = None
     type: str | None = None
@@ -57,29 +58,32 @@ class StatusView:
     since: datetime | None = None  # of the last start
     uptime: timedelta | None = None
     usd_hour: Decimal | None = None
-    usd_session: Decimal | None = None  # of this run
-    usd_today: Decimal | None = None  # of this UTC day, the disk included; so the next
-    usd_month: Decimal | None = None
+    usd_session: Decimal | None = None  # since the last start
+    usd_today: Decimal | None = None  # of this UTC day, disk included
+    usd_month: Decimal | None = None  # of this UTC month, disk included
     usd_budget: Decimal | None = None  # limits.budget
     usd_month_stopped: Decimal | None = None
     images: tuple[ImageView, ...] = ()
-    usd_month_images: Decimal = Decimal(0)  # what they bill, at most
+    usd_month_images: Decimal = Decimal(0)  # their monthly cost, at most
     deadline: datetime | None = None
-    deadline_missing: str = ""  # why AWS's side is not armed
-    stopped: Stopped | None = None  # why, of a box that is stopped
-    watch: WatchState | None = None  # what the box's watcher says
+    deadline_missing: str = ""  # why the deadline in AWS is not armed
+    stopped: Stopped | None = None  # why, if the box is stopped
+    watch: WatchState | None = None  # the watcher's state
     gpu: str = ""
+    scratch_lost: int = 0  # bytes in ~/scratch that a stop erases (local NVMe)
+    jobs: tuple[JobState, ...] = ()  # that run or wait, and the last three that ended
     jupyter: str = ""
     steps: tuple[StepState, ...] = ()
     notices: tuple[str, ...] = ()
-    config: Path | None = None  # the file that was read; null: none, all defaults
+    env: tuple[str, ...] = ()  # names of the config's `env` and `env_file`
+    config: Path | None = None  # the file that was read; null: all defaults
     observed: Observed = field(metadata=VIEW_ONLY)
     unreachable: str = field(default="", metadata=VIEW_ONLY)  # why the machine did not answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A box in `ls`; its JSON form is a list of these."""
+    """A box in `ls`, whose JSON form is a list of these."""
 
     box: str
     state: str
@@ -89,7 +93,7 @@ class Row:
     since: datetime
     owner: str
     usd_hour: Decimal | None
-    notices: tuple[str, ...] = ()  # what of it cannot be read, and how to repair that
+    notices: tuple[str, ...] = ()  # parts that cannot be read, and how to repair them
     listed: Listed = field(metadata=VIEW_ONLY)
 
 
@@ -100,13 +104,13 @@ class Resized:
     before: str  # instance type
     type: str
     usd_hour: Decimal | None
-    usd_hour_before: Decimal | None  # of the type before
+    usd_hour_before: Decimal | None  # of the previous type
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoppedBox:
     box: str
-    state: str  # EC2's word, or none: there is no such box
+    state: str  # EC2's state; none: there is no such box
     usd_month_stopped: Decimal | None
 
 
@@ -114,7 +118,7 @@ class StoppedBox:
 class Gone:
     box: str
     state: Literal["none"] = "none"
-    left: tuple[str, ...] = ()  # always empty: else the command fails
+    left: tuple[str, ...] = ()  # always empty: otherwise the command fails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,7 @@ class Baked:
     state: str  # running, stopped
     image: str
     size_gib: int
-    usd_month: Decimal  # at most: AWS bills what is written
+    usd_month: Decimal  # at most: AWS bills only written blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,16 +139,52 @@ class Unbaked:
 @dataclass(frozen=True, kw_only=True)
 class Moved:
     box: str
-    state: str  # EC2's word
+    state: str  # EC2's state
     instance: str
-    before: str | None  # zone; null: it was on its way already
+    before: str | None  # zone; null: the move had begun earlier
     zone: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobStarted:
     job: str
-    host: Host = field(metadata=VIEW_ONLY)  # where it was found running
+    behind: tuple[str, ...] = ()  # the jobs before it in the queue; empty: it runs
+    # Patterns of files to copy while it is followed.
+    pull: tuple[str, ...] = field(default=(), metadata=VIEW_ONLY)
+    host: Host = field(metadata=VIEW_ONLY)  # where it runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobLogged:
+    job: str
+    exit_status: int | None  # the job's; null while it runs
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forwarded:
+    """A port of the box that this laptop reaches."""
+
+    port: int  # on the box
+    local_port: int  # on 127.0.0.1 of this laptop
+    taken: int | None = None  # the port that was asked for, if another program has it
+    program: str = ""  # what listens there, if `tunnel` found it
+
+
+@dataclass(frozen=True, kw_only=True)
+class JupyterOpened:
+    address: str  # with the token, if --no-browser is given
+    ports: tuple[Forwarded, ...] = ()  # of `ports` in the config
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditorOpened:
+    host: str  # its name in ~/.ssh/config
+    folder: str  # on the box
+    python: str  # interpreter of jobs and notebooks on the box; "": not set up
+    preset: bool  # whether the editor's settings on the box name that interpreter
+    editor: str | None  # null: none is installed, and none was started
+    ports: tuple[Forwarded, ...] = ()  # of `ports` in the config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,17 +195,17 @@ class ReportFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An increase that AWS was asked for. status: AWS's word."""
+    """A quota increase request. status: Service Quotas' status."""
 
     id: str
     vcpus: int
     status: str
-    new: bool  # whether it was made now
+    new: bool  # whether this command made it
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaAsked:
-    code: str  # of Service Quotas: L-DB2E81BA
+    code: str  # Service Quotas' code: L-DB2E81BA
     name: str
     request: Request
 
@@ -177,9 +217,9 @@ class LocalCloud:
     port: int | None = None
     started: datetime | None = None
     endpoint: str | None = None
-    boxes: int = 0  # that are not terminated, stopped ones included
+    boxes: int = 0  # not terminated, so stopped ones included
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalStopped:
-    stopped: bool  # whether it ran before
+    stopped: bool  # whether it was running

@@ -1,8 +1,8 @@
-"""PURE: what a box has cost, a day and a month, and when a budget will be spent. In UTC, as AWS bills.
+"""PURE: what a box has cost per day and month, and when a budget will be spent. In UTC, as AWS bills.
 
-Finished sessions are kept in the instance's own tags, one a month: the n-th number is what the n-th day cost,
-in thousandths of a dollar (instance and address; the disk is reckoned from its age). So any laptop knows, and
-a session is not lost when the next start overwrites its LaunchTime.
+The instance's tags keep finished sessions, one tag per month: the n-th number is the cost of the n-th day in
+thousandths of a dollar (instance and address; the disk's cost follows from its age). So every laptop knows
+them, and a session is not lost when the next start overwrites its LaunchTime.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from decimal import ROUND_HALF_UP, Decimal
 from gpu_box.model.price import HOURS_PER_MONTH
 
 Days = Mapping[date, Decimal]
-"""US dollars of each day."""
+"""US dollars per day."""
 
-# EC2 bills Linux by the second, one minute at least (EC2 pricing, "Per second billing").
+# EC2 bills Linux per second, at least one minute (EC2 pricing, "Per second billing").
 _LEAST = timedelta(minutes=1)
-# EBS is billed for the part of a month for which it exists.
+# EBS bills the share of a month for which a volume exists.
 _MONTH = timedelta(hours=HOURS_PER_MONTH)
 _MONTH_TAG = "%Y-%m"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """US dollars. hour: instance and address, while it runs. disk_month: always."""
+    """US dollars. hour: instance and address, while running. disk_month: always."""
 
     hour: Decimal
     disk_month: Decimal
@@ -39,7 +39,7 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """US dollars until now: of this run, of this day and of this month, disk included in the last two."""
+    """US dollars until now: since the last start, today and this month; the last two include the disk."""
 
     session: Decimal
     today: Decimal
@@ -47,7 +47,7 @@ class Spent:
 
 
 def session_days(start: datetime, end: datetime, usd_hour: Decimal) -> dict[date, Decimal]:
-    """What a run from start to end (aware) cost on each day it touched."""
+    """The cost per day of a run from start to end (aware)."""
     start, end = start.astimezone(UTC), max(end.astimezone(UTC), start.astimezone(UTC) + _LEAST)
     days: dict[date, Decimal] = {}
     while start < end:
@@ -58,7 +58,7 @@ def session_days(start: datetime, end: datetime, usd_hour: Decimal) -> dict[date
 
 
 def disk_days(rates: Rates, created: datetime, now: datetime, *, since: date) -> dict[date, Decimal]:
-    """What the disk cost on each day from `since` on."""
+    """The disk's cost per day from `since` on."""
     days: dict[date, Decimal] = {}
     day = max(since, created.astimezone(UTC).date())
     while (begin := _midnight(day)) < now:
@@ -76,9 +76,9 @@ def added(*parts: Days) -> dict[date, Decimal]:
 
 
 def corrected(days: Days, counted: Days, actual: Days) -> dict[date, Decimal]:
-    """`days`, in which a session is in as `counted`, with that session as `actual`; never below zero.
+    """Replace a session counted as `counted` in `days` by its `actual` cost; no day falls below zero.
 
-    In thousandths, as tags hold it: what other sessions cost stays exactly as it is.
+    Rounded to thousandths, as tags hold it, so that other sessions' costs stay exactly the same.
     """
     out = {day: -usd for day, usd in _as_tagged(counted).items()}
     return {day: max(Decimal(0), usd) for day, usd in added(days, out, _as_tagged(actual)).items()}
@@ -89,7 +89,7 @@ def _as_tagged(days: Days) -> dict[date, Decimal]:
 
 
 def to_tags(days: Days) -> dict[str, str]:
-    """{"2026-11": "1520 0 880"}: a tag's value is 256 characters at most, which 31 days of $9,999 fit."""
+    """{"2026-11": "1520 0 880"}. A tag value has at most 256 characters, enough for 31 days of $9,999."""
     months: dict[str, dict[int, Decimal]] = {}
     for day, usd in days.items():
         months.setdefault(day.strftime(_MONTH_TAG), {})[day.day] = usd
@@ -100,7 +100,7 @@ def to_tags(days: Days) -> dict[str, str]:
 
 
 def from_tags(tags: Iterable[tuple[str, str]]) -> dict[date, Decimal]:
-    """tags: ("2026-11", "1520 0 880"). What somebody else wrote there and is no such thing is left out."""
+    """tags: ("2026-11", "1520 0 880"). Invalid values, such as those edited by hand, are skipped."""
     days: dict[date, Decimal] = {}
     for month, value in tags:
         with suppress(ValueError):
@@ -109,7 +109,7 @@ def from_tags(tags: Iterable[tuple[str, str]]) -> dict[date, Decimal]:
 
 
 def from_tag(month: str, value: str) -> dict[date, Decimal]:
-    """Of one month. Raises ValueError for what `to_tags` does not write."""
+    """One month. Raises ValueError unless `to_tags` could have written it."""
     words = value.split()
     try:
         first = datetime.strptime(month, _MONTH_TAG).date()
@@ -117,14 +117,14 @@ def from_tag(month: str, value: str) -> dict[date, Decimal]:
             raise ValueError
         days = {first.replace(day=n): Decimal(int(word)) / 1000 for n, word in enumerate(words, start=1)}
     except ValueError:
-        raise ValueError("not what the days of a month have cost") from None
+        raise ValueError("not a list of daily costs of a month") from None
     return {day: usd for day, usd in days.items() if usd}
 
 
 def spent(
     finished: Days, *, launched: datetime | None, disk_since: datetime | None, rates: Rates, now: datetime
 ) -> Spent:
-    """finished: of earlier sessions. launched: of the session that runs, or None. Times are aware."""
+    """finished: earlier sessions. launched: start of the running session, or None. Times are aware."""
     now = now.astimezone(UTC)
     running = session_days(launched, now, rates.hour) if launched else {}
     days = added(finished, running)
@@ -138,10 +138,10 @@ def spent(
 
 
 def budget_end(budget: Decimal, month: Decimal, rates: Rates, now: datetime) -> datetime:
-    """When a box that runs from now on will have spent the month's budget; its disk's cost is set aside.
+    """When a box that keeps running exhausts the month's budget, with its disk's cost set aside.
 
-    month: US dollars spent of it until now. In the past: it is spent already. A month that begins before then
-    brings a budget of its own.
+    month: US dollars spent this month. A result in the past means it is spent already. A new month brings a
+    new budget.
     """
     now = now.astimezone(UTC)
     following = (now.date().replace(day=1) + timedelta(days=32)).replace(day=1)
@@ -155,9 +155,9 @@ def budget_end(budget: Decimal, month: Decimal, rates: Rates, now: datetime) -> 
 
 
 def reached(usd: Decimal, month: Decimal, rates: Rates, now: datetime) -> datetime | None:
-    """When a box that runs from now on will have cost so much this month; None where not in this month.
+    """When this month's cost reaches `usd` if the box keeps running; None if it does not.
 
-    month: US dollars spent of it until now.
+    month: US dollars spent this month.
     """
     now = now.astimezone(UTC)
     an_hour = rates.hour + rates.disk(timedelta(hours=1))
@@ -168,7 +168,7 @@ def reached(usd: Decimal, month: Decimal, rates: Rates, now: datetime) -> dateti
 
 
 def _lasts(usd: Decimal, rates: Rates) -> timedelta:
-    longest = timedelta(days=62)  # further off than any limit
+    longest = timedelta(days=62)  # longer than any limit
     if not rates.hour:
         return longest
     return min(longest, timedelta(seconds=float(usd / rates.hour * 3600)))

@@ -1,1 +1,1 @@
-"""Decides what to do; pure."""
+"""Decides what to do. Pure."""

@@ -1,4 +1,4 @@
-"""The steps of the next round of `stop`, `resize` and `down`, until none is left. Pure, as `plan.up`."""
+"""The next steps of `stop`, `resize` and `down`. Pure, like `plan.up`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gpu_box.model.observed import Instance, InstanceState, Observed, Stopped
 from gpu_box.model.spending import Rates
 from gpu_box.model.stop_reason import recorded_end
 from gpu_box.plan.budget import deadline_of, uncounted_end
+from gpu_box.plan.notes import CorrectSession, CountSession, NoteResize, TagAgain
+from gpu_box.plan.readable import require_known_state
 from gpu_box.plan.steps import (
     CancelSpotRequest,
     ChangeType,
-    CorrectSession,
-    CountSession,
     DeleteDeadline,
     DeleteDeadlineRole,
     DeleteKeyPair,
@@ -22,30 +22,28 @@ from gpu_box.plan.steps import (
     DeleteSnapshot,
     DeleteVolume,
     DeregisterImage,
-    NoteResize,
     RemoveForeignRules,
     Step,
     StopInstance,
-    TagAgain,
     Terminate,
     WaitForInstance,
 )
 
 
 def tag_again(observed: Observed) -> list[TagAgain]:
-    """First of all, whatever the command: AWS permits the rest only to what carries the box's tags."""
+    """The first step of every command: AWS permits other changes only on resources with the box's tags."""
     return [TagAgain(instance_id=instance.id) for instance in observed.live if not instance.tagged]
 
 
-def stop(observed: Observed, *, rates: Rates | None = None) -> list[Step]:
-    """The meter off, the disk kept. The deadline stays: it does no harm, and is moved by the next `up`.
+def stop(observed: Observed, *, rates: Rates | None = None, after: str = "") -> list[Step]:
+    """Stop the instance and keep the disk. The deadline stays: it does no harm, and the next `up` moves it.
 
-    rates: of the instance; with them, what the session cost is noted once it has ended.
+    rates: the instance's; if given, the session's cost is recorded once it has ended. after: for `why`.
     """
     steps: list[Step] = []
     for instance in observed.live:
         if instance.state.bills:
-            steps.append(StopInstance(instance_id=instance.id))
+            steps.append(StopInstance(instance_id=instance.id, after=after))
         if instance.state is not InstanceState.STOPPED:
             steps.append(WaitForInstance(instance_id=instance.id, state=InstanceState.STOPPED))
     if not steps and rates and observed.instance:
@@ -54,17 +52,18 @@ def stop(observed: Observed, *, rates: Rates | None = None) -> list[Step]:
 
 
 def remove_foreign_rules(observed: Observed, consented: Collection[str]) -> list[Step]:
-    """Of the rules that somebody added to the security group by hand, those that a person gave up."""
+    """Remove the rules that were added by hand to the security group, and that the user agreed to remove."""
     group = observed.group
     rules = tuple(rule for rule in group.foreign if rule in consented) if group else ()
     return [RemoveForeignRules(group_id=group.id, rules=rules)] if group and rules else []
 
 
 def resize(observed: Observed, instance_type: str, *, rates: Rates | None) -> list[Step]:
-    """Until the instance is of this type: stopped for it, where it runs. Starting it again is `up`'s."""
+    """Give the instance this type, stopping it first if it runs. `up` starts it again."""
     instance = observed.instance
     if instance is None or instance.type == instance_type:
         return []
+    require_known_state(instance)
     if instance.state.bills:
         if instance.resizing != instance_type:
             return [NoteResize(instance_id=instance.id, type=instance_type)]
@@ -78,8 +77,9 @@ def resize(observed: Observed, instance_type: str, *, rates: Rates | None) -> li
 
 
 def down(observed: Observed, *, keep_images: bool = False) -> list[Step]:
-    """Nothing left, but for images where they are kept. What stops the instance goes only after the instance;
-    the group, last of all.
+    """Remove everything, except images if they are kept.
+
+    What stops the instance goes after the instance; the security group goes last.
     """
     steps: list[Step] = [CancelSpotRequest(request_id=request.id) for request in observed.spot_requests]
     for instance in observed.instances:
@@ -93,12 +93,12 @@ def down(observed: Observed, *, keep_images: bool = False) -> list[Step]:
         steps.append(DeleteDeadlineRole())
     if observed.key_pair:
         steps.append(DeleteKeyPair(key_name=observed.key_pair.name))
-    # A volume that is attached goes with its instance; what is still there afterwards is seen next round.
+    # An attached volume is deleted with its instance; a volume left over is deleted next round.
     steps += [
         DeleteVolume(volume_id=v.id, size_gib=v.size_gib) for v in observed.volumes if v.attached_to is None
     ]
     if not keep_images:
-        # AWS lets go of a snapshot only after its image; those of a pending one are seen next round.
+        # AWS deletes a snapshot only after its image; those of a pending image are deleted next round.
         steps += [DeregisterImage(image_id=image.id) for image in observed.images] or [
             DeleteSnapshot(snapshot_id=s.id, size_gib=s.size_gib) for s in observed.snapshots
         ]
@@ -120,9 +120,9 @@ def count_session(observed: Observed, instance: Instance, rates: Rates | None) -
 
 
 def count_guessed(config: Config, facts: Facts) -> list[Step]:
-    """Before a budget is planned with: count the last session if EC2 does not say when it ended.
+    """Before planning with a budget, count the last session if EC2 does not report its end.
 
-    The console may say so, and a guess does not grow with every day for which the box is stopped.
+    The console may hold the end, and a guess made now does not grow while the box stays stopped.
     """
     observed, instance = facts.observed, facts.observed.instance
     if config.limits.budget is None or facts.rates is None or observed.deadline_unread:
@@ -134,7 +134,7 @@ def count_guessed(config: Config, facts: Facts) -> list[Step]:
 
 
 def correct_session(instance: Instance, left: Stopped | None) -> list[Step]:
-    """left: the box's own record of its last stop. One of another session corrects nothing."""
+    """left: the box's record of its last stop; ignored if it is of another session."""
     guess = instance.guess
     ended = recorded_end(left, guess.launched, guess.until) if guess else None
     if guess is None or ended is None:

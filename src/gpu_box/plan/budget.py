@@ -1,4 +1,4 @@
-"""PURE: what an observed box has cost until now, and when it will have spent its budget."""
+"""PURE: what a box has cost so far, and when it will exhaust its budget."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from gpu_box.model import spending
 from gpu_box.model.observed import Guess, Instance, Observed, Snapshot
 from gpu_box.model.spending import Rates, Spent
 from gpu_box.model.stop_reason import SessionEnd, session_end
-from gpu_box.units import format_money
+from gpu_box.units import format_duration, format_money
 
-MARKS = 50, 80, 100  # per cent of the budget at which people are told
-# Less than this is no session: the box would be stopped before it is set up.
+MARKS = 50, 80, 100  # per cent of the budget, each with a notification
+# The shortest useful run: less would stop the box before it is set up.
 _LEAST_RUN = timedelta(minutes=10)
+_LONGEST_RUN = timedelta(days=365)
 _NO_USD = Decimal(0)
 
 
 def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
-    """now: aware.
+    """The cost so far. now: aware.
 
-    A last session whose end EC2 does not tell counts until its deadline, or now: never too little.
+    A last session with an unknown end counts until its deadline or now, so the cost is never underestimated.
     """
     instance = observed.instance
     created = [volume.created for volume in observed.volumes if volume.created]
@@ -40,7 +41,7 @@ def spent(observed: Observed, rates: Rates, *, now: datetime) -> Spent:
 
 
 def uncounted_end(observed: Observed, *, now: datetime) -> SessionEnd | None:
-    """The end of the last session if its cost is not in the tags yet; None if it is, or if the box runs."""
+    """The end of the last session if the tags do not include its cost yet; None otherwise."""
     instance = observed.instance
     if instance is None or instance.state.bills or instance.spent_until == instance.launched:
         return None
@@ -51,7 +52,7 @@ def uncounted_end(observed: Observed, *, now: datetime) -> SessionEnd | None:
 
 
 def guess_of(observed: Observed, rates: Rates, *, now: datetime) -> Guess | None:
-    """The session that counts until the latest moment possible, as its end is not known; None without one."""
+    """The session with an unknown end, which counts until the latest possible moment; None without one."""
     instance, ended = observed.instance, uncounted_end(observed, now=now)
     if instance and ended and ended.guessed:
         return Guess(launched=instance.launched, until=ended.at, usd_hour=rates.hour)
@@ -59,7 +60,7 @@ def guess_of(observed: Observed, rates: Rates, *, now: datetime) -> Guess | None
 
 
 def guessed_usd(guess: Guess | None, *, now: datetime) -> Decimal:
-    """US dollars that the guess adds to this month at most."""
+    """The most US dollars that the guess adds to this month."""
     month = now.astimezone(UTC).date().replace(day=1)
     days = spending.session_days(guess.launched, guess.until, guess.usd_hour) if guess else {}
     return sum((usd for day, usd in days.items() if day >= month), Decimal(0))
@@ -67,9 +68,7 @@ def guessed_usd(guess: Guess | None, *, now: datetime) -> Decimal:
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """US dollars of each UTC day. running: instance and address; gone: all, of instances and images that are
-    no more.
-    """
+    """US dollars per UTC day. running: instance and address; gone: all of removed instances and images."""
 
     running: dict[date, Decimal]
     disk: dict[date, Decimal]
@@ -82,13 +81,13 @@ class Days:
 
 
 def days(observed: Observed, rates: Rates, *, now: datetime) -> Days:
-    """Until now, as far back as AWS's tags and this laptop's memory tell."""
+    """Until now, from as early as AWS's tags and this laptop's records go."""
     instance = observed.instance
     created = [volume.created for volume in observed.volumes if volume.created]
     known = dict(instance.spent) if instance else {}
     if instance and instance.state.bills:
         known = spending.added(known, spending.session_days(instance.launched, now, rates.hour))
-    elif instance and (ended := uncounted_end(observed, now=now)):  # the next `up` counts it
+    elif instance and (ended := uncounted_end(observed, now=now)):  # the next `up` records it
         session = spending.session_days(instance.launched, ended.at, rates.hour)
         known = spending.added(known, session)
     kept = [snapshot.created for snapshot in observed.snapshots]
@@ -103,42 +102,42 @@ def _image_days(observed: Observed, now: datetime, *, since: date) -> dict[date,
 
 
 def snapshot_days(snapshot: Snapshot, now: datetime, *, since: date = date.min) -> dict[date, Decimal]:
-    """It bills as a disk does: for as long as it is there."""
+    """A snapshot bills like a disk, for as long as it exists."""
     rates = Rates(hour=Decimal(0), disk_month=snapshot.usd_month)
     return spending.disk_days(rates, snapshot.created, now, since=since)
 
 
 def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: datetime) -> datetime | None:
-    """When the box will have spent `limits.budget` if it runs from now on; None without a budget.
+    """When the box exhausts `limits.budget` if it keeps running; None without a budget.
 
-    Raises InputError where it is spent already, or cannot be kept because no price is known.
+    Raises InputError if the budget is spent, or cannot be enforced because the price is unknown.
     """
     budget = config.limits.budget
     if budget is None:
         return None
     if rates is None:
         raise InputError(
-            "the budget cannot be kept: the price of this instance type is not known",
+            "the budget cannot be enforced: the price of this instance type is unknown",
             where="limits.budget",
-            remedy="Choose another type in instance_types, or leave limits.budget out.",
+            remedy="Choose another type in instance_types, or remove limits.budget.",
         )
     month = spent(observed, rates, now=now).month
-    standing = replace(rates, disk_month=rates.disk_month + observed.usd_month_images)
-    end = spending.budget_end(budget, month, standing, now)
+    stopped = replace(rates, disk_month=rates.disk_month + observed.usd_month_images)
+    end = spending.budget_end(budget, month, stopped, now)
     if end < now + _LEAST_RUN:
         guess = guess_of(observed, rates, now=now)
         guessed = guessed_usd(guess, now=now)
-        if guess and spending.budget_end(budget, month - guessed, standing, now) >= now + _LEAST_RUN:
+        if guess and spending.budget_end(budget, month - guessed, stopped, now) >= now + _LEAST_RUN:
             raise InputError(
                 f"this month's budget may be spent: {format_money(month)} of {format_money(budget)}, of "
-                f"which up to {format_money(guessed)} is a guess, as EC2 does not say when the session of "
-                f"{guess.launched.astimezone():%a %b %d %H:%M} ended",
+                f"which up to {format_money(guessed)} is a guess, because EC2 does not say when "
+                f"the session of {guess.launched.astimezone():%a %b %d %H:%M} ended",
                 where="limits.budget",
-                remedy="Raise limits.budget for one `gpu-box up`: it reads from the box when it stopped and "
+                remedy="Raise limits.budget for one `gpu-box up`: it reads the stop time from the box and "
                 "corrects the sum; then set it back.",
             )
         raise InputError(
-            f"this month's budget is spent: {format_money(month)} of {format_money(budget)} until now, "
+            f"this month's budget is spent: {format_money(month)} of {format_money(budget)} so far, "
             f"and the disk costs {format_money(rates.disk_month)} a month",
             where="limits.budget",
             remedy="Raise limits.budget, or wait for the next month.",
@@ -146,10 +145,49 @@ def budget_end(config: Config, observed: Observed, rates: Rates | None, *, now: 
     return end
 
 
+def run_end(
+    config: Config, instance: Instance | None, rates: Rates | None, *, now: datetime
+) -> datetime | None:
+    """When a run that began with the box's start has cost `run_usd`, disk included; None without that limit.
+
+    Raises InputError if the price is unknown, or if the amount does not pay for a useful run.
+    """
+    usd = config.run_usd
+    if usd is None:
+        return None
+    if rates is None:
+        raise InputError(
+            "the amount cannot be held: the price of this instance type is unknown",
+            where="--at-most",
+            remedy="Choose another type in instance_types, or give --for instead.",
+        )
+    hour = rates.hour + rates.disk(timedelta(hours=1))
+    span = min(timedelta(hours=float(usd / hour)), _LONGEST_RUN) if hour else _LONGEST_RUN
+    if instance and instance.state.bills:
+        return instance.launched + max(span, _LEAST_RUN)
+    if span < _LEAST_RUN:
+        least = hour * Decimal(int(_LEAST_RUN.total_seconds())) / 3600
+        raise InputError(
+            f"{format_money(usd)} pays for {format_duration(span)} at {format_money(hour)} an hour: "
+            "nothing was started",
+            where="--at-most",
+            remedy=f"Give more than {format_money(least)}, which pays for {format_duration(_LEAST_RUN)}.",
+        )
+    return now + span
+
+
+def earliest_end(
+    config: Config, observed: Observed, rates: Rates | None, *, now: datetime
+) -> datetime | None:
+    """The earlier of `budget_end` and `run_end`."""
+    ends = budget_end(config, observed, rates, now=now), run_end(config, observed.instance, rates, now=now)
+    return min(filter(None, ends), default=None)
+
+
 def budget_marks(
     config: Config, observed: Observed, rates: Rates | None, *, now: datetime
 ) -> tuple[tuple[int, datetime], ...]:
-    """Per cent of `limits.budget`, and when a box that runs on will have spent them: those yet to come."""
+    """Per cent of `limits.budget`, and when a box that keeps running reaches it; future marks only."""
     budget = config.limits.budget
     if budget is None or rates is None:
         return ()
@@ -159,7 +197,7 @@ def budget_marks(
 
 
 def budget_warning(month: Decimal, budget: Decimal | None, *, guessed: Decimal = _NO_USD) -> str | None:
-    """From 50 % of it on, one line for the highest mark that is passed; else None.
+    """A line for the highest mark reached, from 50 % on; None below that.
 
     guessed: US dollars of `month` that may not have been spent (`guessed_usd`).
     """

@@ -1,4 +1,4 @@
-"""What is missing until there is an image of the box's disk, and what of images is to go. Pure, as `plan`."""
+"""The steps to an image of the box's disk, and to remove images. Pure."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ from collections.abc import Iterable
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import BAKED, MOVING, Image, Instance, InstanceState, Observed
 from gpu_box.plan import box as plan
-from gpu_box.plan.steps import (
-    CreateImage,
-    DeleteSnapshot,
-    DeregisterImage,
-    NoteBake,
-    NoteMoved,
-    Step,
-    WaitForImage,
-)
+from gpu_box.plan.notes import NoteBake, NoteMoved
+from gpu_box.plan.readable import require_known_state
+from gpu_box.plan.steps import CreateImage, DeleteSnapshot, DeregisterImage, Step, WaitForImage
 
 
 def content(instance: Instance) -> str:
-    """Names what is on a stopped instance's disk, which changes only by running: that moves `launched`."""
+    """Identifies a stopped disk's content, which changes only when the box runs; that moves `launched`."""
     return f"{instance.id} {instance.launched.isoformat(timespec='seconds')}"
 
 
 def image_of(observed: Observed, kinds: Iterable[str] = (BAKED, MOVING)) -> Image | None:
-    """The image of the instance's disk as it is, or is to be once it is stopped."""
+    """The image of the instance's current disk, or of the disk as it will be once it is stopped."""
     instance = observed.instance
     if instance is None:
         return None
@@ -33,13 +27,14 @@ def image_of(observed: Observed, kinds: Iterable[str] = (BAKED, MOVING)) -> Imag
 
 
 def make(observed: Observed, kind: str) -> list[Step]:
-    """Until AWS has begun an image: from then on the disk may change. The box is stopped for it.
+    """Stop the box and begin an image; from then on the disk may change.
 
-    A baked image serves for a move, too.
+    A baked image also serves for a move.
     """
     instance = observed.instance
     if instance is None:
         return []
+    require_known_state(instance)
     if instance.state.bills:
         if not instance.baking:
             return [NoteBake(instance_id=instance.id, on=True)]
@@ -49,33 +44,33 @@ def make(observed: Observed, kind: str) -> list[Step]:
     if image_of(observed, (BAKED,) if kind == BAKED else (BAKED, MOVING)):
         return []
     failed = [i for i in observed.images if not i.usable]
-    if failed:  # it has the name
+    if failed:  # it still has the name
         return [DeregisterImage(image_id=i.id, why=f"removed, it {i.state}") for i in failed]
     return [CreateImage(instance_id=instance.id, kind=kind, of=content(instance))]
 
 
 def finish(observed: Observed, image_id: str) -> list[Step]:
-    """Until the image is available, and the only one of its kind. Raises CloudError where AWS failed."""
+    """Wait until the image is available, then remove others of its kind. Raises CloudError if AWS failed."""
     image = next((i for i in observed.images if i.id == image_id), None)
     if image is None or not image.usable:
         raise CloudError(
             f"AWS could not make image {image_id}",
-            remedy="Run the command again: it makes another one; the disk is as it was.",
+            remedy="Run the command again to make another one; the disk is unchanged.",
         )
     if image.state == "pending":
         return [WaitForImage(image_id=image_id)]
     others = [i for i in observed.images if i.id != image_id]
-    # What only carries the disk elsewhere leaves a baked one alone.
+    # An image made for a move leaves a baked one alone.
     return remove(observed, others if image.kind == BAKED else [i for i in others if i.kind == MOVING])
 
 
 def remove(observed: Observed, images: Iterable[Image]) -> list[Step]:
-    """These, then the snapshots that no image holds."""
+    """Remove these images, then the snapshots that no image uses."""
     images = list(images)
     if images:
         return [DeregisterImage(image_id=i.id) for i in images]
     if any(i.state == "pending" for i in observed.images):
-        return []  # AWS does not tell yet which snapshots are its
+        return []  # AWS does not return yet which snapshots belong to it
     held = {snapshot for image in observed.images for snapshot in image.snapshot_ids}
     return [
         DeleteSnapshot(snapshot_id=s.id, size_gib=s.size_gib) for s in observed.snapshots if s.id not in held
@@ -83,7 +78,7 @@ def remove(observed: Observed, images: Iterable[Image]) -> list[Step]:
 
 
 def moved(observed: Observed) -> list[Step]:
-    """The box is where it was to be: what brought it there goes."""
+    """Remove the images of a finished move."""
     instance = observed.instance
     if instance is None or not instance.moved_from:
         return []

@@ -1,4 +1,4 @@
-"""Whose box it is: in one account and region a name belongs to one owner. Pure."""
+"""PURE: the owner of a box: a name belongs to one owner per account and region."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class _Tagged(Protocol):
 
 
 class AnothersBox(CloudError):
-    """The box of this name is somebody else's, and nothing was changed."""
+    """The box belongs to another owner. Nothing was changed."""
 
 
 def other_owner(observed: Observed, me: str) -> str:
-    """Who has a box of this name, if it is not `me`; "" if it is, or if no tag says.
+    """The other owner of a box with this name, or "".
 
-    me: as the tag `gpu-box:owner` says it.
+    me: as in the tag `gpu-box:owner`.
     """
     tagged: tuple[_Tagged, ...] = (
         *observed.live,
@@ -35,7 +35,7 @@ def other_owner(observed: Observed, me: str) -> str:
 
 
 def require_mine(observed: Observed, me: str, *, name: str) -> None:
-    """Raises AnothersBox. me: as the tag `gpu-box:owner` says it."""
+    """Raises AnothersBox. me: as in the tag `gpu-box:owner`."""
     if owner := other_owner(observed, me):
         raise anothers_box(owner, name=name, region=observed.region)
 
@@ -45,5 +45,5 @@ def anothers_box(owner: str, *, name: str, region: str) -> AnothersBox:
         f"{owner} has a box named {name} here: nothing was changed",
         where=region,
         remedy=f"Set another `name:` in config.yaml, or `owner: {owner}` if that is you; "
-        "`stop`, `down` and `resize` ask with --force.",
+        "`stop`, `down` and `resize` take --force.",
     )

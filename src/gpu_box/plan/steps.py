@@ -1,24 +1,23 @@
-"""The changes that a plan can ask for. A step says what, and why in words; `aws.steps` knows how.
+"""The changes that a plan can ask for. A step describes the change; `aws.steps` makes it.
 
-Steps of one `stage` are independent and run side by side; stages follow one another. Stages that make
-something billable come after the ones that arm what stops it.
+Steps of one `stage` are independent and run in parallel; stages run one after another. Steps that start
+billing come after those that arm a stop.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import ClassVar
 
-from gpu_box.model.observed import Cidr, Guess, InstanceState, Launch, Launchable
+from gpu_box.model.observed import Cidr, InstanceState, Launch, Launchable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     stage: ClassVar[int] = 0
-    mark: ClassVar[str] = "+"  # + makes, > starts or waits, ~ changes, - removes
-    title: ClassVar[str] = ""  # short stable name for progress lines
+    mark: ClassVar[str] = "+"  # + creates, > starts or waits, ~ changes, - removes
+    title: ClassVar[str] = ""  # short, stable name for progress lines
 
     def __str__(self) -> str:
         raise NotImplementedError
@@ -41,7 +40,7 @@ class ReplaceKeyPair(Step):
     public_key: str
 
     def __str__(self) -> str:
-        return "key pair: replaced by your present key (no instance uses the old one)"
+        return "key pair: replaced by your current key (no instance uses the old one)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ class AllowSsh(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveForeignRules(Step):
-    """Only where a person has consented to each."""
+    """Used only with the user's consent to each rule."""
 
     title: ClassVar[str] = "security group"
     mark: ClassVar[str] = "-"
@@ -91,7 +90,7 @@ class CreateDeadlineRole(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class CancelSpotRequest(Step):
-    """Before its instance goes: else AWS launches another one."""
+    """Done before its instance is terminated: otherwise AWS launches another one."""
 
     title: ClassVar[str] = "spot request"
     stage: ClassVar[int] = -1
@@ -123,8 +122,10 @@ class RunInstance(Step):
 
     def __str__(self) -> str:
         first, *others = self.launchable.placements
-        more = f", else {len(others)} other placements in turn" if others else ""
-        return f"instance: {first}{more}, {self.launchable.image_name}"
+        more = f", or one of {len(others)} other placements" if others else ""
+        rate = self.launchable.initialization_mib
+        filled = f", its disk filled at {rate} MiB/s, which AWS bills once" if rate else ""
+        return f"instance: {first}{more}, {self.launchable.image_name}{filled}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,88 +138,12 @@ class StartInstance(Step):
     zone: str
 
     def __str__(self) -> str:
-        return f"instance {self.instance_id}: start, with its disk as it was left"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TagAgain(Step):
-    """An instance that AWS launched by itself has no tag, and AWS permits nothing else before it has."""
-
-    title: ClassVar[str] = "instance"
-    mark: ClassVar[str] = "~"
-    instance_id: str
-
-    def __str__(self) -> str:
-        return f"instance {self.instance_id}: AWS launched it for the box's spot request; tagged again"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoteResize(Step):
-    """That a running box is being resized: whoever finishes it starts the box again. type "": it is done."""
-
-    title: ClassVar[str] = "resize"
-    mark: ClassVar[str] = "~"
-    instance_id: str
-    type: str
-
-    def __str__(self) -> str:
-        return f"resize: to {self.type}" if self.type else "resize: done"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoteExtend(Step):
-    """From where to where the deadline moves: whoever runs a cut `extend` again adds nothing to it."""
-
-    title: ClassVar[str] = "deadline"
-    mark: ClassVar[str] = "~"
-    instance_id: str
-    moving: tuple[datetime, datetime] | None  # None: it has moved
-
-    def __str__(self) -> str:
-        return f"deadline: to {self.moving[1].astimezone():%a %H:%M}" if self.moving else "deadline: moved"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoteLimits(Step):
-    """The limits that the box runs with, so that no other config loosens them unasked."""
-
-    title: ClassVar[str] = "limits"
-    mark: ClassVar[str] = "~"
-    instance_id: str
-    value: str
-
-    def __str__(self) -> str:
-        return "limits: noted in a tag of the box"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoteBake(Step):
-    """That a running box is stopped for its image: whoever finishes it starts the box again."""
-
-    title: ClassVar[str] = "image"
-    mark: ClassVar[str] = "~"
-    instance_id: str
-    on: bool
-
-    def __str__(self) -> str:
-        return "image: the box stops for a moment" if self.on else "image: the box runs again"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoteMoved(Step):
-    """That the image by which the box came to its zone is gone."""
-
-    title: ClassVar[str] = "image"
-    mark: ClassVar[str] = "~"
-    instance_id: str
-
-    def __str__(self) -> str:
-        return "image: the box has moved"
+        return f"instance {self.instance_id}: start, with its disk"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CreateImage(Step):
-    """Of a stopped instance's disk. Idempotent by the image's name, which is made of kind and content."""
+    """Makes an image of a stopped instance's disk. Idempotent by its name, made of kind and content."""
 
     title: ClassVar[str] = "image"
     stage: ClassVar[int] = 1
@@ -266,7 +191,7 @@ class DeleteSnapshot(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeType(Step):
-    """Of a stopped instance. After CountSession: what a session cost is reckoned by the type that it had."""
+    """Changes a stopped instance's type, after CountSession, which needs the old type's price."""
 
     title: ClassVar[str] = "instance"
     stage: ClassVar[int] = 2
@@ -281,7 +206,7 @@ class ChangeType(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class GrowDisk(Step):
-    """Of any instance that exists. The file system follows on the machine, or at its next boot."""
+    """Works on any existing instance. The file system grows on the machine, or at its next boot."""
 
     title: ClassVar[str] = "disk"
     stage: ClassVar[int] = 1
@@ -296,50 +221,17 @@ class GrowDisk(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ArmDeadline(Step):
-    """For an instance that exists already: armed or moved before it is started."""
+    """Arms or moves the deadline of an existing instance before it is started."""
 
     title: ClassVar[str] = "deadline"
     stage: ClassVar[int] = 1
     mark: ClassVar[str] = "~"
     at: datetime
     instance_id: str
-    exists: bool  # whether it is armed for this very instance, and only to be moved
+    exists: bool  # whether this instance has a deadline that is only moved
 
     def __str__(self) -> str:
         return f"deadline: AWS stops it at {self.at.astimezone():%a %H:%M}, whatever the box does"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CountSession(Step):
-    """What the session that has ended cost, kept in tags: the next start overwrites its LaunchTime."""
-
-    title: ClassVar[str] = "last session"
-    stage: ClassVar[int] = 1
-    mark: ClassVar[str] = "~"
-    instance_id: str
-    launched: datetime
-    transition: str  # EC2's StateTransitionReason; without a time the box's console may tell
-    deadline: datetime | None
-    usd_hour: Decimal | None  # None: not known
-    before: tuple[tuple[date, Decimal], ...]  # what earlier sessions cost, a day
-
-    def __str__(self) -> str:
-        return f"last session: from {self.launched.astimezone():%a %H:%M}, its cost noted in a tag"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorrectSession(Step):
-    """An earlier session's cost, counted by a guess, once the box itself has said when it stopped."""
-
-    title: ClassVar[str] = "last session"
-    mark: ClassVar[str] = "~"
-    instance_id: str
-    guess: Guess
-    ended: datetime
-    before: tuple[tuple[date, Decimal], ...]  # US dollars a day, with the guess
-
-    def __str__(self) -> str:
-        return f"last session: ended {self.ended.astimezone():%a %H:%M} by the box's record, cost corrected"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,6 +239,7 @@ class StopInstance(Step):
     title: ClassVar[str] = "instance"
     mark: ClassVar[str] = "-"
     instance_id: str
+    after: str = ""  # what ended before it, for `why`
 
     def __str__(self) -> str:
         return f"instance {self.instance_id}: stop, its disk kept"
@@ -368,7 +261,7 @@ class WaitForInstance(Step):
 class DeleteDeadline(Step):
     title: ClassVar[str] = "deadline"
     mark: ClassVar[str] = "-"
-    # After the instance is gone: until then the deadline is what stops it if this laptop dies here.
+    # After the instance: until then the deadline stops it if this laptop dies.
     stage: ClassVar[int] = 4
 
     def __str__(self) -> str:
@@ -393,7 +286,7 @@ class DeleteKeyPair(Step):
     key_name: str
 
     def __str__(self) -> str:
-        return "key pair: removed from AWS (your own file stays)"
+        return "key pair: removed from AWS (your own file is kept)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -412,7 +305,7 @@ class DeleteVolume(Step):
 class DeleteSecurityGroup(Step):
     title: ClassVar[str] = "security group"
     mark: ClassVar[str] = "-"
-    # Last of all: it carries the generation, by which a killed `down` and the next `up` know this life.
+    # Last: its generation tag identifies the box to an interrupted `down` and the next `up`.
     stage: ClassVar[int] = 5
     group_id: str
 

@@ -1,7 +1,7 @@
-"""The steps of `up`: from what exists to what was asked for. Pure: no I/O, no clock but the one passed in.
+"""The steps of `up`, from the observed state to the wanted one. Pure: no I/O, and the clock is an argument.
 
-The caller executes the steps, observes again, and asks again until the answer is empty. So a plan never needs
-to foresee the outcome of a step.
+The caller carries out the steps, observes again, and asks again until no step is left, so a plan never needs
+to predict the outcome of a step.
 """
 
 from __future__ import annotations
@@ -18,8 +18,15 @@ from gpu_box.model.observed import Instance, InstanceState, Launch, Launchable, 
 from gpu_box.model.public_key import fingerprint, same_key
 from gpu_box.plan import limits
 from gpu_box.plan.box import count_session
-from gpu_box.plan.budget import budget_end
-from gpu_box.plan.deadline import deadline, deadline_role, require_deadline_read
+from gpu_box.plan.budget import earliest_end
+from gpu_box.plan.deadline import (
+    armed_before,
+    deadline,
+    deadline_role,
+    require_deadline,
+    require_deadline_read,
+)
+from gpu_box.plan.notes import NoteLimits
 from gpu_box.plan.readable import require_readable
 from gpu_box.plan.steps import (
     AllowSsh,
@@ -37,26 +44,29 @@ from gpu_box.plan.steps import (
     WaitForInstance,
 )
 
-_NO_ROOM_FOR = timedelta(minutes=2)  # until a place that had no room is tried again
+_NO_ROOM_FOR = timedelta(minutes=2)  # before a placement without capacity is tried again
 
 
 def plan_up(config: Config, facts: Facts) -> list[Step]:
-    """From anything to a running instance that is reachable from here and that AWS itself will stop.
+    """From any state to a running, reachable instance that AWS will stop.
 
-    config: with the limits that the box is to have. Raises CloudError if a person has to choose: two
-    instances with work on them, another person's key; InputError for a month's budget that is spent.
+    config: with the limits that the box is to have. Raises CloudError if the user must choose (two instances
+    that were set up) or an AWS service does not answer; InputError if the SSH key differs or the budget is
+    spent.
     """
     observed, now = facts.observed, facts.now
-    require_deadline_read(observed)
+    if not armed_before(config, observed):
+        require_deadline_read(observed)
+    require_deadline(config, observed)
     extra = list(_extra_instances(observed))
     instance = observed.instance
-    budget = budget_end(config, observed, facts.rates, now=now)
+    budget = earliest_end(config, observed, facts.rates, now=now)
     if instance is None:
         launch, launchable = facts.launch, facts.launchable
         if launch is None or launchable is None:
-            raise ValueError("a launch is wanted: `facts` needs `launch` and `launchable`")
+            raise ValueError("a launch needs `launch` and `launchable` in `facts`")
         if launchable.image_pending:
-            # A fresh disk would be there at once, and the work of weeks would not be on it.
+            # A new empty disk would be faster, but without the user's work.
             return [*extra, WaitForImage(image_id=launchable.image_id)]
         if config.disk.size_gib < launchable.min_disk_gib:
             raise disk_too_small(launchable.min_disk_gib)
@@ -70,20 +80,26 @@ def plan_up(config: Config, facts: Facts) -> list[Step]:
         ]
     steps = [*extra, *_running(config, facts, instance, budget)]
     if instance.state.bills and _arms_sooner(steps, observed):
-        # The tag keeps the old limits until the deadline has moved, so that an `up` after a cut one moves it.
+        # The tag keeps the old limits until the deadline has moved, so that an interrupted `up` moves it next
+        # time.
         return steps
-    return [*limits.note(config, instance), *steps]
+    return [*_note_limits(config, instance), *steps]
+
+
+def _note_limits(config: Config, instance: Instance) -> list[NoteLimits]:
+    wanted = limits.tag(config)
+    return [] if instance.limits == wanted else [NoteLimits(instance_id=instance.id, value=wanted)]
 
 
 def _running(config: Config, facts: Facts, instance: Instance, budget: datetime | None) -> list[Step]:
-    """The instance that is there, started and reachable, with its deadline armed. budget: its end."""
+    """Start the existing instance, make it reachable and arm its deadline. budget: its end."""
     observed, now = facts.observed, facts.now
     require_readable(config.name, instance)
     _check_key(instance, facts.public_key)
     disk = list(_disk(config, instance))
     match instance.state:
         case InstanceState.STOPPING:
-            # EC2 refuses to start what is still stopping.
+            # EC2 refuses to start a stopping instance.
             awaited = InstanceState.STOPPED
             return [*disk, WaitForInstance(instance_id=instance.id, state=awaited)]
         case InstanceState.STOPPED:
@@ -117,29 +133,29 @@ def _arms_sooner(steps: list[Step], observed: Observed) -> bool:
 
 
 def _extra_instances(observed: Observed) -> Iterator[Step]:
-    """Two laptops, or a lost answer: an empty second instance goes; a used one is a person's call."""
+    """Remove unused extra instances, made by two laptops or after a lost answer; a used one is an error."""
     for instance in observed.live[1:]:
         if instance.host_key is not None:
             ids = ", ".join(i.id for i in observed.live)
             raise CloudError(
                 f"this box has {len(observed.live)} instances that were set up: {ids}",
-                remedy="Terminate the one you do not need, by its id, in the AWS console; then run again.",
+                remedy="Terminate the one you do not need in the AWS console, then run this again.",
             )
         for request in observed.spot_requests:
             if request.instance_id == instance.id:
                 yield CancelSpotRequest(request_id=request.id)
-        yield Terminate(instance_id=instance.id, why="terminate: a second one of this box, never used")
+        yield Terminate(instance_id=instance.id, why="terminate: a second, unused instance of this box")
 
 
 def _open_requests(observed: Observed) -> Iterator[Step]:
-    """A spot request whose instance is gone launches another one by itself: a second box."""
+    """An open spot request without an instance would launch a second box."""
     for request in observed.spot_requests:
         if request.state == "open":
             yield CancelSpotRequest(request_id=request.id)
 
 
 def _with_room(launchable: Launchable, observed: Observed, now: datetime) -> Launchable:
-    """Without the places where AWS has just accepted a launch and then had no room. CapacityError for all."""
+    """Leave out placements that just turned out to have no capacity. Raises CapacityError if none is left."""
     failed = [i for i in observed.instances if had_no_room(i) and now - i.launched < _NO_ROOM_FOR]
     full = {(i.type, i.zone, i.market) for i in failed}
     left = tuple(p for p in launchable.placements if (p.type, p.zone, p.market) not in full)
@@ -159,9 +175,9 @@ def _check_key(instance: Instance, public_key: str) -> None:
     if instance.key in ("", fingerprint(public_key)):
         return
     raise InputError(
-        f"instance {instance.id} was made with another SSH key than yours",
+        f"instance {instance.id} was created with a different SSH key",
         where="ssh.key",
-        remedy="Point ssh.key in config.yaml at the private key with which the box was made.",
+        remedy="Set ssh.key in config.yaml to the private key that the box was created with.",
     )
 
 
@@ -176,7 +192,7 @@ def _access(
             )
         return
     allow = tuple(c for c in wanted if c not in observed.group.ssh_from | observed.group.ssh_from_foreign)
-    # An address that is no longer ours is somebody else's.
+    # An address that the laptop no longer has may belong to someone else.
     revoke = tuple(sorted(observed.group.ssh_from - set(wanted), key=str)) if wanted else ()
     if allow or revoke:
         yield AllowSsh(group_id=observed.group.id, allow=allow, revoke=revoke)
@@ -188,7 +204,7 @@ def refuse_smaller_disk(config: Config, instance: Instance) -> None:
         raise InputError(
             f"the box's disk has {there} GiB, and a volume cannot shrink",
             where="disk.size_gib",
-            remedy=f"Set it to {there} or more; a smaller disk takes a new box: `gpu-box down`, then `up`.",
+            remedy=f"Set it to {there} or more; a smaller disk needs a new box: `gpu-box down`, then `up`.",
         )
 
 

@@ -1,1 +1,1 @@
-"""What this laptop remembers. It saves time or money and never decides what exists."""
+"""This laptop's records. They save time or money but never decide what exists."""

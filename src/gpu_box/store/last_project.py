@@ -1,23 +1,23 @@
-"""Which config.yaml of this laptop brought a box up last: two projects with one box name share ~/work."""
+"""The project that was last sent to a box: two projects with the same box name would share ~/work."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
 
-from gpu_box.files import write_whole
+from gpu_box.files import read_own, write_whole
 
 
-def other(memory: Path, config: Path | None) -> Path | None:
-    """The file that brought the box up before, if it is another one and still there. Notes this one.
-
-    config: the file that was read, absolute; None for all defaults, which send no project.
-    """
-    if config is None:
-        return None
-    before = None
+def other(memory: Path, folder: Path) -> Path | None:
+    """The folder of the previous project, if it is another one and still exists. folder: absolute."""
     with suppress(OSError, ValueError):
-        before = Path(memory.read_text(encoding="utf-8"))
+        path = Path(read_own(memory))
+        before = path.parent if path.is_file() else path  # earlier versions kept the path of config.yaml
+        if before.is_absolute() and before.is_dir() and before != folder:
+            return before
+    return None
+
+
+def remember(memory: Path, folder: Path) -> None:
     with suppress(OSError):
-        write_whole(memory, str(config))
-    return before if before and before != config and before.is_file() else None
+        write_whole(memory, str(folder))

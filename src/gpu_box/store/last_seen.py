@@ -1,4 +1,4 @@
-"""The file of aws/last_seen.py. Losing it costs one round trip."""
+"""The last known state of a box (see aws/last_seen.py). Losing the file costs one round trip."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from gpu_box.files import write_whole
+from gpu_box.files import read_own_json, write_whole
 from gpu_box.model.observed import ANYTHING, NOTHING, Expected
 
 
 def read(path: Path) -> Expected:
-    """NOTHING where this laptop has not brought the box up, or has taken it down."""
+    """NOTHING if this laptop has not brought the box up, or has removed it."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return Expected(**told)
+        expected = Expected(**read_own_json(path))
     except FileNotFoundError:
         return NOTHING
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, TypeError):
         return ANYTHING
+    texts = (expected.state, expected.instance_id, expected.role_arn)
+    known = all(isinstance(text, str) for text in texts) and expected.state in ("nothing", "stopped")
+    return expected if known else ANYTHING
 
 
 def note(path: Path, expected: Expected) -> None:
-    """NOTHING removes the file. Never fails a command."""
+    """Write the file; NOTHING removes it. Errors are ignored."""
     if read(path) == expected:
         return
     with suppress(OSError):

@@ -1,7 +1,6 @@
-"""What instances have cost, remembered on this laptop: AWS's tags go with an instance that is taken down.
+"""Costs of instances, remembered on this laptop because AWS drops the tags of a terminated instance.
 
-For a box that exists, AWS's tags are the truth, and nothing here counts. Whoever loses this file loses what
-gone instances cost, and nothing else.
+For an existing instance only AWS's tags count. Losing the file loses the costs of removed instances.
 """
 
 from __future__ import annotations
@@ -10,31 +9,40 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
-from gpu_box.files import write_whole
+from gpu_box.files import read_own_json, write_whole
 from gpu_box.model.spending import added
+from gpu_box.store.files import GARBAGE
 
 _KEPT = timedelta(days=400)
+_MOST_USD = 1_000_000  # a day
 Ledger = dict[str, dict[date, Decimal]]
-"""US dollars of each day by instance id."""
+"""US dollars per day, by instance id."""
 
 
 def read(path: Path) -> Ledger:
-    """Empty where there is none, or where it is none."""
+    """Empty if the file is missing or invalid."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        data = read_own_json(path)
         return {
-            str(instance): {date.fromisoformat(day): Decimal(usd) for day, usd in days.items()}
-            for instance, days in told.items()
+            str(instance): {date.fromisoformat(day): _usd(usd) for day, usd in days.items()}
+            for instance, days in data.items()
         }
-    except (OSError, ValueError, AttributeError, TypeError, InvalidOperation):
+    except GARBAGE:
         return {}
 
 
+def _usd(recorded: str) -> Decimal:
+    usd = Decimal(recorded)
+    if not 0 <= usd < _MOST_USD:  # not a number compares with nothing: InvalidOperation
+        raise ValueError
+    return usd
+
+
 def note(path: Path, instance: str, days: Mapping[date, Decimal], *, today: date) -> None:
-    """What this instance has cost until now, in place of what was noted before. Never fails a command."""
+    """Replace what is recorded for this instance. Errors are ignored."""
     known = read(path)
     if known.get(instance) == days:
         return
@@ -48,6 +56,6 @@ def note(path: Path, instance: str, days: Mapping[date, Decimal], *, today: date
 
 
 def gone(path: Path, existing: Iterable[str]) -> dict[date, Decimal]:
-    """US dollars of each day that instances have cost which are there no more."""
+    """US dollars per day of instances that no longer exist."""
     there = set(existing)
     return added(*(days for instance, days in read(path).items() if instance not in there))

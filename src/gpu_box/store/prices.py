@@ -1,51 +1,48 @@
-"""Prices that AWS told, kept for a while: a small file each in the user's cache folder.
+"""Prices from AWS, cached for a while: one small file each in the user's cache folder.
 
-A file is written whole or not at all, so any number of processes may read and write at once, and one that
-cannot be read is as good as none. Never the truth: whoever removes the folder loses a second.
+Files are written atomically, so any number of processes may share them; an unreadable file counts as missing.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gpu_box.files import write_whole
+from gpu_box.files import read_own_json, write_whole
+from gpu_box.store.files import GARBAGE, cache_home, safe_name
 
 
 @dataclass(frozen=True)
 class PriceCache:
-    """cloud: the host and port that EC2 answers on: what another cloud told is not for this one."""
+    """cloud: EC2's host and port, so that prices of another cloud are not used."""
 
     cloud: str
     region: str
 
     @property
     def folder(self) -> Path:
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Path(cache).expanduser() / "gpu-box" / "prices" / _safe(self.cloud) / _safe(self.region)
+        """Raises OSError if the cache folder is another user's."""
+        cache = cache_home()
+        if cache is None:
+            raise PermissionError
+        return cache.joinpath("prices", safe_name(self.cloud), safe_name(self.region))
 
     def read(self, key: str, *, now: datetime, longest: timedelta) -> tuple[Any, datetime] | None:
-        """What was written under the key and when, unless that is longer ago. now: aware."""
+        """The cached value and its time, if it is not older than `longest`. now: aware."""
         try:
-            told = json.loads((self.folder / f"{_safe(key)}.json").read_text(encoding="utf-8"))
-            value, asked = told["value"], datetime.fromisoformat(told["asked"])
+            data = read_own_json(self.folder / f"{safe_name(key)}.json")
+            value, asked = data["value"], datetime.fromisoformat(data["asked"])
             fresh = timedelta(0) <= now - asked <= longest
-        except (OSError, ValueError, KeyError, TypeError):
+        except GARBAGE:
             return None
         return (value, asked) if fresh else None
 
     def write(self, key: str, value: Any, *, now: datetime) -> None:
-        """value: of what JSON has. A folder that cannot be written to is no reason to fail."""
+        """value: JSON data. Errors are ignored."""
         with suppress(OSError):
             text = json.dumps({"asked": now.isoformat(), "value": value})
-            write_whole(self.folder / f"{_safe(key)}.json", text)
-
-
-def _safe(word: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]", "_", word)
+            write_whole(self.folder / f"{safe_name(key)}.json", text)

@@ -1,7 +1,7 @@
-"""How long a command still takes, by how long its earlier runs took.
+"""Estimates the time left from earlier runs of a command.
 
-A run is remembered as when each of its steps was done. A later run is held against the earlier one that had
-done the same steps by the same point: that tells an `up` from nothing from one that only starts the box.
+A run records when each of its steps was done. The current run is compared with the newest earlier run that
+had done the same steps by the same point, which separates a first `up` from one that only starts the box.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_box.files import write_whole
+from gpu_box.files import read_own_json, write_whole
+from gpu_box.store.files import GARBAGE
 
 _KEPT = 8  # runs
+_LONGEST_S = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """steps: in the order in which they were done, with the seconds since the beginning; s: of all of it."""
+    """steps: in order of completion, with seconds since the start. s: seconds of the whole run."""
 
     steps: tuple[tuple[str, float], ...]
     s: float
 
     def left(self, done: frozenset[str], last: str) -> float | None:
-        """Seconds from `last` to its end; None where this run had not done the same by then."""
+        """Seconds from `last` to the end; None if this run had not done the same steps by then."""
         by_then = set[str]()
         for step, at in self.steps:
             by_then.add(step)
@@ -34,18 +36,18 @@ class Run:
         return None
 
 
-class Pace:
-    """Of one run. Times are of one clock, in seconds."""
+class Estimate:
+    """Records the steps of this run and predicts its end. All times are seconds of one clock."""
 
     def __init__(self, earlier: Iterable[Run], began: float) -> None:
-        """earlier: the newest first."""
+        """earlier: the newest run first."""
         self._earlier, self._began = tuple(earlier), began
         self._done: list[tuple[str, float]] = []
         self._ends: float | None = None
 
     def done(self, step: str, now: float) -> None:
         times = sum(name.partition("#")[0] == step for name, _ in self._done)
-        name = f"{step}#{times + 1}" if times else step  # the instance is made, and then it runs
+        name = f"{step}#{times + 1}" if times else step  # a step may be done twice, such as "instance"
         self._done.append((name, now - self._began))
         names = frozenset(name for name, _ in self._done)
         left = [left for run in self._earlier if (left := run.left(names, name)) is not None]
@@ -53,7 +55,7 @@ class Pace:
             self._ends = now + left[0]
 
     def left(self, now: float) -> float | None:
-        """None where no earlier run tells; 0 where they took less than this one has."""
+        """None if no earlier run matches; 0 if the match took less time than this run so far."""
         return None if self._ends is None else max(0.0, self._ends - now)
 
     def run(self, now: float) -> Run:
@@ -61,19 +63,25 @@ class Pace:
 
 
 def read(path: Path) -> tuple[Run, ...]:
-    """The newest first; none where there is no such file, or it is another's."""
+    """The newest first; empty if the file is missing or invalid."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
         return tuple(
-            Run(steps=tuple((str(step), float(at)) for step, at in one["steps"]), s=float(one["s"]))
-            for one in told
+            Run(steps=tuple((str(step), _seconds(at)) for step, at in one["steps"]), s=_seconds(one["s"]))
+            for one in read_own_json(path)
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except GARBAGE:
         return ()
 
 
+def _seconds(recorded: float) -> float:
+    seconds = float(recorded)
+    if not 0 <= seconds < _LONGEST_S:
+        raise ValueError
+    return seconds
+
+
 def remember(path: Path, run: Run) -> None:
-    """A folder that cannot be written costs the estimate and nothing else."""
+    """Add the run. Errors are ignored."""
     runs = [{"s": round(one.s, 1), "steps": [(step, round(at, 1)) for step, at in one.steps]}
             for one in (run, *read(path))][:_KEPT]  # fmt: skip
     with suppress(OSError):

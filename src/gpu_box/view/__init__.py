@@ -1,1 +1,1 @@
-"""What a person sees: progress, tables, a receipt; and JSON for scripts. Data in, text out; no decisions."""
+"""Progress, tables, a receipt and JSON: data in, text out, no decisions."""

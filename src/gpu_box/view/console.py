@@ -1,4 +1,4 @@
-"""The two consoles: results on standard output, progress and errors on standard error."""
+"""The two consoles: results go to standard output, progress and errors to standard error."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import os
 import re
 import shutil
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
+from gpu_box.errors import GpuBoxError, ReaderGone, printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-# Wide enough for a whole line of ours: a pipe or a file has no width, and must not be wrapped.
+# A pipe or a file has no width: wide enough that no line of ours wraps.
 _PIPE_WIDTH = 10_000
 
 
@@ -28,7 +32,7 @@ def progress() -> Console:
 
 
 def print_result(drawn: RenderableType) -> None:
-    """On standard output. Into a pipe or a file without the blanks that fill a table's lines."""
+    """Print to standard output; into a pipe or a file, without trailing spaces."""
     console = output()
     if console.is_terminal:
         console.print(drawn)
@@ -38,8 +42,13 @@ def print_result(drawn: RenderableType) -> None:
     print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
 
 
+def redraws(stream: TextIO) -> bool:
+    """Whether it is a terminal that can move its cursor; rich draws nothing on others (Emacs' shell)."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def fitted(text: str, stream: TextIO) -> str:
-    """Plain text for that stream: on a terminal broken between words, the rest under a line's beginning."""
+    """Wrap the text between words, if the stream is a terminal, and keep each line's indentation."""
     if not stream.isatty():
         return text
     width, lines = shutil.get_terminal_size().columns, []
@@ -51,30 +60,55 @@ def fitted(text: str, stream: TextIO) -> str:
     return "\n".join(lines)
 
 
-# Colours (SGR), and what progress bars redraw with: cursor up, erase in line. As git's
-# sideband.allowControlCharacters=color,cursor,erase, but up alone: sideways no bar goes.
+# Colours (SGR), cursor up and erase in line, which progress bars use. As git's
+# sideband.allowControlCharacters=color,cursor,erase, but of the cursor moves only up.
 _HARMLESS = re.compile(r"\x1b\[(?:[0-9;:]{0,100}m|[0-9]{0,2}A|[0-2]?K)")
-# By xterm's ctlseqs.txt: strings up to their terminator (OSC, DCS, PM, APC, SOS), control sequences, other
-# escapes; each by ESC or as one C1 character. Then all other control characters but tab, line feed, return.
+# xterm's ctlseqs.txt: strings up to their terminator (OSC, DCS, PM, APC, SOS), control sequences and other
+# escapes, each introduced by ESC or by one C1 character; then control characters except tab, LF, CR and
+# backspace, and those that turn the direction of writing (CVE-2021-42574).
 _SEQUENCE = re.compile(
     r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|\x1b[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+    r"|[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 
 
 def harmless(line: str) -> str:
-    """A job's line for a terminal: colours and progress bars stay, whatever else it would obey goes.
+    r"""Make escape sequences of a job's line visible (\x1b), except colours and those of progress bars.
 
-    A log can hold what somebody else put there: the clipboard (OSC 52), the title, an answer typed into the
-    shell (DSR, DCS).
+    A log may hold sequences that write the clipboard (OSC 52), set the title, or type
+    into the shell (DSR, DCS).
     """
-    return _SEQUENCE.sub(lambda found: found[0] if _HARMLESS.fullmatch(found[0]) else "", line)
+    return _SEQUENCE.sub(
+        lambda found: found[0] if _HARMLESS.fullmatch(found[0]) else printable(found[0]), line
+    )
+
+
+def split_incomplete(text: str) -> tuple[str, str]:
+    """The text, and what at its end may be the beginning of an escape sequence."""
+    begin = max(text.rfind(sign) for sign in "\x1b\x90\x98\x9b\x9d\x9e\x9f")
+    found = _SEQUENCE.match(text, begin) if begin >= 0 else None
+    if found is None or found.end() < len(text):
+        return text, ""
+    return text[:begin], text[begin:]
+
+
+@contextmanager
+def reader() -> Iterator[None]:
+    """Translate errors of a `with` block that prints: ReaderGone if the reader of our output went away,
+    GpuBoxError if it cannot be written (a full disk).
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise GpuBoxError(f"the output cannot be written: {error.strerror}") from None
 
 
 def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:
-    """So many blanks before each of its lines, also where it is broken."""
+    """Indent each line by `by` spaces, also where it wraps."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -82,7 +116,7 @@ def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:
 
 
 def marked(mark: RenderableType, text: RenderableType) -> RenderableType:
-    """A sign, and beside it what it stands for, however long."""
+    """A marker and wrapped text."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 1, 0, 0))
@@ -93,7 +127,7 @@ def marked(mark: RenderableType, text: RenderableType) -> RenderableType:
 
 
 def stacked(drawn: list[RenderableType]) -> RenderableType:
-    """One below the other; one alone is itself."""
+    """Several renderables, one below the other."""
     from rich.console import Group
 
     return drawn[0] if len(drawn) == 1 else Group(*drawn)
@@ -106,22 +140,22 @@ def _console(*, stderr: bool) -> Console:
     from rich.theme import Theme
 
     stream = sys.stderr if stderr else sys.stdout
-    never_refuse(stream)
-    # Readable on light and dark grounds: no yellow, which white swallows, and no bright black, which is the
-    # very ground of Solarized's dark theme.
+    replace_unencodable(stream)
+    # Readable on light and dark backgrounds: yellow vanishes on white, and bright black is the background
+    # of Solarized's dark theme.
     theme = Theme({"good": "green", "bad": "red", "warn": "magenta", "quiet": "dim", "what": "bold"})
     return Console(
         stderr=stderr,
         theme=theme,
         highlight=False,
-        emoji=False,  # what the box says is shown as it is, `:cloud:` too
-        soft_wrap=not stream.isatty(),  # a terminal of its own would break within words
+        emoji=False,  # show `:cloud:` in the box's output unchanged
+        soft_wrap=not stream.isatty(),  # only a terminal wraps
         no_color=None if "NO_COLOR" not in os.environ else True,
         width=None if stream.isatty() else _PIPE_WIDTH,
     )
 
 
-def never_refuse(stream: TextIO) -> None:
-    """A sign that its encoding does not know becomes ?, and ends nothing."""
+def replace_unencodable(stream: TextIO) -> None:
+    """Print ? for a character that the stream's encoding lacks."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""`cost`: the days as bars, the months as sums, and what is to come."""
+"""`cost`: days as bars, months as sums, and the forecast."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-_BAR = 20  # signs
+_BAR = 20  # characters
 
 
 def cost_lines(found: CostReport, days: Sequence[date]) -> RenderableType:
-    """days: those to show, in order; one without a cost is shown as such."""
+    """days: the days to show, in order; a day without a cost is shown as zero."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
@@ -29,10 +29,10 @@ def cost_lines(found: CostReport, days: Sequence[date]) -> RenderableType:
     tables = [_table("DAY (UTC)", shown, bars=True)]
     if found.months:
         tables.append(_table("MONTH (UTC)", found.months, bars=False))
-    lines = [Text(line) for line in _to_come(found)]
+    lines = [Text(line) for line in _forecast(found)]
     warning = [Text(f"! {found.warning}", style="warn")] if found.warning else []
-    source = Text(f"prices: {found.prices}; AWS's own bill counts", style="quiet")
-    gap = Text(" ")  # padded, an empty one would be no line at all
+    source = Text(f"prices: {found.prices}; AWS's bill is authoritative", style="quiet")
+    gap = Text(" ")  # an empty Text, once padded, prints no line
     parts: list[RenderableType] = [part for table in tables for part in (table, gap)]
     body = (*parts, *lines, *warning, source)
     return Group(head, gap, *(Padding(part, (0, 0, 0, 2), expand=False) for part in body))
@@ -77,17 +77,17 @@ def _money(usd: Decimal) -> str:
     return f"{usd:,.2f}" if usd else "-"
 
 
-def _to_come(found: CostReport) -> list[str]:
+def _forecast(found: CostReport) -> list[str]:
     of = f" of {format_money(found.usd_budget)}" if found.usd_budget is not None else ""
     lines = [f"{format_money(found.usd_month)}{of} this month, {format_money(found.usd_today)} today"]
     if found.usd_session:
         lines[0] += f", {format_money(found.usd_session)} this session"
     if found.usd_month_stopped is not None or found.usd_month_images:
         still = format_money(found.usd_month_if_stopped)
-        lines.append(f"standing still from now on, this month ends at {still}")
+        lines.append(f"if it stays stopped, this month ends at {still}")
     if found.usd_hour is not None and found.state != "none":
         lines.append(f"running costs {format_money(found.usd_hour)} an hour")
     if found.budget_spent:
         at = found.budget_spent.astimezone()
-        lines.append(f"running on, the budget is spent {at:%a %b %d %H:%M}")
+        lines.append(f"if it keeps running, the budget is spent on {at:%a %b %d %H:%M}")
     return lines

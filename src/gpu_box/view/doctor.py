@@ -1,4 +1,4 @@
-"""`doctor`: a line a check, and what to do under what is not as it should be."""
+"""`doctor`: one row per check, with the remedy below a failed one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpu_box.model.check import Check
+from gpu_box.view import hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,7 +22,7 @@ def checks_table(checks: Sequence[Check]) -> RenderableType:
     table.add_column(overflow="fold")
     for check in checks:
         mark = Text("ok", style="good") if check.ok else Text("NO", style="bad")
-        table.add_row(mark, check.name, Text(check.line))
+        table.add_row(mark, check.name, Text(hints.complete(check.line)))
         if check.remedy:
-            table.add_row("", "", Text(check.remedy, style="warn"))
+            table.add_row("", "", Text(hints.complete(check.remedy), style="warn"))
     return table

@@ -1,4 +1,4 @@
-"""An error, for the one who reads it: what, where, what to do."""
+"""Print an error: what, where, remedy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from gpu_box.errors import ConfigError, GpuBoxError
+from gpu_box.view import hints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,20 +14,20 @@ class Problem:
     kind: str  # CredentialsError, QuotaError, ...: the class in gpu_box.errors
     what: str
     where: str | None
-    remedy: str | None  # what can be done now
-    exit_code: int  # 1: AWS or the machine said no; 2: the input is wrong
-    problems: tuple[str, ...] = ()  # of a config file: all of them
+    remedy: str | None  # what to do now
+    exit_code: int  # 1: AWS or the machine refused; 2: the input is wrong
+    problems: tuple[str, ...] = ()  # every problem of a config file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What a command prints with `--json` instead of its result; its exit code is the one in it."""
+    """The output of `--json` for a command that fails; its exit code is `error.exit_code`."""
 
     error: Problem
 
 
 def print_error(error: GpuBoxError, *, as_json: bool = False) -> None:
-    """To standard error; with as_json, one object to standard output."""
+    """Print to standard error; with as_json, print one object to standard output."""
     if as_json:
         from gpu_box.view.json import dumps
 
@@ -34,16 +35,16 @@ def print_error(error: GpuBoxError, *, as_json: bool = False) -> None:
         return
     from gpu_box.view.console import fitted
 
-    text = "\n".join(f"error: {line}" for line in str(error).splitlines())
+    text = hints.complete("\n".join(f"error: {line}" for line in str(error).splitlines()))
     print(fitted(text, sys.stderr), file=sys.stderr)
 
 
 def failure(error: GpuBoxError) -> Failure:
     problem = Problem(
         kind=type(error).__name__,
-        what=error.what,
+        what=hints.complete(error.what),
         where=error.where,
-        remedy=error.remedy,
+        remedy=hints.complete(error.remedy) if error.remedy else None,
         exit_code=error.exit_code,
         problems=error.problems if isinstance(error, ConfigError) else (),
     )

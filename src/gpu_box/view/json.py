@@ -1,6 +1,6 @@
-"""Results for scripts: stable JSON of frozen values.
+"""Stable JSON for scripts, from frozen values.
 
-Money is a string of dollars ("0.526"), a duration is seconds, a time is ISO 8601 with its zone.
+Money is a string of US dollars ("0.526"), a duration is seconds, a time is ISO 8601 with its UTC offset.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gpu_box.model.results import printed
 
 
 def dumps(value: Any) -> str:
-    """ASCII alone, so that it can be written whatever the encoding of standard output is."""
+    """ASCII only, so that any encoding of standard output can print it."""
     return json.dumps(plain(value), indent=2)
 
 
 def plain(value: Any) -> Any:
-    """value: frozen dataclasses, containers and scalars; anything else becomes its text."""
+    """value: frozen dataclasses, containers and scalars; anything else becomes str(value)."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in printed(value)}
     if isinstance(value, Mapping):
@@ -39,7 +39,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, float) and not isfinite(value):
-        return None  # JSON has no word for it
+        return None  # JSON has neither NaN nor infinity
     if isinstance(value, Decimal):
         return f"{value:f}"  # never 0E-7
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -1,4 +1,4 @@
-"""`init`: beside each question, what its answers cost; and at the end what was written."""
+"""`init`: the prices beside each question, and a summary of what was written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gpu_box.box.offers import Written, hours
 from gpu_box.model.check import Check
 from gpu_box.model.price import Price
 from gpu_box.units import format_duration, format_money
+from gpu_box.view import hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,7 +36,7 @@ def quota_lines(quota: Sequence[Check]) -> RenderableType:
     for check in quota:
         sign, style = (" ", "quiet") if check.ok else ("!", "warn")
         remedy = f" {check.remedy}" if check.remedy else ""
-        text = Text(f"{check.name}: {check.line.rstrip('.')}.{remedy}", style=style)
+        text = Text(hints.complete(f"{check.name}: {check.line.rstrip('.')}.{remedy}"), style=style)
         lines.append(marked(Text(sign, style=style), text))
     return Group(*lines)
 
@@ -45,20 +46,20 @@ def budget_line(price: Price, budget: Decimal | None) -> RenderableType:
 
     pays = hours(price, budget) if budget else None
     if not budget or pays is None:
-        return indented("The price of this type is not known: with a budget, it cannot be started.", "warn")
-    disk = f"beside {format_money(price.disk_month)} for its disk"
+        return indented("The price of this type is unknown: with a budget, it cannot start.", "warn")
+    disk = f"plus {format_money(price.disk_month)} for the disk"
     return indented(f"{format_money(budget)} a month pays {pays} hours, {disk}; then it is stopped.", "quiet")
 
 
 def written_lines(written: Written, *, quota: bool) -> RenderableType:
-    """quota: told too, where it was not before."""
+    """quota: also show the quota checks, if they were not shown before."""
     from rich.console import Group
     from rich.text import Text
 
     from gpu_box.view.console import indented
 
     hour, month = written.usd_hour, format_money(written.usd_month_stopped)
-    running = f"{format_money(hour)} an hour running" if hour is not None else "its price is not known"
+    running = f"{format_money(hour)} an hour running" if hour is not None else "price unknown"
     limit = written.max_hours
     at_most = ""
     if hour is not None:
@@ -66,10 +67,12 @@ def written_lines(written: Written, *, quota: bool) -> RenderableType:
     lines = [
         Text(f"{written.path} written: {written.instance_type} in {written.region}", style="what"),
         indented(f"{running}, {month} a month stopped; prices: {written.prices}"),
-        indented(f"stopped {format_duration(limit)} after a start at the latest{at_most}{_budget(written)}"),
+        indented(f"stops at the latest {format_duration(limit)} after a start{at_most}{_budget(written)}"),
     ]
-    told = [quota_lines(written.quota)] if quota else []
-    return Group(*lines, *told, Text("Next: `gpu-box plan` shows what it makes, `gpu-box up` makes it."))
+    checks = [quota_lines(written.quota)] if quota else []
+    return Group(
+        *lines, *checks, Text(hints.complete("Next: `gpu-box plan` shows what `gpu-box up` will create."))
+    )
 
 
 def _budget(written: Written) -> str:

@@ -1,4 +1,4 @@
-"""The live panel of `status --watch`. Its countdown goes on between two looks."""
+"""The live panel of `status --watch`. The countdown continues between two readings."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gpu_box.model.results import StatusView
-from gpu_box.model.watch import Look
+from gpu_box.model.watch import Reading
 from gpu_box.units import format_bytes, format_duration
+from gpu_box.view import hints
 from gpu_box.view.status import money_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_BAR = 24  # signs
-_SOON = timedelta(minutes=10)  # as the watcher warns on the box
+_BAR = 24  # characters
+_SOON = timedelta(minutes=10)  # when the watcher warns on the box
 _STALE = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """look: None while the machine has not answered; trouble: why, or ""."""
+    """reading: the latest reading, or None before the first. trouble: an error to show, or ""."""
 
     view: StatusView
-    look: Look | None
+    reading: Reading | None
     trouble: str
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -49,38 +50,38 @@ class Panel:
         table.add_column(overflow="fold")
         for label, value in self._rows(now):
             table.add_row(label, value)
-        quiet = Text("Ctrl-C ends this view; the box goes on.", style="quiet")
+        quiet = Text("Ctrl-C ends this view; the box keeps running.", style="quiet")
         return Group(head, Padding(table, (0, 0, 0, 2), expand=False), quiet)
 
     def _rows(self, now: datetime) -> list[tuple[str, Text]]:
         from rich.text import Text
 
         rows: list[tuple[str, Text]] = []
-        look = self.look
-        if look:
-            rows += [("stops", _countdown(look, now, self.view.deadline))]
-            rows += [("now", Text(look.watch.reason))]
-            rows += _gauges(look)
-            rows += [(task.kind, Text(f"{task.name}: {task.doing}")) for task in look.tasks]
+        reading = self.reading
+        if reading:
+            rows += [("stops", _countdown(reading, now, self.view.deadline))]
+            rows += [("now", Text(reading.watch.reason))]
+            rows += _gauges(reading)
+            rows += [(task.kind, Text(f"{task.name}: {task.doing}")) for task in reading.tasks]
         if money := money_line(self.view):
             rows.append(("money", Text(money)))
-        if look and now - look.at > _STALE:
+        if reading and now - reading.at > _STALE:
             rows.append(
-                ("!", Text(f"no word from the box for {format_duration(now - look.at)}", style="warn"))
+                ("!", Text(f"no answer from the box for {format_duration(now - reading.at)}", style="warn"))
             )
-        if self.trouble or not look:
-            rows.append(("!", Text(self.trouble or "asking the box", style="warn")))
+        if self.trouble or not reading:
+            rows.append(("!", Text(hints.complete(self.trouble) or "connecting to the box", style="warn")))
         return rows
 
 
-def _countdown(look: Look, now: datetime, deadline: datetime | None) -> Text:
+def _countdown(reading: Reading, now: datetime, deadline: datetime | None) -> Text:
     from rich.text import Text
 
-    stops = look.stops_at(deadline)
+    stops = reading.stops_at(deadline)
     if stops is None:
-        return Text("not known", style="warn")
+        return Text("unknown", style="warn")
     left = max(timedelta(0), stops - now)
-    why = "whatever it does" if deadline and stops == deadline else "unless used"
+    why = "even if used" if deadline and stops == deadline else "unless used"
     text = Text(_clock(left), style="bad" if left <= _SOON else "what")
     text.append(f" {why}, at {stops.astimezone():%H:%M}", style="not bold default")
     return text
@@ -92,36 +93,43 @@ def _clock(left: timedelta) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def _gauges(look: Look) -> list[tuple[str, Text]]:
+def _gauges(reading: Reading) -> list[tuple[str, Text]]:
     from rich.text import Text
 
     rows = []
-    if look.gpus is None:
+    if reading.gpus is None:
         rows.append(("gpu", Text("nvidia-smi does not answer", style="warn")))
-    for gpu in look.gpus or ():
-        told = f"{gpu.name}, {_of(gpu.memory)}" + (
+    for gpu in reading.gpus or ():
+        label = f"{gpu.name}, {_of(gpu.memory)}" + (
             f", {gpu.celsius:.0f} °C" if gpu.celsius is not None else ""
         )
-        rows.append(("gpu", _gauge(gpu.percent, told)))
+        rows.append(("gpu", _gauge(gpu.percent, label)))
     rows.append(
-        ("cpu", _gauge(100 * look.load / max(1, look.cores), f"load {look.load:.1f} of {look.cores} cores"))
+        (
+            "cpu",
+            _gauge(
+                100 * reading.load / max(1, reading.cores),
+                f"load {reading.load:.1f} of {reading.cores} cores",
+            ),
+        )
     )
-    if look.memory:
-        rows.append(("memory", _gauge(100 * look.memory[0] / look.memory[1], _of(look.memory))))
+    if reading.memory:
+        used, total = reading.memory
+        rows.append(("memory", _gauge(100 * used / max(1.0, total), _of(reading.memory))))
     return rows
 
 
-def _gauge(percent: float | None, told: str) -> Text:
-    """A bar, the number, the words: none of them alone carries the meaning."""
+def _gauge(percent: float | None, label: str) -> Text:
+    """A bar, the number and a label: none of them alone carries the meaning."""
     from rich.text import Text
 
     if percent is None:
-        return Text(told)
-    percent = min(100.0, percent)  # a load may be more than there are cores
+        return Text(label)
+    percent = min(100.0, percent)  # the load can exceed the number of cores
     full = round(percent / 100 * _BAR)
     text = Text("━" * full, style="good")
     text.append("╌" * (_BAR - full), style="quiet")
-    text.append(f" {percent:3.0f} %  {told}", style="default")
+    text.append(f" {percent:3.0f} %  {label}", style="default")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Progress of steps, some of them side by side: live lines on a terminal, plain lines anywhere else."""
+"""Progress of steps, some of them parallel: live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ import time
 from typing import TYPE_CHECKING
 
 from gpu_box.model.progress import Reporter
-from gpu_box.view import console
+from gpu_box.view import console, hints
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.status import Status
     from rich.table import Table
 
-    from gpu_box.store.timings import Pace
+    from gpu_box.store.timings import Estimate
 
 _REFRESH_PER_S = 8
-# Without a terminal: how long a step may be silent (CI services end a job that is silent for 10 minutes).
+# Without a terminal: the longest silence of a step. CI services end a job that is silent for 10 minutes.
 _SILENT_S = 30.0
-# Those that may hold the terminal now.
+# Reporters that may be drawing now.
 _open: list[LiveLines] = []
-_PATIENCE_S = 0.5  # what is shorter needs no sign
+_DELAY_S = 0.5  # a shorter wait shows no status line
 _lock = threading.Lock()
 _timer: threading.Timer | None = None
 _status: Status | None = None
 
 
-def make_reporter(*, silent: bool = False, pace: Pace | None = None) -> Reporter:
-    """silent: for --json. On standard error, so that standard output is the result alone.
+def make_reporter(*, silent: bool = False, estimate: Estimate | None = None) -> Reporter:
+    """A reporter on standard error, so that standard output holds only the result.
 
-    pace: told of each step, and asked how long the rest takes.
+    silent: for --json. estimate: records each step and predicts the time left.
     """
     if silent:
         report: Reporter = Silent()
     elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        report = LiveLines(pace)
+        report = LiveLines(estimate)
         _open.append(report)
     else:
         report = PlainLines()
-    return Paced(report, pace) if pace else report
+    return TimedReporter(report, estimate) if estimate else report
 
 
-def end() -> None:
-    """Give the terminal back, cursor and all, also in the middle of a step."""
+def close() -> None:
+    """Give the terminal back, with its cursor, also in the middle of a step."""
     while _open:
         _open.pop().close()
 
@@ -58,42 +58,42 @@ class Silent:
     def note(self, line: str) -> None: ...
 
 
-class Paced:
-    """Tells the pace what is done, and another reporter everything."""
+class TimedReporter:
+    """Records in the estimate when each step is done, and passes everything on to another reporter."""
 
-    def __init__(self, report: Reporter, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, report: Reporter, estimate: Estimate) -> None:
+        self._estimate = estimate
         self.start, self.update, self.note = report.start, report.update, report.note
         self.failed, self._done = report.failed, report.done
 
     def done(self, step: str, line: str = "") -> None:
-        self._pace.done(step, time.monotonic())
+        self._estimate.done(step, time.monotonic())
         self._done(step, line)
 
 
 class PlainLines:
-    """One line when a step is done or has failed, with how long it took; and every note.
+    """One line when a step is done or has failed, with its duration; and every note.
 
-    A step that goes on for long says so now and then, in its newest words.
+    A long step prints its latest line now and then.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
-        self._told: dict[str, float] = {}  # when each step last had a line
+        self._printed: dict[str, float] = {}  # when each step last printed a line
 
     def start(self, step: str, line: str = "") -> None:
         with self._lock:
-            self._began[step] = self._told[step] = time.monotonic()
+            self._began[step] = self._printed[step] = time.monotonic()
 
     def update(self, step: str, line: str) -> None:
         with self._lock:
             now = time.monotonic()
-            if now - self._told.setdefault(step, now) < _SILENT_S:
+            if now - self._printed.setdefault(step, now) < _SILENT_S:
                 return
-            self._told[step] = now
-            took = took_text(now - self._began.setdefault(step, now))
-            print(f"{'...':>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
+            self._printed[step] = now
+            took = format_took(now - self._began.setdefault(step, now))
+            _print_line(f"{'...':>6}  {with_step(step, line)}{took}")
 
     def done(self, step: str, line: str = "") -> None:
         self._print("ok", step, line)
@@ -103,36 +103,41 @@ class PlainLines:
 
     def note(self, line: str) -> None:
         with self._lock:
-            print(f"  note  {line}", file=sys.stderr, flush=True)
+            _print_line(f"  note  {hints.complete(line)}")
 
     def _print(self, mark: str, step: str, line: str) -> None:
         with self._lock:
-            took = took_text(time.monotonic() - self._began.pop(step, time.monotonic()))
-            print(f"{mark:>6}  {labelled(step, line)}{took}", file=sys.stderr, flush=True)
+            took = format_took(time.monotonic() - self._began.pop(step, time.monotonic()))
+            _print_line(f"{mark:>6}  {with_step(step, line)}{took}")
+
+
+def _print_line(line: str) -> None:
+    with console.reader():
+        print(line, file=sys.stderr, flush=True)
 
 
 class LiveLines:
-    """Each step that runs on a line of its own, with a spinner and its newest words; done ones above."""
+    """A line with a spinner for each running step; finished steps above them."""
 
-    def __init__(self, pace: Pace | None = None) -> None:
+    def __init__(self, estimate: Estimate | None = None) -> None:
         self._lock = threading.RLock()
-        self._pace = pace
+        self._estimate = estimate
         self._running: dict[str, tuple[float, str]] = {}
-        # What is drawn, whole and never changed. The thread that draws holds rich's lock while it reads this,
-        # and we call rich with ours: were it to ask for ours, each could wait for the other for ever.
+        # An immutable copy for drawing. The drawing thread holds rich's lock; if it also took ours, it could
+        # deadlock with a call that holds ours and waits for rich's.
         self._shown: tuple[tuple[float, str], ...] = ()
         self._live: Live | None = None
 
     def start(self, step: str, line: str = "") -> None:
-        over()
+        clear_status()
         with self._lock:
-            self._running[step] = (time.monotonic(), labelled(step, line))
+            self._running[step] = (time.monotonic(), with_step(step, line))
             self._show()
 
     def update(self, step: str, line: str) -> None:
         with self._lock:
             began, _ = self._running.get(step, (time.monotonic(), ""))
-            self._running[step] = (began, labelled(step, line))
+            self._running[step] = (began, with_step(step, line))
             self._show()
 
     def done(self, step: str, line: str = "") -> None:
@@ -144,9 +149,9 @@ class LiveLines:
     def note(self, line: str) -> None:
         from rich.markup import escape
 
-        over()
+        clear_status()
         with self._lock:
-            console.progress().print(console.marked("[warn]![/]", escape(line)))
+            console.progress().print(console.marked("[warn]![/]", escape(hints.complete(line))))
 
     def close(self) -> None:
         with self._lock:
@@ -156,15 +161,15 @@ class LiveLines:
     def _finish(self, mark: str, step: str, line: str) -> None:
         from rich.markup import escape
 
-        over()
+        clear_status()
         with self._lock:
             began, last = self._running.pop(step, (time.monotonic(), step))
-            took = took_text(time.monotonic() - began)
-            told = escape(labelled(step, line) if line else last)
-            console.progress().print(console.marked(mark, f"{told}[quiet]{took}[/]"))
+            took = format_took(time.monotonic() - began)
+            text = escape(with_step(step, line) if line else last)
+            console.progress().print(console.marked(mark, f"{text}[quiet]{took}[/]"))
             self._show()
             if not self._running:
-                begin("looking at what is there now")
+                show_status("checking the current state")
 
     def _show(self) -> None:
         from rich.live import Live
@@ -179,7 +184,7 @@ class LiveLines:
             )
             self._live.start()
         elif not self._running and self._live is not None:
-            # Ended, not left idle: what runs next may want the terminal for itself (ssh, a question).
+            # Stopped, not idle: ssh or a question may need the terminal next.
             self._live.stop()
             self._live = None
 
@@ -190,56 +195,57 @@ class LiveLines:
 
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(no_wrap=True)
-        table.add_column()  # the one that gives way
+        table.add_column()  # shrinks on a narrow terminal
         table.add_column(no_wrap=True, style="quiet")
         for began, line in self._shown:
-            # A phase that depends on the clock alone: the table is drawn anew each time.
+            # The frame depends on the clock only, because the table is built anew each time.
             spinner = Spinner("dots").render(time.monotonic())
             words = Text(line, no_wrap=True, overflow="ellipsis")
-            table.add_row(spinner, words, took_text(time.monotonic() - began).strip())
-        left = self._pace.left(time.monotonic()) if self._pace else None
+            table.add_row(spinner, words, format_took(time.monotonic() - began).strip())
+        left = self._estimate.left(time.monotonic()) if self._estimate else None
         if left is not None:
-            table.add_row("", Text(left_text(left), style="quiet", no_wrap=True, overflow="ellipsis"), "")
+            table.add_row("", Text(format_left(left), style="quiet", no_wrap=True, overflow="ellipsis"), "")
         return table
 
 
-def labelled(step: str, line: str) -> str:
-    """The line, with its step's name before it unless it begins with that anyway."""
+def with_step(step: str, line: str) -> str:
+    """The line, prefixed with its step's name unless it already begins with it."""
+    line = hints.complete(line)
     if not line:
         return step
     return line if line.lower().startswith(step.lower()) else f"{step}: {line}"
 
 
-def left_text(seconds: float) -> str:
-    """Rounded, as it is no more than what it was the last time."""
+def format_left(seconds: float) -> str:
+    """Rounded, because it is only an estimate."""
     if seconds < 1:
-        return "longer than the last time"
+        return "taking longer than before"
     if seconds < 90:
-        return f"about {max(5, 5 * round(seconds / 5))} s left, by the last time"
-    return f"about {round(seconds / 60)} min left, by the last time"
+        return f"about {max(5, 5 * round(seconds / 5))} s left (from earlier runs)"
+    return f"about {round(seconds / 60)} min left (from earlier runs)"
 
 
-def took_text(seconds: float) -> str:
-    """ "  3.2 s"; nothing for what was done in a blink."""
+def format_took(seconds: float) -> str:
+    """ "  3.2 s", or "" for less than 0.1 s."""
     if seconds < 0.1:
         return ""
     return f"  {seconds:.1f} s" if seconds < 60 else f"  {seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
-def begin(line: str) -> None:
-    """Show the line with a spinner until `over`; another line replaces it."""
+def show_status(line: str) -> None:
+    """Show the line with a spinner, after half a second, until `clear_status` or another line."""
     global _timer
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         return
-    over()
+    clear_status()
     with _lock:
-        _timer = threading.Timer(_PATIENCE_S, _show, [line])
+        _timer = threading.Timer(_DELAY_S, _show_now, [line])
         _timer.daemon = True
         _timer.start()
 
 
-def over() -> None:
-    """The terminal is somebody else's from here on."""
+def clear_status() -> None:
+    """Remove the status line: the terminal is needed for something else."""
     global _timer, _status
     with _lock:
         if _timer:
@@ -249,11 +255,11 @@ def over() -> None:
         _timer = _status = None
 
 
-def _show(line: str) -> None:
+def _show_now(line: str) -> None:
     global _status
     from rich.markup import escape
 
     with _lock:
-        if _timer is threading.current_thread():  # not over by now
+        if _timer is threading.current_thread():  # not cleared meanwhile
             _status = console.progress().status(f"[quiet]{escape(line)}[/]", spinner_style="quiet")
             _status.start()

@@ -1,4 +1,4 @@
-"""`plan`, as a receipt: what will be made, what it costs, and when it stops by itself."""
+"""`plan` as a receipt: what `up` will create, what it costs, and when it stops by itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gpu_box.box.preview import Plan
 from gpu_box.config.model import Config
 from gpu_box.model.results import PlannedStep
 from gpu_box.units import format_duration, format_money
+from gpu_box.view import hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,20 +28,23 @@ def receipt(plan: Plan) -> RenderableType:
     head = Text(plan.box, style="what")
     head.append(f" in {plan.region}: {plan.instance_type}", style="not bold")
     head.append(f", {plan.gpu}" if plan.gpu else "", style="not bold")
-    done = Text("  nothing to do on AWS: the box is up")
+    done = Text("  nothing to do in AWS: the box is up")
     costs = [Text(f"  {label:<24}{amount:>12}") for label, amount in _cost_lines(plan)]
     source = Text(f"  prices: {plan.prices}", style="quiet")
-    stops = [indented(line) for line in stop_lines(plan.rules, plan.stops_at)]
+    stops = [
+        indented(line)
+        for line in (*stop_lines(plan.rules, plan.stops_at), *_scratch_line(plan), *_env_line(plan))
+    ]
     gap = Text()
     notices = [*foreign_lines(plan.foreign_rules), *kept_lines(plan.limits_kept)]
-    told = [*([plan.missing_quota] if plan.missing_quota else []), *notices]
-    warnings = [marked(Text("  !", style="warn"), Text(line, style="warn")) for line in told]
+    lines = [*([plan.missing_quota] if plan.missing_quota else []), *notices]
+    warnings = [marked(Text("  !", style="warn"), Text(hints.complete(line), style="warn")) for line in lines]
     table = _step_table(plan.steps) if plan.steps else done
-    return Group(head, gap, table, gap, *costs, source, gap, *stops, *([gap] if told else []), *warnings)
+    return Group(head, gap, table, gap, *costs, source, gap, *stops, *([gap] if lines else []), *warnings)
 
 
 def _step_table(steps: Sequence[PlannedStep]) -> RenderableType:
-    """In the order in which they are taken: mark, what, and beside it what of it, however long."""
+    """One row per step, in order: marker, resource, detail."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -57,13 +61,25 @@ def _step_table(steps: Sequence[PlannedStep]) -> RenderableType:
 
 def _cost_lines(plan: Plan) -> list[tuple[str, str]]:
     hour, on_demand = plan.usd_hour, plan.usd_hour_on_demand
-    running = format_money(hour) if hour is not None else "not known"
+    running = format_money(hour) if hour is not None else "unknown"
     lines = [("an hour running" if on_demand is None else "an hour running, spot", running)]
     if on_demand is not None and hour is not None:
         saved = on_demand - hour
         lines.append(("  on demand it would be", format_money(on_demand)))
         lines.append((f"  saved by spot: {saved / on_demand:.0%}", format_money(saved)))
     return [*lines, ("a month stopped (disk)", format_money(plan.usd_month_stopped))]
+
+
+def _scratch_line(plan: Plan) -> list[str]:
+    if plan.nvme_gb is None:
+        return []
+    if plan.nvme_gb == 0:
+        return ["~/scratch is a folder of the disk: this type has no local NVMe"]
+    return [f"~/scratch is {plan.nvme_gb} GB of local NVMe, erased at every stop"]
+
+
+def _env_line(plan: Plan) -> list[str]:
+    return [f"variables for jobs, shells and notebooks: {', '.join(plan.env)}"] if plan.env else []
 
 
 def stop_lines(config: Config, deadline: datetime | None = None) -> list[str]:

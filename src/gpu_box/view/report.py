@@ -1,4 +1,4 @@
-"""`report`: one HTML file of a box with nothing from elsewhere in it; light or dark as its reader likes."""
+"""`report`: one self-contained HTML file about a box, light or dark as the reader prefers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_box.units import format_duration, format_money
-from gpu_box.view import svg
+from gpu_box.view import charts
 from gpu_box.view.why import stop_line
 
 if TYPE_CHECKING:
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 _SIGNALS = ("ssh", "cpu", "disk", "network", "gpu", "jupyter", "job", "keep")
 _DAYS_SHOWN = 31
 _ROW = 22.0
-# Nothing is asked of any other place, whatever a name in the page may contain.
+_MOST = 1e9  # of a figure of a training
+# The page loads nothing from elsewhere, even if a name in it contains markup.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def report_html(found: Report) -> str:
-    """The whole page. What is not known has no section, or a line that says why."""
+    """The whole page. A section without data is left out or says why."""
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     sections = [
         _head(found),
@@ -36,7 +37,7 @@ def report_html(found: Report) -> str:
         _section("Training", _training(found)),
         f"<footer><p>Made by <code>gpu-box report</code>, {_moment(found.made)}. "
         f"Prices: {escape(found.prices or 'unknown')}. "
-        "Money as reckoned from AWS's launch and stop times; AWS's own bill counts.</p></footer>",
+        "Costs are computed from AWS's launch and stop times; AWS's bill is authoritative.</p></footer>",
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -59,29 +60,29 @@ def _head(found: Report) -> str:
 
 
 def _cards(found: Report) -> str:
-    told: list[tuple[str, str]] = []
+    figures: list[tuple[str, str]] = []
     if found.spent:
         if found.spent.session:
-            told.append((format_money(found.spent.session), "this session"))
-        told.append((format_money(found.spent.today), "today (UTC)"))
+            figures.append((format_money(found.spent.session), "this session"))
+        figures.append((format_money(found.spent.today), "today (UTC)"))
         month = "this month"
         if found.usd_budget:
             month += f", {found.spent.month / found.usd_budget:.0%} of {format_money(found.usd_budget)}"
-        told.append((format_money(found.spent.month), month))
+        figures.append((format_money(found.spent.month), month))
     if found.usd_hour is not None:
-        told.append((format_money(found.usd_hour), "an hour while it runs"))
+        figures.append((format_money(found.usd_hour), "an hour while it runs"))
     if found.usd_month_stopped is not None:
-        told.append((format_money(found.usd_month_stopped), "a month for its disk"))
-    cards = "".join(f'<div class="card"><b>{escape(a)}</b><span>{escape(b)}</span></div>' for a, b in told)
+        figures.append((format_money(found.usd_month_stopped), "a month for the disk"))
+    cards = "".join(f'<div class="card"><b>{escape(a)}</b><span>{escape(b)}</span></div>' for a, b in figures)
     return f'<div class="cards">{cards}</div>' if cards else ""
 
 
 def _activity(found: Report) -> str:
     activity = found.activity
     if activity is None or not activity.spans:
-        return "<p>Not known: a stopped box cannot be asked, and this laptop has not asked it before.</p>"
+        return "<p>Unknown: the box is stopped, and this laptop has no earlier record of it.</p>"
     old = found.activity_of is not None and found.made - found.activity_of > timedelta(minutes=1)
-    note = f"<p>As the box said {_moment(found.activity_of)}.</p>" if old and found.activity_of else ""
+    note = f"<p>As of {_moment(found.activity_of)}.</p>" if old and found.activity_of else ""
     key = (
         '<p class="key"><i style="background:var(--used)"></i>in use'
         '<i style="background:var(--idle)"></i>idle, counting down'
@@ -97,50 +98,50 @@ def _timeline(activity: Activity, begin: datetime, end: datetime) -> str:
     rows = [name for name in _SIGNALS if name in used]
     top = 24.0
     height = top + _ROW * (len(rows) + 1) + 6
-    x = svg.scale(begin.timestamp(), end.timestamp(), svg.LEFT, svg.WIDTH - svg.RIGHT)
+    x = charts.scale(begin.timestamp(), end.timestamp(), charts.LEFT, charts.WIDTH - charts.RIGHT)
     parts = []
-    for at, words in svg.time_ticks(begin, end):
-        parts.append(svg.rule(x(at.timestamp()), top - 4, x(at.timestamp()), height))
-        parts.append(svg.text(x(at.timestamp()), top - 9, words, anchor="middle"))
+    for at, words in charts.time_ticks(begin, end):
+        parts.append(charts.rule(x(at.timestamp()), top - 4, x(at.timestamp()), height))
+        parts.append(charts.text(x(at.timestamp()), top - 9, words, anchor="middle"))
     for number, name in enumerate([*rows, "verdict"]):
         y = top + number * _ROW
-        parts.append(svg.text(svg.LEFT - 8, y + 15, name, anchor="end", kind="name"))
+        parts.append(charts.text(charts.LEFT - 8, y + 15, name, anchor="end", kind="name"))
         for span in activity.spans:
             left, width = x(span.begin.timestamp()), x(span.end.timestamp()) - x(span.begin.timestamp())
             when = f"{_moment(span.begin)} to {span.end.astimezone():%H:%M}"
             if name == "verdict":
-                kind = "used" if span.state in ("active", "held") else "idle"  # held: counts as in use yet
-                told = f"{when}: {span.state}"
+                kind = "used" if span.state in ("active", "held") else "idle"  # held counts as in use
+                title = f"{when}: {span.state}"
             else:
                 kind = "used" if name in span.signals else "rest"
-                told = f"{when}: {name} {'in use' if name in span.signals else 'quiet'}"
-            parts.append(svg.bar(left, y + 3, width, _ROW - 6, kind, told))
-    for at, why in activity.stops:
+                title = f"{when}: {name} {'in use' if name in span.signals else 'quiet'}"
+            parts.append(charts.bar(left, y + 3, width, _ROW - 6, kind, title))
+    for at, why in (stop for stop in activity.stops if stop[0] >= begin):
         mark = x(at.timestamp())
-        told = f"{_moment(at)}: {why}"
-        parts.append(svg.bar(mark - 2, top + len(rows) * _ROW, 4, _ROW, "off", told))
-    return svg.figure("Which signals were in use when, and the watcher's verdict", height, parts)
+        title = f"{_moment(at)}: {why}"
+        parts.append(charts.bar(mark - 2, top, 4, _ROW * (len(rows) + 1), "off", title))
+    return charts.figure("Which signals were in use when, and the watcher's verdict", height, parts)
 
 
 def _curves(activity: Activity, begin: datetime, end: datetime) -> str:
-    ticks = [(at.timestamp(), words) for at, words in svg.time_ticks(begin, end)]
+    ticks = [(at.timestamp(), words) for at, words in charts.time_ticks(begin, end)]
     x_range = begin.timestamp(), end.timestamp()
     drawn = []
     if activity.gpu:
         points = [(at.timestamp(), percent) for at, percent in activity.gpu]
-        parts = svg.lines_chart(
-            "GPU, per cent of the busiest", [svg.Line("GPU", "first", points)], height=150,
-            x_ticks=ticks, x_range=x_range, y_range=(0, 100), y_words=lambda v: f"{v:.0f} %",
+        parts = charts.lines_chart(
+            "GPU, per cent of the busiest", [charts.Line("GPU", "first", points)], height=150,
+            x_ticks=ticks, x_range=x_range, y_range=(0, 100), y_unit=" %",
         )  # fmt: skip
-        drawn.append(svg.figure("GPU utilisation over time", 150, parts))
+        drawn.append(charts.figure("GPU utilisation over time", 150, parts))
     if activity.cpu:
         points = [(at.timestamp(), cores) for at, cores in activity.cpu]
-        most = svg.round_top(max(1.0, *(cores for _, cores in points)))
-        parts = svg.lines_chart(
-            "CPU, cores of people's processes", [svg.Line("CPU", "first", points)], height=150,
-            x_ticks=ticks, x_range=x_range, y_range=(0, most), y_words=lambda v: f"{v:.1f}",
+        most = charts.round_top(max(1.0, *(cores for _, cores in points)))
+        parts = charts.lines_chart(
+            "CPU, cores of people's processes", [charts.Line("CPU", "first", points)], height=150,
+            x_ticks=ticks, x_range=x_range, y_range=(0, most),
         )  # fmt: skip
-        drawn.append(svg.figure("CPU cores in use over time", 150, parts))
+        drawn.append(charts.figure("CPU cores in use over time", 150, parts))
     return "".join(drawn)
 
 
@@ -159,25 +160,27 @@ def _money(found: Report) -> str:
         return ""
     last = found.made.astimezone(UTC).date()
     shown = [last - timedelta(days=back) for back in range(_DAYS_SHOWN - 1, -1, -1)]
-    most = svg.round_top(float(max([*(found.days.get(day, Decimal(0)) for day in shown), Decimal("0.01")])))
+    most = charts.round_top(
+        float(max([*(found.days.get(day, Decimal(0)) for day in shown), Decimal("0.01")]))
+    )
     top, bottom = 12.0, 150.0
-    y = svg.scale(0, most, bottom, top)
-    step = (svg.WIDTH - svg.LEFT - svg.RIGHT) / len(shown)
+    y = charts.scale(0, most, bottom, top)
+    step = (charts.WIDTH - charts.LEFT - charts.RIGHT) / len(shown)
     parts = []
     for share in (0.0, 0.5, 1.0):
         value = most * share
-        parts += [svg.rule(svg.LEFT, y(value), svg.WIDTH - svg.RIGHT, y(value))]
+        parts += [charts.rule(charts.LEFT, y(value), charts.WIDTH - charts.RIGHT, y(value))]
         words = format_money(Decimal(value).quantize(Decimal("0.001")))
-        parts += [svg.text(svg.LEFT - 8, y(value) + 4, words, anchor="end")]
+        parts += [charts.text(charts.LEFT - 8, y(value) + 4, words, anchor="end")]
     for number, day in enumerate(shown):
         usd = found.days.get(day, Decimal(0))
-        left = svg.LEFT + number * step
+        left = charts.LEFT + number * step
         if usd:
-            told = f"{day:%a %b %d}: {format_money(usd)}"
-            parts.append(svg.bar(left + 2, y(float(usd)), step - 4, bottom - y(float(usd)), "used", told))
+            title = f"{day:%a %b %d}: {format_money(usd)}"
+            parts.append(charts.bar(left + 2, y(float(usd)), step - 4, bottom - y(float(usd)), "used", title))
         if number % 5 == 0:
-            parts.append(svg.text(left + step / 2, bottom + 17, f"{day:%b %d}", anchor="middle"))
-    drawn = svg.figure("US dollars a day, the last 31 days", bottom + 26, parts)
+            parts.append(charts.text(left + step / 2, bottom + 17, f"{day:%b %d}", anchor="middle"))
+    drawn = charts.figure("US dollars a day, the last 31 days", bottom + 26, parts)
     return f"{drawn}{_months(found.days)}"
 
 
@@ -197,34 +200,37 @@ def _training(found: Report) -> str:
     if not epochs:
         return ""
     ticks = _epoch_ticks(len(epochs))
-    half = svg.WIDTH / 2
+    half = charts.WIDTH / 2
 
-    def chart(label: str, figures: tuple[str, str], y_range: tuple[float, float], percent: bool) -> list[str]:
+    def chart(label: str, figures: tuple[str, str], y_range: tuple[float, float], unit: str) -> list[str]:
         names = zip(("training", "held out"), ("first", "second"), figures, strict=True)
-        lines = [svg.Line(name, kind, _points(epochs, key)) for name, kind, key in names]
-        return svg.lines_chart(
+        times = 100 if unit else 1
+        lines = [
+            charts.Line(name, kind, [(at, value * times) for at, value in _points(epochs, key)])
+            for name, kind, key in names
+        ]
+        return charts.lines_chart(
             label, [line for line in lines if line.points], height=220, width=half,
             x_ticks=ticks, x_range=(0.5, len(epochs) + 0.5), y_range=y_range,
-            y_words=(lambda v: f"{v:.0%}") if percent else (lambda v: f"{v:.2g}"),
+            y_unit=unit,
         )  # fmt: skip
 
     losses = [value for key in ("train_loss", "valid_loss") for _, value in _points(epochs, key)]
     accuracies = [value for key in ("train_accuracy", "valid_accuracy") for _, value in _points(epochs, key)]
-    least = floor(5 * min([0.5, *accuracies])) / 5
-    parts = chart("accuracy", ("train_accuracy", "valid_accuracy"), (least, 1.0), True)
-    loss = chart(
-        "loss, nats a picture", ("train_loss", "valid_loss"), (0.0, svg.round_top(max([0.1, *losses]))), False
-    )
-    drawn = svg.figure("Accuracy and loss by epoch", 220, [*parts, svg.shifted(loss, half)])
+    least = 20.0 * floor(5 * min([0.5, *accuracies]))
+    parts = chart("accuracy", ("train_accuracy", "valid_accuracy"), (least, 100.0), " %")
+    most = charts.round_top(max([0.1, *losses]))
+    loss = chart("loss, nats a picture", ("train_loss", "valid_loss"), (0.0, most), "")
+    drawn = charts.figure("Accuracy and loss by epoch", 220, [*parts, charts.shifted(loss, half)])
     return f"<p>{escape(_run_line(found.run, epochs))}</p>{drawn}"
 
 
 def _run_line(run: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> str:
     parts = [f"{len(epochs)} epoch{'' if len(epochs) == 1 else 's'}"]
-    if isinstance(run.get("held_out_accuracy"), float):
-        parts.append(f"held-out accuracy {run['held_out_accuracy']:.1%}")
-    if isinstance(run.get("seconds"), (int, float)):
-        parts.append(f"in {format_duration(timedelta(seconds=run['seconds']))}")
+    if (accuracy := _figure(run.get("held_out_accuracy"))) is not None:
+        parts.append(f"held-out accuracy {accuracy:.1%}")
+    if (seconds := _figure(run.get("seconds"))) is not None:
+        parts.append(f"in {format_duration(timedelta(seconds=max(seconds, 0)))}")
     rates = [value for _, value in _points(epochs, "images_per_s")]
     if rates:
         parts.append(f"{rates[-1]:,.0f} images/s in the last epoch")
@@ -232,11 +238,15 @@ def _run_line(run: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> str:
 
 
 def _points(epochs: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [
-        (float(number), float(epoch[key]))
-        for number, epoch in enumerate(epochs, start=1)
-        if isinstance(epoch.get(key), (int, float))
-    ]
+    figures = ((number, _figure(epoch.get(key))) for number, epoch in enumerate(epochs, start=1))
+    return [(float(number), figure) for number, figure in figures if figure is not None]
+
+
+def _figure(value: Any) -> float | None:
+    """None for what is no number that a chart can show."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST < value < _MOST:
+        return None
+    return float(value)
 
 
 def _epoch_ticks(count: int) -> list[tuple[float, str]]:

@@ -1,4 +1,4 @@
-"""`status` and `ls`: one box at a glance, and all of them in a table."""
+"""`status` and `ls`: one box in detail, and all boxes in a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from gpu_box.model.results import Row, StatusView
 from gpu_box.model.watch import Signal, WatchState
-from gpu_box.units import format_duration, format_money
+from gpu_box.units import format_bytes, format_duration, format_money
+from gpu_box.view import hints
+from gpu_box.view.jobs import job_lines
 from gpu_box.view.why import stop_line
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ def status_lines(view: StatusView) -> RenderableType:
 
     if view.state == "none":
         made = f", from its {image_line(view)}" if view.images else ""
-        none = f"There is no box {view.box!r} in {view.region}; `gpu-box up` makes it{made}."
-        return Text(f"{none}\nconfig: {view.config}" if view.config else none)
+        none = f"There is no box {view.box!r} in {view.region}; `gpu-box up` creates it{made}."
+        return Text(hints.complete(f"{none}\nconfig: {view.config}" if view.config else none))
     head = Text(view.box, style="what")
     head.append("  ")
     head.append(view.state, style=f"not bold {_STATE_STYLE.get(view.state, 'default')}")
@@ -35,9 +37,9 @@ def status_lines(view: StatusView) -> RenderableType:
     table.add_column(style="quiet", no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in _rows(view):
-        table.add_row(label, Text(value) if isinstance(value, str) else value)
+        table.add_row(label, Text(hints.complete(value)) if isinstance(value, str) else value)
     for notice in view.notices:
-        table.add_row(Text("!", style="warn"), Text(notice, style="warn"))
+        table.add_row(Text("!", style="warn"), Text(hints.complete(notice), style="warn"))
     return Group(head, Padding(table, (0, 0, 0, 2), expand=False)) if table.row_count else head
 
 
@@ -48,6 +50,8 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
         rows.append(("instance", where + (f", {view.address}" if view.address else "")))
     if view.gpu:
         rows.append(("gpu", view.gpu))
+    if view.scratch_lost:
+        rows.append(("scratch", f"{format_bytes(view.scratch_lost)} in ~/scratch is lost at the next stop"))
     if money := money_line(view):
         rows.append(("money", money))
     if view.images:
@@ -58,6 +62,7 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
         rows += _layer_rows(view)
     if view.stopped:
         rows.append(("stopped", stop_line(view.stopped)))
+    rows += [("" if above else "jobs", line) for above, line in enumerate(job_lines(view.jobs))]
     if view.jupyter:
         rows.append(("jupyter", view.jupyter))
     rows += [(step.name, f"{step.status}: {step.line}") for step in view.steps if step.status != "done"]
@@ -67,7 +72,7 @@ def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
 
 
 def money_line(view: StatusView) -> str:
-    """What it cost until now, and what it costs as it is."""
+    """The cost so far, and the present rate."""
     parts = []
     if view.usd_session is not None and view.uptime is not None:
         parts.append(f"{format_money(view.usd_session)} this session")
@@ -79,7 +84,7 @@ def money_line(view: StatusView) -> str:
     if view.uptime is not None and view.usd_hour is not None:
         parts.append(f"{format_money(view.usd_hour)} an hour")
     if view.state == "stopped" and view.usd_month_stopped is not None:
-        parts.append(f"{format_money(view.usd_month_stopped)} a month for its disk")
+        parts.append(f"{format_money(view.usd_month_stopped)} a month for the disk")
     return ", ".join(parts)
 
 
@@ -94,8 +99,10 @@ def image_line(view: StatusView) -> str:
 
 
 def _watch_rows(watch: WatchState) -> list[tuple[str, RenderableType]]:
-    stops = "" if watch.stops_in is None else f"stops in {format_duration(watch.stops_in)} unless used; "
-    rows: list[tuple[str, RenderableType]] = [("stops", stops + watch.reason)]
+    rows: list[tuple[str, RenderableType]] = []
+    if watch.stops_in is not None:
+        rows.append(("stops", f"in {format_duration(watch.stops_in)} unless used"))
+    rows.append(("now", watch.reason))
     if watch.signals:
         rows.append(("", _signal_table(watch.signals)))
     if watch.stopped:
@@ -112,20 +119,20 @@ def _signal_table(signals: Sequence[Signal]) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for signal in signals:
-        table.add_row(signal.name, _when(signal), Text(signal.text.removeprefix(f"{signal.name} ")))
+        table.add_row(Text(signal.name), _when(signal), Text(signal.text.removeprefix(f"{signal.name} ")))
     return table
 
 
 def _when(signal: Signal) -> str:
     if signal.unknown:
-        return "cannot tell"
+        return "unknown"
     if signal.quiet is None:
         return "-"
     return "now" if signal.quiet.total_seconds() < 1 else f"{format_duration(signal.quiet)} ago"
 
 
 def _layer_rows(view: StatusView) -> list[tuple[str, RenderableType]]:
-    """What would stop it, each alone; and what would not, and why."""
+    """The layers that are armed, and for the others why they are not."""
     armed = [layer.name for layer in view.watch.layers if layer.armed] if view.watch else []
     missing = (
         [(layer.name, layer.detail) for layer in view.watch.layers if not layer.armed] if view.watch else []
@@ -146,7 +153,7 @@ def boxes_table(rows: Sequence[Row], region: str) -> RenderableType:
 
     if not rows:
         return Text(f"No boxes in {region}.")
-    # Without the zone, which `status` tells, a row of ordinary names fits 80 columns; long ones fold.
+    # Without the zone, which `status` shows, a row with ordinary names fits 80 columns; long names fold.
     table = Table(box=None, pad_edge=False, header_style="quiet")
     table.add_column("BOX", overflow="fold", min_width=7)
     for name in ("STATE", "TYPE", "INSTANCE", "SINCE"):

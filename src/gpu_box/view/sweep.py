@@ -1,4 +1,4 @@
-"""`sweep`: what there is in all regions, the dearest first; and boxes that somebody may have forgotten."""
+"""`sweep`: leftovers in all regions, the most expensive first; and boxes that have been stopped for long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpu_box.model.leftovers import Leftover, Swept, Unread
 from gpu_box.model.observed import Listed
-from gpu_box.model.stop_reason import is_forgotten, lying
+from gpu_box.model.stop_reason import is_forgotten, stopped_for
 from gpu_box.units import format_duration, format_money
 
 if TYPE_CHECKING:
@@ -28,28 +28,28 @@ def sweep_view(swept: Swept) -> RenderableType:
     if swept.found:
         lines.append(leftovers_table(swept.found))
         unknown = any(one.usd_month is None for one in swept.found)
-        more = ", and what has no known price" if unknown else ""
-        lines.append(Text(f"{format_money(swept.usd_month)} a month as it is now{more}, in {where}."))
+        more = " plus whatever has no known price" if unknown else ""
+        lines.append(Text(f"{format_money(swept.usd_month)} a month at present{more}, in {where}."))
     else:
         lines.append(Text(f"Nothing is left in {where}."))
-    lines += [Text(f"NOT looked at: {one.region}: {one.why}", style="bad") for one in swept.unread]
+    lines += [Text(f"NOT checked: {one.region}: {one.why}", style="bad") for one in swept.unread]
     return Group(*lines)
 
 
 def removed_view(count: int, left: Sequence[Leftover], unread: Sequence[Unread]) -> RenderableType:
-    """count: how many were to be removed. left: what a second look found."""
+    """count: how many were to be removed. left: what a second check found."""
     from rich.console import Group
     from rich.text import Text
 
     if not (left or unread):
         return Text(f"Removed {count}; nothing of yours is left in any region (read back from AWS).")
     failures = [Text(f"{one.region}: {one.why}", style="bad") for one in unread]
-    again = Text("Run it again: it goes on where it was.", style="warn")
+    again = Text("Run it again to continue.", style="warn")
     return Group(*([leftovers_table(left)] if left else []), *failures, again)
 
 
 def leftovers_table(found: Sequence[Leftover]) -> RenderableType:
-    """A heading for each box and region, what it has there below: so that a line fits 80 columns."""
+    """A heading for each box and region with its resources below, so that a line fits 80 columns."""
     places: dict[str, list[tuple[str, ...]]] = {}
     for one in sorted(found, key=_dearest_first):
         whose = f"{one.box} ({one.owner})" if one.owner else one.box or "of no box"
@@ -61,7 +61,7 @@ def leftovers_table(found: Sequence[Leftover]) -> RenderableType:
 
 @dataclass(frozen=True)
 class _Places:
-    """The columns of all places stand below each other; names and notes give way where it is narrow."""
+    """Align the columns of all headings; names and notes shrink on a narrow terminal."""
 
     rows: Mapping[str, Sequence[tuple[str, ...]]]
 
@@ -73,7 +73,7 @@ class _Places:
         every = [row for there in self.rows.values() for row in there]
         kind, name, state, usd, note = (max(map(len, column)) for column in zip(*every, strict=True))
         left = options.max_width - 2 - kind - state - usd - 4 * 2
-        name = min(name, max(21, left - min(note, 11)))  # an instance's id has 19 signs, a volume's 21
+        name = min(name, max(21, left - min(note, 11)))  # an instance's id has 19 characters, a volume's 21
         for place, there in self.rows.items():
             table = Table.grid(padding=(0, 2, 0, 0))
             for width in (kind, name, state):
@@ -87,7 +87,7 @@ class _Places:
 
 
 def removal_lines(found: Iterable[Leftover]) -> str:
-    """What a confirmation lists: a line each."""
+    """The list in the confirmation: one line each."""
     return "\n".join(
         f"  {one.region}  {one.kind} {one.id}" + (f" ({one.state})" if one.state else "") + f" of {one.box}"
         for one in sorted(found, key=lambda one: (one.region, one.box, one.kind, one.id))
@@ -97,12 +97,12 @@ def removal_lines(found: Iterable[Leftover]) -> str:
 def forgotten_lines(listed: Iterable[Listed], now: datetime, *, after: timedelta) -> Iterator[str]:
     """For `ls`, `status` and `up`: a line for each box that has been stopped for longer than `after`."""
     for one in listed:
-        stopped_for = lying(one.instance, now)
-        if stopped_for is not None and is_forgotten(one.instance, now, after=after):
+        duration = stopped_for(one.instance, now)
+        if duration is not None and is_forgotten(one.instance, now, after=after):
             owner = f" ({one.instance.owner})" if one.instance.owner else ""
             yield (
-                f"{one.box}{owner} has been stopped for {format_duration(stopped_for)}, and its disk bills "
-                f"on: `gpu-box --name {one.box} down` removes it"
+                f"{one.box}{owner} has been stopped for {format_duration(duration)}, and its disk still "
+                f"bills: `gpu-box --name {one.box} down` removes it"
             )
 
 

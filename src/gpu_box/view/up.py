@@ -1,4 +1,4 @@
-"""What `up` says once the box is up."""
+"""The result of `up`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gpu_box.box.up import Up
 from gpu_box.units import format_money
+from gpu_box.view import hints
 from gpu_box.view.receipt import stop_lines
 from gpu_box.view.why import stop_line
 
@@ -16,16 +17,24 @@ def up_lines(ups: Sequence[Up]) -> str:
     for done in ups:
         hour = f", {format_money(done.usd_hour)} an hour" if done.usd_hour is not None else ""
         lines.append(f"{done.box} is up: {done.type} in {done.zone} at {done.address}{hour}")
-        lines += [f"  it had stopped {stop_line(done.stopped)}"] if done.stopped else []
+        lines += [f"  last stop: {stop_line(done.stopped)}"] if done.stopped else []
         if done.resumed:
-            lines.append(f"  goes on after the interruption by AWS: {', '.join(done.resumed)}")
+            lines.append(f"  resumed after AWS's interruption: {', '.join(done.resumed)}")
         lines += [f"  ! {done.warning}"] if done.warning else []
     # The members of a cluster may have been started at different times.
     lines += dict.fromkeys("  " + "; ".join(_stop_lines(done)) for done in ups)
-    lines.append("  next: gpu-box jupyter, train, ssh, run -- CMD; stop ends the meter")
+    lines.append(
+        hints.complete(
+            "  next: `gpu-box jupyter`, `train`, `ssh` or `run -- CMD`; `gpu-box stop` when you are done"
+        )
+    )
     return "\n".join(lines)
 
 
 def _stop_lines(done: Up) -> list[str]:
     idle, in_aws = stop_lines(done.rules, done.stops_at)
-    return [idle, in_aws if done.stops_at else "stopped by its own watcher; AWS's deadline is NOT ARMED"]
+    if done.stops_at:
+        return [idle, in_aws]
+    if done.observed.deadline_unread:
+        return [idle, hints.complete("AWS's deadline could not be read; `gpu-box status` shows it later")]
+    return [idle, "stopped by its own watcher; AWS's deadline is NOT ARMED"]

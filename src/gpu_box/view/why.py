@@ -1,4 +1,4 @@
-"""Why it stopped, or why it does not: `why`, and the line of it that `status` and `up` show."""
+"""Why the box stopped, or what keeps it running: `why`, and the short form in `status` and `up`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpu_box.model.observed import Stopped
 from gpu_box.units import format_duration
+from gpu_box.view import hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,14 +28,14 @@ def stop_line(stopped: Stopped) -> str:
 def why_lines(
     box: str, state: str, *, stopped: Stopped | None, watch: WatchState | None, changes: Sequence[Change]
 ) -> RenderableType:
-    """The present first; then how it came to that; then the stop, with the figures of that moment."""
+    """The current state, the changes that led to it, then the last stop with the signals of that moment."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     if state == "none":
-        return Text(f"There is no box {box!r}; `gpu-box up` makes it.")
+        return Text(hints.complete(f"There is no box {box!r}; `gpu-box up` creates it."))
     head = Text(box, style="what")
     head.append(f"  {state}", style="not bold")
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -47,9 +48,10 @@ def why_lines(
         table.add_row("before", _changes(changes))
     if stopped:
         table.add_row("stopped" if watch is None else "last stop", Text(stop_line(stopped)))
-        table.add_row("", _figures(stopped))
+        if stopped.signals:
+            table.add_row("", _figures(stopped))
     elif watch is None:
-        table.add_row("stopped", "why is not known: the box left no word, and EC2 has none")
+        table.add_row("stopped", "reason unknown: neither the box nor EC2 recorded one")
     return Group(head, Padding(table, (0, 0, 0, 2), expand=False))
 
 
@@ -63,20 +65,22 @@ def _changes(changes: Sequence[Change]) -> RenderableType:
     table.add_column(overflow="fold")
     for change in changes:
         state = Text(change.state, style=_STATE_STYLE.get(change.state, "default"))
-        table.add_row(f"{change.at.astimezone():%a %H:%M:%S}", state, Text(change.reason))
+        table.add_row(
+            f"{change.at.astimezone():%a %H:%M:%S}",
+            state,
+            Text(change.reason.removeprefix(f"{change.state}: ")),
+        )
     return table
 
 
 def _figures(stopped: Stopped) -> RenderableType:
-    """Each signal's, as it was read last before the stop."""
+    """Each signal as last read before the stop."""
     from rich.table import Table
     from rich.text import Text
 
-    if not stopped.signals:
-        return Text("no figures were left", style="quiet")
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in stopped.signals:
-        table.add_row(name, Text(text.removeprefix(f"{name} ")))
+        table.add_row(Text(name), Text(text.removeprefix(f"{name} ")))
     return table

@@ -1,15 +1,15 @@
-"""The WSGI application: one AWS call at a time, the weather, and a word to the reconciler.
+"""The WSGI application: it answers one AWS call at a time and wakes the reconciler.
 
 GET    /checkip            the caller's address, as checkip.amazonaws.com gives it; needs no signature
 GET    /embedded/status    boxes, machines, uptime
 DELETE /embedded/world     everything in the cloud, and its weather
 GET, POST, DELETE /embedded/weather     see local_aws.faults
-POST   /embedded/interrupt {"instance": "i-..."}: AWS tells a spot instance that it takes it back
-POST   /embedded/network   {"instance": "i-...", "cut": true}: its network is gone, or back
+POST   /embedded/interrupt {"instance": "i-..."}: AWS sends the spot instance an interruption notice
+POST   /embedded/network   {"instance": "i-...", "cut": true}: cut its network, or restore it
 anything else              AWS's API
 
-AWS's calls are signed by keys of this cloud, those below /embedded/ with the account owner's key. Nothing of
-moto's own API (/moto-api) is served.
+AWS's calls are signed with keys of this cloud; those below /embedded/ with the account owner's key. moto's
+own API (/moto-api) is not served.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from typing import Any
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 
-from local_aws.api import authentication, incoming, signature, texts
+from local_aws.api import authentication, incoming, signature
 from local_aws.api.calls import Call, as_wsgi, form, identify
 from local_aws.api.dispatch import Api, Unimplemented
 from local_aws.api.errors import error_answer
 from local_aws.api.signature import Incomplete, Request
 from local_aws.credentials import Account
 from local_aws.ec2 import interruption, regions, visibility
+from local_aws.ec2.request_rates import STATUS, RequestRates
 from local_aws.faults import Weather, set_weather, weather
 from local_aws.iam.authorization import Operator, refusal
+from local_aws.parameters import validation
 from local_aws.state import State
 from local_aws.world import World
 
@@ -48,8 +50,8 @@ Answer = tuple[str, list[tuple[str, str]], bytes]
 
 
 class Cloud:
-    """world: what there is; state: where it is kept; account: whose it is; policy: the operator's IAM policy;
-    changed: called after anything may have changed.
+    """world: every resource; state: where it is saved; account: its access keys; policy: the operator's IAM
+    policy; changed: called after anything may have changed.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Cloud:
         self._state = state
         self._changed = changed
         self._api = Api()
+        self._rates = RequestRates()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         try:
@@ -107,13 +110,16 @@ class Cloud:
         # moto's backends are plain dictionaries, and a repeated client token must find what the first call
         # made.
         with self._world.lock:
+            limited = weather().request_rates and call.service == "ec2"
+            if limited and (why := self._rates.refusal(call, DEFAULT_ACCOUNT_ID)):
+                return _error(call.service, *why, STATUS)
             fault = weather().strike(call.service, call.operation)
             if fault is not None and fault.when == "before":
                 return _strike(call, fault)
             self._world.settle()
             if why := refusal(call, self._operator):
                 return _error(call.service, *why, 403)
-            if why := texts.refusal(call):
+            if why := validation.refusal(call):
                 return _error(call.service, *why, 400)
             answer = self._ec2(call, environ) if call.service == "ec2" else self._execute(call, environ)
             if call.changes:
@@ -124,21 +130,22 @@ class Cloud:
         return answer
 
     def _ec2(self, call: Call, environ: dict[str, Any]) -> Answer:
-        """As EC2 sees it now: not all that there is."""
+        """Run an EC2 call on what EC2 shows by now (see `visibility`)."""
         backend = ec2_backends[DEFAULT_ACCOUNT_ID][call.region]
-        if why := visibility.refusal(backend, call.operation, list(form(call.body).values())):
+        tagged = [value for name, value in form(call.body).items() if name.startswith("ResourceId.")]
+        if why := visibility.refusal(backend, call.operation, tagged):
             return _error(call.service, *why, 400)
         with visibility.as_seen(backend, call.operation):
             return self._execute(call, environ)
 
     def _execute(self, call: Call, environ: dict[str, Any]) -> Answer:
-        told: list[Any] = []
+        started: list[Any] = []
 
         def tell(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Callable[[bytes], None]:
-            told[:] = [status, headers]
-            return told.append
+            started[:] = [status, headers]
+            return started.append
 
         try:
             body = b"".join(self._api(environ, tell))
@@ -149,8 +156,8 @@ class Cloud:
         except Exception as error:
             _log.exception("%s:%s", call.service, call.operation)
             return _error(call.service, "InternalError", f"the embedded cloud failed: {error!r}", 500)
-        headers = [(k, v) for k, v in told[1] if k.lower() != "content-length"]
-        return told[0], headers, body
+        headers = [(k, v) for k, v in started[1] if k.lower() != "content-length"]
+        return started[0], headers, body
 
     def _own(self, method: str, path: str, sent: bytes) -> Answer:
         with self._world.lock:
@@ -193,13 +200,13 @@ class Cloud:
 
 def _strike(call: Call, fault: Any) -> Answer:
     if fault.code is None:
-        # The server closes the connection on this one without a byte of an answer.
+        # The server closes the connection on this exception without sending a byte.
         raise ConnectionAbortedError("cut by the weather")
     return _error(call.service, fault.code, fault.message, fault.status)
 
 
 def _shape(request: Request) -> str:
-    """A service whose errors look as the client of an unsigned request expects them."""
+    """The service whose error format suits an unsigned request."""
     form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     return "sts" if form or "Action=" in request.target else ""
 

@@ -1,4 +1,4 @@
-"""Who signed a call: its access key is looked up, and the signature made again with that key's secret."""
+"""Checks who signed a call: looks up its access key and makes the signature again with that key's secret."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def is_owner(request: Request, signed: Signed | None, owner: Credentials) -> boo
 
 
 def unproven(request: Request, signed: Signed, account: Account) -> Refusal | None:
-    """AWS's refusal of a request whose signature does not hold; None for one that does."""
+    """AWS's refusal of a request whose signature is wrong or expired; None for a valid one."""
     key = _find(signed.key_id, account)
     if key is None or not hmac.compare_digest(key.token.encode(), signed.token.encode("latin-1", "replace")):
         return stranger(signed.service)
     now = datetime.now(UTC)
     if key.until is not None and key.until < now:
         return _expired_token(signed.service)
-    # In this order: a request must not tell whether its signature would have held.
+    # In this order: the answer must not reveal whether the signature would have been valid.
     if why := signature.expired(signed, now):
         return _refusal(signed.service, "RequestExpired", "Request has expired.", 400, why)
     if not signature.matches(request, signed, key.secret):
@@ -55,7 +55,7 @@ def unproven(request: Request, signed: Signed, account: Account) -> Refusal | No
 
 
 def stranger(service: str) -> Refusal:
-    """For a key that this cloud did not give out, and a region that it does not have."""
+    """The refusal of an access key that this cloud did not issue, and of an unknown region."""
     if service == "ec2":
         return _ec2_stranger()
     what = "The security token included in the request is invalid."
@@ -69,7 +69,7 @@ def incomplete(service: str, why: str) -> Refusal:
 
 
 def unsigned(request: Request) -> Refusal:
-    """Without a signature no service is named either: its kind is known by the request's form."""
+    """The refusal of a request without a signature. Its form decides the error format."""
     if "x-amz-target" in request.headers:
         return "MissingAuthenticationTokenException", "Missing Authentication Token", 400
     return "MissingAuthenticationToken", "Request is missing Authentication Token", 403
@@ -80,7 +80,7 @@ def _ec2_stranger() -> Refusal:
 
 
 def _refusal(service: str, ec2_code: str, ec2_what: str, ec2_status: int, what: str) -> Refusal:
-    """EC2 has codes of its own; the other query services have one, and JSON services another."""
+    """EC2 has error codes of its own; the other query services share one, and JSON services another."""
     if service == "ec2":
         return ec2_code, ec2_what, ec2_status
     if service in QUERY_SERVICES:
@@ -109,7 +109,7 @@ def _find(key_id: str, account: Account) -> _Key | None:
 
 
 def _issued(key_id: str) -> Iterator[_Key]:
-    """From IAM and STS of this cloud; deactivated ones do not count."""
+    """The active keys of IAM and STS in this cloud that have this id."""
     for _, _, iam in iam_backends.iter_backends():
         for user in iam.users.values():
             for key in user.access_keys:

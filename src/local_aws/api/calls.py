@@ -22,16 +22,17 @@ _SCHEDULER = {
 }
 
 Fields = dict[str, str]
-"""What a form holds, in the order in which it was sent."""
+"""The fields of a form, in the order in which they were sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     service: str  # as in the request's signature, lower case: "ec2", "iam", "scheduler"
-    operation: str  # "RunInstances"; "" where it cannot be told
+    operation: str  # "RunInstances"; "" if unknown
     key_id: str  # the access key that signed it
-    region: str  # that it was signed for
+    region: str  # the region in the signature
     path: str
+    query: str  # as it was sent
     body: bytes
 
     @property
@@ -40,22 +41,24 @@ class Call:
 
 
 def identify(request: Request, signed: Signed, path: str) -> Call:
-    """path: decoded."""
+    """Which call the request makes. path: decoded."""
     service = signed.service.lower()
-    # A query service takes its parameters from the query, too: presigned requests have no body.
-    body = request.body or request.target.partition("?")[2].encode() if service in _QUERY else request.body
+    query = request.target.partition("?")[2]
+    # A query service takes its parameters from the query string, too: presigned requests have no body.
+    body = request.body or query.encode() if service in _QUERY else request.body
     return Call(
         service=service,
         operation=_operation(request, service, path, body),
         key_id=signed.key_id,
         region=signed.region,
         path=path,
+        query=query,
         body=body,
     )
 
 
 def as_wsgi(request: Request, signed: Signed) -> dict[str, Any]:
-    """For moto: the body to be read again, and the header by which it finds the service."""
+    """The WSGI variables that moto needs: a readable body, and the header by which it finds the service."""
     scope = f"{signed.key_id}/{signed.date:%Y%m%d}/{signed.region}/{signed.service}/aws4_request"
     return {
         "wsgi.input": io.BytesIO(request.body),
@@ -85,7 +88,7 @@ def form(body: bytes) -> Fields:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Empty for anything else."""
+    """The JSON object in the body; empty for anything else."""
     try:
         parsed = json.loads(body or b"{}")
     except ValueError:

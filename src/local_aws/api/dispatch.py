@@ -1,4 +1,4 @@
-"""AWS's API: moto's dispatcher, with the two services that it lacks."""
+"""AWS's API: moto's dispatcher, with the services that moto lacks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from flask import Flask
 from moto.core.utils import convert_to_flask_response
 from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication, create_backend_app
 
+from local_aws.services.free_tier import FreeTierResponses
 from local_aws.services.pricing import PricingResponses
 from local_aws.services.quotas import QuotaResponses
 
-_NOT_SERVED = ("moto_api", "instance_metadata")  # moto's own, which ask for no signature
-_OWN: dict[str, Any] = {"pricing": PricingResponses, "servicequotas": QuotaResponses}
+_NOT_SERVED = ("moto_api", "instance_metadata")  # moto's own, which need no signature
+_OWN: dict[str, Any] = {
+    "freetier": FreeTierResponses,
+    "pricing": PricingResponses,
+    "servicequotas": QuotaResponses,
+}
 
 
 class Unimplemented(Exception):
-    """No such service here."""
+    """This cloud has no such service."""
 
 
 class Api(DomainDispatcherApplication):  # type: ignore[misc]
@@ -47,6 +52,6 @@ def _create_app(service: Any) -> Flask:
         app = Flask(service)
         app.request_class = BackendRequest
         app.add_url_rule("/", view_func=convert_to_flask_response(responses.dispatch), methods=["POST"])
-    # Errors come to `cloud`, which answers them as AWS does and not with a page for a browser.
+    # `cloud` answers errors as AWS does, not with an HTML page.
     app.config["PROPAGATE_EXCEPTIONS"] = True
     return app  # type: ignore[no-any-return]

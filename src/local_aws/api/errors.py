@@ -1,4 +1,4 @@
-"""AWS's errors in the shape in which each kind of service writes them."""
+"""AWS's errors in the format of each kind of service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
 
 class Refused(HTTPException):  # type: ignore[misc]
-    """An EC2 error with an HTTP status other than 400, which is all that moto's own can have."""
+    """An EC2 error with an HTTP status other than 400; moto's own errors always have 400."""
 
     def __init__(self, code: str, message: str, *, status: int) -> None:
         super().__init__(ec2_error(code, message))

@@ -1,4 +1,4 @@
-"""HTTP requests before anything of the cloud sees them: no browser gets in, and no slow or endless body."""
+"""Reads HTTP requests safely: refuses browsers, and slow or endless bodies."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from local_aws.api.signature import Request
 
-# A page that was rebound to loopback by DNS still names its own host.
+# The Host header of a page that rebinds DNS to loopback names the page's own host.
 _LOOPBACK_NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
-_BODY_LIMIT = 1 << 20  # bytes; AWS takes 16 KiB of user data, the largest thing that is sent here
+_BODY_LIMIT = 1 << 20  # bytes; AWS takes 16 KiB of user data, the largest parameter
 
 
 class Rejected(Exception):
-    """status: of HTTP."""
+    """A request that is refused. status: the HTTP status."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -22,7 +22,7 @@ class Rejected(Exception):
 
 
 def read(environ: Mapping[str, Any]) -> Request:
-    """The whole request. Raises Rejected."""
+    """Read the whole request. Raises Rejected."""
     headers = _headers(environ)
     _refuse_browsers(headers)
     target = str(environ.get("REQUEST_URI", ""))

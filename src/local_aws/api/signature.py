@@ -23,7 +23,7 @@ _LONGEST_S = 7 * 24 * 3600  # X-Amz-Expires of a presigned request
 
 
 class Incomplete(Exception):
-    """The request names a signature, but not all that belongs to one."""
+    """The request has a signature, but not all of its parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,27 +31,27 @@ class Request:
     """headers: names in lower case, the values of one name joined by commas."""
 
     method: str
-    target: str  # path and query as on the request line
+    target: str  # path and query, as on the request line
     headers: Mapping[str, str]
     body: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """What a request says about its signature."""
+    """The signature of a request and what it covers."""
 
     key_id: str
     region: str
     service: str
     date: datetime  # aware, UTC
-    names: tuple[str, ...]  # of the signed headers, lower case
+    names: tuple[str, ...]  # the signed headers, in lower case
     signature: str
-    token: str = ""  # of temporary credentials
-    lasts: timedelta = timedelta()  # how long a presigned request holds; zero for one that is not presigned
+    token: str = ""  # the session token of temporary credentials
+    lasts: timedelta = timedelta()  # validity of a presigned request, else zero
 
 
 def read(request: Request) -> Signed | None:
-    """The signature of the Authorization header, or of a presigned query; None for an unsigned request.
+    """The signature in the Authorization header or in a presigned query; None for an unsigned request.
 
     Raises Incomplete.
     """
@@ -94,13 +94,13 @@ def read(request: Request) -> Signed | None:
 
 
 def matches(request: Request, signed: Signed, secret: str) -> bool:
-    """Whether that secret made the signature of this very request."""
+    """Whether `secret` made the signature of this request."""
     ours = _signature(request, signed, secret)
     return hmac.compare_digest(ours.encode(), signed.signature.encode("latin-1", "replace"))
 
 
 def expired(signed: Signed, now: datetime) -> str | None:
-    """AWS's words if the request comes too late, or its date lies in the future; None if it does not."""
+    """AWS's message if the request comes too late or its date lies in the future; else None."""
     date, here = signed.date.strftime(_TIME), now.strftime(_TIME)
     if (first := now - max(SKEW, signed.lasts)) > signed.date:
         return f"Signature expired: {date} is now earlier than {first.strftime(_TIME)} ({here} - 15 min.)"
@@ -112,7 +112,7 @@ def expired(signed: Signed, now: datetime) -> str | None:
 
 
 def sign(request: Request, credentials: Credentials, *, service: str, now: datetime) -> dict[str, str]:
-    """The headers to send: those of the request, which name its host, with its date and signature."""
+    """The headers to send: those of the request, plus its date and signature."""
     headers = {**request.headers, "x-amz-date": now.strftime(_TIME)}
     signed = Signed(
         key_id=credentials.key_id, region="us-east-1", service=service, date=now,
@@ -128,7 +128,7 @@ def sign(request: Request, credentials: Credentials, *, service: str, now: datet
 
 
 def _require_signed(headers: Mapping[str, str], names: tuple[str, ...]) -> None:
-    """AWS wants the host and every x-amz-* header signed; the token may be added afterwards."""
+    """Raise unless the host and every x-amz-* header are signed; the token may be added afterwards."""
     needed = {"host", *(name for name in headers if name.startswith("x-amz-"))} - {"x-amz-security-token"}
     if missing := needed - {*names}:
         raise Incomplete(f"these headers must be signed: {', '.join(sorted(missing))}")
@@ -171,13 +171,13 @@ def _canonical(request: Request, names: Iterable[str]) -> str:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    """Decoded; a plus is a plus here, as AWS has it."""
+    """The decoded pairs of a query string; as in AWS, a plus is not a space."""
     raw = query.encode("latin-1").decode("utf-8", "replace").replace("+", "%2B")
     return parse_qsl(raw, keep_blank_values=True)
 
 
 def _normal(path: str) -> str:
-    """Without empty segments and dots (RFC 3986, 5.2.4)."""
+    """The path without empty segments and dots (RFC 3986, 5.2.4)."""
     kept: list[str] = []
     for segment in path.split("/"):
         if segment == "..":

@@ -1,1 +1,1 @@
-"""EC2 as AWS does it, where moto differs."""
+"""EC2's behaviour where moto's differs from AWS's."""

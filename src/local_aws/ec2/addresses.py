@@ -1,4 +1,4 @@
-"""Addresses of instances, public and private: each its own, on this computer's loopback.
+"""Loopback addresses of instances, public and private.
 
 Linux answers on all of 127.0.0.0/8. macOS answers on 127.0.0.1 only, so there every instance has that
 address, and the tag gpu-box:ssh-port tells them apart.
@@ -24,8 +24,8 @@ def free_public_address() -> str:
 
 
 def free_private_address() -> str:
-    """As a VPC's, kept over stop and start; on loopback too, so that machines that are processes reach each
-    other.
+    """A random address that plays the part of a VPC's, kept over stop and start. On loopback too, so that
+    process machines reach each other.
     """
     if sys.platform == "darwin":
         return "127.0.0.1"

@@ -1,4 +1,4 @@
-"""ModifyInstanceAttribute, in both of its forms, changing what it names and nothing else."""
+"""ModifyInstanceAttribute in both of its forms; it changes only what the request names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHILE_STOPPED = {"InstanceType", "Kernel", "Ramdisk", "UserData", "SriovNetSupp
 
 
 def modify(backend: Any, params: dict[str, Any]) -> None:
-    """params: the request's. Raises AWS's errors; nothing is changed then."""
+    """params: the request's. Raises AWS's errors, and changes nothing then."""
     instance = backend.get_instance(params["InstanceId"])
     changes = _named(params)
     for name, value in changes.items():
@@ -77,18 +77,29 @@ def _check(instance: Any, name: str, value: Any) -> None:
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
         )
     if name == "InstanceType" and instance.lifecycle == "spot":
-        # EC2 User Guide, "Behavior of Spot Instance interruptions"; the words are this cloud's.
+        # EC2 User Guide, "Behavior of Spot Instance interruptions"; the message is this cloud's.
         raise EC2ClientError(
             "UnsupportedOperation",
             f"You can't modify the instance type of the Spot Instance '{instance.id}'.",
         )
-    if name == "InstanceType" and not catalogue.exists(value):
-        raise EC2ClientError("InvalidInstanceAttributeValue", f"Invalid value '{value}' for InstanceType.")
+    if name == "InstanceType" and not _becomes(instance.instance_type, value):
+        raise EC2ClientError(
+            "InvalidInstanceAttributeValue",
+            f"Modifying the instance type from {instance.instance_type} to {value} is not allowed.",
+        )
     if name == "InstanceInitiatedShutdownBehavior" and value not in ("stop", "terminate"):
         raise EC2ClientError(
             "InvalidParameterValue",
             f"Value ({value}) for parameter value is invalid. Invalid instance initiated shutdown behavior.",
         )
+
+
+def _becomes(old: str, new: str) -> bool:
+    """Whether AWS allows the change of type. g5 to p4d is reported to fail
+    (github.com/pulumi/pulumi/issues/16758); "Compatibility for changing the instance type" (EC2 User Guide)
+    does not list the families.
+    """
+    return catalogue.exists(new) and (old.partition(".")[0], new.partition(".")[0]) != ("g5", "p4d")
 
 
 def _group(backend: Any, group_id: str) -> Any:

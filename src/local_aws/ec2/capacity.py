@@ -1,4 +1,4 @@
-"""Whether there is room: the account's vCPU quotas, and what a zone has, as the weather sets them."""
+"""Whether there is room: the account's vCPU quotas and the zones' capacity, as the weather sets them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from local_aws.api.errors import Refused
 from local_aws.ec2 import catalogue
 from local_aws.faults import ANY, weather
 
-_LIVE = ("pending", "running")  # what counts for on-demand quotas; a stopped spot instance counts too
+_LIVE = ("pending", "running")  # count against on-demand quotas; a stopped spot instance counts too
 
 
 @dataclass(frozen=True)
 class Quota:
     code: str
     name: str
-    families: tuple[str, ...]  # what the type's name starts with, before its generation
+    families: tuple[str, ...]  # the letters of the type's name before its generation
     spot: bool
 
 
@@ -47,7 +47,7 @@ QUOTAS = (
 def check_room(
     backend: Any, instance_type: str, zone: str, count: int, *, spot: bool, other_zones: tuple[str, ...] = ()
 ) -> None:
-    """Raise AWS's error unless `count` more instances of the type fit. Quota first, as AWS does."""
+    """Raise AWS's error unless `count` more instances of the type fit. AWS checks the quota first."""
     check_quota(backend, instance_type, count, spot=spot)
     check_capacity(backend, instance_type, zone, count, spot=spot, other_zones=other_zones)
 
@@ -77,7 +77,7 @@ def has_capacity(backend: Any, instance_type: str, zone: str, count: int, *, spo
 
 
 def room(backend: Any, instance_type: str, zone: str, *, spot: bool) -> int | None:
-    """For how many more: below zero where more run than it now has capacity for, None for any number."""
+    """How many more instances fit; below zero if more run than fit now, None for any number."""
     tables = weather().spot_capacity if spot else weather().capacity
     zones = tables.get(instance_type, tables.get(ANY, {}))
     limit = zones.get(zone, zones.get(ANY))
@@ -92,7 +92,7 @@ def room(backend: Any, instance_type: str, zone: str, *, spot: bool) -> int | No
 
 
 def quota_of(instance_type: str, *, spot: bool) -> Quota | None:
-    """The quota that a type counts against: by the letters before the generation's digit, or with it."""
+    """The quota of a type, found by the letters before the generation's digit, or with the digit."""
     family = instance_type.split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz-")
     letters = family.rstrip("0123456789")
     for name in (family, letters):

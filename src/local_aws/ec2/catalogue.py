@@ -1,4 +1,4 @@
-"""Images, instance types and prices of this cloud: data files beside this one, and moto's own type tables."""
+"""Images, instance types and prices of this cloud, from the data files beside it and moto's type tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class PublicImage:
-    parameter: str  # public SSM parameter that holds its id
+    parameter: str  # the public SSM parameter with its id
     name: str
     description: str
     owner_id: str
@@ -21,7 +21,7 @@ class PublicImage:
     volume_type: str
 
     def id(self, region: str) -> str:
-        """Differs by region, as AMI ids do, and is the same in every cloud."""
+        """The AMI id: different in each region, the same in every cloud."""
         return "ami-" + hashlib.sha256(f"{region}\0{self.name}".encode()).hexdigest()[:17]
 
 
@@ -32,7 +32,7 @@ def public_images() -> tuple[PublicImage, ...]:
 
 @cache
 def hourly_price(instance_type: str) -> float | None:
-    """US dollars an hour on demand in us-east-1; None for a type that the table does not have."""
+    """US dollars an hour on demand in us-east-1; None for a type without a price."""
     price: float | None = _data("prices.json")["instances"].get(instance_type)
     return price
 
@@ -44,19 +44,19 @@ def priced_types() -> tuple[str, ...]:
 
 @cache
 def volume_prices() -> dict[str, float]:
-    """US dollars a GB-month, by volume type."""
+    """US dollars per GB-month, by volume type."""
     return dict(_data("prices.json")["volumes_gb_month"])
 
 
 @cache
 def speed_prices() -> dict[str, float]:
-    """US dollars a month, by usage type: an operation a second; a GiB a second."""
+    """US dollars a month by usage type: per operation a second, and per GiB a second."""
     return dict(_data("prices.json")["speed_month"])
 
 
 @cache
 def snapshot_price() -> float:
-    """US dollars a GB-month."""
+    """US dollars per GB-month."""
     return float(_data("prices.json")["snapshot_gb_month"])
 
 
@@ -77,7 +77,7 @@ def memory_gib(instance_type: str) -> float:
 
 
 def is_nitro(instance_type: str) -> bool:
-    """Bare metal is of the Nitro System, too, and has no hypervisor."""
+    """Whether the type is of the Nitro System. Bare metal is, too, and has no hypervisor."""
     return bool(_types()[instance_type].get("Hypervisor") != "xen")
 
 
@@ -87,6 +87,22 @@ def zones_offering(region: str, instance_type: str) -> tuple[str, ...]:
 
     offered = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, [])
     return tuple(sorted({o["Location"] for o in offered if o["InstanceType"] == instance_type}))
+
+
+def offer_in_govcloud() -> None:
+    """moto has no offers of us-gov-west-1: those of us-west-2 stand in for them."""
+    from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
+
+    for kind, old, new in (
+        ("region", "us-west-2", "us-gov-west-1"),
+        ("availability-zone", "us-west-2", "us-gov-west-1"),
+        ("availability-zone-id", "usw2-", "usgw1-"),  # moto's names of the zones
+    ):
+        INSTANCE_TYPE_OFFERINGS[kind]["us-gov-west-1"] = [
+            {**each, "Location": each["Location"].replace(old, new)}
+            for each in INSTANCE_TYPE_OFFERINGS[kind]["us-west-2"]
+            if not each["Location"].endswith(("2d", "az4"))  # it has three zones
+        ]
 
 
 def _types() -> dict[str, Any]:

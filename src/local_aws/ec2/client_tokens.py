@@ -1,6 +1,6 @@
-"""RunInstances' client tokens: what one made is found again, until a day after it has ended.
+"""RunInstances' client tokens: a token finds its instances until a day after they were terminated.
 
-Zonal where the request names a zone or subnet, regional else (EC2 Developer Guide, "Ensuring idempotency").
+Zonal if the request names a zone or subnet, else regional (EC2 Developer Guide, "Ensuring idempotency").
 Since January 2025 the token of a terminated instance is refused (github.com/boto/boto3/issues/4406); it "is
 valid for at least 24 hours after the termination" (AWS, quoted in github.com/ansible/ansible/pull/4033).
 """
@@ -24,11 +24,11 @@ class Launch:
     fingerprint: str  # of the request's parameters
     reservation_id: str
     instance_ids: tuple[str, ...]
-    ended: datetime | None = None  # when the last of them was terminated
+    ended: datetime | None = None  # when the last instance was terminated
 
 
 def earlier(backend: Any, token: str, params: dict[str, Any]) -> Any:
-    """The reservation that this token made; None for a new token. Raises EC2ClientError as AWS does."""
+    """The reservation of this token; None for a new token. Raises EC2ClientError as AWS does."""
     known = backend.launches.get(_scope(token, params))
     if not isinstance(known, Launch) or (known.ended and now() - known.ended > weather().delay("token-kept")):
         return None
@@ -53,7 +53,7 @@ def remember(backend: Any, token: str, params: dict[str, Any], reservation: Any)
 
 
 def ended(backend: Any, instance: Any) -> None:
-    """It is terminated."""
+    """Note that the instance was terminated."""
     for launch in backend.launches.values():
         if isinstance(launch, Launch) and instance.id in launch.instance_ids:
             launch.ended = now()

@@ -1,8 +1,8 @@
-"""GetConsoleOutput: late, cut and gone after an hour (EC2 API reference, "GetConsoleOutput").
+"""GetConsoleOutput: late, cut to 64 KB, and gone after an hour (EC2 API reference, "GetConsoleOutput").
 
 "By default, the console output returns buffered information that was posted shortly after an instance
 transition state"; the weather's delay `console` says how long after. "Available for at least one hour after
-the most recent post. Only the most recent 64 KB". `Latest` reads what is there now, "on instance types that
+the most recent post. Only the most recent 64 KB". `Latest` reads the current console, "on instance types that
 use the Nitro hypervisor".
 """
 
@@ -23,7 +23,7 @@ _read: Callable[[str], bytes] = lambda instance_id: b""  # noqa: E731
 
 
 def read_consoles_with(read: Callable[[str], bytes]) -> None:
-    """Whoever runs the machines says how."""
+    """Set the function that reads a machine's console."""
     global _read
     _read = read
 
@@ -45,14 +45,14 @@ def output(instance: Any, *, latest: bool) -> bytes:
 
 
 def changed(instance: Any) -> None:
-    """Its state did: AWS posts the console a while later."""
+    """The instance's state changed: AWS posts the console some time later."""
     mark = extra(instance)
     mark.changed = now()
     mark.post_due = now() + weather().delay("console")
 
 
 def settle(backend: Any) -> bool:
-    """Post what is due. Whether anything was."""
+    """Post the consoles that are due. Returns whether any was."""
     due = [i for i in backend.all_instances() if (at := extra(i).post_due) and at <= now()]
     for instance in due:
         mark = extra(instance)

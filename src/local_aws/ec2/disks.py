@@ -1,4 +1,4 @@
-"""The volumes of a new instance: those of its image, changed by the block device mappings of the request."""
+"""The volumes of a new instance: its image's, changed by the request's block device mappings."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.elastic_block_store import VolumeModification
+
+from local_aws.faults import weather
+from local_aws.parameters import validation
 
 _ROOT_DEFAULTS = {"DeleteOnTermination": True, "VolumeType": "gp3"}
-_GP3_IOPS = (3000, 16000)
-_GP3_THROUGHPUT_MIB = (125, 1000)
-_BETWEEN_MODIFICATIONS = timedelta(hours=6)
+_GP3_THROUGHPUT_MIB = 125
+_MODIFICATIONS, _WITHIN = 4, timedelta(hours=24)
 
 
 def plan(image: Any, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The devices to make, in request form. Raises AWS's error for what cannot be."""
+    """The volumes to create, in request form. Raises AWS's error for an invalid mapping."""
     devices: dict[str, dict[str, Any]] = {}
     for mapping in image.block_device_mappings if image is not None else ():
         devices[mapping["DeviceName"]] = {**_ROOT_DEFAULTS, **mapping["Ebs"]}
@@ -26,9 +29,9 @@ def plan(image: Any, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
             devices.pop(name, None)
         elif "VirtualName" not in mapping:
             given = {k: v for k, v in mapping.get("Ebs", {}).items() if v is not None}
-            _check_size(given, devices.get(name, {}))
-            # An added volume outlives its instance only if the request says so: RunInstances' default is True
-            # in the API's own documentation for volumes that it creates.
+            _check_size(name, given, devices.get(name, {}))
+            # An added volume outlives its instance only if the request says so: the API documents True as
+            # RunInstances' default for volumes that it creates.
             devices[name] = {
                 "DeleteOnTermination": True,
                 "VolumeType": "gp2",
@@ -36,7 +39,7 @@ def plan(image: Any, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 **given,
             }
     for ebs in devices.values():
-        _check_performance(ebs)
+        _check(ebs)
     return [{"DeviceName": name, "Ebs": ebs} for name, ebs in devices.items()]
 
 
@@ -51,61 +54,69 @@ def attach(backend: Any, instance: Any, devices: list[dict[str, Any]], tags: dic
             kms_key_id=ebs.get("KmsKeyId"),
             volume_type=ebs["VolumeType"],
             iops=ebs.get("Iops"),
-            throughput=ebs.get("Throughput")
-            or (_GP3_THROUGHPUT_MIB[0] if ebs["VolumeType"] == "gp3" else None),
+            throughput=ebs.get("Throughput") or (_GP3_THROUGHPUT_MIB if ebs["VolumeType"] == "gp3" else None),
         )
         backend.attach_volume(volume.id, instance.id, device["DeviceName"], ebs["DeleteOnTermination"])
+        volume.volume_initialization_rate = ebs.get("VolumeInitializationRate")
         volume.add_tags(tags)
 
 
+class Modification(VolumeModification):  # type: ignore[misc]
+    """modifying -> optimizing -> completed (EBS User Guide, "Monitor the progress of volume modifications").
+
+    The weather's delays set the times.
+    """
+
+    @property
+    def modification_state(self) -> str:
+        passed = utcnow() - self.start_time
+        if passed < weather().delay("modifying"):
+            return "modifying"
+        return "optimizing" if passed < weather().delay("optimizing") else "completed"
+
+    @property
+    def progress(self) -> int:
+        return 100 if self.modification_state == "completed" else 0
+
+
 def check_modify(volume: Any, size: int | None) -> None:
-    """Raise for a smaller size, and for a second modification within six hours (EBS User Guide)."""
-    if size is not None and int(size) < int(volume.size):
+    """Raise AWS's error for a smaller size, before the last modification has completed, and for a fifth one
+    in 24 hours (ModifyVolume in the EC2 API Reference).
+    """
+    if size is not None:
+        if int(size) < int(volume.size):
+            raise EC2ClientError(
+                "InvalidParameterValue", f"New size cannot be smaller than existing size: {volume.size}GiB"
+            )
+        _check({"VolumeType": volume.volume_type, "VolumeSize": size})
+    if volume.modifications and (state := volume.modifications[-1].modification_state) != "completed":
+        # https://github.com/sodafoundation/strato/issues/1120
         raise EC2ClientError(
-            "InvalidParameterValue", f"New size cannot be smaller than existing size: {volume.size}GiB"
+            "IncorrectModificationState",
+            f"Volume {volume.id} cannot be modified in modification state {state.upper()}",
         )
-    last = max((one.start_time for one in volume.modifications), default=None)
-    if last and utcnow() - last < _BETWEEN_MODIFICATIONS:
+    if sum(utcnow() - one.start_time < _WITHIN for one in volume.modifications) >= _MODIFICATIONS:
+        # The recorded words, of before January 2026, went on with "Wait at least 6 hours".
         raise EC2ClientError(
-            "VolumeModificationRateExceeded",
-            "You've reached the maximum modification rate per volume limit. Wait at least 6 hours between "
-            "modifications per EBS volume.",
+            "VolumeModificationRateExceeded", "You've reached the maximum modification rate per volume limit."
         )
 
 
-def _check_size(given: dict[str, Any], from_image: dict[str, Any]) -> None:
+def _check_size(device: str, given: dict[str, Any], from_image: dict[str, Any]) -> None:
     least = from_image.get("VolumeSize")
     size = given.get("VolumeSize")
     if size is None and least is None and not given.get("SnapshotId"):
-        raise EC2ClientError("MissingParameter", "The request must contain the parameter size or snapshotId")
+        raise EC2ClientError(
+            "InvalidBlockDeviceMapping", f"Either snapshot ID or volume size must be provided for: {device}"
+        )
     if size is not None and least is not None and int(size) < int(least):
         raise EC2ClientError(
             "InvalidBlockDeviceMapping",
-            f"Volume of size {size}GB is smaller than snapshot '{from_image.get('SnapshotId')}', "
+            f"Volume of size {size}GB is smaller than  snapshot '{from_image.get('SnapshotId')}', "
             f"expect size >= {least}GB",
         )
 
 
-def _check_performance(ebs: dict[str, Any]) -> None:
-    kind, iops, throughput = ebs["VolumeType"], ebs.get("Iops"), ebs.get("Throughput")
-    if kind == "gp3":
-        _check_range("iops", iops, _GP3_IOPS)
-        _check_range("throughput", throughput, _GP3_THROUGHPUT_MIB)
-    elif throughput is not None:
-        raise EC2ClientError(
-            "InvalidParameterCombination", f"The parameter Throughput is not supported for {kind} volumes."
-        )
-    elif kind in ("io1", "io2") and iops is None:
-        raise EC2ClientError("MissingParameter", f"The parameter iops must be specified for {kind} volumes.")
-    elif kind not in ("io1", "io2") and iops is not None:
-        raise EC2ClientError(
-            "InvalidParameterCombination", f"The parameter iops is not supported for {kind} volumes."
-        )
-
-
-def _check_range(name: str, value: Any, limits: tuple[int, int]) -> None:
-    if value is not None and not limits[0] <= int(value) <= limits[1]:
-        raise EC2ClientError(
-            "InvalidParameterValue",
-            f"Volume {name} of {value} is out of range: {limits[0]} to {limits[1]} for gp3.",
-        )
+def _check(ebs: dict[str, Any]) -> None:
+    if why := validation.refusal_of_volume(ebs):
+        raise EC2ClientError(*why)

@@ -1,4 +1,4 @@
-"""What this cloud knows of an instance beyond moto's own record. Pickled with it."""
+"""This cloud's additions to moto's record of an instance. Pickled with it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 @dataclass
 class Extra:
-    """boots counts starts and reboots: a machine of an earlier boot is to be replaced."""
+    """boots: counts starts and reboots. The machine of an earlier boot is replaced."""
 
-    public_key: str = ""  # of the key pair, kept at launch: EC2 does not need the key pair afterwards
+    public_key: str = ""  # of the key pair; EC2 reads the pair at launch only
     boots: int = 1
-    port: int = 0  # where its machine last answered
+    port: int = 0  # at which its machine last answered
     has_run: bool = False
-    due: datetime | None = None  # when the state that it is in ends, aware UTC; None for a lasting one
-    reason: str = ""  # StateTransitionReason and StateReason of the state that it is going to
+    due: datetime | None = None  # when its present state ends, aware UTC; None if it lasts
+    reason: str = ""  # StateTransitionReason and StateReason of the next state
     code: str = ""
     message: str = ""
     ended: datetime | None = None  # when it was terminated
     spot_request_id: str = ""
-    noticed: datetime | None = None  # when this boot of a spot instance was told that AWS wants it back,
-    taken: datetime | None = None  # and when AWS takes it
-    changed: datetime | None = None  # when it reached the state that it is in
+    noticed: datetime | None = None  # when this boot of a spot instance got its interruption notice,
+    taken: datetime | None = None  # and when AWS interrupts it
+    changed: datetime | None = None  # when it reached its present state
     post_due: datetime | None = None  # when AWS posts its console
     posted: bytes = b""  # the console as last posted,
     posted_at: datetime | None = None  # and when
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
-        """What a state of an older version lacks is as at first."""
+        """Use the defaults for attributes that a state saved by an older version lacks."""
         self.__dict__ = Extra().__dict__ | saved
 
 

@@ -1,5 +1,5 @@
-"""What the instance metadata tell of an instance: item by path, as EC2 names them ("Instance metadata
-categories", EC2 User Guide). Those that nothing here asks for are left out.
+"""The metadata of an instance: item by path, with EC2's names ("Instance metadata categories", EC2 User
+Guide). Items that no program here reads are left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from local_aws.ec2.extra import extra
 
 
 def facts(instance: Any) -> dict[str, str]:
-    told = {
+    items = {
         "ami-id": instance.image_id,
         "instance-id": instance.id,
         "instance-life-cycle": instance.lifecycle or "on-demand",
@@ -25,12 +25,12 @@ def facts(instance: Any) -> dict[str, str]:
     mark = extra(instance)
     if mark.noticed is not None and mark.taken is not None:
         action = interruption.action_of(instance.ec2_backend, instance)
-        told["spot/instance-action"] = json.dumps({"action": action, "time": _stamp(mark.taken)})
+        items["spot/instance-action"] = json.dumps({"action": action, "time": _stamp(mark.taken)})
         if action == "terminate":
-            told["spot/termination-time"] = _stamp(mark.taken)
-        # AWS recommends to go elsewhere no later than with the notice, often earlier.
-        told["events/recommendations/rebalance"] = json.dumps({"noticeTime": _stamp(mark.noticed)})
-    return told
+            items["spot/termination-time"] = _stamp(mark.taken)
+        # AWS sends the rebalance recommendation no later than the notice, often earlier.
+        items["events/recommendations/rebalance"] = json.dumps({"noticeTime": _stamp(mark.noticed)})
+    return items
 
 
 def _stamp(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Security groups: which are in use, and whom they let reach SSH."""
+"""Security groups: which are in use, and which addresses reach SSH."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SSH = 22
 
 
 def check_delete(backend: Any, group: Any) -> None:
-    """Raise for a default group, and for one that an interface or another group's rule refers to."""
+    """Raise for a default group, and for one that an interface or another group's rule uses."""
     if group.is_default or group.name == "default":
         raise EC2ClientError(
             "CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user'
@@ -29,7 +29,7 @@ def check_delete(backend: Any, group: Any) -> None:
 
 
 def admits(instance: Any, address: str) -> bool:
-    """Whether the instance's groups let that peer address reach port 22."""
+    """Whether the instance's groups let the peer at `address` reach port 22."""
     peer = ip_address(address)
     groups = {group for nic in instance.nics.values() for group in nic.group_set}
     return any(

@@ -1,9 +1,9 @@
-"""AMIs: the public ones of this cloud, and those made of an instance."""
+"""AMIs: this cloud's public ones, and those made from an instance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
@@ -15,16 +15,19 @@ from local_aws.ec2.extra import now
 from local_aws.faults import weather
 
 _ROOT_DEVICE = "/dev/sda1"
+# "For public AMIs, the deprecation date is two years from the creation date" (EC2 User Guide).
+_PUBLIC_FOR = timedelta(days=730)
 
 
 class Image(Ami):  # type: ignore[misc]
-    """moto's AMI with a size of its own, and DeleteOnTermination on its root, as Ubuntu's images have it."""
+    """moto's AMI with a size, and with DeleteOnTermination on its root, as Ubuntu's images have it."""
 
     size_gib = 8
     volume_type = "gp3"
     due: datetime | None = None  # when it becomes available, aware UTC
     made_of: str | None = None  # the instance
-    copied: bool = False  # whether that one's disk is
+    deprecation_time: str | None = None  # as EC2 writes it: "2028-11-12T00:00:00.000Z"
+    copied: bool = False  # whether the instance's disk has been copied
 
     @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
@@ -60,6 +63,7 @@ def load_public(backend: Any) -> None:
             region_name=f"{backend.region_name}a",
         )
         image.size_gib, image.volume_type = entry.size_gib, entry.volume_type
+        image.deprecation_time = f"{_made_on(entry) + _PUBLIC_FOR:%Y-%m-%dT%H:%M:%S.000Z}"
         image.ebs_snapshot.volume.size = entry.size_gib
         backend.amis[image.id] = image
 
@@ -67,7 +71,7 @@ def load_public(backend: Any) -> None:
 def create(
     backend: Any, instance_id: str, name: str, description: str, tags: dict[str, dict[str, str]]
 ) -> Image:
-    """An image of the instance's root volume, `pending` for a while."""
+    """Create an image of the instance's root volume; it is `pending` for a while."""
     instance = backend.get_instance(instance_id)
     if instance.state not in ("running", "stopped", "stopping"):
         raise EC2ClientError("IncorrectState", f"The instance '{instance_id}' is not in a valid state.")
@@ -92,7 +96,7 @@ def create(
 
 
 def to_copy(backend: Any) -> list[Image]:
-    """Those whose instance's disk is still to be copied, for which they wait."""
+    """The pending images whose instance's disk still has to be copied."""
     return [image for image in _pending(backend) if not image.copied]
 
 

@@ -1,9 +1,9 @@
-"""Spot interruptions: AWS wants the capacity back, says so, takes it, and gives it back by itself.
+"""Spot interruptions: AWS gives notice, interrupts the instance, and restarts it when there is capacity.
 
     running -- notice (weather: spot_notice_s) --> stopping -> stopped -- capacity again --> pending ...
 
-That is a persistent request with the behaviour `stop`; any other instance is terminated. What stops within
-the notice by a user's call or by a shutdown from inside was stopped by its user, and stays so (EC2 User
+That holds for a persistent request with the behaviour `stop`; any other instance is terminated. An instance
+that its user stops within the notice, by a call or from inside, stays stopped (EC2 User
 Guide, "Behavior of Spot Instance interruptions" and "State changes for a Spot request").
 """
 
@@ -21,7 +21,7 @@ _UP = ("pending", "running")
 
 
 def give_notice(backend: Any, instance: Any) -> None:
-    """Once; it is not taken back, whatever the weather does. ValueError for what is no spot instance."""
+    """Give an interruption notice, once; it is never withdrawn. ValueError if it is no spot instance."""
     if instance.lifecycle != "spot":
         raise ValueError(f"{instance.id} is no spot instance")
     mark = extra(instance)
@@ -32,7 +32,7 @@ def give_notice(backend: Any, instance: Any) -> None:
 
 
 def settle(backend: Any) -> bool:
-    """Notices where capacity went, interruptions that are due, starts where it came back. Whether any."""
+    """Give due notices, interrupt and restart due instances. Returns whether anything changed."""
     changed = False
     for instance in list(_beyond_capacity(backend)):
         give_notice(backend, instance)
@@ -51,12 +51,12 @@ def next_due(backend: Any) -> Iterable[datetime]:
 
 
 def action_of(backend: Any, instance: Any) -> str:
-    """What an interruption does to it, in the words of the instance metadata."""
+    """The effect of an interruption on the instance, as the instance metadata name it."""
     return "stop" if spot.survives(backend, instance) else "terminate"
 
 
 def _beyond_capacity(backend: Any) -> Iterator[Any]:
-    """The running spot instances, without a notice yet, that are more than their zone now has."""
+    """The running spot instances without a notice that exceed their zone's capacity."""
     pools: dict[tuple[str, str], list[Any]] = {}
     for instance in backend.all_instances():
         if instance.lifecycle == "spot" and instance.state in _UP:
@@ -64,19 +64,19 @@ def _beyond_capacity(backend: Any) -> Iterator[Any]:
     for (instance_type, zone), instances in pools.items():
         left = capacity.room(backend, instance_type, zone, spot=True)
         if left is not None and left < 0:
-            told = [i for i in instances if extra(i).noticed is not None]
-            untold = [i for i in instances if extra(i).noticed is None]
-            yield from untold[: max(0, -left - len(told))]
+            noticed = [i for i in instances if extra(i).noticed is not None]
+            others = [i for i in instances if extra(i).noticed is None]
+            yield from others[: max(0, -left - len(noticed))]
 
 
 def _noticed(backend: Any) -> list[tuple[Any, datetime]]:
-    """With the moments at which they are taken."""
+    """The instances with a notice, and when each is interrupted."""
     up = [i for i in backend.all_instances() if i.state in _UP]
     return [(i, taken) for i in up if (taken := extra(i).taken) is not None]
 
 
 def _restart(backend: Any, request: Any) -> bool:
-    """ "Only Amazon EC2 can restart an interrupted stopped Spot Instance": and it does, unasked."""
+    """Restart it: "Only Amazon EC2 can restart an interrupted stopped Spot Instance"."""
     instance = request.instance
     if not capacity.has_capacity(backend, instance.instance_type, instance.placement.zone, 1, spot=True):
         request.wait()

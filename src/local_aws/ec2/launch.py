@@ -1,4 +1,4 @@
-"""RunInstances: everything is checked before anything is made, as AWS does, and made with AWS's defaults."""
+"""RunInstances: like AWS, checks everything before it makes anything, and fills in AWS's defaults."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check(backend: Any, image_id: str, count: int, group_names: list[str], kwarg
 
 
 def finish(backend: Any, reservation: Any, order: Order, tags: dict[str, dict[str, str]]) -> None:
-    """Give moto's new instances what RunInstances gives them."""
+    """Give moto's new instances the attributes that RunInstances gives them."""
     for instance in reservation.instances:
         instance.security_groups = order.groups
         for nic in instance.nics.values():
@@ -85,7 +85,7 @@ def _public_key(backend: Any, key_name: str | None) -> str:
 def _place(
     backend: Any, instance_type: str, count: int, *, spot: bool, kwargs: dict[str, Any]
 ) -> tuple[str, str | None]:
-    """The zone (asked for by subnet or placement, else chosen by AWS) and its VPC."""
+    """The zone (by subnet or placement, else AWS's choice) and its VPC."""
     offered = catalogue.zones_offering(backend.region_name, instance_type)
     subnet_id = kwargs.get("subnet_id") or next(
         (n["SubnetId"] for n in kwargs.get("nics") or [] if n.get("SubnetId")), None
@@ -126,7 +126,7 @@ def _groups(backend: Any, vpc_id: str | None, names: list[str], kwargs: dict[str
 
 
 def plain(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A copy of RunInstances' arguments to launch again with: moto's own code takes things out of them."""
+    """A copy of RunInstances' arguments for a later launch: moto's code removes items from them."""
     return copy.deepcopy({k: v for k, v in kwargs.items() if k != "security_group_ids"}) | {
         "security_group_ids": [
             g if isinstance(g, str) else g.id for g in kwargs.get("security_group_ids", [])

@@ -1,7 +1,7 @@
-"""An instance that AWS accepted and that fails while it is `pending`: terminated, or stopped again.
+"""An instance that AWS accepts and that fails while it is `pending`: it ends terminated, or stopped again.
 
-The codes and messages of API reference, "StateReason", and as recorded in public reports: a launch ends in
-`terminated` by way of `shutting-down`, a start in `stopped` (EC2 User Guide, "Instance terminates
+Codes and messages are those of "StateReason" (EC2 API reference) and of public reports: a failed launch ends
+in `terminated` by way of `shutting-down`, a failed start in `stopped` (EC2 User Guide, "Instance terminates
 immediately").
 """
 
@@ -22,7 +22,7 @@ _MESSAGES = {
 
 
 def strike(instance: Any) -> LaunchFailure | None:
-    """The failure that hits this instance at the end of `pending`, counted down."""
+    """The failure of this instance at the end of `pending`; counts it down."""
     failures = weather().launch_failures
     for index, failure in enumerate(failures):
         if failure.zone in (ANY, instance.placement.zone):

@@ -3,7 +3,7 @@
     pending -> running -> stopping -> stopped -> pending ...
     any of these -> shutting-down -> terminated
 
-A call puts an instance into a passing state with a due time; `settle` ends those that are due. moto's own
+A call puts an instance into a passing state with a due time; `settle` ends the due states. moto's own
 start, stop and terminate do the rest: addresses, interfaces, volumes.
 """
 
@@ -25,7 +25,7 @@ from local_aws.moto_inside import explain_state
 PORT_TAG = "gpu-box:ssh-port"
 _CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 _ENDS_AS = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
-# A machine that does not come up leaves its instance running, as on EC2.
+# As on EC2, an instance whose machine does not start stays `running`.
 _LONGEST_HOLD = timedelta(seconds=30)
 _BY_USER = ("UserInitiatedShutdown", "User initiated")  # code and message of a StateReason
 _BY_ITSELF = ("InstanceInitiatedShutdown", "Instance initiated")
@@ -40,7 +40,7 @@ def created(instance: Any) -> None:
 
 
 def start(backend: Any, instances: list[Any], check: Callable[[Any], None]) -> Changed:
-    """check: raises where there is no room for the instance now."""
+    """check: raises if there is no room for the instance now."""
     for instance in instances:
         if instance.state not in ("stopped", "pending", "running"):
             raise _wrong_state(instance, "is not in a state from which it can be started")
@@ -55,7 +55,7 @@ def start(backend: Any, instances: list[Any], check: Callable[[Any], None]) -> C
 
 
 def restart(backend: Any, instance: Any) -> None:
-    """Of a stopped instance for which there is room."""
+    """Start a stopped instance for which there is room."""
     instance.start()
     instance.launch_time = utcnow()
     instance.state_reason = StateReason("pending", "pending")
@@ -105,7 +105,7 @@ def reboot(instances: list[Any]) -> None:
 
 
 def shut_down_from_inside(backend: Any, instance: Any) -> None:
-    """Somebody typed `shutdown` on the machine. A one-time spot instance cannot stop: it ends."""
+    """`shutdown` was run on the machine. A one-time spot instance cannot stop, so it ends."""
     if instance.state not in ("pending", "running"):
         return
     keeps = instance.instance_initiated_shutdown_behavior != "terminate" and spot.can_stop(backend, instance)
@@ -116,7 +116,7 @@ def shut_down_from_inside(backend: Any, instance: Any) -> None:
 
 
 def interrupt(backend: Any, instance: Any) -> None:
-    """AWS takes a spot instance back, as its request says."""
+    """AWS interrupts a spot instance, as its request says."""
     if spot.survives(backend, instance):
         _leave_by_aws(instance, "stopping", "Server.SpotInstanceShutdown", "Spot instance shutdown")
     else:
@@ -126,8 +126,8 @@ def interrupt(backend: Any, instance: Any) -> None:
 
 
 def end_with_request(instance: Any) -> None:
-    """Its spot request is cancelled while it is stopped: "Amazon EC2 terminates any associated Spot Instances
-    that are stopped".
+    """The spot request of a stopped instance was cancelled: "Amazon EC2 terminates any associated Spot
+    Instances that are stopped".
     """
     if instance.state in ("stopping", "stopped"):
         _leave_by_aws(
@@ -136,9 +136,9 @@ def end_with_request(instance: Any) -> None:
 
 
 def settle(backend: Any, is_held: Callable[[str, str], bool]) -> bool:
-    """End the passing states that are due. Whether anything changed.
+    """End the passing states that are due. Returns whether anything changed.
 
-    is_held(instance id, next state): whether its machine is not there yet, or not gone yet.
+    is_held(instance id, next state): whether its machine has yet to start or to end.
     """
     moment = now()
     changed = False
@@ -171,7 +171,7 @@ def _enter(instance: Any, state: str) -> None:
     instance.instance_state.name, instance.instance_state.code = state, _CODES[state]
     mark = extra(instance)
     mark.due = now() + weather().delay(state)
-    mark.noticed = mark.taken = None  # a notice is of one boot
+    mark.noticed = mark.taken = None  # a notice holds for one boot
 
 
 def _leave(instance: Any, state: str, reason: str, code: str, who: str) -> None:
@@ -217,7 +217,7 @@ def _arrive(backend: Any, instance: Any, state: str) -> None:
 
 
 def _fail(backend: Any, instance: Any, failure: LaunchFailure) -> None:
-    """A launch ends in `terminated`, a start in `stopped`."""
+    """A failed launch ends in `terminated`, a failed start in `stopped`."""
     mark = extra(instance)
     mark.reason, mark.code, mark.message = failure.code, failure.code, launch_failure.message(failure)
     if mark.has_run:

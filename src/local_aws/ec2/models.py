@@ -1,6 +1,6 @@
-"""The EC2 backend: moto's, with AWS's semantics where moto lacks them.
+"""The EC2 backend: moto's, with AWS's semantics where moto's differ.
 
-Must be named `models` beside a `urls`: moto derives the routes of a backend from the module of its class.
+Its name must be `models`, beside a `urls`: moto derives a backend's routes from the module of its class.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class EC2(EC2Backend):  # type: ignore[misc]
         kwargs["block_device_mappings"] = []  # `finish` makes the volumes
         kwargs["is_instance_type_default"] = False
         kwargs.pop("instance_market_options", None)
-        request = kwargs.pop("spot_request", None)  # an open one, to be filled again
+        request = kwargs.pop("spot_request", None)  # an open request, filled again
         if not kwargs.get("subnet_id") and not kwargs.get("nics"):
             kwargs["placement"] = order.zone
             kwargs["security_group_ids"] = order.groups
@@ -68,7 +68,20 @@ class EC2(EC2Backend):  # type: ignore[misc]
 
     def modify_volume(self, volume_id: str, target_size: int | None = None, *rest: Any, **more: Any) -> Any:
         disks.check_modify(self.get_volume(volume_id), target_size)
-        return super().modify_volume(volume_id, target_size, *rest, **more)
+        volume = super().modify_volume(volume_id, target_size, *rest, **more)
+        volume.modifications[-1].__class__ = disks.Modification
+        return volume
+
+    def describe_volumes_modifications(self, volume_ids: Any = None, filters: Any = None) -> list[Any]:
+        """The most recent one of each volume (EC2 API Reference)."""
+        found = super().describe_volumes_modifications(volume_ids, filters)
+        return list({modification.volume_id: modification for modification in found}.values())
+
+    def describe_subnets(self, subnet_ids: Any = None, filters: Any = None) -> list[Any]:
+        """moto's error for an id that does not exist may name one that does."""
+        for subnet_id in subnet_ids or ():
+            self.get_subnet(subnet_id)
+        return list(super().describe_subnets(subnet_ids, filters))
 
     # ---- the states of an instance
 
@@ -87,7 +100,7 @@ class EC2(EC2Backend):  # type: ignore[misc]
         return instances
 
     def settle(self, is_held: Any) -> bool:
-        """Everything that is due by now. Whether anything changed."""
+        """Do everything that is due. Returns whether anything changed."""
         return any(
             [
                 lifecycle.settle(self, is_held),
@@ -124,11 +137,11 @@ class EC2(EC2Backend):  # type: ignore[misc]
                 f"Availability Zone ({zone}).",
             )
         is_spot = instance.lifecycle == "spot"
-        if not is_spot:  # a stopped spot instance is counted in its quota already
+        if not is_spot:  # a stopped spot instance already counts against its quota
             capacity.check_quota(self, instance.instance_type, 1, spot=False)
         capacity.check_capacity(self, instance.instance_type, zone, 1, spot=is_spot, other_zones=offered)
 
-    # ---- what hangs on instances
+    # ---- resources of instances
 
     def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
         return spot.cancel(self, request_ids, lifecycle.end_with_request)
@@ -138,8 +151,10 @@ class EC2(EC2Backend):  # type: ignore[misc]
         super()._delete_security_group(vpc_id, group_id)
 
     def _create_default_encryption_key(self) -> str:
-        """Of `aws/ebs`, the account's own. Moto would make a real key of RSA, which no state file holds."""
-        self.default_kms_key_id = f"arn:aws:kms:{self.region_name}:{self.account_id}:key/{_EBS_KEY_ID}"
+        """The account's key `aws/ebs`. Moto would make a real RSA key, which cannot be pickled."""
+        self.default_kms_key_id = (
+            f"arn:{self.partition}:kms:{self.region_name}:{self.account_id}:key/{_EBS_KEY_ID}"
+        )
         return self.default_kms_key_id
 
     def _load_amis(self) -> None:

@@ -1,4 +1,4 @@
-"""Placement groups, which moto does not know: made, described, launched into, deleted once they are empty."""
+"""Placement groups, which moto lacks: create, describe, launch into, delete when empty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PlacementGroup:
 
 
 def all_of(backend: Any) -> dict[str, PlacementGroup]:
-    """By name."""
+    """The placement groups by name."""
     if not hasattr(backend, "placement_groups"):
         backend.placement_groups = {}
     found: dict[str, PlacementGroup] = backend.placement_groups
@@ -86,7 +86,9 @@ def shape(backend: Any, group: PlacementGroup) -> dict[str, Any]:
         "GroupId": group.id,
         "State": "available",
         "Strategy": group.strategy,
-        "GroupArn": (f"arn:aws:ec2:{backend.region_name}:{backend.account_id}:placement-group/{group.name}"),
+        "GroupArn": (
+            f"arn:{backend.partition}:ec2:{backend.region_name}:{backend.account_id}:placement-group/{group.name}"
+        ),
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
 

@@ -1,4 +1,4 @@
-"""Spot prices: a plausible history, the same each time it is asked for."""
+"""Spot prices: a plausible history, the same at each call."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from local_aws.ec2 import catalogue
 
 _STEP = timedelta(hours=6)  # real spot prices change a few times a day
 _KEPT = timedelta(days=90)  # EC2 keeps that much
-_SHARE = (0.30, 0.65)  # of the on-demand price, where GPU types were seen in 2025
+_SHARE = (0.30, 0.65)  # of the on-demand price: the range of GPU types in 2025
 
 
 def spot_history(region: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Newest first. As with EC2, the price in force at StartTime is included, though it was set before."""
+    """Newest first. As in EC2, the price in force at StartTime is included, though it was set before."""
     filters = {f["Name"]: f.get("Values", []) for f in params.get("Filters") or []}
     types = params.get("InstanceTypes") or filters.get("instance-type") or catalogue.priced_types()
     zone_wanted = params.get("AvailabilityZone")
@@ -56,7 +56,7 @@ def _prices(
 
 
 def _chance(key: str) -> float:
-    """0 to 1, the same for the same key."""
+    """A number from 0 to 1, always the same for a key."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
 
 

@@ -1,8 +1,7 @@
-"""DescribeRegions: of the caller's own partition, and those alone that are enabled for the account.
+"""DescribeRegions: only the regions of the caller's partition that are enabled for the account.
 
-Where it is not enabled, a region does not know the account's credentials (AWS Account Management Guide,
-"Specify which AWS Regions your account can use"). moto names all
-that there are, China's and the government's too, whoever asks.
+A region that is not enabled rejects the account's credentials (AWS Account Management Guide, "Specify which
+AWS Regions your account can use"). moto lists every region, China's and the government's too, to any caller.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ _DISABLED = "not-opted-in"
 
 
 def described(regions: Iterable[Any], *, here: str, names: list[str], every: bool) -> list[Any]:
-    """here: the region that was asked. every: AllRegions, those too that the account has not enabled."""
+    """here: the region of the endpoint. every: AllRegions, which includes regions that are not enabled."""
     own = [region for region in regions if get_partition(region.name) == get_partition(here)]
     unknown = sorted(set(names) - {region.name for region in own})
     if unknown:
         raise EC2ClientError("InvalidParameterValue", f"Invalid region names provided: {', '.join(unknown)}")
-    # One that is named is told whether it is enabled or not, as with AllRegions.
+    # A region that is asked for by name is shown even if it is not enabled, as with AllRegions.
     wanted = [region for region in own if not names or region.name in names]
     return [region for region in wanted if every or names or _is_enabled(region)]
 
 
 def accepts(name: str) -> bool:
-    """Whether credentials of this account are known there. A region that nobody knows is somebody else's."""
+    """Whether the region accepts this account's credentials. An unknown region belongs to another cloud."""
     region = next((region for region in _all() if region.name == name), None)
     return region is None or _is_enabled(region)
 

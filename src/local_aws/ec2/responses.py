@@ -1,4 +1,4 @@
-"""EC2's calls as moto reads and answers them, corrected."""
+"""EC2's calls: corrections to how moto reads and answers them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from local_aws.ec2 import attributes, client_tokens, consoles, placement, prices
 from local_aws.ec2.lifecycle import Changed
 from local_aws.faults import weather
 
-# moto answers RunInstances with `pending` whatever is true: a repeated client token must show the truth.
+# moto always answers RunInstances with `pending`; a repeated client token must show the present state.
 _ALWAYS_PENDING = "RunInstances.Reservation.Instances.Instance.State"
 
 
@@ -67,7 +67,7 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         return EmptyResult()
 
     def request_spot_instances(self) -> Any:
-        """moto's own is not what stands behind the spot instances of this cloud."""
+        """Refused: moto's spot requests are not the ones that this cloud keeps for spot instances."""
         raise NotImplementedError("use RunInstances with InstanceMarketOptions")
 
     def describe_spot_price_history(self) -> Any:
@@ -85,7 +85,7 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         return ActionResult({"Regions": found})
 
     def describe_snapshots(self) -> Any:
-        """moto's own takes no notice of OwnerIds."""
+        """moto ignores OwnerIds."""
         owners = self._get_param("OwnerIds", [])
         wanted = {self.current_account if owner == "self" else owner for owner in owners}
         answer: dict[str, Any] = super().describe_snapshots().result
@@ -125,10 +125,10 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
 
     def _parse_block_device_mapping(self) -> list[dict[str, Any]]:
         mappings: list[dict[str, Any]] = self._get_param("BlockDeviceMappings", [])
-        return mappings  # moto's own reading drops Throughput, and sets what was not given
+        return mappings  # moto drops Throughput, and sets fields that were not given
 
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
-        # moto asks RunInstances for the market type alone; the spot request needs all that goes with it.
+        # moto reads only the market type of RunInstances; the spot request needs its other options.
         if param_name == "InstanceMarketOptions.MarketType":
             options = super()._get_param("InstanceMarketOptions") or {}
             if options.get("MarketType") != "spot":
@@ -137,7 +137,7 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         return super()._get_param(param_name, if_none)
 
     def _check_instance_profile(self) -> None:
-        """Raise for an instance profile that is not there, or so new that EC2 has not heard of it."""
+        """Raise for an instance profile that does not exist, or that is too new for EC2 to see."""
         name = self._get_param("IamInstanceProfile.Name")
         arn = self._get_param("IamInstanceProfile.Arn")
         if not (name or arn):

@@ -1,4 +1,4 @@
-"""Spot: a request stands behind each spot instance; a persistent one launches again until it is cancelled."""
+"""Spot: each spot instance has a request; a persistent one launches again until it is cancelled."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from local_aws.ec2 import spot_follow
 from local_aws.ec2.extra import extra, now
 from local_aws.faults import weather
 
-_PATIENCE_S = 1.0  # from one look for capacity to the next
+_PATIENCE_S = 1.0  # between two checks for capacity
 
 
 class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
-    """moto's own launches an instance; this one is made by RunInstances for an instance that is there.
+    """moto's request launches an instance; RunInstances makes this one for an instance that exists.
 
-    Attributes are named as moto's serialiser looks for them.
+    Attributes have the names that moto's serialiser reads.
     """
 
     def __init__(self, backend: Any, options: dict[str, Any], launch: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         self.instance_interruption_behavior = options.get("InstanceInterruptionBehavior") or "terminate"
         self.product_description = "Linux/UNIX"
         self.create_time = utcnow()
-        self.launch = launch  # arguments of RunInstances, to launch again
+        self.launch = launch  # the arguments of RunInstances for the next launch
         self.instance: Any = None
         self.relaunch: datetime | None = None
         self.state, self.code = "open", "pending-evaluation"
@@ -58,7 +58,7 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         return bool(self.type == "persistent")
 
     def wait(self) -> None:
-        """For capacity: AWS keeps trying as long as the request is there."""
+        """Wait for capacity: AWS keeps trying while the request is open."""
         self.relaunch = now() + max(timedelta(seconds=_PATIENCE_S), weather().delay("spot-relaunch"))
 
     @property
@@ -77,7 +77,7 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         extra(instance).spot_request_id = self.id
 
 
-# EC2 User Guide, "Service-linked role for EC2 Spot": made with the account's first request for spot.
+# EC2 User Guide, "Service-linked role for EC2 Spot": created with the account's first spot request.
 SERVICE, ROLE, ROLE_PATH = (
     "spot.amazonaws.com",
     "AWSServiceRoleForEC2Spot",
@@ -115,7 +115,7 @@ def make_request(
 
 
 def cancel(backend: Any, request_ids: list[str], ended: Callable[[Any], None]) -> list[Any]:
-    """A running instance goes on: it must be terminated by itself. ended: called with each instance."""
+    """A running instance goes on until it is terminated. ended: called with each instance."""
     missing = [r for r in request_ids if r not in backend.spot_instance_requests]
     if missing:
         raise EC2ClientError(
@@ -169,19 +169,19 @@ def started(backend: Any, instance: Any) -> None:
 
 
 def marked(backend: Any, instance: Any) -> None:
-    """It has its notice, and still runs."""
+    """The instance has its notice, and still runs."""
     code = "marked-for-stop" if survives(backend, instance) else "marked-for-termination"
     _move(backend, instance, when="active", state="active", code=code)
 
 
 def stopping(backend: Any, instance: Any) -> None:
-    """By its user, through a call or from inside."""
+    """The user stops the instance, by a call or from inside."""
     if (request := _request_of(backend, instance)) is not None and request.state == "active":
         spot_follow.mark(request)
 
 
 def stopped(backend: Any, instance: Any) -> None:
-    """What AWS stopped, AWS alone starts again; what its user stopped, by a call or from inside, stays."""
+    """Only AWS restarts an instance that it interrupted; one that its user stopped stays stopped."""
     request = _request_of(backend, instance)
     if request is None or request.state != "active":
         return
@@ -193,13 +193,13 @@ def stopped(backend: Any, instance: Any) -> None:
 
 
 def survives(backend: Any, instance: Any) -> bool:
-    """Whether an interruption stops it; else it ends it."""
+    """Whether an interruption stops the instance instead of terminating it."""
     request = _request_of(backend, instance)
     return request is not None and request.persistent and request.instance_interruption_behavior == "stop"
 
 
 def to_restart(backend: Any) -> list[Any]:
-    """The requests whose stopped instance AWS would start now, if it had room for it."""
+    """The requests whose stopped instance AWS restarts when there is room for it."""
     return [
         r
         for r in _open(backend)
@@ -208,7 +208,7 @@ def to_restart(backend: Any) -> list[Any]:
 
 
 def terminated(backend: Any, instance: Any) -> None:
-    """A persistent request is open again, and will be filled; a one-time one is over."""
+    """The instance ended: a persistent request is open again, a one-time request is over."""
     request = _request_of(backend, instance)
     if request is None:
         return
@@ -222,7 +222,7 @@ def terminated(backend: Any, instance: Any) -> None:
 
 
 def relaunch_due(backend: Any) -> bool:
-    """Fill the open persistent requests whose time has come. Whether any was."""
+    """Fill the open persistent requests that are due. Returns whether any was."""
     changed = False
     for request in list(_open(backend)):
         if request.instance is None and request.relaunch <= now():
@@ -249,7 +249,7 @@ def _open(backend: Any) -> Iterable[Any]:
 
 
 def _move(backend: Any, instance: Any, *, when: str, state: str, code: str) -> Any:
-    """The request that stands behind it; None where it has none, or one that is in another state."""
+    """The request of the instance; None if it has none, or if the request is in another state."""
     request = _request_of(backend, instance)
     if request is None or request.state != when:
         return None

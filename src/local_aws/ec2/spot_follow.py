@@ -1,9 +1,9 @@
-"""A spot request follows the stop of its instance late.
+"""A spot request changes some time after its instance has stopped.
 
     active, fulfilled -> active, marked-for-stop -> disabled, instance-stopped-by-user
 
-Until the last step the instance is stopped, and cannot be started: IncorrectSpotRequestState. As measured in
-github.com/hashicorp/terraform-provider-aws/issues/33399; the weather's delay `spot-follows` says how late.
+Until the last step the stopped instance cannot be started: IncorrectSpotRequestState. Measured in
+github.com/hashicorp/terraform-provider-aws/issues/33399; the weather's delay `spot-follows` sets how late.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STOPPING, STOPPED = "marked-for-stop", "instance-stopped-by-user"
 
 
 def mark(request: Any) -> None:
-    """Its user stops the instance."""
+    """The user stops the instance."""
     request.code = STOPPING
 
 
@@ -31,7 +31,7 @@ def stopped(request: Any) -> None:
 
 
 def settle(backend: Any) -> bool:
-    """Whether any request followed."""
+    """Move the requests that are due. Returns whether any moved."""
     due = [request for request in _late(backend) if request.follows <= now()]
     for request in due:
         _follow(request)

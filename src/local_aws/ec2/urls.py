@@ -1,4 +1,4 @@
-"""moto's EC2 routes, led to our responses."""
+"""moto's EC2 routes, served by `EC2Responses`."""
 
 from __future__ import annotations
 

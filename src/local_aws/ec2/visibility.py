@@ -1,9 +1,9 @@
-"""What was just made is not seen yet: by id it is not found, by filter the answer lacks it.
+"""Eventual consistency: a new resource is not found by id, and answers by filter lack it.
 
 "The result of an API command you run that affects your Amazon EC2 resources might not be immediately visible
 to all subsequent commands you run" (EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API").
-For the length of a call, such objects are taken out of moto's tables. The weather's delay `visible` says for
-how long that goes on.
+For the length of a call, such resources are taken out of moto's tables. The weather's delay `visible` sets
+for how long.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from local_aws.ec2.extra import now
 from local_aws.faults import weather
 
 _MAKES = ("Run", "Create", "Import", "Request")
-# EC2 itself knows what it has: names that are taken, room, client tokens. Deleting a key pair that is not
-# there succeeds, so it must not seem to be away.
+# EC2 itself always knows names that are taken, room, and client tokens. Deleting a missing key pair
+# succeeds, so a new one must not be hidden from that call.
 _KNOWN = {
     "RunInstances": {"reservations", "volumes", "snapshots", "spot requests"},
     "CreateSecurityGroup": {"groups"},
@@ -31,23 +31,34 @@ _KNOWN = {
 }
 
 
-def refusal(backend: Any, operation: str, named: list[str]) -> tuple[str, str] | None:
-    """AWS's code and message for a tag on an instance that is not seen yet: moto tags whatever it is given.
+# By the prefix of an id, as recorded from the calls that describe each kind.
+_NOT_FOUND = {
+    "i": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
+    "vol": ("InvalidVolume.NotFound", "The volume '{}' does not exist."),
+    "sg": ("InvalidGroup.NotFound", "The security group '{}' does not exist"),
+    "snap": ("InvalidSnapshot.NotFound", "The snapshot '{}' does not exist."),
+    "ami": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
+}
 
-    named: the values of the request.
+
+def refusal(backend: Any, operation: str, resources: list[str]) -> tuple[str, str] | None:
+    """AWS's error for tagging a resource that does not exist or is not visible yet: moto tags anything.
+
+    resources: the ids that the request names.
     """
     if operation not in ("CreateTags", "DeleteTags"):
         return None
-    new = {instance.id for instance in _new_instances(backend)}
-    for value in named:
-        if value in new:
-            return "InvalidInstanceID.NotFound", f"The instance ID '{value}' does not exist"
+    for id_ in resources:
+        kind = id_.partition("-")[0]
+        if kind in _NOT_FOUND and id_ not in _seen(backend, kind):
+            code, words = _NOT_FOUND[kind]
+            return code, words.format(id_)
     return None
 
 
 @contextmanager
 def as_seen(backend: Any, operation: str) -> Iterator[None]:
-    """For one call: hide what is too new to be seen, and note what the call makes."""
+    """Hide the resources that are too new to be seen during one call, and note those that the call makes."""
     before = set(_keys(backend))
     known = _KNOWN.get(operation, set())
     hidden = [
@@ -81,10 +92,16 @@ def _is_new(backend: Any, key: str) -> bool:
     return at is not None and now() - at < weather().delay("visible")
 
 
-def _new_instances(backend: Any) -> Iterator[Any]:
-    for key, reservation in backend.reservations.items():
-        if _is_new(backend, key):
-            yield from reservation.instances
+def _seen(backend: Any, kind: str) -> Iterator[str]:
+    if kind == "i":
+        for key, reservation in backend.reservations.items():
+            if not _is_new(backend, key):
+                yield from (instance.id for instance in reservation.instances)
+    elif kind == "sg":
+        yield from (key for groups in backend.groups.values() for key in groups if not _is_new(backend, key))
+    else:
+        table = {"vol": backend.volumes, "snap": backend.snapshots, "ami": backend.amis}[kind]
+        yield from (key for key in table if not _is_new(backend, key))
 
 
 def _keys(backend: Any) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """IAM policies, evaluated as AWS does: a Deny that applies wins, else an Allow that applies is needed.
 
-Pure. moto's own evaluation knows neither resources nor conditions but StringEquals (IAM User Guide, "Policy
+Pure. moto's evaluation ignores resources, and all conditions but StringEquals (IAM User Guide, "Policy
 evaluation logic" and "IAM JSON policy elements: Condition operators").
 """
 
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 Context = Mapping[str, "str | Sequence[str]"]
-"""Condition keys that the call has a value for; a sequence for keys with several, such as aws:TagKeys."""
+"""Condition keys with a value in this call; a sequence for keys with several values, such as aws:TagKeys."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Need:
     """One action on one resource. A call can need several."""
 
     action: str  # "ec2:RunInstances"
-    resource: str = "*"  # its ARN; "*" for actions that know no resources
+    resource: str = "*"  # its ARN; "*" for actions without resources
     context: Context = field(default_factory=dict)
 
 
 def allows(policies: Iterable[Mapping[str, Any]], need: Need) -> bool:
-    """policies: documents, parsed. Raises ValueError for a condition that is not known here."""
+    """policies: parsed documents. Raises ValueError for an unknown condition."""
     allowed = False
     for policy in policies:
         statements = policy["Statement"]
@@ -36,6 +36,11 @@ def allows(policies: Iterable[Mapping[str, Any]], need: Need) -> bool:
                     return False
                 allowed = True
     return allowed
+
+
+def denies(policies: Iterable[Mapping[str, Any]], need: Need) -> bool:
+    """Whether a Deny applies."""
+    return not allows([*policies, {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}], need)
 
 
 def _applies(statement: Mapping[str, Any], need: Need) -> bool:
@@ -56,9 +61,9 @@ def _holds(operator: str, actual: str | Sequence[str] | None, wanted: list[str])
     every = operator.startswith("ForAllValues:")
     operator = operator.removeprefix("ForAllValues:")
     if actual is None:
-        # Without a value no test is passed, but one of all values, of which there is none, and ...IfExists.
+        # Without a value every operator fails, except ForAllValues and ...IfExists.
         return every or operator.endswith("IfExists")
-    match = {"StringEquals": _equal, "StringLike": _like}.get(operator.removesuffix("IfExists"))
+    match = _OPERATORS.get(operator.removesuffix("IfExists"))
     if match is None:
         raise ValueError(f"the condition operator {operator} is not implemented")
     passed = [any(match(pattern, value) for pattern in wanted) for value in _words(actual)]
@@ -77,8 +82,12 @@ def _equal(pattern: str, value: str) -> bool:
 
 
 def _like(pattern: str, value: str) -> bool:
-    """* is any number of characters, ? one."""
+    """* matches any number of characters, ? exactly one."""
     return _compiled(pattern).fullmatch(value) is not None
+
+
+# "ArnEquals and ArnLike condition operators behave identically" (IAM User Guide).
+_OPERATORS = {"StringEquals": _equal, "StringLike": _like, "ArnEquals": _like, "ArnLike": _like}
 
 
 @lru_cache(maxsize=4096)

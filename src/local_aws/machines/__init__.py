@@ -1,1 +1,1 @@
-"""The machines behind the instances."""
+"""The machines of the instances."""

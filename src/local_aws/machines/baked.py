@@ -1,5 +1,4 @@
-"""The disks behind images that were made of an instance: copied when the image is made, and put below what is
-launched from it."""
+"""The disks of images made from an instance: copied when the image is made, and used by its instances."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ class BakedDisks:
         self._folder = folder
 
     def keep(self, image_id: str, disk: Path) -> None:
-        """Copy a machine's disk; one of a machine that never ran is empty."""
+        """Copy a machine's disk for the image; an empty one if the machine never ran."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if disk.is_dir():
             _copy(disk, self._folder / image_id)
@@ -28,7 +27,7 @@ class BakedDisks:
         return (self._folder / image_id).is_dir()
 
     def put(self, image_id: str, disk: Path) -> None:
-        """Where the disk of a machine is to be, which has none yet."""
+        """Put a copy of the image's disk at `disk`, for a machine that has none yet."""
         if self.has(image_id) and not disk.exists():
             _copy(self._folder / image_id, disk)
 
@@ -43,9 +42,9 @@ _UNFINISHED = ".new"
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Whole or not at all. With `cp`, which keeps an overlay's devices and attributes.
+    """Copy atomically, with `cp`, which keeps an overlay's devices and attributes.
 
-    Of a machine that runs, a file that vanishes meanwhile is left out, as a power cut would have it.
+    A file of a running machine that vanishes meanwhile is left out, as after a power cut.
     """
     unfinished = target.with_name(target.name + _UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -56,10 +55,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _own_files(linked: Path) -> list[list[Path]]:
-    """Each by its names. linked: a disk of which every file is linked to another disk's.
+    """The disk's own files, each with its names. linked: a disk whose files are all linked to another disk's.
 
-    What that one shares with something outside of it is not its own: uv links what it installs to its cache,
-    gigabytes that nobody writes into. The copy goes on sharing it.
+    Files that the other disk shares with the outside are not its own: uv links packages to its cache,
+    gigabytes that are never written to. The copy goes on sharing them.
     """
     names: defaultdict[int, list[Path]] = defaultdict(list)
     for folder, _, files in os.walk(linked):
@@ -72,7 +71,7 @@ def _own_files(linked: Path) -> list[list[Path]]:
 
 
 def _part(names: list[Path]) -> None:
-    """From the file that they are names of, to one of the same content. What cannot be read is left out."""
+    """Replace a shared file under these names by a copy. What cannot be read is left out."""
     first, *others = names
     new, about = first.with_name(first.name + _UNFINISHED), first.stat()
     try:

@@ -1,4 +1,4 @@
-"""The kinds of machine that can stand behind an instance."""
+"""The kinds of machine: process and nspawn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from local_aws.machines.machine import MachineKind
 
 
 def kind_of(name: str) -> MachineKind:
-    """Raises Failure for another word than process and nspawn, and where nspawn machines cannot be."""
+    """Raises Failure for an unknown kind, and if nspawn machines cannot run here."""
     if name == "process":
         from local_aws.machines.process.process import ProcessMachine
 

@@ -12,7 +12,7 @@ _CLOSING_S = 5.0
 
 
 class Tasks:
-    """Those of one listener."""
+    """The running tasks of one listener."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
@@ -22,7 +22,7 @@ class Tasks:
         task.add_done_callback(self._running.discard)
 
     async def end(self, *, cancel: bool = True) -> None:
-        """Wait until all have ended, 5 s at most. cancel: False leaves their ends to what they wait for."""
+        """Wait until all have ended, 5 s at most. cancel: False does not interrupt them."""
         for task in self._running if cancel else ():
             task.cancel()
         if self._running:
@@ -30,17 +30,17 @@ class Tasks:
 
 
 class StreamListener:
-    """Serves at a socket from `open` to `close`, both on the event loop."""
+    """Serves a socket from `open` to `close`, both on the event loop."""
 
     def __init__(self, serve: Serve, *, limit: int, backlog: int = 100) -> None:
-        """limit: bytes of a request's head. backlog: connections that are accepted at once."""
+        """limit: the most bytes of a request's head. backlog: connections that are accepted at once."""
         self._serve = serve
         self._limit, self._backlog = limit, backlog
         self._server: asyncio.Server | None = None
         self._tasks = Tasks()
 
     async def open(self, listener: socket.socket) -> None:
-        """listener: bound."""
+        """listener: a bound socket."""
         self._server = await asyncio.start_server(
             self._connected, sock=listener, limit=self._limit, backlog=self._backlog
         )
@@ -65,9 +65,9 @@ class StreamListener:
 
 
 def accepted(listener: socket.socket, admits: Callable[[str], bool]) -> socket.socket | None:
-    """The next connection; None if it gave up before, or its address is not let in.
+    """The next connection; None if it closed before, or if its address is not admitted.
 
-    A security group drops silently; closing keeps a test from waiting a minute.
+    A security group drops packets silently; closing saves a test a minute of waiting.
     """
     try:
         peer, (address, *_) = listener.accept()

@@ -1,4 +1,4 @@
-"""One event loop, in a thread of its own, for the connections of all machines."""
+"""One event loop, in its own thread, for the connections of all machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def on_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run it there and wait for it. Not to be called from the loop itself."""
+    """Run the coroutine on the loop and wait for it. Not to be called from the loop itself."""
     return asyncio.run_coroutine_threadsafe(work, the_loop()).result()
 
 

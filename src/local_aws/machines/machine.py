@@ -1,4 +1,4 @@
-"""What stands behind a running instance: something to SSH into, at the instance's own address.
+"""The machine of a running instance: it accepts SSH at the instance's own address.
 
 Two kinds: `process` (an SSH server as the current user, no root) and `nspawn` (a real Debian with systemd).
 Only the reconciler starts and stops them; its calls for one machine never overlap.
@@ -14,15 +14,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class Boot:
-    """What EC2 tells a machine as it starts.
+    """The settings of one start of a machine.
 
     address:    the instance's public address, where SSH must answer
-    port:       the port it had before, taken again if it is free; 0 for any
+    port:       its port before, used again if it is free; 0 for any
     public_key: OpenSSH line of the instance's EC2 key pair
-    user_data:  as given to RunInstances, decoded
-    admits:     whether the security groups let a peer address reach port 22; asked at each connection
-    metadata:   what its instance metadata service tells now, item by path
-    exited:     called when the machine ended without being told to (a `shutdown` typed in it)
+    user_data:  from RunInstances, decoded
+    admits:     whether the security groups let an address reach port 22; called at each connection
+    metadata:   the present items of its instance metadata service, by path
+    exited:     called when the machine ends by itself (`shutdown` run in it)
     """
 
     instance_id: str
@@ -38,13 +38,13 @@ class Boot:
 class Machine(Protocol):
     @property
     def disk(self) -> Path:
-        """The folder that outlives stop and start, and that an image is made of. Not there before `start`."""
+        """The folder that outlives stop and start, the source of images. Missing before `start`."""
 
     def start(self, boot: Boot) -> int:
-        """Start it and return the port on which SSH answers, or will answer within seconds."""
+        """Start it and return the port at which SSH answers, now or within seconds."""
 
     def stop(self) -> None:
-        """End everything that runs in it; the disk stays. Returns when it is so. Idempotent."""
+        """End everything that runs in it, and wait for that; the disk stays. Idempotent."""
 
     def destroy(self) -> None:
         """Stop it and remove its disk. Idempotent, and valid for a machine that an earlier daemon started."""
@@ -53,11 +53,11 @@ class Machine(Protocol):
         """Whether it runs: False before `start`, after `stop`, and once it has shut itself down."""
 
     def console(self) -> bytes:
-        """What it wrote to its console, the last 64 KiB (EC2's GetConsoleOutput)."""
+        """Its console's last 64 KiB (EC2's GetConsoleOutput)."""
 
     def cut(self, cut: bool) -> None:
-        """Take its network away, or give it back: for tests. The machine itself goes on."""
+        """Cut its network, or restore it, for tests. The machine goes on."""
 
 
 MachineKind = Callable[[str, Path], Machine]
-"""(instance id, the machine's own folder) -> Machine."""
+"""(instance id, the machine's folder) -> Machine."""

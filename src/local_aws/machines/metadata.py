@@ -1,7 +1,7 @@
-"""The instance metadata service (IMDSv2): what an instance is told of itself, over HTTP, for a token.
+"""The instance metadata service (IMDSv2): metadata over HTTP, for a token.
 
-EC2 User Guide, "Use the Instance Metadata Service to access instance metadata". Version 1, which asks for no
-token, is off: as `up` launches its instances.
+EC2 User Guide, "Use the Instance Metadata Service to access instance metadata". Version 1, without tokens,
+is off: `up` launches its instances so.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from local_aws.connections import connections
 from local_aws.machines.listener import StreamListener
 
 ADDRESS, PORT = "169.254.169.254", 80  # on every instance
-ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"  # AWS's SDKs look there instead, where it is set
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"  # overrides the address for AWS's SDKs
 _TREE = "/latest/meta-data/"
 _TOKEN, _TTL = "x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds"
 _LONGEST_TTL_S = 21600
 _HEAD_LIMIT = 16 * 1024  # bytes
-_BACKLOG = 16  # asyncio accepts as many at once, before any of them is counted
-_PATIENCE_S = 10.0  # for a request to come whole
+_BACKLOG = 16  # asyncio accepts this many at once, before they are counted
+_PATIENCE_S = 10.0  # for a whole request
 
 Answer = tuple[int, str]
 _REASONS = {
@@ -33,11 +33,11 @@ _REASONS = {
 
 
 class Metadata:
-    """Of one boot of one instance. tree: its items now, by path below /latest/meta-data/."""
+    """The metadata of one boot of an instance. tree: the present items, by path below /latest/meta-data/."""
 
     def __init__(self, tree: Callable[[], Mapping[str, str]]) -> None:
         self._tree = tree
-        self._tokens: dict[str, float] = {}  # and until when they hold, monotonic seconds
+        self._tokens: dict[str, float] = {}  # when each expires, monotonic seconds
 
     def answer(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
         """headers: names in lower case."""
@@ -54,7 +54,7 @@ class Metadata:
         if method != "PUT":
             return 405, ""
         if "x-forwarded-for" in headers:
-            return 403, ""  # no open proxy on the instance may fetch one
+            return 403, ""  # an open proxy on the instance must not get one
         ttl = headers.get(_TTL, "")
         if not ttl.isdecimal() or not 1 <= int(ttl) <= _LONGEST_TTL_S:
             return 400, ""
@@ -64,7 +64,7 @@ class Metadata:
 
 
 class MetadataService:
-    """Serves it at a socket, from `open` to `close`, both on the event loop. below: the path of it all."""
+    """Serves `Metadata` at a socket, from `open` to `close`, on the event loop. below: a prefix of paths."""
 
     def __init__(self, tree: Callable[[], Mapping[str, str]], *, below: str = "") -> None:
         self._below = below
@@ -72,7 +72,7 @@ class MetadataService:
         self._listener = StreamListener(self._serve, limit=_HEAD_LIMIT, backlog=_BACKLOG)
 
     async def open(self, listener: socket.socket) -> None:
-        """listener: bound; of the machine's own network."""
+        """listener: a bound socket in the machine's network."""
         await self._listener.open(listener)
 
     async def close(self) -> None:
@@ -85,21 +85,21 @@ class MetadataService:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE_S)
             method, path, headers = _parsed(head)
             if not hmac.compare_digest(path[: len(self._below)].encode(), self._below.encode()):
-                writer.write(_told(404, ""))
+                writer.write(_response(404, ""))
                 return
             path = path[len(self._below) :]
-            # In a thread of its own: what there is to tell is behind the lock of the whole cloud.
-            writer.write(_told(*await asyncio.to_thread(self._metadata.answer, method, path, headers)))
+            # In a thread: reading the metadata waits for the lock of the whole cloud.
+            writer.write(_response(*await asyncio.to_thread(self._metadata.answer, method, path, headers)))
         except (ValueError, asyncio.LimitOverrunError):
-            writer.write(_told(400, ""))
+            writer.write(_response(400, ""))
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
-            pass  # whoever asked has gone
+            pass  # the client has gone
         finally:
             connections().remove(peer)
 
 
 def _look_up(tree: Mapping[str, str], path: str) -> str | None:
-    """The item at the path, or the names in the folder there, a line each; None where there is neither."""
+    """The item at the path, or the names in the folder there, one per line; None if there is neither."""
     if not f"{path}/".startswith(_TREE):
         return None
     name = f"{path}/".removeprefix(_TREE).strip("/")
@@ -112,14 +112,14 @@ def _look_up(tree: Mapping[str, str], path: str) -> str | None:
 
 
 def _parsed(head: bytes) -> tuple[str, str, dict[str, str]]:
-    """Method, path, headers. ValueError for what is no request."""
+    """Method, path and headers. Raises ValueError for an invalid request."""
     first, *lines = head.decode("latin-1").rstrip().split("\r\n")
     method, path, _ = first.split(" ")
     pairs = (line.partition(":") for line in lines)
     return method, path.partition("?")[0], {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _told(status: int, body: str) -> bytes:
+def _response(status: int, body: str) -> bytes:
     content = body.encode()
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain\r\nServer: EC2ws\r\n"

@@ -1,8 +1,7 @@
-"""EventBridge Scheduler: moto's stores schedules; this one checks them as AWS does, and fires them.
+"""EventBridge Scheduler: moto stores schedules; this one also checks them as AWS does, and fires them.
 
-What fires is `at(...)` with the universal target ec2:stopInstances. AWS is precise to a minute, this to a
-second. Other expressions and targets are refused with a ValidationException rather than stored and never
-fired.
+Only `at(...)` with the universal target ec2:stopInstances fires, to the second; AWS is precise to a minute.
+Other expressions and targets are refused with a ValidationException.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ from moto.scheduler.models import EventBridgeSchedulerBackend, Schedule
 
 from local_aws.ec2.extra import now
 from local_aws.faults import weather
-from local_aws.iam.documents import as_list, document, documents
+from local_aws.iam.documents import boundary, documents
 from local_aws.iam.evaluation import Need, allows
+from local_aws.iam.trust import trusts
 from local_aws.scheduler import urls
 
-_STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
+_STOP = "scheduler:::aws-sdk:ec2:stopInstances"  # after the partition
 _AT = re.compile(r"at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\)")
 _PRINCIPAL = "scheduler.amazonaws.com"
 _log = logging.getLogger(__name__)
@@ -36,20 +36,45 @@ class Scheduler(EventBridgeSchedulerBackend):  # type: ignore[misc]
     _url_module: Any = urls
 
     def create_schedule(self, **given: Any) -> Schedule:
-        _check(self.account_id, self.partition, given)
+        self._check(given)
         return super().create_schedule(**given)
 
     def update_schedule(self, *, action_after_completion: str | None = None, **given: Any) -> Schedule:
-        """As with AWS, what is not given goes back to its default."""
-        _check(self.account_id, self.partition, given)
+        """As in AWS, missing parameters return to their defaults."""
+        self._check(given)
         schedule = super().update_schedule(**given)
         schedule.state = given.get("state") or "ENABLED"
         schedule.action_after_completion = action_after_completion
         schedule.fired = False
         return schedule
 
+    def _check(self, given: dict[str, Any]) -> None:
+        _check(given, f"arn:{self.partition}:{_STOP}")
+        self._check_role(str(given["target"].get("RoleArn")))
+
+    def _check_role(self, arn: str) -> None:
+        """Raise unless the role may be assumed, as AWS does; a new role may not be for some seconds."""
+        roles = iam_backends[self.account_id][self.partition].roles.values()
+        role = next((role for role in roles if role.arn == arn), None)
+        settled = role is not None and utcnow() - role.create_date >= weather().delay("iam")
+        if role is None or not settled or not self._is_trusted_by(role.assume_role_policy_document):
+            raise ValidationException(
+                "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+            )
+
+    def _is_trusted_by(self, policy: Any) -> bool:
+        """The source ARN is the schedule group's, never a schedule's ("Confused deputy prevention",
+        EventBridge Scheduler User Guide).
+        """
+        place = f"arn:{self.partition}:scheduler:{self.region_name}:{self.account_id}"
+        context = {
+            "aws:SourceArn": f"{place}:schedule-group/default",
+            "aws:SourceAccount": self.account_id,
+        }
+        return trusts(policy, kind="Service", names=[_PRINCIPAL], context=context)
+
     def fire_due(self) -> bool:
-        """Do what is due. Whether anything changed."""
+        """Fire the schedules that are due. Returns whether anything changed."""
         due = [s for s in self._armed() if _moment(s) <= now()]
         for schedule in due:
             schedule.fired = True
@@ -70,7 +95,7 @@ class Scheduler(EventBridgeSchedulerBackend):  # type: ignore[misc]
         ]
 
     def _fire(self, schedule: Schedule) -> None:
-        """AWS retries what fails and then drops it without a word to anybody; here it is logged."""
+        """AWS retries a failed target and then drops it silently; here it is logged."""
         age = schedule.target.get("RetryPolicy", {}).get("MaximumEventAgeInSeconds", 86400)
         if now() - _moment(schedule) > timedelta(seconds=age):
             _log.warning("schedule %s: too late, dropped", schedule.name)
@@ -88,23 +113,20 @@ class Scheduler(EventBridgeSchedulerBackend):  # type: ignore[misc]
         arn = f"arn:{self.partition}:ec2:{self.region_name}:{self.account_id}:instance/{instance_id}"
         tags = ec2_backends[self.account_id][self.region_name].tags.get(instance_id, {})
         context = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
-        if not allows(documents(role), Need("ec2:StopInstances", arn, context)):
+        need, limit = Need("ec2:StopInstances", arn, context), boundary(role)
+        if not allows(documents(role), need) or not (limit is None or allows([limit], need)):
             raise PermissionError(f"role {role_arn} may not stop {instance_id}")
 
 
-def _check(account_id: str, partition: str, given: dict[str, Any]) -> None:
+def _check(given: dict[str, Any], stop: str) -> None:
     expression, zone = given["schedule_expression"], given.get("schedule_expression_timezone")
     moment = _parse(expression, zone)
     if moment <= now():
         raise ValidationException(f"Invalid Schedule Expression {expression}. Date must be in the future.")
-    if (given.get("flexible_time_window") or {}).get("Mode") not in ("OFF", "FLEXIBLE"):
-        raise ValidationException("FlexibleTimeWindow Mode must be one of OFF, FLEXIBLE")
-    if given.get("action_after_completion") not in (None, "NONE", "DELETE"):
-        raise ValidationException("ActionAfterCompletion must be one of NONE, DELETE")
     target = given.get("target") or {}
-    if target.get("Arn") != _STOP:
+    if target.get("Arn") != stop:
         raise ValidationException(
-            f"{target.get('Arn')} is not a target of the embedded cloud: it knows {_STOP}"
+            f"{target.get('Arn')} is not a target of the embedded cloud: it knows {stop}"
         )
     try:
         ids = json.loads(target.get("Input") or "{}")["InstanceIds"]
@@ -112,27 +134,6 @@ def _check(account_id: str, partition: str, given: dict[str, Any]) -> None:
         ids = None
     if not (isinstance(ids, list) and ids and all(isinstance(i, str) for i in ids)):
         raise ValidationException('Target Input must be JSON like {"InstanceIds": ["i-..."]}')
-    _check_role(account_id, partition, str(target.get("RoleArn")))
-
-
-def _check_role(account_id: str, partition: str, arn: str) -> None:
-    """AWS checks as the schedule is made that the role may be assumed; a new one may not for some seconds."""
-    role = next((r for r in iam_backends[account_id][partition].roles.values() if r.arn == arn), None)
-    known = role is not None and utcnow() - role.create_date >= weather().delay("iam")
-    if role is None or not known or not _trusts_scheduler(role.assume_role_policy_document):
-        raise ValidationException(
-            "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
-        )
-
-
-def _trusts_scheduler(policy: Any) -> bool:
-    statements = as_list(json.loads(document(policy)).get("Statement"))
-    return any(
-        statement.get("Effect") == "Allow"
-        and "sts:AssumeRole" in as_list(statement.get("Action"))
-        and _PRINCIPAL in as_list(statement.get("Principal", {}).get("Service"))
-        for statement in statements
-    )
 
 
 def _parse(expression: str, zone: str | None) -> datetime:

@@ -1,4 +1,4 @@
-"""moto's scheduler routes, led to a response that passes on the whole of UpdateSchedule."""
+"""moto's scheduler routes, with a complete UpdateSchedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["url_bases", "url_paths"]
 
 class SchedulerResponses(EventBridgeSchedulerResponse):  # type: ignore[misc]
     def update_schedule(self) -> str:
-        """moto's own leaves out ActionAfterCompletion."""
+        """moto leaves out ActionAfterCompletion."""
         schedule = self.scheduler_backend.update_schedule(
             name=self.uri.split("?")[0].split("/")[-1],
             group_name=self._get_param("GroupName"),

@@ -1,1 +1,1 @@
-"""Smaller services: quotas, pricing, parameters."""
+"""Smaller services: quotas, prices, parameters."""

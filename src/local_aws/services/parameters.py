@@ -1,4 +1,4 @@
-"""Systems Manager: moto's, with the public parameters that hold the ids of this cloud's images."""
+"""Systems Manager: moto's, with the public parameters for the ids of this cloud's images."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The Price List service (GetProducts), which moto does not have: instances, volumes and snapshots.
+"""The Price List service (GetProducts), which moto lacks: instances, volumes and snapshots.
 
-The prices are those of us-east-1. Elsewhere they are multiplied by a factor that is plausible, not quoted.
+The prices are those of us-east-1; other regions' are multiplied by a plausible, made-up factor.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _instances(region: str) -> Iterator[dict[str, Any]]:
 
 
 def _size(instance_type: str) -> dict[str, str]:
-    if not catalogue.exists(instance_type):  # retired: AWS goes on listing its price
+    if not catalogue.exists(instance_type):  # retired: AWS still lists its price
         return {}
     return {
         "vcpu": str(catalogue.vcpus(instance_type)),
@@ -102,7 +102,7 @@ def _snapshots(region: str) -> Iterator[dict[str, Any]]:
 
 
 def _usage(region: str, usage: str) -> str:
-    """As bills name it: with the region's prefix, which us-east-1 does not have ("EUW2-BoxUsage:...")."""
+    """The usage type on bills: with the region's prefix, which us-east-1 lacks ("EUW2-BoxUsage:...")."""
     if region == "us-east-1":
         return usage
     area, *compass, number = region.split("-")

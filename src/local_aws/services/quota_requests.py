@@ -1,6 +1,6 @@
-"""Quota increases that somebody asked for. Nobody decides about them: they stay pending.
+"""Requests for quota increases. They stay pending for ever.
 
-Kept on the region's EC2 backend, since they are EC2's quotas: so they are saved, restored and reset with it.
+Kept on the region's EC2 backend, since they are EC2's quotas: they are saved, restored and reset with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from moto.ec2.models import ec2_backends
 
 
 def keep(account: str, region: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The request with its id."""
+    """Keep the request, and return it with its id."""
     made = {"Id": secrets.token_hex(16), **request}
     _requests(account, region).append(made)
     return made

@@ -1,4 +1,4 @@
-"""Service Quotas, for EC2's vCPU quotas: what the weather says. moto knows the VPC's alone."""
+"""Service Quotas for EC2's vCPU quotas, as the weather sets them. moto knows only the VPC's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from local_aws.faults import weather
 from local_aws.services import quota_requests
 
 _SERVICE = "ec2"
-_DEFAULT = 0.0  # AWS's default for G and P in a new account
 
 
 class QuotaResponses(BaseResponse):  # type: ignore[misc]
@@ -23,19 +22,12 @@ class QuotaResponses(BaseResponse):  # type: ignore[misc]
     def get_service_quota(self) -> str:
         return json.dumps({"Quota": self._describe(self._asked())})
 
-    def get_aws_default_service_quota(self) -> str:
-        return json.dumps({"Quota": self._describe(self._asked()) | {"Value": _DEFAULT}})
-
     def list_service_quotas(self) -> str:
         self._check_service()
         return json.dumps({"Quotas": [self._describe(q) for q in QUOTAS]})
 
-    def list_aws_default_service_quotas(self) -> str:
-        self._check_service()
-        return json.dumps({"Quotas": [self._describe(q) | {"Value": _DEFAULT} for q in QUOTAS]})
-
     def request_service_quota_increase(self) -> str:
-        """Answered as AWS does, pending; nobody decides about it."""
+        """Answered as AWS does: pending, for ever."""
         quota = self._asked()
         wanted = float(self._get_param("DesiredValue"))
         if wanted <= weather().quotas.get(quota.code, 0):
@@ -84,7 +76,9 @@ class QuotaResponses(BaseResponse):  # type: ignore[misc]
             )
 
     def _describe(self, quota: Quota) -> dict[str, Any]:
-        arn = f"arn:aws:servicequotas:{self.region}:{self.current_account}:{_SERVICE}/{quota.code}"
+        arn = (
+            f"arn:{self.partition}:servicequotas:{self.region}:{self.current_account}:{_SERVICE}/{quota.code}"
+        )
         return {
             "ServiceCode": _SERVICE,
             "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",

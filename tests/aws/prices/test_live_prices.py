@@ -1,4 +1,4 @@
-"""Prices of today where AWS may be asked, a dated table where not; and which of them it is."""
+"""Today's prices if AWS can be asked, else a dated table; the output says which."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_type_that_the_table_lacks_has_a_live_price(laptop: Callable[..., Lapt
     assert read_price(laptop().cloud, "c5.xlarge").instance_hour == Decimal("0.17")
 
 
-def test_who_may_not_ask_gets_the_table_and_is_told_so(
+def test_without_the_permission_the_table_is_used_and_named(
     laptop: Callable[..., Laptop], weather: Weather
 ) -> None:
     weather(faults=[DENIED])
@@ -88,14 +88,14 @@ def test_what_is_known_is_not_asked_for(laptop: Callable[..., Laptop], weather: 
 
 def test_no_answer_delays_nothing(laptop: Callable[..., Laptop], monkeypatch: pytest.MonkeyPatch) -> None:
     mine = laptop()
-    # RFC 5737's addresses are routed nowhere: a connection is neither made nor refused.
+    # RFC 5737's addresses are not routed: a connection is neither accepted nor refused.
     monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", "http://192.0.2.1:81")
     started = time.monotonic()
     assert "table" in read_price(mine.cloud, "g4dn.xlarge").source
     again = time.monotonic()
     assert "table" in read_price(mine.cloud, "g4dn.xlarge").source
     assert again - started < 20, "the client's own limits are 2 s and 4 s"
-    assert time.monotonic() - again < 2, "and nobody waits twice"
+    assert time.monotonic() - again < 2, "no second wait"
 
 
 def test_a_spot_price_is_the_cheapest_zone_s_and_says_what_it_saves(laptop: Callable[..., Laptop]) -> None:
@@ -108,13 +108,13 @@ def test_a_spot_price_is_the_cheapest_zone_s_and_says_what_it_saves(laptop: Call
     assert one.source == "spot in us-east-1c: live, today; the rest: live, today"
 
 
-def test_a_spot_price_that_may_not_be_asked_is_told_as_a_limit(
+def test_without_the_permission_a_spot_price_is_an_upper_limit(
     laptop: Callable[..., Laptop], weather: Weather
 ) -> None:
     weather(faults=[{"operation": "DescribeSpotPriceHistory", "code": "UnauthorizedOperation", "times": 0}])
     price = read_price(laptop().cloud, "g4dn.xlarge", market="spot")
     assert price.instance_hour == Decimal("0.526")
-    assert price.source == "live, today; of spot at most this, its own is not known"
+    assert price.source == "live, today; spot price unknown, at most this"
 
 
 def test_one_cloud_s_prices_are_not_another_s() -> None:
@@ -161,8 +161,8 @@ def test_processes_that_write_at_once_leave_whole_files() -> None:
     file = cache.folder / "x.json"
     while any(writer.is_alive() for writer in writers):
         if file.exists():
-            told = json.loads(file.read_text())["value"]
-            assert len(set(told)) == 1, "one writer's words, all of them"
+            written = json.loads(file.read_text())["value"]
+            assert len(set(written)) == 1, "one writer's words, all of them"
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
@@ -183,8 +183,8 @@ def test_plan_and_status_and_the_price_itself_agree(laptop: Callable[..., Laptop
     planned = preview(mine.cloud)
     mine.up()
     mine.stop()
-    told = status.status(mine.cloud)
+    view = status.status(mine.cloud)
     price = read_price(mine.cloud, "g4dn.xlarge")
-    assert planned.usd_hour == told.usd_hour == price.hour
-    assert planned.usd_month_stopped == told.usd_month_stopped == price.disk_month
+    assert planned.usd_hour == view.usd_hour == price.hour
+    assert planned.usd_month_stopped == view.usd_month_stopped == price.disk_month
     assert planned.prices == "live, today"

@@ -1,4 +1,4 @@
-"""Money: figures that a user can check against AWS's own price pages."""
+"""Prices: figures that a user can check on AWS's price pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_lesson_s_instance() -> None:
     assert LESSON.disk_month == Decimal("8.00")
     assert LESSON.gpu is not None
     assert str(LESSON.gpu) == "T4 (16 GiB), 4 vCPUs, 16 GiB"
-    assert LESSON.source == "us-east-1 table of 2026-08"
+    assert LESSON.source == "us-east-1 table of 2026-07"
 
 
 def test_an_hour_is_instance_address_and_disk() -> None:
@@ -37,9 +37,9 @@ def test_of_a_type_that_is_not_in_the_table_only_the_disk_s_price_is_known() -> 
     assert price.disk_month == Decimal("4.00")
 
 
-def test_another_region_is_told_that_its_prices_may_differ() -> None:
+def test_another_region_s_prices_are_said_to_differ() -> None:
     source = price_of("g4dn.xlarge", "eu-west-1", Disk()).source
-    assert source == "us-east-1 table of 2026-08, which eu-west-1 may differ from"
+    assert source == "us-east-1 table of 2026-07, which eu-west-1 may differ from"
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,15 @@ def test_each_tier_is_billed_for_what_falls_into_it(amount: int, cost: int) -> N
 
 
 def test_the_table_is_whole() -> None:
-    table = catalogue()
     assert set(gpu_types()) >= set(Config().instance_types)
-    assert set(table.disk_gib_month) >= {"gp3", "gp2", "io2"}
-    for name, kind in table.types.items():
-        assert kind.name == name
-        assert kind.usd_hour > 0
-        assert kind.gpu_gib % kind.count == 0, name
+    assert set(catalogue().disk_gib_month) >= {"gp3", "gp2", "io2"}
 
 
-def test_a_bigger_size_of_a_family_costs_more() -> None:
-    by_family: dict[str, list[tuple[int, Decimal]]] = {}
-    for name, kind in catalogue().types.items():
-        by_family.setdefault(name.split(".")[0], []).append((kind.vcpus, kind.usd_hour))
-    for sizes in by_family.values():
-        assert sorted(sizes) == sorted(sizes, key=lambda size: size[1])
+def test_a_type_without_a_price_in_the_table_still_has_its_gpus_in_the_plan() -> None:
+    price = price_of("p5e.48xlarge", "us-east-1", Disk())
+    assert price.hour is None
+    assert str(price.gpu) == "8 x H200 (1128 GiB), 192 vCPUs, 2048 GiB"
+
+
+def test_a_share_of_a_card_is_shown_as_one() -> None:
+    assert str(catalogue().types["g6f.2xlarge"]) == "1/4 L4 (6 GiB), 8 vCPUs, 32 GiB"

@@ -1,4 +1,4 @@
-"""`sweep`: whatever bills in any region is found, priced, and removed only where it is one's own."""
+"""`sweep` finds and prices what bills in any region, and removes only the user's own resources."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbed.cloud import SPOT
+from testbed.embedded import embedded
 
 from gpu_box.aws.client import Cloud
-from gpu_box.aws.observe import observe_all
+from gpu_box.aws.observe import observe, observe_all
 from gpu_box.aws.sweep.leftovers import read_region
 from gpu_box.aws.sweep.sweep import enabled_regions, remove, sweep
 from gpu_box.cli.box import mention_forgotten
@@ -25,11 +27,12 @@ from gpu_box.cli.main import main
 from gpu_box.config.model import Config, Limits
 from gpu_box.errors import CloudError
 from gpu_box.model.leftovers import Leftover, Swept
+from gpu_box.model.observed import Observed
 from gpu_box.view.sweep import forgotten_lines
 from local_aws import daemon
 from tests.paths import POLICY
 
-from ..conftest import Laptop, Owner, Recorder, Weather, embedded
+from ..conftest import Laptop, Owner, Recorder, Weather
 from ..proxy import Seen, proxied
 
 ME = getpass.getuser()
@@ -40,7 +43,7 @@ UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/eb
 
 @pytest.fixture(scope="session")
 def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An account of its own: here others' things count too."""
+    """An account of its own, because other boxes' resources count here."""
     return tmp_path_factory.mktemp("swept")
 
 
@@ -64,7 +67,7 @@ def _few_regions(weather: Weather) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_stays(account: Owner, _few_regions: None, cloud_home: Path) -> Iterator[None]:
     yield
-    os.environ.update(daemon.start_as_owner(cloud_home, POLICY))  # what is others' is not ours to remove
+    os.environ.update(daemon.start_as_owner(cloud_home, POLICY))  # other users' resources are not removed
     if found := looked(everything=True).found:
         remove(Cloud(Config()), found, report=Recorder())
         assert looked(everything=True).found == ()
@@ -111,7 +114,7 @@ def test_a_box_is_found_wherever_it_is_with_all_that_belongs_to_it(
     assert {one.box for one in found.values()} == {box.config.name}
     assert {one.owner for one in found.values()} == {ME}, "a schedule's too"
     assert {one.region for one in found.values()} == {"eu-west-2"}
-    # As eu-west-2 sells them: a fifth above us-east-1, but for the address.
+    # eu-west-2's prices: a fifth above us-east-1, except for the address.
     assert found["instance"].usd_month == (Decimal("0.526") * Decimal("1.2") + Decimal("0.005")) * 730
     assert found["volume"].usd_month == Decimal("9.6")
     box.down()
@@ -124,7 +127,7 @@ def test_everything_that_is_ours_is_removed_whatever_it_is(account: Callable[...
         ec2,
         ssm,
         TagSpecifications=tags("instance", **mine) + tags("spot-instances-request", **mine),
-        InstanceMarketOptions={"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}},
+        InstanceMarketOptions=SPOT,
     )
     volume = ec2.create_volume(
         AvailabilityZone="eu-west-2a", Size=100, VolumeType="gp3", TagSpecifications=tags("volume", **mine)
@@ -146,14 +149,13 @@ def test_everything_that_is_ours_is_removed_whatever_it_is(account: Callable[...
     assert looked().found == ()
 
 
-def test_what_others_left_is_told_on_request_and_never_removed(account: Callable[..., Any]) -> None:
+def test_what_others_left_is_listed_on_request_and_never_removed(account: Callable[..., Any]) -> None:
     ec2, ssm = account("ec2", "sa-east-1"), account("ssm", "sa-east-1")
     gpu = launch(ec2, ssm, "g5.xlarge")
     launch(ec2, ssm, "t3.micro")
     volume = ec2.create_volume(AvailabilityZone="sa-east-1a", Size=50, VolumeType="gp2")["VolumeId"]
     address = ec2.allocate_address()["AllocationId"]
-    persistent = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}}
-    spot = launch(ec2, ssm, "t3.micro", InstanceMarketOptions=persistent)
+    spot = launch(ec2, ssm, "t3.micro", InstanceMarketOptions=SPOT)
     [asked] = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
     request = asked["SpotInstanceRequestId"]
     assert asked["InstanceId"] == spot
@@ -169,7 +171,7 @@ def test_what_others_left_is_told_on_request_and_never_removed(account: Callable
     ec2.terminate_instances(InstanceIds=others)
 
 
-def test_snapshots_and_images_of_others_are_told_once_they_are_old(account: Callable[..., Any]) -> None:
+def test_old_snapshots_and_images_of_others_are_listed(account: Callable[..., Any]) -> None:
     ec2 = account("ec2")
     volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=10)["VolumeId"]
     snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
@@ -186,8 +188,8 @@ def test_snapshots_and_images_of_others_are_told_once_they_are_old(account: Call
     assert read_region(cloud, everything=True, now=now) == []
     olds = read_region(cloud, everything=True, now=now + timedelta(days=31))
     assert sorted(one.kind for one in olds) == ["image", "snapshot", "snapshot"]
-    [told] = [one for one in olds if one.kind == "image"]
-    assert (told.id, "its snapshots bill" in told.note) == (image, True)
+    [found] = [one for one in olds if one.kind == "image"]
+    assert (found.id, "its snapshots bill" in found.note) == (image, True)
     ec2.deregister_image(ImageId=image)
     for one in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
         if one["SnapshotId"] != snapshot:
@@ -196,7 +198,7 @@ def test_snapshots_and_images_of_others_are_told_once_they_are_old(account: Call
     ec2.delete_snapshot(SnapshotId=snapshot)
 
 
-def test_a_box_of_somebody_else_in_the_account_is_told_and_left(
+def test_another_user_s_box_in_the_account_is_listed_and_left(
     account: Callable[..., Any], laptop: Callable[..., Laptop]
 ) -> None:
     hers, mine = laptop(name="hers", owner="grace"), laptop(name="mine")
@@ -217,13 +219,13 @@ def test_a_box_of_somebody_else_in_the_account_is_told_and_left(
 def test_a_deadline_whose_owner_is_not_known_is_left(
     account: Callable[..., Any], laptop: Callable[..., Laptop]
 ) -> None:
-    """What is left of a box whose tags are gone may be somebody else's, whatever its name is."""
+    """Remains of a box without tags may be another user's, even under this box's name."""
     mine = laptop()
     mine.up()
     scheduler, name = mine.cloud.client("scheduler"), f"gpu-box-{mine.config.name}"
     raw = scheduler.get_schedule(Name=name)
     keys = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
-    scheduler.update_schedule(**{key: raw[key] for key in keys}, Description="somebody wrote this")
+    scheduler.update_schedule(**{key: raw[key] for key in keys}, Description="another description")
     elsewhere = laptop(region="sa-east-1", name=mine.config.name, owner="grace")
     elsewhere.up()
     [hers] = [one for one in looked().mine("grace") if one.kind == "schedule"]
@@ -240,7 +242,7 @@ def test_a_deadline_whose_owner_is_not_known_is_left(
 def test_all_regions_are_looked_at_at_the_same_time(
     account: Callable[..., Any], aws: dict[str, str], weather: Weather, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No region's first answer comes before every region has been asked."""
+    """All regions are asked before the first one answers."""
     weather(regions=[])
     regions = enabled_regions(Cloud(Config()))
     assert len(regions) == 20
@@ -261,7 +263,7 @@ def test_all_regions_are_looked_at_at_the_same_time(
     assert swept.unread == ()
 
 
-def test_a_region_that_does_not_answer_is_said_to_and_the_others_are_told(
+def test_a_region_that_does_not_answer_is_named_and_the_others_are_read(
     account: Callable[..., Any], laptop: Callable[..., Laptop], weather: Weather
 ) -> None:
     box = laptop()
@@ -312,7 +314,7 @@ def test_a_box_that_lies_stopped_for_long_is_called_forgotten(
         return next(one.note for one in found if one.kind == "instance")
 
     assert note(19) == "g4dn.xlarge, stopped for 19 d"
-    assert note(21) == "g4dn.xlarge, stopped for 21 d: forgotten? Its disk bills on"
+    assert note(21) == "g4dn.xlarge, stopped for 21 d: forgotten? Its disk still bills"
 
     def lines(days: int) -> list[str]:
         at = now + timedelta(days=days)
@@ -321,27 +323,36 @@ def test_a_box_that_lies_stopped_for_long_is_called_forgotten(
     assert lines(19) == []
     [line] = lines(21)
     assert line == (
-        f"{box.config.name} ({ME}) has been stopped for 21 d, and its disk bills on: "
+        f"{box.config.name} ({ME}) has been stopped for 21 d, and its disk still bills: "
         f"`gpu-box --name {box.config.name} down` removes it"
     )
     box.down()
 
 
-def test_other_commands_mention_a_forgotten_box_without_asking_for_it(
+def test_status_mentions_the_users_own_forgotten_boxes(
     account: Callable[..., Any],
     laptop: Callable[..., Laptop],
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     box = laptop()
     box.up()
     box.stop()
-    seen = box.observe()
-    elsewhere = Laptop(replace(box.config, name="another")).observe()
+
+    def seen_as(**changed: str) -> Observed:
+        monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / str(changed)))  # another laptop
+        return observe(Cloud(replace(box.config, **changed)), need="status")
+
+    seen, elsewhere = seen_as(), seen_as(name="another")
     plain = Options(config=None, name=None, local=False, json=False, yes=False, debug=False)
     soon = replace(box.config, limits=Limits(forgotten_after=timedelta(0)))
     for config, observed in ((soon, seen), (replace(soon, name="another"), elsewhere)):
         mention_forgotten(plain, config, observed)
         assert f"{box.config.name} ({ME}) has been stopped for " in capsys.readouterr().err
+    mention_forgotten(plain, soon, seen_as(name="another", owner="a colleague"))
+    assert capsys.readouterr().err == ""
+    assert seen_as(name="another").others == ()  # once a day
     mention_forgotten(plain, box.config, seen)
     mention_forgotten(replace(plain, json=True), soon, seen)
     assert capsys.readouterr().err == ""
@@ -366,7 +377,7 @@ def test_the_command_lists_then_asks_then_removes_then_reads_back(
     assert main([*config, "sweep"]) == 0
     shown = capsys.readouterr().out
     assert f"{box.config.name} ({ME}), sa-east-1\n  instance " in shown
-    assert "a month as it is now, in 3 regions." in shown
+    assert "a month at present, in 3 regions." in shown
     assert main([*config, "sweep", "--remove"]) == 2, "there is no terminal to ask on"
     said = capsys.readouterr().err
     assert f"of {box.config.name}" in said and "Remove these 6" in said
@@ -375,8 +386,8 @@ def test_the_command_lists_then_asks_then_removes_then_reads_back(
     assert box.observe().instance is not None, "--name keeps to that box"
     capsys.readouterr()
     assert main([*config, "sweep", "--remove", "--yes", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (len(told["removed"]), told["left"], told["unread"]) == (6, [], [])
+    answer = json.loads(capsys.readouterr().out)
+    assert (len(answer["removed"]), answer["left"], answer["unread"]) == (6, [], [])
     assert box.observe().nothing_left
     assert main([*config, "sweep", "--all"]) == 0
     assert capsys.readouterr().out == "Nothing is left in 3 regions.\n"
@@ -387,4 +398,4 @@ def test_what_could_not_be_looked_at_is_an_exit_code(
 ) -> None:
     weather(faults=[{"operation": "DescribeSnapshots", "code": "UnauthorizedOperation", "status": 403}])
     assert main([*config, "sweep"]) == 1
-    assert "NOT looked at: " in capsys.readouterr().out
+    assert "NOT checked: " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The endpoint: faults on request, prices, what is not implemented, and who may reach it."""
+"""The endpoint: requested faults, prices, unimplemented calls, and who may reach it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from local_aws import daemon
 from ..errors import refused
 
 
-def test_a_fault_hits_as_often_as_it_is_told_to(cloud: Cloud) -> None:
+def test_a_fault_hits_as_often_as_it_is_set_to(cloud: Cloud) -> None:
     fault = {
         "operation": "DescribeVpcs",
         "code": "RequestLimitExceeded",
@@ -99,7 +99,7 @@ def test_fair_weather_comes_back(cloud: Cloud) -> None:
 def test_what_is_not_implemented_says_so_as_aws_would(
     cloud: Cloud, service: str, method: str, arguments: dict[str, Any], code: str
 ) -> None:
-    cloud.run()  # moto looks at a filter only where there is something to filter
+    cloud.run()  # moto checks a filter only if there is something to filter
     with refused(code, saying="the embedded cloud does not implement"):
         getattr(cloud.client(service), method)(**arguments)
 
@@ -107,8 +107,8 @@ def test_what_is_not_implemented_says_so_as_aws_would(
 def test_on_demand_prices_are_those_of_the_table(cloud: Cloud) -> None:
     def price(**attributes: str) -> list[float]:
         filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in attributes.items()]
-        told = cloud.client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)
-        offers = [json.loads(p)["terms"]["OnDemand"] for p in told["PriceList"]]
+        answer = cloud.client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)
+        offers = [json.loads(p)["terms"]["OnDemand"] for p in answer["PriceList"]]
         dimensions = [d for o in offers for term in o.values() for d in term["priceDimensions"].values()]
         return [float(d["pricePerUnit"]["USD"]) for d in dimensions]
 
@@ -130,8 +130,8 @@ def test_what_is_billed_is_named_as_on_a_bill(cloud: Cloud) -> None:
             {"Type": "TERM_MATCH", "Field": k, "Value": v}
             for k, v in (attributes | {"regionCode": region}).items()
         ]
-        told = cloud.client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)
-        return {json.loads(p)["product"]["attributes"]["usagetype"] for p in told["PriceList"]}
+        answer = cloud.client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)
+        return {json.loads(p)["product"]["attributes"]["usagetype"] for p in answer["PriceList"]}
 
     speed = {"EBS:VolumeP-IOPS.gp3", "EBS:VolumeP-Throughput.gp3"}
     assert usages("us-east-1", volumeApiName="gp3") == {"EBS:VolumeUsage.gp3", *speed}

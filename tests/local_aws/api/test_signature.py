@@ -1,4 +1,4 @@
-"""AWS's signatures: its published test suite, and what its own SDK signs."""
+"""AWS's signatures: AWS's published test suite, and requests that its SDK signs."""
 
 from __future__ import annotations
 

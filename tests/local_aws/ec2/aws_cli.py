@@ -1,4 +1,4 @@
-"""AWS's own command line, started once: a line of words in, what it said out."""
+"""AWS's command line, started once: a line of arguments in, its output out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ModifyInstanceAttribute changes what it names, and nothing else."""
+"""ModifyInstanceAttribute changes only what the request names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def test_the_shutdown_behaviour_is_set_in_both_forms_and_nothing_else_changes(cl
     instance = cloud.run(SecurityGroupIds=[group])
 
     def behaviour() -> str:
-        told = cloud.ec2.describe_instance_attribute(
+        answer = cloud.ec2.describe_instance_attribute(
             InstanceId=instance, Attribute="instanceInitiatedShutdownBehavior"
         )
-        return str(told["InstanceInitiatedShutdownBehavior"]["Value"])
+        return str(answer["InstanceInitiatedShutdownBehavior"]["Value"])
 
     assert behaviour() == "stop"
     cloud.ec2.modify_instance_attribute(
@@ -40,6 +40,16 @@ def test_a_type_is_changed_only_while_stopped(cloud: Cloud) -> None:
         cloud.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "g5.huge"})
     cloud.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "g5.xlarge"})
     assert cloud.see(instance)["InstanceType"] == "g5.xlarge"
+
+
+def test_a_type_that_aws_does_not_change_into(cloud: Cloud) -> None:
+    instance = cloud.wait(cloud.run(InstanceType="g5.4xlarge"), "running")
+    cloud.ec2.stop_instances(InstanceIds=[instance])
+    cloud.wait(instance, "stopped")
+    # https://github.com/pulumi/pulumi/issues/16758
+    words = "Modifying the instance type from g5.4xlarge to p4d.24xlarge is not allowed."
+    with refused("InvalidInstanceAttributeValue", saying=words):
+        cloud.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "p4d.24xlarge"})
 
 
 def test_a_protected_instance_is_not_terminated(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""GetConsoleOutput as its API reference has it: late, cut, gone after an hour; `Latest` is for Nitro."""
+"""GetConsoleOutput as in its API reference: late, cut, gone after an hour; `Latest` needs Nitro."""
 
 from __future__ import annotations
 

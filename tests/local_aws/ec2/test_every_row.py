@@ -1,8 +1,8 @@
-"""What AWS does and moto does not, a row each: boto3 and AWS's own command line hear the same of it.
+"""AWS's behaviour where moto's differs, a row each; boto3 and AWS's command line get the same answers.
 
-The rows are those of the table that the embedded cloud was made by (what moto gets silently wrong, and what
-it lacks). Each call is made by either, with the very same parameters; so all of them may be repeated, or are
-refused. What each row means in detail is tested in this folder, a file a subject.
+The rows are those of the table from which the embedded cloud was made: where moto is wrong or incomplete.
+Both clients make each call with the same parameters, so each call can be repeated or is refused. The other
+files of this folder test the rows in detail, one subject each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from testbed.cloud import SPOT, UBUNTU, Cloud
 
 from ..groups import make_group
 from ..scheduler.test_scheduler import make_role, schedule
-from ..test_aws_cli import AWS, told
+from ..test_aws_cli import AWS, content
 from .test_spot import run_spot
 
 pytestmark = pytest.mark.skipif(not AWS.exists(), reason="no aws here: it comes with the development group")
@@ -40,12 +40,12 @@ class Both:
     def __call__(self, service: str, operation: str, **parameters: Any) -> Any:
         def by_boto3() -> Any:
             try:
-                return told(getattr(self._cloud.client(service), xform_name(operation))(**parameters))
+                return content(getattr(self._cloud.client(service), xform_name(operation))(**parameters))
             except ClientError as error:
                 return _once(str(error))
 
         first, by_aws = by_boto3(), self._by_aws(service, operation, parameters)
-        # What changes by itself in between, such as a state, is asked for again.
+        # Values that change by themselves, such as a state, are asked for again.
         assert by_aws == first or by_aws == by_boto3()
         return by_aws
 
@@ -57,11 +57,11 @@ class Both:
         answer = json.loads(self._aws.stdout.readline())
         if answer["status"]:
             return _once(answer["err"].strip().removeprefix("aws: [ERROR]: "))
-        return told(json.loads(answer["out"] or "{}"))
+        return content(json.loads(answer["out"] or "{}"))
 
 
 def _once(refusal: str) -> str:
-    """How often each asks is its own affair."""
+    """The clients may differ in how often they ask."""
     return re.sub(r" \(reached max retries: \d+\)", "", refusal)
 
 
@@ -110,7 +110,7 @@ def what_does_not_exist_is_refused(cloud: Cloud, both: Both) -> None:
     for wrong, code in (
         ({"ImageId": "ami-00000000000000000"}, "InvalidAMIID.NotFound"),
         ({"InstanceType": "g9.huge"}, "InvalidParameterValue"),
-        ({"KeyName": "nobody's"}, "InvalidKeyPair.NotFound"),
+        ({"KeyName": "missing"}, "InvalidKeyPair.NotFound"),
     ):
         assert f"({code})" in both("ec2", "RunInstances", **launch(cloud, **wrong))
 
@@ -143,7 +143,7 @@ def a_start_has_a_time_of_its_own(cloud: Cloud, both: Both) -> None:
     before = cloud.see(instance)["LaunchTime"].timestamp()
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.wait(instance, "stopped")
-    time.sleep(1.0)  # AWS tells whole seconds
+    time.sleep(1.0)  # AWS gives whole seconds
     cloud.ec2.start_instances(InstanceIds=[instance])
     cloud.wait(instance, "running")
     [[seen]] = [r["Instances"] for r in both("ec2", "DescribeInstances")["Reservations"]]
@@ -185,7 +185,7 @@ def without_a_group_it_is_the_default_one(cloud: Cloud, both: Both) -> None:
 
 
 def an_unknown_profile_is_refused(cloud: Cloud, both: Both) -> None:
-    unknown = launch(cloud, IamInstanceProfile={"Name": "nobody"})
+    unknown = launch(cloud, IamInstanceProfile={"Name": "missing"})
     assert "(InvalidParameterValue)" in both("ec2", "RunInstances", **unknown)
 
 
@@ -212,7 +212,7 @@ def public_images_are_named_by_parameters(cloud: Cloud, both: Both) -> None:
     assert both("ec2", "DescribeImages", ImageIds=[named])["Images"][0]["ImageId"] == named
 
 
-def quotas_and_prices_are_told(cloud: Cloud, both: Both) -> None:
+def quotas_and_prices(cloud: Cloud, both: Both) -> None:
     quota = both("service-quotas", "GetServiceQuota", ServiceCode="ec2", QuotaCode="L-DB2E81BA")
     assert quota["Quota"]["Value"] == 768
     wanted = {"instanceType": "g4dn.xlarge", "regionCode": "us-east-1"}
@@ -251,7 +251,7 @@ ROWS: list[Callable[[Cloud, Both], None]] = [
     a_console_and_a_spot_price_are_its_own,
     a_schedule_is_checked,
     public_images_are_named_by_parameters,
-    quotas_and_prices_are_told,
+    quotas_and_prices,
     instances_are_found_by_token_and_lifecycle,
     what_is_not_there_says_so,
 ]

@@ -1,4 +1,4 @@
-"""Images made of an instance."""
+"""Images made from an instance."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_the_client_token_of_a_terminated_instance_is_refused_for_a_day(cloud: C
         cloud.run(ClientToken="once")
     with refused("IdempotentParameterMismatch"):
         cloud.run(ClientToken="once", InstanceType="g5.xlarge")
-    cloud.weather(terminated_shown_s=0)  # no longer shown, and still known
+    cloud.weather(terminated_shown_s=0)  # no longer shown, but still known
     with refused("IdempotentInstanceTerminated"):
         cloud.run(ClientToken="once")
     cloud.weather(delays={"token-kept": 0})
@@ -62,12 +62,12 @@ def test_a_dry_run_launches_nothing(cloud: Cloud) -> None:
     [
         ({"ImageId": "ami-00000000000000000"}, "InvalidAMIID.NotFound"),
         ({"ImageId": "image"}, "InvalidAMIID.Malformed"),
-        ({"KeyName": "nobody"}, "InvalidKeyPair.NotFound"),
+        ({"KeyName": "missing"}, "InvalidKeyPair.NotFound"),
         ({"InstanceType": "g4dn.huge"}, "InvalidParameterValue"),
         ({"InstanceType": "g5g.xlarge"}, "InvalidParameterValue"),  # arm64, the image is not
         ({"SecurityGroupIds": ["sg-00000000000000000"]}, "InvalidGroup.NotFound"),
         ({"SubnetId": "subnet-00000000000000000"}, "InvalidSubnetID.NotFound"),
-        ({"IamInstanceProfile": {"Name": "nobody"}}, "InvalidParameterValue"),
+        ({"IamInstanceProfile": {"Name": "missing"}}, "InvalidParameterValue"),
     ],
 )
 def test_what_does_not_exist_is_refused(cloud: Cloud, wrong: dict[str, object], code: str) -> None:
@@ -132,6 +132,29 @@ def test_the_root_disk_is_as_asked_and_goes_with_the_instance(cloud: Cloud) -> N
     assert cloud.ec2.describe_volumes()["Volumes"] == []
 
 
+def test_a_disk_from_a_snapshot_is_filled_at_the_rate_asked_for(cloud: Cloud) -> None:
+    cloud.run(BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeInitializationRate": 300}}])
+    cloud.run()
+    asked = [volume.get("VolumeInitializationRate") for volume in cloud.ec2.describe_volumes()["Volumes"]]
+    assert sorted(asked, key=bool) == [None, 300]
+
+
+@pytest.mark.parametrize(
+    ("device", "rate", "code"),
+    [
+        ("/dev/sda1", 99, "InvalidParameterValue"),
+        ("/dev/sda1", 301, "InvalidParameterValue"),
+        ("/dev/sdf", 100, "InvalidParameterCombination"),  # an empty volume
+    ],
+)
+def test_a_rate_that_ebs_does_not_have_is_refused(cloud: Cloud, device: str, rate: int, code: str) -> None:
+    """Valid range: 100 - 300 MiB/s, for volumes created from snapshots (EC2 API reference)."""
+    ebs = {"VolumeSize": 40, "VolumeInitializationRate": rate}
+    with refused(code):
+        cloud.run(BlockDeviceMappings=[{"DeviceName": device, "Ebs": ebs}])
+    assert cloud.ec2.describe_volumes()["Volumes"] == []
+
+
 def test_an_encrypted_disk_has_the_key_of_the_region_s_account(cloud: Cloud) -> None:
     mapping = {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}
     cloud.run(BlockDeviceMappings=[mapping])
@@ -142,7 +165,7 @@ def test_an_encrypted_disk_has_the_key_of_the_region_s_account(cloud: Cloud) -> 
     assert first["KmsKeyId"].startswith("arn:aws:kms:us-east-1:")
 
 
-def test_a_console_that_nobody_wrote_on_is_empty(cloud: Cloud) -> None:
+def test_an_unwritten_console_is_empty(cloud: Cloud) -> None:
     instance = cloud.wait(cloud.run(), "running")
     assert cloud.ec2.get_console_output(InstanceId=instance).get("Output", "") == ""
 
@@ -172,8 +195,8 @@ def test_the_network_interface_goes_with_the_instance(cloud: Cloud) -> None:
 
 def test_user_data_reads_back_as_given(cloud: Cloud) -> None:
     instance = cloud.run(UserData="#cloud-config\n{}\n")
-    told = cloud.ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
-    assert base64.b64decode(told["UserData"]["Value"]) == b"#cloud-config\n{}\n"
+    answer = cloud.ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
+    assert base64.b64decode(answer["UserData"]["Value"]) == b"#cloud-config\n{}\n"
 
 
 def test_instances_are_found_by_client_token_and_lifecycle(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""The states of an instance, how long they last, and what may follow what."""
+"""The states of an instance, how long they last, and the transitions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_started_instance_has_a_new_address_and_launch_time_and_no_old_reason(
     before = cloud.see(instance)
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.wait(instance, "stopped")
-    time.sleep(1.0)  # EC2 tells LaunchTime in seconds
+    time.sleep(1.0)  # EC2 gives LaunchTime in seconds
     cloud.ec2.start_instances(InstanceIds=[instance])
     cloud.wait(instance, "running")
     after = cloud.see(instance)

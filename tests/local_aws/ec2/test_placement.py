@@ -1,4 +1,4 @@
-"""Placement groups as EC2 has them: one of a name, found by tag, in use until their last instance is gone."""
+"""Placement groups as in EC2: unique names, found by tag, in use until their last instance has ended."""
 
 from __future__ import annotations
 

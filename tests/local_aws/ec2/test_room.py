@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbed.cloud import Cloud
+from testbed.cloud import SPOT, Cloud
 
 from ..errors import refused
 
@@ -48,19 +48,18 @@ def test_a_new_account_has_no_gpu_quota(cloud: Cloud) -> None:
         cloud.run(InstanceType="p4d.24xlarge")
 
 
-def test_nobody_gets_two_hundred_of_the_largest(cloud: Cloud) -> None:
+def test_two_hundred_of_the_largest_are_refused(cloud: Cloud) -> None:
     with refused("VcpuLimitExceeded"):
         cloud.run(InstanceType="p5.48xlarge", MinCount=200, MaxCount=200)
 
 
 def test_spot_has_quotas_of_its_own_and_counts_the_stopped(cloud: Cloud) -> None:
     cloud.weather(quotas={"L-3819A6DF": 4, "L-DB2E81BA": 0})
-    options = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}}
-    instance = cloud.wait(cloud.run(InstanceMarketOptions=options), "running")
+    instance = cloud.wait(cloud.run(InstanceMarketOptions=SPOT), "running")
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.wait(instance, "stopped")
     with refused("MaxSpotInstanceCountExceeded"):
-        cloud.run(InstanceMarketOptions=options)
+        cloud.run(InstanceMarketOptions=SPOT)
     cloud.ec2.start_instances(InstanceIds=[instance])
 
 
@@ -74,8 +73,8 @@ def test_spot_capacity_is_apart(cloud: Cloud) -> None:
 def test_service_quotas_tells_the_same_figures(cloud: Cloud) -> None:
     cloud.weather(quotas={"L-DB2E81BA": 4})
     quotas = cloud.client("service-quotas")
-    told = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-DB2E81BA")["Quota"]
-    assert (told["QuotaName"], told["Value"]) == ("Running On-Demand G and VT instances", 4.0)
+    limit = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-DB2E81BA")["Quota"]
+    assert (limit["QuotaName"], limit["Value"]) == ("Running On-Demand G and VT instances", 4.0)
     listed = {q["QuotaCode"]: q["Value"] for q in quotas.list_service_quotas(ServiceCode="ec2")["Quotas"]}
     assert listed["L-DB2E81BA"] == 4.0
     assert {"L-417A185B", "L-3819A6DF", "L-7212CCBC"} <= listed.keys()

@@ -1,4 +1,4 @@
-"""Spot instances and the requests behind them."""
+"""Spot instances and their requests."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_only_as_many_are_taken_back_as_there_is_no_room_for(cloud: Cloud) -> No
     assert len(live(cloud)) == 2
 
 
-def test_what_aws_takes_back_is_stopped_and_nobody_but_aws_can_start_it(cloud: Cloud) -> None:
+def test_an_interrupted_instance_is_stopped_and_only_aws_can_start_it(cloud: Cloud) -> None:
     instance = run_spot(cloud, "persistent")
     launched = cloud.see(instance)["LaunchTime"]
     cloud.weather(spot_capacity={"*": {"*": 0}}, spot_notice_s=0.1)
@@ -208,10 +208,10 @@ def test_terminating_what_aws_has_stopped_and_cancelling_its_request_ends_it_for
 
 def test_spot_prices_are_below_on_demand_and_the_same_when_asked_again(cloud: Cloud) -> None:
     def history() -> list[dict[str, Any]]:
-        told = cloud.ec2.describe_spot_price_history(
+        answer = cloud.ec2.describe_spot_price_history(
             InstanceTypes=["g5.xlarge"], ProductDescriptions=["Linux/UNIX"], MaxResults=20
         )
-        return list(told["SpotPriceHistory"])
+        return list(answer["SpotPriceHistory"])
 
     prices = [float(entry["SpotPrice"]) for entry in history()]
     assert len(prices) == 20

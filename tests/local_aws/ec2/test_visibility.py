@@ -1,4 +1,4 @@
-"""What was just made is not seen yet, as the EC2 Developer Guide warns ("Eventual consistency")."""
+"""New resources are not visible at once, as in the EC2 Developer Guide ("Eventual consistency")."""
 
 from __future__ import annotations
 

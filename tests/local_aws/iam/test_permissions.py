@@ -1,4 +1,4 @@
-"""IAM: what a user's policies allow, on which resources, with which tags. Nothing else is done for them."""
+"""IAM: which calls a user's policies allow, on which resources and with which tags."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Tags = dict[str, str]
 
 @pytest.fixture
 def as_user(cloud: Cloud) -> Callable[..., Client]:
-    """`as_user(statement, ...)`: clients of a user who may do that, and no more."""
+    """`as_user(statement, ...)`: clients of a user with these statements only."""
 
     def make(*statements: dict[str, Any]) -> Client:
         iam = cloud.client("iam")
@@ -83,6 +83,7 @@ def test_only_what_carries_the_tag_is_stopped(cloud: Cloud, as_user: Callable[..
 def test_a_launch_is_permitted_resource_by_resource(cloud: Cloud, as_user: Callable[..., Client]) -> None:
     here = "arn:aws:ec2:us-east-1"
     used = [f"{here}::image/*", f"{here}:*:subnet/*", f"{here}:*:network-interface/*", f"{here}:*:volume/*"]
+    used.append(f"{here}:*:security-group/*")  # the default group, where the launch names none
     ec2 = as_user(
         allow("ec2:RunInstances", used),
         allow("ec2:RunInstances", f"{here}:*:instance/*", Null={"aws:RequestTag/team": "false"}),

@@ -1,4 +1,4 @@
-"""The instance metadata service: for a token, what an instance is and whether AWS takes it back."""
+"""The instance metadata service: its token, the instance's items, and interruption notices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def token(metadata: Metadata) -> dict[str, str]:
     return {"x-aws-ec2-metadata-token": text}
 
 
-def test_without_a_token_nothing_is_told(metadata: Metadata) -> None:
+def test_without_a_token_every_item_is_refused(metadata: Metadata) -> None:
     for headers in ({}, {"x-aws-ec2-metadata-token": "guessed"}):
         assert metadata.answer("GET", "/latest/meta-data/instance-id", headers)[0] == 401
 
@@ -46,7 +46,7 @@ def test_a_token_is_refused_to_who_asks_wrongly(
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "item"),
     [
         ("instance-id", "i-1"),
         ("placement/availability-zone/", "us-east-1a"),
@@ -54,8 +54,8 @@ def test_a_token_is_refused_to_who_asks_wrongly(
         ("", "instance-id\nplacement/"),
     ],
 )
-def test_items_and_folders_are_told(metadata: Metadata, path: str, told: str) -> None:
-    assert metadata.answer("GET", f"/latest/meta-data/{path}", token(metadata)) == (200, told)
+def test_items_and_folders_are_returned(metadata: Metadata, path: str, item: str) -> None:
+    assert metadata.answer("GET", f"/latest/meta-data/{path}", token(metadata)) == (200, item)
 
 
 @pytest.mark.parametrize("path", ["/latest/meta-data/spot/instance-action", "/latest/meta-data/iam/", "/"])
@@ -64,7 +64,7 @@ def test_what_there_is_not_is_not_found(metadata: Metadata, path: str) -> None:
 
 
 def ask(ssh: Ssh, path: str) -> str:
-    """By curl on the machine, as the EC2 User Guide has it; the status behind the answer."""
+    """With curl on the machine, as in the EC2 User Guide; the status follows the answer."""
     base = "$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest"
     return ssh.says(
         f'TOKEN=$(curl -s --noproxy "*" -X PUT {base}/api/token -H "{TTL}: 60") && curl -s --noproxy "*" '
@@ -73,7 +73,7 @@ def ask(ssh: Ssh, path: str) -> str:
 
 
 @needs.programs("curl")
-def test_a_spot_machine_is_told_when_it_is_taken_back(
+def test_a_spot_machine_reads_its_interruption_notice(
     cloud: Cloud, key: KeyFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance = cloud.run_with_machine(key, market="spot")
@@ -81,7 +81,7 @@ def test_a_spot_machine_is_told_when_it_is_taken_back(
     assert ask(ssh, "instance-id") == f"{instance} 200"
     assert ask(ssh, "instance-life-cycle") == "spot 200"
     assert ask(ssh, "spot/instance-action").endswith("404")
-    # AWS's own client finds it, too, by the same variable.
+    # AWS's client finds it, too, by the same variable.
     monkeypatch.setenv("no_proxy", "*")
     endpoint = ssh.says("echo $AWS_EC2_METADATA_SERVICE_ENDPOINT")
     fetcher = InstanceMetadataRegionFetcher(base_url=f"{endpoint}/", env={})
@@ -90,9 +90,9 @@ def test_a_spot_machine_is_told_when_it_is_taken_back(
     before = datetime.now(UTC)
     cloud.weather(spot_capacity={"*": {"*": 0}}, spot_notice_s=100)
     wait_until(lambda: ask(ssh, "spot/instance-action").endswith(" 200"))
-    told = json.loads(ask(ssh, "spot/instance-action").removesuffix(" 200"))
-    assert told["action"] == "stop"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["time"])
-    taken = datetime.fromisoformat(told["time"])
+    item = json.loads(ask(ssh, "spot/instance-action").removesuffix(" 200"))
+    assert item["action"] == "stop"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", item["time"])
+    taken = datetime.fromisoformat(item["time"])
     assert before + timedelta(seconds=99) < taken < datetime.now(UTC) + timedelta(seconds=101)
     assert '"noticeTime"' in ask(ssh, "events/recommendations/rebalance")

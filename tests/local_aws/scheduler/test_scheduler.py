@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from string import Template
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
 from testbed.cloud import Cloud, wait_until
 
-from gpu_box.resources import infra
+from gpu_box.aws import permissions
 
 from ..errors import refused
 
@@ -37,7 +37,7 @@ def at(moment: datetime) -> str:
 
 
 def soon(seconds: float = 3.0) -> datetime:
-    """Not sooner: what is due in the past by when it arrives is refused."""
+    """Not sooner: a request with a time that has passed on arrival is refused."""
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
@@ -111,7 +111,7 @@ def test_the_time_is_in_the_zone_that_is_given(cloud: Cloud) -> None:
         {"ScheduleExpression": "2030-01-01T00:00:00"},
         {"ScheduleExpressionTimezone": "Mars/Olympus"},
         {"Target": {"Arn": STOP, "RoleArn": "arn:aws:iam::123456789012:role/deadline", "Input": "{}"}},
-        {"Target": {"Arn": STOP, "RoleArn": "arn:aws:iam::123456789012:role/nobody", "Input": "{}"}},
+        {"Target": {"Arn": STOP, "RoleArn": "arn:aws:iam::123456789012:role/missing", "Input": "{}"}},
     ],
 )
 def test_a_schedule_that_could_never_fire_is_refused(cloud: Cloud, wrong: dict[str, Any]) -> None:
@@ -135,16 +135,40 @@ def test_a_role_that_is_missing_new_or_distrustful_is_refused(cloud: Cloud) -> N
             scheduler.create_schedule(**schedule(cloud, "i-1", missing))
 
 
+@pytest.mark.parametrize(
+    ("condition", "takes"),
+    [
+        # terraform-provider-aws's documentation of aws_scheduler_schedule, and EventBridge Scheduler User
+        # Guide, "Confused deputy prevention": the group's ARN, not a schedule's.
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:scheduler:*:123456789012:schedule-group/default"}}, True),
+        ({"StringEquals": {"aws:SourceAccount": "123456789012"}}, True),
+        ({"ArnEquals": {"aws:SourceArn": "arn:aws:scheduler:*:*:schedule/default/deadline"}}, False),
+        ({"StringEquals": {"aws:SourceAccount": "210987654321"}}, False),
+    ],
+)
+def test_a_trust_policy_names_a_schedule_group_and_no_schedule(
+    cloud: Cloud, condition: dict[str, Any], takes: bool
+) -> None:
+    statement = {**TRUST["Statement"][0], "Condition": condition}  # type: ignore[dict-item]
+    role = make_role(cloud, trust={**TRUST, "Statement": [statement]})
+    scheduler, wanted = cloud.client("scheduler"), schedule(cloud, "i-1", "")
+    wanted["Target"]["RoleArn"] = role
+    if takes:
+        scheduler.create_schedule(**wanted)
+    else:
+        with refused("ValidationException", saying="must allow AWS EventBridge Scheduler to assume the role"):
+            scheduler.create_schedule(**wanted)
+
+
 @pytest.mark.parametrize(("key", "end"), [("gpu-box:name", "stopped"), ("Name", "running")])
 def test_the_projects_own_role_stops_boxes_and_nothing_else(cloud: Cloud, key: str, end: str) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": "box"}]}]
     instance = cloud.wait(cloud.run(TagSpecifications=tags), "running")
-    text = infra("deadline-role.json").read_text()
-    documents = json.loads(Template(text).substitute(region="us-east-1"))
+    documents = permissions.role_documents("aws", region="us-east-1", account=DEFAULT_ACCOUNT_ID)
     iam = cloud.client("iam")
-    trust, permissions = json.dumps(documents["trust"]), json.dumps(documents["permissions"])
+    trust, rights = map(json.dumps, documents)
     role = iam.create_role(RoleName="deadline", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-    iam.put_role_policy(RoleName="deadline", PolicyName="stop", PolicyDocument=permissions)
+    iam.put_role_policy(RoleName="deadline", PolicyName="stop", PolicyDocument=rights)
     cloud.client("scheduler").create_schedule(
         **schedule(cloud, instance, role, ScheduleExpression=at(soon()), ActionAfterCompletion="DELETE")
     )

@@ -61,7 +61,7 @@ def test_credentials_that_may_not_be_read_are_one_clear_line(
     assert str(folder) in raised.value.where
 
 
-def test_asked_for_they_are_on_the_box_readable_by_its_user_alone(
+def test_requested_credentials_are_on_the_box_and_private(
     machine: OpenSshMachine, remote: Path, home: Path
 ) -> None:
     content = put_on_laptop(home)
@@ -79,7 +79,9 @@ def test_asked_for_they_are_on_the_box_readable_by_its_user_alone(
         assert not log.is_file() or SECRET.encode() not in log.read_bytes()
 
 
-def test_unasked_they_stay_on_the_laptop(machine: OpenSshMachine, remote: Path, home: Path) -> None:
+def test_credentials_stay_on_the_laptop_unless_requested(
+    machine: OpenSshMachine, remote: Path, home: Path
+) -> None:
     put_on_laptop(home)
     assert not set_up(machine, remote, Config()).needs_work
     assert not (machine.home / ".kaggle").exists()

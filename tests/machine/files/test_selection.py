@@ -22,7 +22,7 @@ def test_the_config_and_the_key_stay_here_and_what_looks_like_them_does_not(
     config = Config(
         ssh=Ssh(key=tmp_path / name), path=tmp_path / "keys" / "box.yaml", sync=Sync(source=tmp_path)
     )
-    assert [entry.path for entry in select(tmp_path, project.excluded(config))] == [
+    assert [entry.path for entry in select(tmp_path, project.excluded(config)).entries] == [
         "kexy", "keyboard.py", "keys/kay",
     ]  # fmt: skip
 
@@ -32,4 +32,4 @@ def test_a_config_beside_the_project_leaves_out_nothing_of_it(tmp_path: Path) ->
     source.mkdir()
     (source / "config.yaml").write_text("of the training itself")
     config = Config(ssh=Ssh(key=tmp_path / "key"), path=tmp_path / "config.yaml", sync=Sync(source=source))
-    assert [entry.path for entry in select(source, project.excluded(config))] == ["config.yaml"]
+    assert [entry.path for entry in select(source, project.excluded(config)).entries] == ["config.yaml"]

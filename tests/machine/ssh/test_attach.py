@@ -55,9 +55,9 @@ def command(host: Host) -> Iterator[Started]:
 
 def test_streams_and_exit_status_are_the_command_s(command: Started) -> None:
     sent = os.urandom(300_000)
-    done = command("cat; echo told >&2; exit 7")
+    done = command("cat; echo failed >&2; exit 7")
     out, err = done.communicate(sent, timeout=30)
-    assert (out, err, done.returncode) == (sent, b"told\n", 7)
+    assert (out, err, done.returncode) == (sent, b"failed\n", 7)
     done = command("printf", "%s|", "$HOME", "a  b", "it's")
     assert done.communicate(timeout=30)[0] == b"$HOME|a  b|it's|"
 
@@ -83,5 +83,5 @@ def test_a_command_that_a_signal_ends_is_gone_and_nothing_is_left_of_it(command:
     while there.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not there.exists()
-    told = re.compile(r"gpu-box-[0-9a-f]{16}")
-    assert [path for path in Path("/tmp").iterdir() if told.fullmatch(path.name)] == []
+    reported = re.compile(r"gpu-box-[0-9a-f]{16}")
+    assert [path for path in Path("/tmp").iterdir() if reported.fullmatch(path.name)] == []

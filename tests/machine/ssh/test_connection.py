@@ -72,13 +72,16 @@ def test_a_command_ended_by_a_signal_is_not_a_lost_connection(shared_connection:
         shared_connection.run("kill -9 $$")
 
 
-def test_a_command_on_an_open_connection_takes_milliseconds(shared_connection: Connection) -> None:
-    shared_connection.run("true")
-    began = time.perf_counter()
-    for _ in range(10):
+def test_no_command_on_an_open_connection_waits_for_delayed_acknowledgements(
+    shared_connection: Connection,
+) -> None:
+    """With Nagle's algorithm each command would take 40 ms, also the fastest of them."""
+    took = []
+    for _ in range(11):
+        began = time.perf_counter()
         shared_connection.run("true")
-    # Nagle's algorithm and delayed acknowledgements together cost 40 ms a command.
-    assert (time.perf_counter() - began) / 10 < 0.035
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.035
 
 
 def test_a_broken_connection_is_named_as_such(machine: OpenSshMachine) -> None:
@@ -152,7 +155,7 @@ def test_a_bad_key_file_is_said_before_any_network(shared_machine: OpenSshMachin
         connect(replace(nowhere, key=opened))
 
 
-def test_nobody_at_the_address_is_one_clear_line(shared_machine: OpenSshMachine) -> None:
+def test_no_machine_at_the_address_is_one_clear_line(shared_machine: OpenSshMachine) -> None:
     with pytest.raises(MachineUnreachable, match=r"127.0.0.1:\d+ \(Connection refused\): no SSH answer"):
         connect(replace(host_of(shared_machine), port=free_port()))
 
@@ -233,7 +236,7 @@ def test_a_host_key_that_another_hand_replaced_meanwhile_is_not_replaced_again(
     with connect(host_of(machine)) as one, connect(host_of(machine)) as other:
         replaced = host_key.prepare(one)
         host_key.activate(one)
-        # Whoever dies now leaves a machine that presents what is announced.
+        # A process that dies now leaves a machine with the announced key.
         assert host_key.prepare(other) == replaced
         host_key.activate(other)
     assert machine.public_line == replaced

@@ -16,7 +16,7 @@ from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import early_check, ssh_config
 from gpu_box.machine.ssh.command import MOST_BYTES
 from gpu_box.machine.ssh.connection import connect
-from gpu_box.machine.ssh.early_check import Ahead
+from gpu_box.machine.ssh.early_check import EarlyCheck
 from gpu_box.model.policy import WatchPolicy
 from tests.paths import REMOTE
 
@@ -30,23 +30,23 @@ def test_it_brings_what_a_check_brings(shared_machine: OpenSshMachine) -> None:
     ssh_config.private_config(host)
     with connect(host) as connection:
         expected = setup.check(connection, ASKED)
-    with Ahead(host.name, ASKED) as one:
+    with EarlyCheck(host.name, ASKED) as one:
         found = one.answer(host, ASKED)
     assert found == expected
 
 
 def test_a_box_never_reached_from_here_is_asked_nothing(shared_machine: OpenSshMachine) -> None:
     host = host_of(shared_machine)
-    with Ahead(host.name, ASKED) as one:
+    with EarlyCheck(host.name, ASKED) as one:
         assert not one.under_way
         assert one.answer(host, ASKED) is None
 
 
-def test_where_a_stopped_box_was_nobody_is_asked(shared_machine: OpenSshMachine) -> None:
+def test_the_address_of_a_stopped_box_is_not_asked(shared_machine: OpenSshMachine) -> None:
     host = host_of(shared_machine)
     ssh_config.private_config(host)
     ssh_config.forget_address(host.name)
-    with Ahead(host.name, ASKED) as one:
+    with EarlyCheck(host.name, ASKED) as one:
         assert not one.under_way
     assert ssh_config.known() == [host.name]
 
@@ -60,7 +60,7 @@ def test_what_comes_from_elsewhere_does_not_count(shared_machine: OpenSshMachine
         replace(host, user="else"),
         replace(host, host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA",)),
     ):
-        with Ahead(host.name, ASKED) as one:
+        with EarlyCheck(host.name, ASKED) as one:
             assert one.under_way
             assert one.answer(now, ASKED) is None
 
@@ -68,7 +68,7 @@ def test_what_comes_from_elsewhere_does_not_count(shared_machine: OpenSshMachine
 def test_an_answer_to_another_question_does_not_count(shared_machine: OpenSshMachine) -> None:
     host = host_of(shared_machine)
     ssh_config.private_config(host)
-    with Ahead(host.name, ASKED) as one:
+    with EarlyCheck(host.name, ASKED) as one:
         assert one.answer(host, replace(ASKED, policy=WatchPolicy(idle_after=60))) is None
 
 
@@ -77,7 +77,7 @@ def test_a_machine_with_another_host_key_is_not_shown_the_key(
 ) -> None:
     host = host_of(machine, shared_machine.public_line)
     ssh_config.private_config(host)
-    with Ahead(host.name, ASKED) as one:
+    with EarlyCheck(host.name, ASKED) as one:
         assert one.answer(host, ASKED) is None
     log = machine.folder / "sshd.log"
     wait_until(lambda: "[preauth]" in log.read_text(), seconds=10)  # it was there, and left before the log-in
@@ -91,10 +91,10 @@ def test_a_silent_machine_is_given_up_and_nothing_is_left(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = replace(host_of(shared_machine), port=silent.getsockname()[1])
         ssh_config.private_config(host)
-        with Ahead(host.name, ASKED) as one:
+        with EarlyCheck(host.name, ASKED) as one:
             assert one.answer(host, ASKED) is None
         began = time.monotonic()
-        with Ahead(host.name, ASKED) as one:
+        with EarlyCheck(host.name, ASKED) as one:
             assert one._process and one._process.poll() is None
         assert time.monotonic() - began < 1
         assert one._process.poll() is not None
@@ -106,7 +106,7 @@ def test_without_an_ssh_program_nothing_is_sent(
     host = host_of(shared_machine)
     ssh_config.private_config(host)
     monkeypatch.setenv("PATH", "/nonexistent")
-    with Ahead(host.name, ASKED) as one:
+    with EarlyCheck(host.name, ASKED) as one:
         assert not one.under_way
 
 

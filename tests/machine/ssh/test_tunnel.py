@@ -13,7 +13,7 @@ from testbed.openssh import OpenSshMachine, free_port
 from gpu_box.errors import CloudError, HostKeyChanged, MachineUnreachable
 from gpu_box.machine.ssh import tunnel
 from gpu_box.machine.ssh.tunnel import Tunnel
-from gpu_box.model.machine import Host
+from gpu_box.model.machine import Forward, Host
 from gpu_box.model.observed import InstanceState
 
 from ..conftest import Recorder, host_of
@@ -55,7 +55,7 @@ def ask(port: int, content: bytes) -> bytes:
 
 def test_a_local_port_leads_to_the_boxs(shared_machine: OpenSshMachine, report: Recorder) -> None:
     host, wanted = host_of(shared_machine), free_port()
-    with echo_server() as port, Tunnel(host, remote_port=port, local_port=wanted, report=report) as link:
+    with echo_server() as port, Tunnel(host, [Forward(local=wanted, remote=port)], report=report) as link:
         assert link.local_port == wanted
         content = b"x" * 3_000_000
         assert ask(wanted, content) == content
@@ -73,7 +73,7 @@ def test_a_local_port_leads_to_the_boxs(shared_machine: OpenSshMachine, report: 
 def test_a_taken_local_port_gives_the_next_free_one(shared_machine: OpenSshMachine, report: Recorder) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, echo_server() as port:
         wanted = taken.getsockname()[1]
-        with Tunnel(host_of(shared_machine), remote_port=port, local_port=wanted, report=report) as link:
+        with Tunnel(host_of(shared_machine), [Forward(local=wanted, remote=port)], report=report) as link:
             assert link.local_port > wanted
             assert ask(link.local_port, b"hi") == b"hi"
 
@@ -82,7 +82,7 @@ def test_a_closed_port_of_the_box_ends_the_client_and_not_the_tunnel(
     shared_machine: OpenSshMachine, report: Recorder
 ) -> None:
     with Tunnel(
-        host_of(shared_machine), remote_port=free_port(), local_port=free_port(), report=report
+        host_of(shared_machine), [Forward(local=free_port(), remote=free_port())], report=report
     ) as link:
         for _ in range(2):
             with contextlib.suppress(ConnectionResetError):
@@ -93,15 +93,15 @@ def test_a_broken_link_comes_back(machine: OpenSshMachine, report: Recorder) -> 
     host = host_of(machine)
     with (
         echo_server() as port,
-        Tunnel(host, remote_port=port, local_port=free_port(), report=report) as link,
+        Tunnel(host, [Forward(local=free_port(), remote=port)], report=report) as link,
     ):
         assert ask(link.local_port, b"before") == b"before"
         machine.cut_connections()
-        until_told(report, "is back")
+        until_reported(report, "is back")
         assert ask(link.local_port, b"after") == b"after"
 
 
-def until_told(report: Recorder, words: str) -> None:
+def until_reported(report: Recorder, words: str) -> None:
     deadline = time.monotonic() + 20
     while not any(words in line for _, _, line in report.events):
         assert time.monotonic() < deadline, report.events
@@ -116,11 +116,11 @@ def test_a_link_that_went_silent_is_asked_whether_it_lives(
     host = host_of(shared_machine)
     with echo_server() as port, relay(host.port) as network:
         through = replace(host, port=network.port)
-        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as link:
+        with Tunnel(through, [Forward(local=free_port(), remote=port)], report=report) as link:
             time.sleep(1.5)  # asked, and answered
             assert report.events == []
             network.silence()
-            until_told(report, "is back")
+            until_reported(report, "is back")
             assert ask(link.local_port, b"after") == b"after"
 
 
@@ -133,13 +133,13 @@ def test_after_a_sleep_the_link_is_asked_at_once(
     host = host_of(shared_machine)
     with echo_server() as port, relay(host.port) as network:
         through = replace(host, port=network.port)
-        with Tunnel(through, remote_port=port, local_port=free_port(), report=report) as link:
+        with Tunnel(through, [Forward(local=free_port(), remote=port)], report=report) as link:
             off = 7200.0  # a clock that is set, and a link that lives
             time.sleep(1.2)
             assert report.events == []
             network.silence()
             off = 4 * 7200.0
-            until_told(report, "is back")
+            until_reported(report, "is back")
             assert ask(link.local_port, b"after") == b"after"
 
 
@@ -155,22 +155,21 @@ def test_a_box_that_is_up_again_elsewhere_is_found(machine: OpenSshMachine, repo
 
     with (
         echo_server() as port,
-        Tunnel(host, remote_port=port, local_port=free_port(), report=report, find=find) as link,
+        Tunnel(host, [Forward(local=free_port(), remote=port)], report=report, find=find) as link,
     ):
         machine.stop()
-        until_told(report, "no network")
-        until_told(report, "box is stopped: `gpu-box up` starts it")
+        until_reported(report, "no network")
+        until_reported(report, "box is stopped: `gpu-box up` starts it")
         machine.move(elsewhere)
         found[:] = [replace(host, port=elsewhere)]
-        until_told(report, "is back")
+        until_reported(report, "is back")
         assert ask(link.local_port, b"after") == b"after"
 
 
 def test_a_box_that_was_removed_ends_it(machine: OpenSshMachine, report: Recorder) -> None:
     with Tunnel(
         host_of(machine),
-        remote_port=free_port(),
-        local_port=free_port(),
+        [Forward(local=free_port(), remote=free_port())],
         report=report,
         find=lambda: InstanceState.TERMINATED,
     ) as link:
@@ -186,8 +185,7 @@ def test_a_server_that_started_on_another_port_is_found(
         echo_server() as port,
         Tunnel(
             host_of(shared_machine),
-            remote_port=free_port(),
-            local_port=free_port(),
+            [Forward(local=free_port(), remote=free_port())],
             report=report,
             port_of=lambda connection: port,
         ) as link,
@@ -196,7 +194,7 @@ def test_a_server_that_started_on_another_port_is_found(
 
 
 def test_it_does_not_come_back_to_another_machine(machine: OpenSshMachine, report: Recorder) -> None:
-    with Tunnel(host_of(machine), remote_port=free_port(), local_port=free_port(), report=report) as link:
+    with Tunnel(host_of(machine), [Forward(local=free_port(), remote=free_port())], report=report) as link:
         key = machine.sshd_dir / "ssh_host_ed25519_key"
         key.write_bytes(machine.user_key.read_bytes())
         machine.reload_host_keys()
@@ -209,6 +207,6 @@ def test_no_tunnel_to_a_box_that_is_not_there(shared_machine: OpenSshMachine, re
     nowhere = replace(host_of(shared_machine), port=free_port())
     with (
         pytest.raises(MachineUnreachable),
-        Tunnel(nowhere, remote_port=1, local_port=free_port(), report=report),
+        Tunnel(nowhere, [Forward(local=free_port(), remote=1)], report=report),
     ):
         pass

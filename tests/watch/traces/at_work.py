@@ -1,8 +1,8 @@
-"""Boxes that work. None of them may be stopped while it does."""
+"""Busy boxes, which must not stop."""
 
 from __future__ import annotations
 
-from watch.sample import Used
+from watch.sample import Job, Used
 
 from .builder import (
     Box,
@@ -65,7 +65,7 @@ def a_kernel_that_computes_for_nine_hours_with_the_laptop_closed(box: Box) -> No
 
 
 @story(stops=None, why="document lesson1.ipynb edited")
-def somebody_edits_a_notebook_for_an_hour_without_running_a_cell(box: Box) -> None:
+def a_notebook_edited_for_an_hour_without_running_a_cell(box: Box) -> None:
     autosave = since_every(2)
     box.run(
         60,
@@ -76,30 +76,30 @@ def somebody_edits_a_notebook_for_an_hour_without_running_a_cell(box: Box) -> No
 
 
 @story(stops=None, why="document train.py edited")
-def somebody_edits_a_script_in_jupyterlab_without_any_kernel(box: Box) -> None:
+def a_script_edited_in_jupyterlab_without_a_kernel(box: Box) -> None:
     autosave = since_every(2)
     box.run(90, jupyter=lambda minute: jupyter(documents=(Used("train.py", autosave(minute)),)))
 
 
 @story(stops=None, why="saved in vscode-server")
-def somebody_edits_in_an_editor_on_the_laptop_and_runs_nothing(box: Box) -> None:
+def files_edited_in_a_remote_editor_without_running_anything(box: Box) -> None:
     box.run(60, ssh=typed(since_every(3), "vscode-server"), cpu=cpu(0.03, "node"))
 
 
 @story(stops=None)
-def someone_reads_in_less_and_types_every_20_minutes(box: Box) -> None:
+def a_person_in_less_who_types_every_20_minutes(box: Box) -> None:
     box.run(240, ssh=typed(since_every(20)))
 
 
 @story(stops=None)
-def someone_runs_a_cell_every_25_minutes_and_thinks_in_between(box: Box) -> None:
+def a_cell_run_every_25_minutes(box: Box) -> None:
     used = since_every(25)
     box.run(200, jupyter=lambda minute: jupyter(kernel("idle", used(minute))))
 
 
 @story(stops=None, why="active")
 def training_in_a_detached_tmux(box: Box) -> None:
-    """The strongest peer stops this one: nobody is connected."""
+    """The best other tool stops this box, because no session is connected."""
     box.run(3, ssh=typed(2.0), cpu=cpu(1.0), gpu=gpu(80.0))
     box.run(300, ssh=typed(since()), cpu=cpu(1.0), gpu=gpu(80.0))
 
@@ -115,19 +115,27 @@ def a_job_that_waits_for_others_but_logs_its_progress(box: Box) -> None:
     box.run(300, job=lambda minute: job(quiet=line(minute)))
 
 
+@story(stops=None, why="1 more waits")
+def a_queue_whose_head_is_quiet_for_an_hour_and_a_half_between_two_steps(box: Box) -> None:
+    """Without the queue's jobs and the head's own, the box would be idle after half an hour."""
+    rest = (Job("next", queued=True),)
+    for _ in range(3):
+        box.run(1, job=job(cores=1.0) + rest, cpu=cpu(1.0)).run(90, job=job() + rest)
+
+
 @story(stops=None, why="job train")
 def a_keep_that_expires_while_a_job_still_runs(box: Box) -> None:
     box.run(120, keep=lambda minute: max(0.0, (60 - minute) * 60), job=job(cores=1.0), cpu=cpu(1.0))
 
 
-@story(stops=None, why="kept up")
+@story(stops=None, why="keep")
 def a_keep_holds_an_idle_box(box: Box) -> None:
     box.run(170, keep=lambda minute: (180 - minute) * 60)
 
 
 @story(stops=None, why="disk")
 def swap_thrash_of_a_job_too_big_for_memory(box: Box) -> None:
-    """Samples come late and the CPU only waits, but the pages that the job reads are its own."""
+    """Samples are late and the CPU waits, but the job reads pages."""
     box.run(120, interval=50, cpu=cpu(0.03), disk=rate(60e6, "python"), job=job(bps=60e6))
 
 
@@ -186,6 +194,6 @@ def a_kernel_that_computes_beside_one_that_is_stuck(box: Box) -> None:
 
 
 @story(stops=None)
-def a_watcher_that_was_away_for_an_hour(box: Box) -> None:
-    """Time that nobody watched is no idle time."""
+def an_hour_without_a_watcher(box: Box) -> None:
+    """Time without a watcher is not idle time."""
     box.run(10, cpu=cpu(1.0)).run(15).unwatched(60).run(10)

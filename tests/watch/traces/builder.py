@@ -1,4 +1,4 @@
-"""Writes traces: what a box's samples look like while something happens, told in a few lines."""
+"""Builds traces of samples from a short description."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ QUIET: dict[str, Any] = {
 
 @dataclasses.dataclass
 class Box:
-    """A box whose life is written down sample by sample; `hours` into it is `now / 3600`."""
+    """A box whose samples are recorded; `now` is in seconds."""
 
     samples: list[Sample | Event] = dataclasses.field(default_factory=list)
-    minutes: list[float] = dataclasses.field(default_factory=list)  # of each sample, as counted outside
-    now: float = 0.0  # s since the trace began, as someone outside counts
+    minutes: list[float] = dataclasses.field(default_factory=list)  # true time of each sample, s
+    now: float = 0.0  # true time since the trace began, s
     mono: float = 20.0
     up: float = 20.0
-    skew: float = 0.0  # wall clock minus the truth, s
+    skew: float = 0.0  # error of the wall clock, s
     boots: int = 1
 
     def run(self, minutes: float, interval: float = INTERVAL, **readings: Any) -> Box:
-        """So many minutes of these readings over a quiet box. A callable reading gets the minutes so far."""
+        """Record this many minutes of a quiet box with these readings; a callable gets the minutes so far."""
         begin = self.now
         while self.now - begin < minutes * 60 - 1e-6:
             self._pass(interval)
@@ -64,7 +64,7 @@ class Box:
         return self
 
     def suspend(self, hours: float) -> Box:
-        """The monotonic clock stands still; the wall clock and the time since boot go on."""
+        """The monotonic clock pauses; the wall clock and the time since boot continue."""
         self.now += hours * 3600
         self.up += hours * 3600
         return self
@@ -122,7 +122,7 @@ def job(name: str = "train", **uses: Any) -> tuple[Job, ...]:
 
 
 def since_every(period: float) -> Callable[[float], float]:
-    """Seconds since something that happens every `period` minutes, the first time at once."""
+    """Seconds since an event that happens every `period` minutes, first at once."""
     return lambda minute: (minute % period) * 60
 
 
@@ -133,7 +133,7 @@ def typed(
 
 
 def since(before: float = 0.0) -> Callable[[float], float]:
-    """Seconds since something that happened `before` minutes before this stretch and not again."""
+    """Seconds since an event `before` minutes before this stretch."""
     return lambda minute: (before + minute) * 60
 
 

@@ -1,4 +1,4 @@
-"""The verdict after samples, as the watcher comes to it."""
+"""The watcher's verdict after a list of samples."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Boxes that nobody uses, whatever it looks like. Each must stop, and at the right minute."""
+"""Unused boxes. Each must stop, at the right minute."""
 
 from __future__ import annotations
 
-from watch.sample import Unknown, Used
+from watch.sample import Job, Unknown, Used
 
 from .builder import (
     UNREADABLE,
@@ -21,7 +21,7 @@ from .story import story
 
 
 @story(stops=30, why="idle 30 min")
-def a_box_that_nobody_ever_used(box: Box) -> None:
+def a_box_never_used(box: Box) -> None:
     box.run(60)
 
 
@@ -32,7 +32,7 @@ def a_training_that_ended_in_the_night(box: Box) -> None:
 
 @story(stops=31, why="last activity: typed on pts/0")
 def an_editor_left_open_over_night(box: Box) -> None:
-    """Its server's own CPU is no work; its connection and its terminals stay."""
+    """Its server uses CPU, and its connection and terminals stay open."""
     box.run(1, ssh=typed(0.0)).run(480, ssh=typed(since()), cpu=cpu(0.03, "node"), network=rate(2e4))
 
 
@@ -43,15 +43,15 @@ def a_jupyter_tab_left_open(box: Box) -> None:
 
 
 @story(stops=35, why="kernel lesson1.ipynb")
-def a_jupyter_tunnel_counts_by_its_kernel_alone(box: Box) -> None:
-    """The strongest peer stops this one at once, or never: it looks at the tunnel."""
+def an_open_jupyter_tunnel_without_a_running_kernel(box: Box) -> None:
+    """The best other tool stops this box at once or never, because it watches the tunnel."""
     box.run(5, jupyter=jupyter(kernel("busy", cores=0.8)))
     box.run(120, jupyter=lambda minute: jupyter(kernel("idle", minute * 60)))
 
 
 @story(stops=32)
 def a_forgotten_interactive_shell(box: Box) -> None:
-    """The strongest peer keeps this one up for ever: someone is connected."""
+    """The best other tool never stops this box, because a session is connected."""
     box.run(2, ssh=typed(1.0)).run(600, ssh=typed(since()))
 
 
@@ -81,6 +81,18 @@ def a_dead_locked_job_that_holds_gpu_memory(box: Box) -> None:
     box.run(60, job=job(gpu=True), gpu=gpu(90.0)).run(400, job=job(), gpu=gpu(0.0))
 
 
+@story(stops=60 + 120 + 30, why="idle 30 min")
+def a_queue_whose_head_is_dead_locked(box: Box) -> None:
+    head, rest = job(gpu=True), (Job("next", queued=True),)
+    box.run(60, job=head + rest, gpu=gpu(90.0)).run(400, job=job() + rest, gpu=gpu(0.0))
+
+
+@story(stops=120 + 30)
+def a_queue_that_nothing_starts(box: Box) -> None:
+    """Its jobs need more GPUs than the machine has since a resize."""
+    box.run(400, job=(Job("next", queued=True),))
+
+
 @story(stops=10 + 120 + 30)
 def a_kernel_stuck_in_input(box: Box) -> None:
     box.run(10, jupyter=jupyter(kernel("busy", cores=0.5)))
@@ -89,7 +101,7 @@ def a_kernel_stuck_in_input(box: Box) -> None:
 
 @story(stops=120 + 30)
 def a_notebook_s_sleep_loop_that_polls(box: Box) -> None:
-    """It prints, the tab saves what it printed, and it uses a hundredth of a core."""
+    """It prints, the tab saves the output, and it uses a hundredth of a core."""
     printed = since_every(2)
     box.run(
         300,
@@ -107,7 +119,7 @@ def a_kernel_stuck_in_starting_for_weeks(box: Box) -> None:
 
 @story(stops=30)
 def apt_s_daily_upgrade_on_an_idle_box(box: Box) -> None:
-    """System daemons are not people: nothing of it reaches the readings."""
+    """System daemons do not count."""
     box.run(10).run(15, cpu=cpu(0.0, ""), disk=rate(0.0), network=rate(0.0)).run(60)
 
 
@@ -135,14 +147,14 @@ def nvidia_smi_that_hangs_then_recovers_on_an_idle_box(box: Box) -> None:
 
 @story(stops=30 + 11 * 0.25)
 def a_probe_that_fails_now_and_then(box: Box) -> None:
-    """One unreadable sample in 12 holds the clock for its own 15 s, no longer."""
+    """One unreadable sample in 12 pauses the idle clock for 15 s each."""
     for _ in range(60):
         box.run(0.25, gpu=UNREADABLE).run(2.75)
 
 
 @story(stops=120 + 30)
 def a_probe_that_flaps_for_ever(box: Box) -> None:
-    """Unreadable most of the time, fine in between: two hours of not knowing is all it gets."""
+    """Mostly unreadable: that delays the stop by two hours in total."""
     for _ in range(200):
         box.run(3.75, gpu=UNREADABLE).run(0.25)
 
@@ -181,7 +193,7 @@ def a_reboot_gives_an_idle_box_one_fresh_window(box: Box) -> None:
 
 @story(stops=10 + 1 + 20 + 1 + 10)
 def a_box_that_reboots_again_and_again_unused(box: Box) -> None:
-    """The idle time of a boot that nothing used is carried over to the next; a reboot is no use."""
+    """The idle time of an unused boot carries over to the next: a reboot is not use."""
     box.run(10, cpu=cpu(1.0)).reboot()
     for _ in range(9):
         box.run(20).reboot()
@@ -189,7 +201,7 @@ def a_box_that_reboots_again_and_again_unused(box: Box) -> None:
 
 @story(stops=20 + 5 + 30)
 def a_box_that_was_stopped_unused_and_started_again(box: Box) -> None:
-    """Whoever starts a box gets the whole time, however long it idled before."""
+    """A start gives the whole idle time, however long the box idled before."""
     box.run(20).power_off().reboot(5).run(60)
 
 
@@ -220,5 +232,5 @@ def a_longer_idle_time_by_policy(box: Box) -> None:
 
 @story(stops=20 + 3 * 24 * 60 + 30)
 def a_box_forced_off_for_days_gets_a_fresh_half_hour(box: Box) -> None:
-    """EC2's force leaves no word of a power-off."""
+    """A forced stop by EC2 records no power-off."""
     box.run(20).reboot(3 * 24 * 60).run(60)

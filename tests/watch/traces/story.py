@@ -1,4 +1,4 @@
-"""A trace with its name, its policy and what must become of the box."""
+"""A trace with its name, policy and expected result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ STORIES: list[Story] = []
 @dataclasses.dataclass(frozen=True)
 class Story:
     name: str
-    stops: float | None  # minutes into the trace at which the box must stop; None: it must not
-    why: str  # what the reason of the last verdict must say
+    stops: float | None  # minutes into the trace at which the box must stop; None: never
+    why: str  # text in the reason of the last verdict
     policy: dict[str, Any]
     live: Callable[[Box], Any]
 
@@ -26,7 +26,7 @@ class Story:
 
 
 def story(*, stops: float | None, why: str = "", **policy: Any) -> Callable[..., Callable[[Box], Any]]:
-    """Enter a function that lives a box's life under its own name. max_hours is off unless given."""
+    """Register a function that builds a trace under its name. max_hours is off unless given."""
 
     def enter(live: Callable[[Box], Any]) -> Callable[[Box], Any]:
         STORIES.append(Story(live.__name__, stops, why, {"max_hours": None, **policy}, live))

@@ -1,1 +1,1 @@
-"""Prices: asked from AWS, or read from the dated table in infra/."""
+"""Prices, live from AWS or from the dated table in infra/."""

@@ -1,4 +1,4 @@
-"""The catalogue of GPU types and their dated prices: infra/gpus.yaml, read once."""
+"""The catalogue of GPU types with dated prices, from infra/gpus.yaml."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from decimal import Decimal
 from functools import cache
 
 from gpu_box.model.price import GpuType
-from gpu_box.resources import infra
+from gpu_box.resources import gpu_table
 
 
 @dataclass(frozen=True)
 class Tiers:
-    """A price that changes with the amount: what is above each threshold, US dollars apiece."""
+    """A price by amount: US dollars per unit above each threshold."""
 
     steps: tuple[tuple[int, Decimal], ...] = ()  # (above, price), rising
 
@@ -27,11 +27,11 @@ class Tiers:
 
 @dataclass(frozen=True, kw_only=True)
 class Quota:
-    """A pair of vCPU quotas, by their codes, and the families that they count."""
+    """A pair of vCPU quotas by code, and the families that they count."""
 
-    families: tuple[str, ...]  # what an instance type's name begins with: "g", "p5"
+    families: tuple[str, ...]  # prefixes of instance types: "g", "p5"
     on_demand: str
-    spot: str
+    spot: str | None  # None: unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +49,12 @@ class Catalogue:
 
 @cache
 def catalogue() -> Catalogue:
-    import yaml
-
-    raw = yaml.safe_load(infra("gpus.yaml").read_text(encoding="utf-8"))
+    raw = gpu_table()
     return Catalogue(
         prices_of=str(raw["prices_of"]),
         prices_region=raw["prices_region"],
         types={
-            name: GpuType(name=name, **{**facts, "usd_hour": Decimal(str(facts["usd_hour"]))})
+            name: GpuType(name=name, **{**facts, "usd_hour": _usd(facts["usd_hour"])})
             for name, facts in raw["types"].items()
         },
         quotas=tuple(
@@ -73,6 +71,10 @@ def catalogue() -> Catalogue:
 
 def gpu_types() -> list[str]:
     return list(catalogue().types)
+
+
+def _usd(raw: float | None) -> Decimal | None:
+    return None if raw is None else Decimal(str(raw))
 
 
 def _tiers(raw: dict[str, list[tuple[int, float]]]) -> dict[str, Tiers]:

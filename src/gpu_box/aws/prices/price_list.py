@@ -1,7 +1,7 @@
-"""What AWS's own price list says, by GetProducts and the history of spot prices.
+"""AWS's price list, by GetProducts and the history of spot prices.
 
-Prices are told by *usage type*, the word by which AWS's bill calls what it counts, here without the prefix of
-its region: "BoxUsage:g4dn.xlarge", "EBS:VolumeUsage.gp3". Each function raises CloudError and its kinds.
+Prices are keyed by *usage type*, the name on AWS's bill, without its region's prefix: "BoxUsage:g4dn.xlarge",
+"EBS:VolumeUsage.gp3". Each function raises CloudError and its kinds.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from gpu_box.aws.answers import malformed, pages
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
+from gpu_box.errors import CloudError
 
 UsagePrices = dict[str, str]
-"""US dollars by usage type (by zone, of spot prices), as text: what JSON keeps to the last digit."""
+"""US dollars by usage type (spot prices by zone), as text, so that JSON keeps every digit."""
 
 _REGION_PREFIX = re.compile(r"^[A-Z]{2,4}\d?-")
 
 
 def instance_rates(cloud: Cloud, instance_type: str) -> UsagePrices:
-    """An hour of it on demand, with Linux; empty where AWS does not sell it there."""
+    """One hour on demand with Linux; empty if AWS does not sell it there."""
     return _rates(
         cloud,
         instanceType=instance_type,
@@ -35,7 +37,7 @@ def instance_rates(cloud: Cloud, instance_type: str) -> UsagePrices:
 
 
 def disk_rates(cloud: Cloud, volume_type: str) -> UsagePrices:
-    """Of its GiB (a month), its operations a second and its throughput, as far as each is sold."""
+    """Per GiB-month, per IOPS and per throughput, for those that are sold separately."""
     return _rates(cloud, volumeApiName=volume_type)
 
 
@@ -44,47 +46,52 @@ def snapshot_rates(cloud: Cloud) -> UsagePrices:
 
 
 def spot_rates(cloud: Cloud, instance_type: str) -> UsagePrices:
-    """What an hour of it costs now, by zone."""
+    """The current price of an hour, by zone."""
     now = datetime.now(UTC)
     with translated("reading spot prices"):
-        # From now until now: the price in force in each zone, whenever it was set.
-        told = cloud.client("ec2", brisk=True).describe_spot_price_history(
+        # From now until now: returns the price in force in each zone.
+        found = cloud.client("ec2", brisk=True).describe_spot_price_history(
             InstanceTypes=[instance_type],
             ProductDescriptions=["Linux/UNIX"],
             StartTime=now,
             EndTime=now,
         )["SpotPriceHistory"]
-    newest = sorted(told, key=lambda entry: entry["Timestamp"])
+    newest = sorted(found, key=lambda entry: entry["Timestamp"])
     return {entry["AvailabilityZone"]: entry["SpotPrice"] for entry in newest}
 
 
 def _rates(cloud: Cloud, **attributes: str) -> UsagePrices:
+    if cloud.partition != "aws":  # the price list does not know the account's credentials
+        raise CloudError(f"AWS's price list cannot be read from {cloud.region}")
     wanted = {**attributes, "regionCode": cloud.region}
     filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in wanted.items()]
-    with translated("asking for prices"):
-        client = cloud.client("pricing", region=_where_asked(cloud.region), brisk=True)
-        pages = client.get_paginator("get_products").paginate(ServiceCode="AmazonEC2", Filters=filters)
-        products = [json.loads(product) for page in pages for product in page["PriceList"]]
-    return dict(_told(products))
+    with translated("reading prices"):
+        client = cloud.client("pricing", region=_endpoint_region(cloud.region), brisk=True)
+        found = pages(client, "get_products", ServiceCode="AmazonEC2", Filters=filters)
+        texts = [text for page in found for text in page["PriceList"]]
+    try:
+        return dict(_usage_prices(map(json.loads, texts)))
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise malformed("GetProducts", "a product in it has another form") from error
 
 
-def _where_asked(region: str) -> str:
-    """The price list of all regions is served in a few (AWS Billing User Guide, "Price List Query API")."""
+def _endpoint_region(region: str) -> str:
+    """Few regions serve the price list of all (AWS Billing User Guide, "Price List Query API")."""
     return "ap-south-1" if region.startswith(("ap-", "me-", "il-")) else "us-east-1"
 
 
-def _told(products: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+def _usage_prices(products: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     for product in products:
         usage = _REGION_PREFIX.sub("", product["product"]["attributes"].get("usagetype", ""))
         for offer in product.get("terms", {}).get("OnDemand", {}).values():
             for dimension in offer["priceDimensions"].values():
                 usd = _amount(dimension)
-                if usd:  # reservations are listed under the same product, at nothing
+                if usd:  # reservations are listed under the same product with a price of 0
                     yield usage, str(usd)
 
 
 def _amount(dimension: Mapping[str, Any]) -> Decimal | None:
-    """US dollars a unit; of throughput a MiB a second, which AWS sells by the GiB."""
+    """US dollars per unit; throughput, sold by GiB/s, is converted to MiB/s."""
     try:
         usd = Decimal(dimension["pricePerUnit"]["USD"])
     except (KeyError, InvalidOperation):

@@ -1,7 +1,6 @@
-"""What it costs: AWS's price list of today where it may be asked, the dated table of the catalogue where not.
+"""Prices: today's from AWS's price list if available, otherwise from the dated table.
 
-`read_price` is what every command asks, so all of them say the same to the cent; and whoever shows a price
-shows its source and date.
+Every command uses `read_price`, so that all show the same price, with its source and date.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
+from typing import Any
 
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.prices.catalogue import Tiers, catalogue
@@ -21,10 +21,11 @@ from gpu_box.model.observed import Instance
 from gpu_box.model.price import Price
 from gpu_box.store.prices import PriceCache
 
-# AWS changes on-demand prices a few times a year, spot prices a few times a day. Where it did not answer, it
-# is not asked again for a while: nothing may wait for a price twice.
+_MOST_USD = 1_000_000
+# On-demand prices change a few times a year, spot prices a few times a day. After a failure AWS is not asked
+# again for a while, so that a command waits for a price at most once.
 _KEPT, _SPOT_KEPT, _SILENT = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
-# The usage types of each tier of a disk's operations a second.
+# The usage types of each tier of a disk's IOPS.
 _IOPS_USAGE = {
     "gp3": ["EBS:VolumeP-IOPS.gp3"],
     "io1": ["EBS:VolumeP-IOPS.piops"],
@@ -35,13 +36,13 @@ _SIZE_USAGE = {"io1": "EBS:VolumeUsage.piops", "standard": "EBS:VolumeUsage"}
 
 @dataclass(frozen=True)
 class Live:
-    """What AWS told: rates by usage type, and since when they are known. Empty where it told nothing."""
+    """AWS's rates by usage type, and when they were read. Empty if there was no answer."""
 
     rates: Mapping[str, str] = field(default_factory=dict)
     asked: datetime | None = None
 
     def usd(self, usage: str) -> Decimal | None:
-        return Decimal(self.rates[usage]) if usage in self.rates else None
+        return Decimal(str(self.rates[usage])) if usage in self.rates else None
 
 
 def read_price(
@@ -52,9 +53,9 @@ def read_price(
     market: str = "on-demand",
     zones: Collection[str] = (),
 ) -> Price:
-    """Never fails, and waits for a few seconds at most. disk: another than the config's.
+    """Never raises, and waits a few seconds at most. disk: instead of the config's.
 
-    market: "spot" too, then for the cheapest of `zones` (none given: of all).
+    market: "spot" uses the cheapest of `zones` (all if empty).
     """
     wanted = disk or cloud.config.disk
     instance, volume, spot = side_by_side(
@@ -67,12 +68,12 @@ def read_price(
 
 
 def read_price_of(cloud: Cloud, instance: Instance) -> Price:
-    """Of an instance as it is: its type, its market, its zone."""
+    """The price of an existing instance, by its type, market and zone."""
     return read_price(cloud, instance.type, market=instance.market, zones=[instance.zone])
 
 
 def price_reader(cloud: Cloud) -> Callable[[Instance], Price]:
-    """`read_price_of` for instances of many boxes, each with its own disk size; asks once for equal ones."""
+    """`read_price_of` for several boxes with their own disk sizes; equal ones are read once."""
     own = cloud.config.disk
 
     @cache
@@ -84,7 +85,7 @@ def price_reader(cloud: Cloud) -> Callable[[Instance], Price]:
 
 
 def price_of(instance_type: str, region: str, disk: Disk, live: Live | None = None) -> Price:
-    """Of what AWS told, where that is whole; else of the table, wholly."""
+    """From AWS's answer if it is complete, otherwise entirely from the table."""
     table = catalogue()
     gpu = table.types.get(instance_type)
     if live and live.asked:
@@ -99,7 +100,7 @@ def price_of(instance_type: str, region: str, disk: Disk, live: Live | None = No
                 gpu=gpu,
             )
     month = disk_month(disk)
-    assert month is not None, "the table has every type of disk that a config may name"
+    assert month is not None, "the table has every disk type of the config"
     return Price(
         instance_hour=gpu.usd_hour if gpu else None,
         address_hour=table.public_ipv4_hour,
@@ -116,28 +117,28 @@ def table_source(region: str) -> str:
 
 
 def disk_month(disk: Disk, live: Live | None = None) -> Decimal | None:
-    """US dollars a month. live: of what AWS told alone, None where it did not tell all of it."""
+    """US dollars a month. live: use only AWS's answer, and return None if it is incomplete."""
     table, none = catalogue(), Tiers()
     gib = table.disk_gib_month.get(disk.type)
     iops = table.disk_iops_month.get(disk.type, none)
     mib = table.disk_mib_month.get(disk.type, none)
     if live:
         gib = live.usd(_SIZE_USAGE.get(disk.type, f"EBS:VolumeUsage.{disk.type}"))
-        told_iops = _retold(iops, [live.usd(usage) for usage in _IOPS_USAGE.get(disk.type, [])])
-        told_mib = _retold(mib, [live.usd(f"EBS:VolumeP-Throughput.{disk.type}")])
-        if (disk.iops and told_iops is None) or (disk.throughput_mib and told_mib is None):
+        live_iops = _repriced(iops, [live.usd(usage) for usage in _IOPS_USAGE.get(disk.type, [])])
+        live_mib = _repriced(mib, [live.usd(f"EBS:VolumeP-Throughput.{disk.type}")])
+        if (disk.iops and live_iops is None) or (disk.throughput_mib and live_mib is None):
             return None
-        iops, mib = told_iops or none, told_mib or none
+        iops, mib = live_iops or none, live_mib or none
     if gib is None:
         return None
     return gib * disk.size_gib + iops.cost(disk.iops or 0) + mib.cost(disk.throughput_mib or 0)
 
 
 def read_disk_month(cloud: Cloud, disk: Disk) -> Decimal | None:
-    """US dollars a month of a disk of any type; None where neither AWS nor the table tells."""
+    """US dollars a month for a disk of any type; None if neither AWS nor the table has it."""
     live = _live(cloud, f"disk-{disk.type}", partial(disk_rates, cloud, disk.type))
-    told = disk_month(disk, live) if live.asked else None
-    return told if told is not None else disk_month(disk)
+    month = disk_month(disk, live) if live.asked else None
+    return month if month is not None else disk_month(disk)
 
 
 def snapshot_gib_month(cloud: Cloud) -> Decimal:
@@ -146,10 +147,10 @@ def snapshot_gib_month(cloud: Cloud) -> Decimal:
 
 
 def _live(cloud: Cloud, key: str, ask: Callable[[], UsagePrices], *, kept: timedelta = _KEPT) -> Live:
-    """From the cache, or else from AWS; empty where it does not answer or may not be asked."""
+    """From the cache or AWS; empty without an answer or a permission."""
     now = datetime.now(UTC)
     kept_prices = PriceCache(cloud.host, cloud.region)
-    if known := kept_prices.read(key, now=now, longest=kept):
+    if (known := kept_prices.read(key, now=now, longest=kept)) and _are_rates(known[0]):
         return Live(*known)
     silent = f"silent-{key.partition('-')[0]}"
     if kept_prices.read(silent, now=now, longest=_SILENT):
@@ -159,8 +160,18 @@ def _live(cloud: Cloud, key: str, ask: Callable[[], UsagePrices], *, kept: timed
     except CloudError as error:
         kept_prices.write(silent, str(error), now=now)
         return Live()
+    if not _are_rates(rates):
+        return Live()
     kept_prices.write(key, rates, now=now)
     return Live(rates, now)
+
+
+def _are_rates(value: Any) -> bool:
+    """Whether each is an amount of dollars: the cache is a file, and AWS's answer may be malformed."""
+    try:
+        return all(0 <= Decimal(str(usd)) < _MOST_USD for usd in value.values())
+    except (AttributeError, ArithmeticError):
+        return False
 
 
 def _spot(cloud: Cloud, instance_type: str) -> Live:
@@ -168,16 +179,16 @@ def _spot(cloud: Cloud, instance_type: str) -> Live:
 
 
 def _together(one: Live, other: Live) -> Live:
-    """As old as the older of them; nothing where either is missing."""
+    """Both, as old as the older one; empty if either is missing."""
     if one.asked is None or other.asked is None:
         return Live()
     return Live({**one.rates, **other.rates}, min(one.asked, other.asked))
 
 
 def _at_spot(price: Price, spot: Live, zones: Collection[str]) -> Price:
-    there = {zone: Decimal(usd) for zone, usd in spot.rates.items() if not zones or zone in zones}
+    there = {zone: Decimal(str(usd)) for zone, usd in spot.rates.items() if not zones or zone in zones}
     if not there or spot.asked is None:
-        return replace(price, source=f"{price.source}; of spot at most this, its own is not known")
+        return replace(price, source=f"{price.source}; spot price unknown, at most this")
     zone = min(there, key=lambda name: (there[name], name))
     return replace(
         price,
@@ -187,13 +198,13 @@ def _at_spot(price: Price, spot: Live, zones: Collection[str]) -> Price:
     )
 
 
-def _retold(tiers: Tiers, told: list[Decimal | None]) -> Tiers | None:
-    """The same steps at the prices told; None where one is not told."""
-    if len(told) != len(tiers.steps) or None in told:
+def _repriced(tiers: Tiers, prices: list[Decimal | None]) -> Tiers | None:
+    """The same steps with these prices; None if a price is missing."""
+    if len(prices) != len(tiers.steps) or None in prices:
         return None
-    return Tiers(tuple((above, usd) for (above, _), usd in zip(tiers.steps, told, strict=True) if usd))
+    return Tiers(tuple((above, usd) for (above, _), usd in zip(tiers.steps, prices, strict=True) if usd))
 
 
 def _day(asked: datetime) -> str:
-    """As the one who reads it counts days."""
+    """In the reader's local time."""
     return "today" if asked.astimezone().date() == datetime.now().astimezone().date() else "yesterday"

@@ -1,1 +1,1 @@
-"""What each step of a plan does in AWS: one function a step."""
+"""Carries out the steps of a plan in AWS, one function per step."""

@@ -12,7 +12,17 @@ from gpu_box.plan.steps import DeleteVolume, GrowDisk
 from gpu_box.polling import attempts
 
 _GROWING_S = 60.0  # a modification takes effect within seconds
-_TOO_SOON = frozenset({"VolumeModificationRateExceeded", "IncorrectModificationState"})
+# ModifyVolume in the EC2 API Reference: four times in 24 hours, each when the one before has completed.
+_TOO_SOON = {
+    "IncorrectModificationState": (
+        "is still being optimized after its last change",
+        "Run `gpu-box up` again when AWS has completed that: minutes as a rule, hours for a large disk",
+    ),
+    "VolumeModificationRateExceeded": (
+        "has been changed as often as AWS allows, four times in 24 hours",
+        "Run `gpu-box up` again a day after the first change",
+    ),
+}
 
 
 def grow_disk(step: GrowDisk, work: Work) -> None:
@@ -25,10 +35,12 @@ def grow_disk(step: GrowDisk, work: Work) -> None:
             ]
         )["Volumes"]
     for volume in found:
-        # Larger already: an `up` that was cut before it could note it, or another one.
+        # Already larger if an interrupted `up`, or another one, did not record it.
         if volume["Size"] < step.size_gib:
             _grow(work, volume["VolumeId"], step.size_gib)
-    tags.tag_instance(work.cloud, step.instance_id, {tags.DISK: str(step.size_gib)}, "noting the disk's size")
+    tags.tag_instance(
+        work.cloud, step.instance_id, {tags.DISK: str(step.size_gib)}, "recording the disk's size"
+    )
 
 
 def _grow(work: Work, volume_id: str, size_gib: int) -> None:
@@ -38,15 +50,15 @@ def _grow(work: Work, volume_id: str, size_gib: int) -> None:
             ec2.modify_volume(VolumeId=volume_id, Size=size_gib)
         except ClientError as error:
             if code_of(error) in _TOO_SOON:
+                what, remedy = _TOO_SOON[code_of(error)]
                 raise CloudError(
-                    f"{volume_id} was modified within the last six hours, or is just being so",
+                    f"{volume_id} {what}",
                     where="disk.size_gib",
-                    remedy="AWS takes one modification in six hours: run `gpu-box up` again later, or set "
-                    "disk.size_gib back until then.",
+                    remedy=f"{remedy}, or set disk.size_gib back until then.",
                     code=code_of(error),
                 ) from None
             raise
-        # From `optimizing` on, the machine sees the new size; the optimization itself takes hours.
+        # In `optimizing` the machine already sees the new size; that state lasts for hours.
         for _ in attempts(_GROWING_S, every_s=POLL_FIRST_S):
             found = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
             if not found or found[-1]["ModificationState"] != "modifying":

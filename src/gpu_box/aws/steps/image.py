@@ -1,4 +1,4 @@
-"""Carry out the steps that make, await and remove an image and its snapshots."""
+"""Carry out the steps that create, await and remove an image and its snapshots."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gpu_box.plan.steps import CreateImage, DeleteSnapshot, DeregisterImage, Wai
 from gpu_box.polling import attempts
 from gpu_box.units import format_duration
 
-_IMAGE_S, _IMAGE_POLL_S = 4 * 3600.0, 15.0  # a first snapshot of 100 GiB takes a quarter of an hour or so
+_IMAGE_S, _IMAGE_POLL_S = 4 * 3600.0, 15.0  # a first snapshot of 100 GiB takes about 15 minutes
 
 
 def create_image(step: CreateImage, work: Work) -> None:
     config = work.cloud.config
     own = {tags.IMAGE: step.kind, tags.IMAGE_OF: step.of}
-    # One name for one content: whoever asks a second time is refused, and finds the first one's.
+    # One name per content: a second request is refused, and finds the first one's image.
     digest = hashlib.sha256(f"{step.kind} {step.of}".encode()).hexdigest()[:12]
-    with translated(f"making an image of {step.instance_id}"):
+    with translated(f"creating an image of {step.instance_id}"):
         try:
             work.cloud.ec2.create_image(
                 InstanceId=step.instance_id,
@@ -36,7 +36,7 @@ def create_image(step: CreateImage, work: Work) -> None:
                 ],
             )
         except ClientError as error:
-            race_if(error, "InvalidAMIName.Duplicate", "the image is being made already")
+            race_if(error, "InvalidAMIName.Duplicate", "the image is already being made")
 
 
 def wait_for_image(step: WaitForImage, work: Work) -> str:
@@ -50,7 +50,7 @@ def wait_for_image(step: WaitForImage, work: Work) -> str:
         work.report.update(step.title, f"image {step.image_id}: {part or 'begun'}, {waited}")
     raise CloudError(
         f"image {step.image_id} is not finished after {_IMAGE_S / 3600:.0f} hours",
-        remedy="Nothing is lost: run the command again, it goes on waiting.",
+        remedy="Nothing is lost: run the command again to keep waiting.",
     )
 
 
@@ -68,5 +68,5 @@ def delete_snapshot(step: DeleteSnapshot, work: Work) -> None:
         delete(work, f"deleting {step.snapshot_id}", "delete_snapshot", SnapshotId=step.snapshot_id)
     except CloudError as error:
         if error.code == "InvalidSnapshot.InUse":
-            raise Raced(f"an image still holds {step.snapshot_id}") from error
+            raise Raced(f"an image still uses {step.snapshot_id}") from error
         raise

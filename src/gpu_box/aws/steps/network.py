@@ -1,4 +1,4 @@
-"""Carry out the steps about the key pair and the security group."""
+"""Carry out the steps for the key pair and the security group."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gpu_box.plan.steps import (
 )
 
 _IN_USE = "DependencyViolation"
-_GROUP_IN_USE_S = 15.0  # a round; a few rounds are two minutes
+_GROUP_IN_USE_S = 15.0  # per round; a few rounds take two minutes
 
 
 def import_key_pair(step: ImportKeyPair, work: Work) -> None:
@@ -38,19 +38,19 @@ def import_key_pair(step: ImportKeyPair, work: Work) -> None:
             if code_of(error) == "InvalidKeyPair.Duplicate":
                 named = [{"Name": "key-name", "Values": [tags.resource_name(config)]}]
                 _require_ours(work, "key pair", "describe_key_pairs", Filters=named)
-            race_if(error, "InvalidKeyPair.Duplicate", "the key pair is there already")
+            race_if(error, "InvalidKeyPair.Duplicate", "the key pair already exists")
     pair = KeyPair(id=made["KeyPairId"], name=made["KeyName"], public_key=step.public_key)
     work.know(key_pair=pair)
 
 
 def _require_ours(work: Work, kind: str, operation: str, **asked: Any) -> None:
-    """CloudError if what has the box's name in AWS does not carry the box's tag. Not shown yet: no error."""
+    """Raise CloudError if the resource with the box's name lacks the box's tag. Not shown yet: no error."""
     answer = getattr(work.cloud.ec2, operation)(**asked)
     found = next((value for value in answer.values() if isinstance(value, list)), [])
     if found and not any(tags.NAME in tags.tag_map(one) for one in found):
         name = tags.resource_name(work.cloud.config)
         raise CloudError(
-            f"there is a {kind} {name} in {work.cloud.region} that gpu-box did not make",
+            f"there is a {kind} {name} in {work.cloud.region} that gpu-box did not create",
             where="name",
             remedy=f"Set another `name:` in config.yaml, or remove that {kind} in the EC2 console.",
         )
@@ -68,14 +68,14 @@ def delete_key_pair(step: DeleteKeyPair, work: Work) -> None:
 def create_security_group(step: CreateSecurityGroup, work: Work) -> None:
     config, ec2 = work.cloud.config, work.cloud.ec2
     request = requests.security_group(config, vpc_id=step.vpc_id, generation=step.generation)
-    with translated("making the security group"):
+    with translated("creating the security group"):
         try:
             group_id = ec2.create_security_group(**request)["GroupId"]
         except ClientError as error:
             if code_of(error) == "InvalidGroup.Duplicate":
                 named = [{"Name": "group-name", "Values": [tags.resource_name(config)]}]
                 _require_ours(work, "security group", "describe_security_groups", Filters=named)
-            race_if(error, "InvalidGroup.Duplicate", "the security group is there already")
+            race_if(error, "InvalidGroup.Duplicate", "the security group already exists")
     _allow(work, group_id, step.ssh_from)
     group = SecurityGroup(
         id=group_id,
@@ -87,7 +87,7 @@ def create_security_group(step: CreateSecurityGroup, work: Work) -> None:
 
 
 def allow_ssh(step: AllowSsh, work: Work) -> None:
-    # Allowed before revoked: at no moment is the one who is working locked out.
+    # Allow before revoking, so that the user is never locked out.
     _allow(work, step.group_id, step.allow)
     if step.revoke:
         with translated("closing port 22 to an old address"):
@@ -100,8 +100,8 @@ def allow_ssh(step: AllowSsh, work: Work) -> None:
                     raise
     group = work.observed.group
     if group:
-        admitted = (group.ssh_from | set(step.allow)) - set(step.revoke)
-        work.know(group=replace(group, ssh_from=admitted))
+        allowed = (group.ssh_from | set(step.allow)) - set(step.revoke)
+        work.know(group=replace(group, ssh_from=allowed))
 
 
 def remove_foreign_rules(step: RemoveForeignRules, work: Work) -> None:
@@ -109,7 +109,7 @@ def remove_foreign_rules(step: RemoveForeignRules, work: Work) -> None:
     with translated("removing rules of the security group"):
         found = ec2.describe_security_groups(Filters=tags.of_box(work.cloud.config))["SecurityGroups"]
         for raw in found:
-            # What was added since was not consented to.
+            # The user did not agree to remove rules added since.
             shown = [
                 permission
                 for permission, line in foreign_rules(raw)
@@ -120,8 +120,8 @@ def remove_foreign_rules(step: RemoveForeignRules, work: Work) -> None:
 
 
 def delete_security_group(step: DeleteSecurityGroup, work: Work) -> None:
-    # The network interface of a terminated instance lets go of its group a little later; or another `up`
-    # launched into it meanwhile, which is seen by looking again.
+    # A terminated instance's network interface leaves its group a little later; or another `up` has launched
+    # into it, which the next round sees.
     with translated("removing the security group"):
         try:
             delete_when_free(
@@ -141,7 +141,7 @@ def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:
     with translated("opening port 22 to your address"):
         try:
             work.cloud.ec2.authorize_security_group_ingress(
-                GroupId=group_id, IpPermissions=ssh_permission(cidrs)
+                GroupId=group_id, IpPermissions=ssh_permission(cidrs), **tags.rule_tags(work.cloud.config)
             )
         except ClientError as error:
             if code_of(error) != "InvalidPermission.Duplicate":

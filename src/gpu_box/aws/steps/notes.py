@@ -1,4 +1,4 @@
-"""Carry out the steps that only write a tag: notes for the next command, and what the box has cost."""
+"""Carry out the steps that only write tags: notes for the next command, and costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpu_box.aws.steps.work import Work
 from gpu_box.model import spending
 from gpu_box.model.observed import Guess, Stopped
 from gpu_box.model.stop_reason import SessionEnd, session_end
-from gpu_box.plan.steps import (
+from gpu_box.plan.notes import (
     CorrectSession,
     CountSession,
     NoteBake,
@@ -25,28 +25,26 @@ from gpu_box.plan.steps import (
 
 
 def note_resize(step: NoteResize, work: Work) -> None:
-    tags.tag_instance(work.cloud, step.instance_id, {tags.RESIZING: step.type}, "noting the resize")
+    tags.tag_instance(work.cloud, step.instance_id, {tags.RESIZING: step.type}, "recording the resize")
 
 
 def note_extend(step: NoteExtend, work: Work) -> None:
     value = " ".join(at.isoformat(timespec="seconds") for at in step.moving or ())
-    tags.tag_instance(
-        work.cloud, step.instance_id, {tags.EXTENDING: value}, "noting where the deadline moves"
-    )
+    tags.tag_instance(work.cloud, step.instance_id, {tags.EXTENDING: value}, "recording the deadline's move")
 
 
 def note_limits(step: NoteLimits, work: Work) -> None:
-    tags.tag_instance(work.cloud, step.instance_id, {tags.LIMITS: step.value}, "noting the limits")
+    tags.tag_instance(work.cloud, step.instance_id, {tags.LIMITS: step.value}, "recording the limits")
     work.know_instance(step.instance_id, limits=step.value)
 
 
 def note_bake(step: NoteBake, work: Work) -> None:
     value = "yes" if step.on else ""
-    tags.tag_instance(work.cloud, step.instance_id, {tags.BAKING: value}, "noting that it is baked")
+    tags.tag_instance(work.cloud, step.instance_id, {tags.BAKING: value}, "recording the bake")
 
 
 def note_moved(step: NoteMoved, work: Work) -> None:
-    tags.tag_instance(work.cloud, step.instance_id, {tags.MOVED_FROM: ""}, "noting that it has moved")
+    tags.tag_instance(work.cloud, step.instance_id, {tags.MOVED_FROM: ""}, "recording the move")
 
 
 def count_session(step: CountSession, work: Work) -> str:
@@ -61,8 +59,8 @@ def count_session(step: CountSession, work: Work) -> str:
         values[tags.GUESSED] = f"{_text(guess.launched)} {_text(guess.until)} {usd_hour}"
         known["guess"] = guess
     _note_spent(work, step.instance_id, days, values, known)
-    line = f"{step.title}: {(at - step.launched).total_seconds() / 3600:.1f} h noted"
-    return f"{line} at most, until the box says when it stopped" if ended.guessed else line
+    line = f"{step.title}: {(at - step.launched).total_seconds() / 3600:.1f} h recorded"
+    return f"{line} at most, until the box reports when it stopped" if ended.guessed else line
 
 
 def correct_session(step: CorrectSession, work: Work) -> None:
@@ -76,16 +74,16 @@ def correct_session(step: CorrectSession, work: Work) -> None:
 def _note_spent(
     work: Work, instance_id: str, days: spending.Days, values: dict[str, str], known: dict[str, Any]
 ) -> None:
-    """Write the days and `values` in one call, so that a cut leaves all of them or none."""
+    """Write the days and `values` in one call, so that an interruption leaves all or none."""
     usd = spending.to_tags(days)
     written = {**{tags.USD_MONTH + month: value for month, value in usd.items()}, **values}
-    tags.tag_instance(work.cloud, instance_id, written, "noting what the last session cost")
+    tags.tag_instance(work.cloud, instance_id, written, "recording the last session's cost")
     spent = tuple(sorted(spending.from_tags(usd.items()).items()))
     work.know_instance(instance_id, spent=spent, **known)
 
 
 def _session_end(cloud: Cloud, step: CountSession) -> SessionEnd:
-    """Ask the console only if EC2 itself does not say it."""
+    """Read the console only if EC2 does not report the end."""
 
     def end(left: Stopped | None) -> SessionEnd:
         now = datetime.now(UTC)
@@ -93,8 +91,8 @@ def _session_end(cloud: Cloud, step: CountSession) -> SessionEnd:
             step.launched, transition=step.transition, deadline=step.deadline, left=left, now=now
         )
 
-    told = end(None)
-    return end(read_console_record(cloud, step.instance_id)) if told.guessed else told
+    ended = end(None)
+    return end(read_console_record(cloud, step.instance_id)) if ended.guessed else ended
 
 
 def _text(at: datetime) -> str:

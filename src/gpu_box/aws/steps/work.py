@@ -1,4 +1,4 @@
-"""What the steps of one round share, and the calls that several of them make."""
+"""State and calls shared by the steps of a round."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ POLL_FIRST_S = 0.25
 
 
 class Raced(Exception):
-    """AWS no longer is as it was when the step was planned: observe again."""
+    """AWS's state has changed since the step was planned: observe again."""
 
 
 @dataclass
 class Work:
-    """The observed state, kept up to date with AWS's answers while steps run side by side."""
+    """The observed state, updated with AWS's answers while steps run in parallel."""
 
     cloud: Cloud
     report: Reporter
@@ -49,7 +49,7 @@ class Work:
 
 
 def delete(work: Work, doing: str, operation: str, **arguments: Any) -> None:
-    """Call the EC2 operation that deletes something; if it is gone already, do nothing."""
+    """Call a delete operation of EC2; a missing resource is fine."""
     with translated(doing):
         call: Callable[..., Any] = getattr(work.cloud.ec2, operation)
         try:
@@ -61,7 +61,7 @@ def delete(work: Work, doing: str, operation: str, **arguments: Any) -> None:
 
 
 def race_if(error: ClientError, code: str, line: str) -> None:
-    """Raise Raced(line) if AWS answered `code`, else the error itself."""
+    """Raise Raced(line) for AWS's error `code`, otherwise the error itself."""
     if code_of(error) == code:
         raise Raced(line) from error
     raise error

@@ -1,4 +1,4 @@
-"""What there is in one region that bills, or that gpu-box made: read, named, priced. Nothing is changed."""
+"""Read, name and price what bills in a region, or was created by gpu-box. Changes nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from gpu_box.aws import deadline, tags
+from gpu_box.aws.answers import pages
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
@@ -21,20 +22,23 @@ from gpu_box.errors import CloudError, CloudUnreachable
 from gpu_box.model.leftovers import Leftover
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.price import HOURS_PER_MONTH
-from gpu_box.model.stop_reason import is_forgotten, lying
+from gpu_box.model.stop_reason import is_forgotten, stopped_for
 from gpu_box.units import format_duration
 
 # Families of accelerated instances (EC2 User Guide, "Accelerated computing").
 _ACCELERATED = re.compile(r"(g|gr|p|vt|trn|inf|dl)\d")
-_OLD = timedelta(days=30)  # of snapshots and images that are not gpu-box's
+_OLD = timedelta(days=30)  # for snapshots and images that are not gpu-box's
 _MADE_BY_NAME = "gpu-box-"
+# EC2 allows fewer requests that name neither a page nor a filter ("Request throttling for the Amazon EC2
+# API"). DescribeVolumes has the smallest largest page.
+_BY_PAGE = {"PageSize": 500}
 
 
 def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftover]:
-    """What carries gpu-box's tag; with `everything`, what else bills to no use. Raises CloudError."""
+    """Resources of gpu-box; with `everything`, also unused ones that bill. Raises CloudError."""
     read = partial(_read, cloud)
     forgotten_after = cloud.config.limits.forgotten_after
-    # One after the other: regions are read side by side already, and 200 threads hold each other up.
+    # One after another: regions are read in parallel already, and 200 threads would slow each other down.
     requests = read("describe_spot_instance_requests", "SpotInstanceRequests")
     launched = _with_their_requests_tags(read("describe_instances", "Reservations"), requests)
     return [
@@ -52,10 +56,9 @@ def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftov
 
 
 def read_roles(cloud: Cloud, regions: Iterable[str]) -> list[Leftover]:
-    """The regions' deadline roles, by their names: AWS lists roles without their tags."""
+    """The regions' deadline roles by name, because AWS lists roles without their tags."""
     with translated("listing roles"):
-        pages = cloud.client("iam").get_paginator("list_roles").paginate()
-        roles = [role for page in pages for role in page["Roles"]]
+        roles = [role for page in pages(cloud.client("iam"), "list_roles") for role in page["Roles"]]
     names = {tags.role_name(region): region for region in regions}
     return [
         Leftover(
@@ -63,7 +66,7 @@ def read_roles(cloud: Cloud, regions: Iterable[str]) -> list[Leftover]:
             id=role["RoleName"],
             region=names[role["RoleName"]],
             since=role["CreateDate"],
-            note="shared by the boxes there; goes with the last of them",
+            note="shared by the boxes there; removed with the last one",
         )
         for role in roles
         if role["RoleName"] in names
@@ -76,7 +79,8 @@ def _read(cloud: Cloud, operation: str, key: str, **arguments: Any) -> list[dict
         if not ec2.can_paginate(operation):
             listed: list[dict[str, Any]] = getattr(ec2, operation)(**arguments)[key]
             return listed
-        return [entry for page in ec2.get_paginator(operation).paginate(**arguments) for entry in page[key]]
+        found = pages(ec2, operation, PaginationConfig=_BY_PAGE, **arguments)
+        return [entry for page in found for entry in page[key]]
 
 
 def _named(cloud: Cloud, kind: str, id_: str, raw: dict[str, Any]) -> Callable[..., Leftover]:
@@ -87,7 +91,7 @@ def _named(cloud: Cloud, kind: str, id_: str, raw: dict[str, Any]) -> Callable[.
         id=id_,
         region=cloud.region,
         box=values.get(tags.NAME, ""),
-        owner=values.get(tags.OWNER, ""),
+        owner=tags.owner_of(values),
     )
 
 
@@ -98,7 +102,7 @@ def _is_ours(raw: dict[str, Any]) -> bool:
 def _with_their_requests_tags(
     reservations: list[dict[str, Any]], requests: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """The instances. What AWS launched again for a box's spot request has none of its tags (`relaunched`)."""
+    """The instances, with their spot request's tags if AWS launched them without (`relaunched`)."""
     ours = {r["SpotInstanceRequestId"]: r["Tags"] for r in requests if _is_ours(r)}
     for raw in (instance for reservation in reservations for instance in reservation["Instances"]):
         own = None if _is_ours(raw) else ours.get(raw.get("SpotInstanceRequestId", ""))
@@ -124,10 +128,10 @@ def _instances(
                 if price.instance_hour is not None
                 else None
             )
-        note, stopped_for = instance.type, lying(instance, now)
-        if stopped_for:
-            note += f", stopped for {format_duration(stopped_for)}"
-            note += ": forgotten? Its disk bills on" if is_forgotten(instance, now, after=after) else ""
+        note, duration = instance.type, stopped_for(instance, now)
+        if duration:
+            note += f", stopped for {format_duration(duration)}"
+            note += ": forgotten? Its disk still bills" if is_forgotten(instance, now, after=after) else ""
         note += "".join(f"; {one.what}" for one in instance.unreadable if _is_ours(raw))
         yield _named(cloud, "instance", instance.id, raw)(
             state=str(instance.state), since=instance.launched, usd_month=usd, note=note
@@ -172,7 +176,7 @@ def _snapshots(
                 state=raw["State"],
                 since=raw["StartTime"],
                 usd_month=snapshot_gib_month(cloud) * raw["VolumeSize"],
-                note=f"{raw['VolumeSize']} GiB at most: only what changed is billed",
+                note=f"{raw['VolumeSize']} GiB at most: only changes are billed",
             )
 
 
@@ -196,7 +200,7 @@ def _spot_requests(cloud: Cloud, requests: list[dict[str, Any]], everything: boo
             yield _named(cloud, "spot request", raw["SpotInstanceRequestId"], raw)(
                 state=raw["State"],
                 since=raw.get("CreateTime"),
-                note="launches again until it is cancelled" if raw.get("Type") == "persistent" else "",
+                note="relaunches until it is cancelled" if raw.get("Type") == "persistent" else "",
             )
 
 
@@ -216,11 +220,11 @@ def _placement_groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Le
 
 
 def _schedules(cloud: Cloud) -> Iterator[Leftover]:
-    """By their names, and their owners by what `deadline.arm` wrote: a schedule has no tags of its own."""
+    """By name, with the owner that `deadline.arm` wrote, because a schedule has no tags."""
     try:
         with translated(f"reading {cloud.region}"):
-            pages = cloud.client("scheduler").get_paginator("list_schedules")
-            listed = [s for page in pages.paginate(NamePrefix=_MADE_BY_NAME) for s in page["Schedules"]]
+            found = pages(cloud.client("scheduler"), "list_schedules", NamePrefix=_MADE_BY_NAME)
+            listed = [schedule for page in found for schedule in page["Schedules"]]
     except CloudError as error:
         if isinstance(error, CloudUnreachable) and not cloud.is_offered("scheduler"):
             return  # so there are none

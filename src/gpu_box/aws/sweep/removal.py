@@ -1,4 +1,4 @@
-"""Remove what was found in one region, in the order in which AWS lets go of it. What is gone is done."""
+"""Remove resources in one region, in the order that AWS requires. A missing resource is fine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gpu_box.model.leftovers import Leftover
 from gpu_box.model.observed import InstanceState
 from gpu_box.polling import attempts
 
-# In this order: a request launches again what is terminated before it, an image holds its snapshots, and a
-# group is in use until its instances are gone. Each: its kind, EC2's operation, the argument for the id.
+# The order matters: a spot request relaunches a terminated instance, an image uses its snapshots, and a group
+# is in use until its instances are gone. Each row: kind, EC2's operation, the argument for the id.
 _ORDER = (
     ("spot request", "cancel_spot_instance_requests", "SpotInstanceRequestIds"),
     ("instance", "terminate_instances", "InstanceIds"),
@@ -29,7 +29,7 @@ _ORDER = (
     ("key pair", "delete_key_pair", "KeyName"),
     ("placement group", "delete_placement_group", "GroupName"),
 )
-# Seconds: until an instance is gone; until its disk and network interface have let go.
+# Time until an instance is gone, and until its disk and network interface are free.
 _GONE_S, _LET_GO_S = 900.0, 120.0
 _IN_USE = frozenset(
     {"DependencyViolation", "VolumeInUse", "InvalidSnapshot.InUse", "InvalidPlacementGroup.InUse"}
@@ -37,7 +37,7 @@ _IN_USE = frozenset(
 
 
 def remove_region(cloud: Cloud, leftovers: Sequence[Leftover]) -> None:
-    """Raises CloudError for the first thing that AWS does not let go of."""
+    """Raises CloudError for the first resource that AWS does not delete."""
     _tag_again(cloud, {one.id: one.box for one in leftovers if one.kind == "instance" and one.box})
     for kind, operation, argument in _ORDER:
         ids = [one.id for one in leftovers if one.kind == kind]
@@ -54,11 +54,11 @@ def remove_region(cloud: Cloud, leftovers: Sequence[Leftover]) -> None:
 
 
 def _tag_again(cloud: Cloud, boxes: dict[str, str]) -> None:
-    """What AWS launched again for a box's spot request: the policy permits its end only with the tags."""
+    """Tag instances that AWS relaunched: the policy permits terminating only tagged ones."""
     if not boxes:
         return
     for instance in read_instances(cloud, [{"Name": "instance-id", "Values": list(boxes)}]):
-        if not instance.tagged:
+        if not instance.tagged and instance.id in boxes:
             tag_again(cloud.elsewhere(cloud.region, box=boxes[instance.id]), instance.id)
 
 
@@ -76,7 +76,7 @@ def _wait_until_gone(cloud: Cloud, instance_ids: list[str]) -> None:
     raise CloudError(
         f"{', '.join(alive)} not terminated after {_GONE_S / 60:.0f} minutes",
         where=cloud.region,
-        remedy="Run the command again: it goes on waiting.",
+        remedy="Run the command again to keep waiting.",
     )
 
 

@@ -1,4 +1,4 @@
-"""All enabled regions at once: what is there, what it costs a month, and the removal of what is ours."""
+"""All enabled regions in parallel: list resources, add up their cost, and remove ours."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gpu_box.model.progress import Reporter
 
 
 def sweep(cloud: Cloud, *, everything: bool, report: Reporter) -> Swept:
-    """everything: also what is not gpu-box's. Raises CloudError where the regions cannot be listed."""
-    report.start("sweep", "asking for the regions")
+    """everything: also what gpu-box did not create. Raises CloudError if the regions cannot be listed."""
+    report.start("sweep", "listing the regions")
     regions, now = enabled_regions(cloud), datetime.now(UTC)
-    report.update("sweep", f"looking in {len(regions)} regions")
+    report.update("sweep", f"reading {len(regions)} regions")
     read = [
         partial(read_region, cloud.elsewhere(region), everything=everything, now=now) for region in regions
     ]
@@ -36,7 +36,7 @@ def sweep(cloud: Cloud, *, everything: bool, report: Reporter) -> Swept:
             unread.append(Unread(region=region, why=str(answer)))
         else:
             found += answer
-    report.done("sweep", f"looked in {len(regions)} regions: {len(found)} found")
+    report.done("sweep", f"read {len(regions)} regions: {len(found)} found")
     return Swept(
         regions=tuple(regions),
         found=tuple(_with_owners(found)),
@@ -47,18 +47,18 @@ def sweep(cloud: Cloud, *, everything: bool, report: Reporter) -> Swept:
 
 def enabled_regions(cloud: Cloud) -> list[str]:
     with translated("listing regions"):
-        regions = cloud.ec2.describe_regions()["Regions"]  # without AllRegions: those enabled
+        regions = cloud.ec2.describe_regions()["Regions"]  # only enabled ones, without AllRegions
     return sorted(region["RegionName"] for region in regions)
 
 
 def remove(
     cloud: Cloud, leftovers: Sequence[Leftover], *, report: Reporter, box: str | None = None
 ) -> Removed:
-    """Remove them, regions at once, then sweep again: what of yours is left. Safe to run again at any point.
+    """Remove them, all regions in parallel, then sweep again. Can be run again at any point.
 
-    box: that one alone, not all of yours.
+    box: only this one, not all of the user's.
     """
-    report.start("remove", f"removing {len(leftovers)}; an instance takes minutes to be gone")
+    report.start("remove", f"removing {len(leftovers)}; terminating an instance takes minutes")
     regions = sorted({one.region for one in leftovers})
     by_region = {r: [one for one in leftovers if one.region == r] for r in regions}
     answers = _at_once([partial(remove_region, cloud.elsewhere(r), there) for r, there in by_region.items()])
@@ -75,7 +75,7 @@ def remove(
 
 
 def _at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """A thread each: they wait for answers, and a slow region keeps no other waiting. Errors are answers."""
+    """One thread each, because they wait for answers. A CloudError is returned as the answer."""
 
     def answer(call: Callable[[], Any]) -> Any:
         try:
@@ -90,7 +90,7 @@ def _at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _with_owners(found: Iterable[Leftover]) -> Iterable[Leftover]:
-    """A schedule made by hand names no owner: its owner is that of the box in the same region."""
+    """Give a schedule without an owner, made by hand, the owner of the box in its region."""
     found = list(found)
     owners = {(one.region, one.box): one.owner for one in found if one.box and one.owner}
     return (replace(one, owner=one.owner or owners.get((one.region, one.box), "")) for one in found)

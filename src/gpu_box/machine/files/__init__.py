@@ -1,1 +1,1 @@
-"""Files that travel between the laptop and the machine."""
+"""File transfer between the laptop and the machine."""

@@ -1,4 +1,4 @@
-"""Keeps the box up while files travel, however slow the link is."""
+"""Keeps the box awake during a transfer, however slow the link."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gpu_box.errors import GpuBoxError
 from gpu_box.machine.ssh.connection import Connection
 
 _EVERY_S = 30.0  # well below the shortest useful idle.after
-# remote/sync makes it when it is first asked; the box's watcher sees it change (watch/read/syncs.py).
+# remote/sync creates the file; the box's watcher sees its time change (watch/read/syncs.py).
 _MARK = "touch ~/.gpu-box/sync/active"
 
 
 @contextlib.contextmanager
 def held(connection: Connection) -> Iterator[None]:
-    """For a `with` block. Without the laptop nothing renews the mark, and the box is idle again."""
+    """Renew the mark during a `with` block. If the laptop goes away, the box becomes idle again."""
     over = threading.Event()
 
     def renew() -> None:
         while not over.wait(_EVERY_S):
-            with contextlib.suppress(GpuBoxError, OSError, EOFError):  # the transfer tells of a lost link
+            with contextlib.suppress(GpuBoxError, OSError, EOFError):  # the transfer reports a lost link
                 connection.run(_MARK, check=False)
 
     thread = threading.Thread(target=renew, daemon=True)

@@ -1,6 +1,6 @@
-"""The laptop's Kaggle credentials, on the box only where the config says `kaggle: true`, for its user alone.
+"""The laptop's Kaggle credentials, copied to the box only with `kaggle: true`, readable by its user only.
 
-What the box has is compared by digest; the secret itself crosses once, on standard input, never in a command.
+The copies are compared by digest. The secret is sent once, on standard input, never in a command line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FILES = ("kaggle.json", "access_token")
 
 
 def require_credentials(config: Config) -> None:
-    """Raises InputError where the config asks for them and this laptop has none, or none that it may read."""
+    """Raise InputError if the config asks for credentials and this laptop has no readable ones."""
     if config.kaggle and not _credentials():
         raise InputError(
             "kaggle: true, but there are no Kaggle credentials on this machine",
@@ -29,21 +29,21 @@ def require_credentials(config: Config) -> None:
 
 
 def digests(config: Config) -> tuple[tuple[str, str], ...]:
-    """Each file's name and the sha256 of its content; empty where none are to be on the box."""
+    """Each file's name and the SHA-256 of its content; empty if the box needs none."""
     if not config.kaggle:
         return ()
     return tuple((name, hashlib.sha256(content).hexdigest()) for name, content in _credentials().items())
 
 
 def push(connection: Connection, wanted: tuple[tuple[str, str], ...]) -> None:
-    """Brings the files of `digests` to the box's ~/.kaggle, mode 0600."""
+    """Copy the files of `digests` to the box's ~/.kaggle, mode 0600."""
     for name, content in _credentials().items():
         if name in dict(wanted):
             secret.put(connection, ".kaggle", name, content)
 
 
 def _credentials() -> dict[str, bytes]:
-    """Of the first folder that has any."""
+    """The credentials in the first folder that has any."""
     for folder in _folders():
         try:
             found = {name: (folder / name).read_bytes() for name in _FILES if (folder / name).is_file()}
@@ -59,7 +59,7 @@ def _credentials() -> dict[str, bytes]:
 
 
 def _folders() -> list[Path]:
-    """Where Kaggle's own package looks."""
+    """The folders that Kaggle's own package searches."""
     named = os.environ.get("KAGGLE_CONFIG_DIR")
     home = [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]
     return [Path(named).expanduser(), *home] if named else home

@@ -1,34 +1,146 @@
-"""What the box says of its files (remote/sync/answer.py), checked: it may lie."""
+"""The box's list of its files (remote/sync/answer.py), checked because the box is not trusted."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from gpu_box.errors import InputError, MachineError
-from gpu_box.machine.files.local_folder import is_normal
+from gpu_box.machine.files.safe_folder import is_normal
 from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.transfer import disk_full
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import PYTHON, quote
-from gpu_box.model.answer import NONSENSE
+from gpu_box.model.answer import Fields, Malformed
 
 _NO_SUCH_FOLDER = 3  # exit status of remote/sync
-_NO_CODE = 4  # of our own `cd`
+_NO_CODE = 4  # exit status of our own `cd`
+STATES = frozenset({"same", "old", "changed", "both", "unknown", "way"})
 _LONGEST_BYTES = 256 * 1024 * 1024  # a million files
-_LARGEST_BYTES = 1 << 63  # of a file, anywhere
-_LATEST = 1 << 40  # seconds since 1970, later than any file system can hold
+_LARGEST_BYTES = 1 << 63  # no file is larger
+_LATEST = 1 << 40  # seconds since 1970, beyond any file system
 
 
 def ask(
     connection: Connection, words: Sequence[str], stdin: bytes = b""
 ) -> tuple[dict[str, Any], dict[str, Entry]]:
-    """The box's answer about a folder, and its files by their path.
+    """The box's answer about a folder, and its files by path.
 
-    Raises InputError if there is no such folder, MachineError for an answer that no healthy box gives.
+    Raises InputError if there is no such folder, MachineError for an impossible answer.
     """
+    about, body = _asked(connection, words, stdin)
+    with _checked(connection):
+        return about, {entry.path: entry for entry in _entries(body)}
+
+
+def gone(connection: Connection, folder: str, wanted: Sequence[Entry]) -> list[str]:
+    """The files that earlier pushes sent, that are not wanted any more, and that the box has not changed."""
+    try:
+        return sorted(ask(connection, ["gone", folder], _paths([entry.path for entry in wanted]))[1])
+    except OlderCode:
+        raise _older(connection) from None
+
+
+def remove(connection: Connection, folder: str, paths: Sequence[str]) -> int:
+    """Remove files that `gone` listed; returns how many went."""
+    return int(ask(connection, ["remove", folder], _paths(paths))[0]["deleted"])
+
+
+def _paths(paths: Sequence[str]) -> bytes:
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
+
+
+def _older(connection: Connection) -> MachineError:
+    return MachineError(
+        "the box has an older gpu-box, which cannot list what it would remove",
+        where=connection.host.name,
+        remedy="Run `gpu-box up`, which brings it up to date.",
+    )
+
+
+def ask_whole(
+    connection: Connection, folder: str, patterns: Sequence[str], *, ended: bool
+) -> tuple[dict[str, Any], dict[str, Entry]]:
+    """`ask` for the files below `folder` that match a pattern (remote/sync/whole.py), and no others."""
+    from pathspec import GitIgnoreSpec
+
+    wanted = b"".join(os.fsencode(pattern) + b"\0" for pattern in patterns)
+    about, there = ask(connection, ["whole", folder, *(["--ended"] if ended else [])], wanted)
+    # A box is not trusted: what was not asked for could be a program of the project here.
+    ours = GitIgnoreSpec.from_lines(f"/{pattern}" for pattern in patterns)
+    return about, {path: entry for path, entry in there.items() if ours.match_file(path)}
+
+
+def compare(
+    connection: Connection, folder: str, wanted: Sequence[Entry]
+) -> tuple[dict[str, Any], dict[str, tuple[str, Entry]]]:
+    """The box's answer about the laptop's files, each with its state (remote/sync/compare.py)."""
+    stamped = b"".join(b"%s %s\0" % (_stamp(entry), os.fsencode(entry.path)) for entry in wanted)
+    try:
+        about, body = _asked(connection, ["compare", folder], stamped)
+    except OlderCode:
+        paths = _paths([entry.path for entry in wanted])
+        about, there = ask(connection, ["prepare", folder], paths)
+        return {**about, "remembers": False}, {path: ("unknown", entry) for path, entry in there.items()}
+    known = {entry.path for entry in wanted}
+    with _checked(connection):
+        found: dict[str, tuple[str, Entry]] = {}
+        fields = body.split(b"\0")
+        for record, target in zip(fields[0::2], fields[1::2], strict=False):
+            state, rest = record.split(b" ", 1)
+            kind, entry = _entry(rest, target)
+            if state.decode() not in STATES or entry.path not in known:
+                raise ValueError
+            if kind != b"d":
+                found[entry.path] = state.decode(), entry
+        return {**about, "remembers": True}, found
+
+
+def commit(connection: Connection, folder: str, pushed: Sequence[Entry], fingerprint: str) -> None:
+    """Record on the box what it has now. fingerprint: of a completely pushed selection, else ""."""
+    record = b"".join(
+        b"%s %d %s\0" % (_stamp(entry), entry.size, os.fsencode(entry.path)) for entry in pushed
+    )
+    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync {quote('commit', folder, fingerprint)}"
+    connection.run(command, stdin=record)
+
+
+def same_content(connection: Connection, folder: str, root: Path, entries: Sequence[Entry]) -> set[str]:
+    """The paths of entries whose content on the box equals that below `root`."""
+    if not entries:
+        return set()
+    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync {quote('digest', folder)}"
+    wanted = _paths([entry.path for entry in entries])
+    digests = connection.run(command, stdin=wanted, timeout_s=None, stall_s=600).stdout.split()
+    return {
+        entry.path
+        for entry, theirs in zip(entries, digests, strict=False)
+        if _digest(root / entry.path) == theirs
+    }
+
+
+def _stamp(entry: Entry) -> bytes:
+    return (entry.stamp or "-").encode()
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+class OlderCode(Exception):
+    """The box's copy of our code does not have the command yet."""
+
+
+def _asked(connection: Connection, words: Sequence[str], stdin: bytes) -> tuple[dict[str, Any], bytes]:
     answer = bytearray()
     command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m sync {quote(*words)}"
 
@@ -40,51 +152,65 @@ def ask(
     result = connection.run(command, stdin=stdin, on_data=keep, check=False, timeout_s=600)
     if result.exit_status == _NO_CODE:
         raise MachineError(
-            "the box is not set up yet", where=connection.host.name, remedy="`gpu-box up` does it."
+            "the box is not set up yet", where=connection.host.name, remedy="Run `gpu-box up`."
         )
     if result.exit_status == _NO_SUCH_FOLDER:
-        raise InputError(f"there is no {words[1]} on the box", remedy="`gpu-box ssh` lets you look.")
+        raise InputError(f"there is no {words[1]} on the box", remedy="Look with `gpu-box ssh`.")
     if result.exit_status != 0:
         if "No space left" in result.said:
             raise disk_full(connection.host, free_bytes=0, needed_bytes=0)
+        if "usage: python3 -m sync" in result.said:
+            raise OlderCode
         raise MachineError(f"the box cannot sync: {result.said}", where=connection.host.name)
-    try:
+    with _checked(connection):
         head, _, body = bytes(answer).partition(b"\n")
-        about = json.loads(head)
+        fields = Fields(json.loads(head))  # not `read_json`: a folder's name is bytes and no text
         about = {
-            "folder": os.fsdecode(about["folder"].encode("latin-1")),
-            **{key: bool(about.get(key)) for key in ("single", "rsync", "receives", "sends")},
-            **{key: int(about.get(key, 0)) for key in ("free", "deleted")},
+            "folder": _folder(fields.value("folder")),
+            **{key: fields.flag(key) for key in ("single", "rsync")},
+            **{key: fields.whole(key, 0) for key in ("free", "deleted")},
         }
-        return about, {entry.path: entry for entry in _entries(body)}
-    except (*NONSENSE, RecursionError):
+        return about, body
+
+
+@contextmanager
+def _checked(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RecursionError):
         raise is_wrong(connection) from None
+
+
+def _folder(value: Any) -> str:
+    """Raises ValueError."""
+    if not isinstance(value, str):
+        raise Malformed("folder")
+    return os.fsdecode(value.encode("latin-1"))
 
 
 def is_wrong(connection: Connection) -> MachineError:
     return MachineError(
-        "the box's list of files cannot be right: nothing is copied",
+        "the box's list of files is invalid; nothing was copied",
         where=connection.host.name,
-        remedy="Look at the box (`gpu-box ssh`); `gpu-box up` brings its own code again.",
+        remedy="Look at the box (`gpu-box ssh`); `gpu-box up` restores its own code.",
     )
 
 
 def _entries(body: bytes) -> list[Entry]:
-    """Raises ValueError for a record that is none, and for a name that is not below the folder."""
+    """Raises ValueError for an invalid record, or a name that is not below the folder."""
     fields = body.split(b"\0")
-    entries = []
-    for record, target in zip(fields[0::2], fields[1::2], strict=False):
-        kind, size, mtime, mode, path = record.split(b" ", 4)
-        if not is_normal(path) or not 0 <= int(size) <= _LARGEST_BYTES or abs(int(mtime)) > _LATEST:
-            raise ValueError
-        if kind != b"d":
-            entries.append(
-                Entry(
-                    path=os.fsdecode(path),
-                    size=int(size),
-                    mtime=int(mtime),
-                    mode=int(mode, 8) & 0o777,
-                    target=os.fsdecode(target),
-                )
-            )
-    return entries
+    read = [_entry(*both) for both in zip(fields[0::2], fields[1::2], strict=False)]
+    return [entry for kind, entry in read if kind != b"d"]
+
+
+def _entry(record: bytes, target: bytes) -> tuple[bytes, Entry]:
+    kind, size, mtime, mode, path = record.split(b" ", 4)
+    if not is_normal(path) or not 0 <= int(size) <= _LARGEST_BYTES or abs(int(mtime)) > _LATEST:
+        raise ValueError
+    return kind, Entry(
+        path=os.fsdecode(path),
+        size=int(size),
+        mtime=int(mtime),
+        mode=int(mode, 8) & 0o777,
+        target=os.fsdecode(target),
+    )

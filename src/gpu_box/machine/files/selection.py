@@ -1,45 +1,48 @@
-"""Which files of a folder travel: what git would see, less what the config excludes, and never secrets."""
+"""The files of a folder to transfer: those git would see, minus the config's exclusions and secrets."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpu_box.errors import InputError
-from gpu_box.machine.files.local_folder import leads_inside
+from gpu_box.machine.files import git
+from gpu_box.machine.files.ignore import Patterns
+from gpu_box.machine.files.safe_folder import is_normal, leads_inside
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec  # imported where it is used: 60 ms
-
-# In .gitignore's own syntax. The last are what an interrupted transfer leaves.
+# In .gitignore syntax. The last ones are remains of an interrupted transfer.
 ALWAYS_EXCLUDED = (
     ".git", ".venv", "venv/", "__pycache__/", ".ipynb_checkpoints/", ".mypy_cache/", ".pytest_cache/",
     ".ruff_cache/", "node_modules/", ".DS_Store", ".ssh/", ".aws/", ".kaggle/", "kaggle.json", ".gpu-box/",
     ".gpu-box-partial/", "*.gpu-box-part",
 )  # fmt: skip
-# Results are made on the box and come down by `pull`; an older copy here must not go up over them.
+# Results are made on the box and pulled; an older local copy must not overwrite them.
 _NEVER_UP = ("/results/",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A file, or a link where target is set. path: relative, "/" between; mtime: whole seconds since 1970."""
+    """A file, or a link if target is set. path: relative, with "/"; mtime: whole seconds since 1970.
+
+    stamp: of a local file; changes with its content or mode, even if mtime does not.
+    """
 
     path: str
     size: int
     mtime: int
     mode: int
     target: str = ""
+    stamp: str = ""
 
     @property
     def shown(self) -> str:
-        """The path for a message: a name need not be UTF-8."""
+        """The path for a message; a file name need not be UTF-8."""
         return self.path.encode("utf-8", "replace").decode()
 
     def same_as(self, other: Entry | None) -> bool:
@@ -48,93 +51,194 @@ class Entry:
         return self.size == other.size and self.mtime == other.mtime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """entries: sorted by path. left: reason -> paths that cannot be sent although nothing excludes them."""
+
+    entries: tuple[Entry, ...]
+    left: dict[str, list[str]]
+
+
 @dataclass(frozen=True)
 class Selection:
-    """What goes up from `folder`. The folder is walked once, when the entries are first needed.
+    """The files of `folder` to upload. The folder is walked once, when the entries are first needed.
 
-    exclude: .gitignore patterns on top of the folder's own .gitignore files.
+    exclude: .gitignore patterns in addition to the folder's own .gitignore files.
     """
 
     folder: Path
     exclude: tuple[str, ...] = ()
 
     @cached_property
-    def entries(self) -> tuple[Entry, ...]:
-        """Raises InputError for a missing folder and for a pattern that cannot be read."""
+    def scan(self) -> Scan:
+        """Raises InputError for a missing folder, or an invalid pattern in `exclude`."""
         if not self.folder.is_dir():
             raise InputError(
                 "there is no such folder", where=str(self.folder), remedy="Set sync.source to yours."
             )
-        return tuple(select(self.folder, [*self.exclude, *_NEVER_UP]))
+        return select(self.folder, [*self.exclude, *_NEVER_UP])
+
+    def unexcluded(self, paths: Sequence[str]) -> list[str]:
+        """Those of `paths` that do not exist here and that neither the config nor .gitignore excludes."""
+        absent = [path for path in paths if not os.path.lexists(self.folder / path)]
+        walk = _Walk(self.folder, exclusion([*self.exclude, *_NEVER_UP]))
+        ignored = git.ignored(self.folder, absent)
+        if ignored is None:
+            ignored = {path for path in absent if walk.ignores(path)}
+        return [path for path in absent if path not in ignored and not walk.ours.ignores(path)]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self.scan.entries
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short name for all the entries: paths, sizes, times, modes."""
+        """A short hash of all paths, sizes, times and modes."""
         listed = "\n".join(map(repr, self.entries))
         return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def select(folder: Path, exclude: Sequence[str]) -> list[Entry]:
-    """Every file below `folder` that is to travel, by path. A .gitignore counts for its own folder."""
-    ours = exclusion(exclude)
-    return sorted(_walk(folder, "", [("", ours)]), key=lambda entry: entry.path)
+def select(folder: Path, exclude: Sequence[str]) -> Scan:
+    """The files below `folder` to send. In a git checkout git decides what is ignored; elsewhere each
+    .gitignore applies to its own folder.
+    """
+    walk = _Walk(folder, exclusion(exclude))
+    walk.enter("")
+    entries = sorted(walk.entries, key=lambda entry: entry.path)
+    return Scan(entries=tuple(entries), left=walk.left)
 
 
-def exclusion(exclude: Iterable[str]) -> GitIgnoreSpec:
-    return _spec([*exclude, *ALWAYS_EXCLUDED], where="sync.exclude")
+def exclusion(exclude: Iterable[str]) -> Patterns:
+    try:
+        return Patterns.of([*exclude, *ALWAYS_EXCLUDED])
+    except ValueError as error:
+        raise InputError(f"a pattern cannot be read: {error}", where="sync.exclude") from None
 
 
-def _walk(folder: Path, base: str, specs: list[tuple[str, GitIgnoreSpec]]) -> Iterator[Entry]:
-    """base: of `folder`, "" or with a slash at its end; specs: each with the base that it is about."""
-    ignore = folder / ".gitignore"
-    if ignore.is_file():
-        lines = ignore.read_text(encoding="utf-8", errors="replace").splitlines()
-        specs = [*specs, (base, _spec(lines, where=str(ignore)))]
-    with os.scandir(folder) as found:
-        for item in found:
+@dataclass
+class _Walk:
+    root: Path
+    ours: Patterns
+    entries: list[Entry] = field(default_factory=list)
+    left: dict[str, list[str]] = field(default_factory=dict)
+
+    def enter(self, base: str) -> None:
+        """base: "", or the path of a repository in the folder, ending with a slash."""
+        listed = git.list_files(self.root / base)
+        if listed is None:
+            self._folder(base, [])
+            return
+        for path in listed.unreadable:
+            self._leave("cannot be read", base + path)
+        for path in listed.empty:
+            self._leave("empty folder", base + path)
+        for path in listed.paths:
+            found = base + path.rstrip("/")
+            if not self._excluded(found) and not self._excluded(f"{found}/"):
+                full = self.root / found
+                if full.is_dir() and not full.is_symlink():
+                    self.enter(f"{found}/")
+                else:
+                    self._file(found)
+
+    def ignores(self, path: str) -> bool:
+        """Whether the .gitignore files of its folders exclude a file that need not exist."""
+        rules: list[tuple[str, Patterns]] = []
+        parts = path.split("/")
+        for depth in range(len(parts)):
+            base = "".join(f"{part}/" for part in parts[:depth])
+            with contextlib.suppress(OSError):
+                rules.append((base, self._rules(self.root / base / ".gitignore", f"{base}.gitignore")))
+            if _ignored(base + parts[depth] + "/" * (depth < len(parts) - 1), rules):
+                return True
+        return False
+
+    def _folder(self, base: str, rules: list[tuple[str, Patterns]]) -> None:
+        """Walk without git. rules: each .gitignore with its folder, the outermost first."""
+        try:
+            with os.scandir(self.root / base) as found:
+                items = sorted(found, key=lambda item: item.name)
+        except FileNotFoundError:  # deleted meanwhile
+            return
+        except OSError:
+            self._leave("cannot be read", base.rstrip("/") or ".")
+            return
+        ignore = self.root / base / ".gitignore"
+        try:
+            if ignore.is_file():
+                rules = [*rules, (base, self._rules(ignore, f"{base}.gitignore"))]
+        except OSError:
+            self._leave("cannot be read", f"{base}.gitignore")
+        if base and not items:
+            self._leave("empty folder", base.rstrip("/"))
+        for item in items:
             path = base + item.name
             is_folder = item.is_dir(follow_symlinks=False)
-            if _ignored(path + "/" * is_folder, specs):
+            name = path + "/" * is_folder
+            if self._excluded(name) or _ignored(name, rules):
                 continue
             if is_folder:
-                yield from _walk(Path(item.path), path + "/", specs)
-            elif entry := _entry(item, path):
-                yield entry
+                self._folder(name, rules)
+            else:
+                self._file(path)
+
+    def _rules(self, file: Path, path: str) -> Patterns:
+        """Like git, ignore a byte order mark and invalid (half-typed) lines."""
+        patterns: list[str] = []
+        for line in file.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"):
+            try:
+                Patterns.of([line.removesuffix("\r")])
+                patterns.append(line.removesuffix("\r"))
+            except ValueError:
+                self._leave("invalid pattern", path)
+        return Patterns.of(patterns)
+
+    def _excluded(self, path: str) -> bool:
+        return self.ours.ignores(path)
+
+    def _leave(self, why: str, path: str) -> None:
+        if not self._excluded(path) and not self._excluded(f"{path}/"):
+            self.left.setdefault(why, []).append(path)
+
+    def _file(self, path: str) -> None:
+        full = self.root / path
+        try:
+            found = full.lstat()
+            target = os.readlink(full) if stat.S_ISLNK(found.st_mode) else ""
+        except (FileNotFoundError, NotADirectoryError):  # deleted meanwhile, or in a checkout
+            return
+        except OSError:
+            self._leave("cannot be read", path)
+            return
+        if not is_normal(os.fsencode(path)):
+            self._leave("path too long", path)
+        elif target and not leads_inside(os.fsencode(path), os.fsencode(target)):
+            self._leave("links out of the project", path)
+        elif not target and not stat.S_ISREG(found.st_mode):
+            self._leave("not a regular file", path)
+        elif not target and not os.access(
+            full, os.R_OK, effective_ids=os.access in os.supports_effective_ids
+        ):
+            self._leave("cannot be read", path)
+        else:
+            self.entries.append(
+                Entry(
+                    path=path,
+                    size=found.st_size,
+                    mtime=found.st_mtime_ns // 10**9,
+                    mode=stat.S_IMODE(found.st_mode),
+                    target=target,
+                    stamp=f"{found.st_mtime_ns:x}.{found.st_ctime_ns:x}",
+                )
+            )
 
 
-def _ignored(path: str, specs: list[tuple[str, GitIgnoreSpec]]) -> bool:
-    """The deepest .gitignore that speaks of the path decides; ours cannot be overruled."""
-    if specs[0][1].match_file(path):
-        return True
-    for base, spec in reversed(specs[1:]):
-        verdict = spec.check_file(path[len(base) :]).include
-        if verdict is not None:
-            return bool(verdict)
+def _ignored(path: str, rules: list[tuple[str, Patterns]]) -> bool:
+    """The last matching pattern of the deepest matching .gitignore decides.
+
+    Only matches of the path itself count: its folders were matched when the walk entered them.
+    """
+    for base, patterns in reversed(rules):
+        if (decided := patterns.decide(path[len(base) :])) is not None:
+            return decided
     return False
-
-
-def _entry(item: os.DirEntry[str], path: str) -> Entry | None:
-    """None for what is neither file nor link, or leads out of the folder, or has just gone."""
-    try:
-        found = item.stat(follow_symlinks=False)
-        target = os.readlink(item.path) if stat.S_ISLNK(found.st_mode) else ""
-    except FileNotFoundError:
-        return None
-    if not (stat.S_ISREG(found.st_mode) or (target and leads_inside(os.fsencode(path), os.fsencode(target)))):
-        return None
-    return Entry(
-        path=path,
-        size=found.st_size,
-        mtime=int(found.st_mtime),
-        mode=stat.S_IMODE(found.st_mode),
-        target=target,
-    )
-
-
-def _spec(lines: Iterable[str], *, where: str) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec
-
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except ValueError as error:
-        raise InputError(f"a pattern cannot be read: {error}", where=where) from None

@@ -1,54 +1,65 @@
-"""Files where there is no rsync at one end: the small ones in one stream, others by SFTP, several at a time.
+"""Transfer without rsync: small files in one stream, others by SFTP, several at a time.
 
-A file is written under another name, which says of which version it is part, and renamed once it is whole; so
-what a cut left is gone on with, and never taken for the file.
+A file is written under a temporary name that identifies its version, and renamed when complete. So an
+interrupted transfer resumes, and a partial file is never mistaken for the file.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import hashlib
 import os
 import re
 import stat
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from gpu_box.errors import MachineError
+from gpu_box.errors import GpuBoxError, MachineError
 from gpu_box.machine.files import stream
-from gpu_box.machine.files.local_folder import Folder
+from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
-from gpu_box.machine.files.transfer import Transfer, disk_full
+from gpu_box.machine.files.transfer import Transfer, disk_full, local_disk_full
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import PYTHON, quote
 
 if TYPE_CHECKING:
     from gpu_box.machine.ssh.connection import SFTPClient, SFTPFile
 
-# Channels side by side: small files cost round trips, not bandwidth. sshd allows 10 (MaxSessions).
-_CHANNELS = 6
-_CHUNK_BYTES = 32 * 1024  # what every SFTP server takes in one request
-_WORTH_RESUMING_BYTES = 1024 * 1024  # less is sent again sooner than it is asked about
-_FULL_BYTES = 1_000_000  # a disk with less is full, whatever the server calls it
+_CHANNELS = 6  # in parallel; sshd allows 10 (MaxSessions)
+_CHUNK_BYTES = 32 * 1024  # the largest request that every SFTP server accepts
+_FILE_ERRORS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL,
+     errno.ENAMETOOLONG, errno.ELOOP}
+)  # fmt: skip
+_MOST_FAILED = 100  # more failed files have a common cause
+_LATEST = 2**32 - 1  # seconds since 1970, the largest time in SFTP version 3
+_LONGEST_NAME = 255  # bytes
+_FULL_BYTES = 1_000_000  # a disk with less counts as full, whatever error the server gives
 
 
 _Copy = Callable[["SFTPClient", Transfer, Entry, Callable[[int], None]], None]
 
 
 def move(connection: Connection, transfer: Transfer) -> None:
-    """Raises MachineUnreachable when the link breaks (what came stays), MachineError when the box says no."""
+    """Raises MachineUnreachable if the link breaks (arrived files stay), MachineError if the box refuses."""
     _move(connection, transfer, transfer.entries, _upload, stream.move)
 
 
 def fetch(connection: Connection, transfer: Transfer, folder: Folder) -> None:
-    """Into `folder`, the links last. Raises as `move` does."""
+    """Download into `folder`, links last. Raises as `move` does."""
 
     def copy(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:
-        _download(client, folder, transfer, entry, moved)
+        try:
+            _download(client, folder, transfer, entry, moved)
+        except _Changed:
+            folder.discard(os.fsencode(entry.path), size=entry.size, mtime=entry.mtime)
+            raise
 
     files = [entry for entry in transfer.entries if not entry.target]
     _move(connection, transfer, files, copy, partial(stream.fetch, folder=folder))
@@ -57,7 +68,7 @@ def fetch(connection: Connection, transfer: Transfer, folder: Folder) -> None:
             try:
                 folder.link(os.fsencode(entry.path), os.fsencode(entry.target))
             except OSError as error:
-                raise _not_copied(connection, entry, error) from error
+                transfer.failed[entry.path] = str(error.strerror or error)
 
 
 def _move(
@@ -68,12 +79,12 @@ def _move(
     in_one_stream: Callable[[Connection, Transfer, Sequence[Entry], Callable[[int], None]], None],
 ) -> None:
     progress = _Progress(transfer)
-    largest_first = sorted(entries, key=lambda entry: -entry.size)
-    if transfer.streams:
-        small = [entry for entry in entries if entry.size <= stream.LARGEST_BYTES]
-        in_one_stream(connection, transfer, small, progress.add)
-        largest_first = largest_first[: len(largest_first) - len(small)]
-    waiting = iter(largest_first)
+    # The stream does not say whether a file has changed.
+    most = -1 if transfer.whole else stream.LARGEST_BYTES
+    small = [entry for entry in entries if entry.size <= most]
+    in_one_stream(connection, transfer, small, progress.add)
+    large = [entry for entry in entries if entry.size > most]
+    waiting = iter(sorted(large, key=lambda entry: -entry.size))
     lock = threading.Lock()
 
     def work() -> None:
@@ -85,12 +96,17 @@ def _move(
                     return
                 try:
                     copy(client, transfer, entry, progress.add)
+                except _Changed:
+                    continue
                 except _GivenUp:
-                    return  # the channel that failed says why
-                except TimeoutError:  # `sftp` says of it what there is to say
+                    return  # another channel reports the error
+                except TimeoutError:  # `Connection.sftp` describes it
                     progress.given_up = True
                     raise
                 except OSError as error:
+                    if error.errno in _FILE_ERRORS and len(transfer.failed) < _MOST_FAILED:
+                        transfer.failed[entry.path] = str(error.strerror or error)[:100]
+                        continue
                     progress.given_up = True
                     if error.errno is None and not connection.alive:
                         raise EOFError from error
@@ -100,7 +116,7 @@ def _move(
                     raise
 
     with ThreadPoolExecutor(_CHANNELS) as pool:
-        works = [pool.submit(work) for _ in range(min(_CHANNELS, len(largest_first)))]
+        works = [pool.submit(work) for _ in range(min(_CHANNELS, len(large)))]
         try:
             for each in works:
                 each.result()
@@ -110,6 +126,10 @@ def _move(
 
 
 class _GivenUp(Exception):
+    pass
+
+
+class _Changed(Exception):  # noqa: N818 - no error: the next pull takes the file
     pass
 
 
@@ -133,37 +153,39 @@ class _Progress:
                 return
             self._shown = percent
         took = time.monotonic() - self._began
-        self._transfer.tell(percent, took * (100 - percent) / percent if percent and took > 1 else None)
+        self._transfer.show(percent, took * (100 - percent) / percent if percent and took > 1 else None)
 
 
 def _upload(client: SFTPClient, transfer: Transfer, entry: Entry, moved: Callable[[int], None]) -> None:
     final = os.fsencode(f"{transfer.there}/{entry.path}")
     part = os.fsencode(_part_of(f"{transfer.there}/{entry.path}", entry))
-    if entry.target:
-        with contextlib.suppress(OSError):
-            client.remove(part)
-        client.symlink(os.fsencode(entry.target), part)
-        client.posix_rename(part, final)
+    have = _size(client, part)
+    try:
+        opened = (transfer.here / entry.path).open("rb")
+    except FileNotFoundError:  # deleted meanwhile: fine
         return
-    have = _size(client, part) if entry.size > _WORTH_RESUMING_BYTES else 0
-    with open(transfer.here / entry.path, "rb") as source, client.open(part, "ab" if have else "wb") as sink:
+    with opened as source, client.open(part, "ab" if have else "wb") as sink:
         sink.set_pipelined(True)
         source.seek(have)
         moved(have)
         _copy(source, sink, moved)
     client.chmod(part, entry.mode & 0o777)
-    client.utime(part, (entry.mtime, entry.mtime))
+    shown = min(max(0, entry.mtime), _LATEST)
+    client.utime(part, (shown, shown))
     client.posix_rename(part, final)
 
 
 def _download(
     client: SFTPClient, folder: Folder, transfer: Transfer, entry: Entry, moved: Callable[[int], None]
 ) -> None:
-    """No more than `entry.size` bytes, whatever the box sends."""
+    """Reads at most `entry.size` bytes, even if the box sends more.
+
+    Raises _Changed, and leaves the file here as it is, if it must be whole and has changed meanwhile.
+    """
     path = os.fsencode(entry.path)
     try:
         opened = client.open(os.fsencode(f"{transfer.there}/{entry.path}"), "rb")
-    except FileNotFoundError:  # gone meanwhile: fine
+    except FileNotFoundError:  # deleted meanwhile: fine
         return
     with (
         opened as source,
@@ -172,12 +194,32 @@ def _download(
         have = sink.tell()
         source.seek(have)
         moved(have)
+        _silence_prefetch()
         source.prefetch(entry.size)
         left = entry.size - have
         while left and (piece := source.read(min(left, _CHUNK_BYTES))):
             sink.write(piece[:left])
             moved(len(piece))
             left -= len(piece[:left])
+        now = source.stat() if transfer.whole else None
+        if now and (now.st_size, int(now.st_mtime or 0)) != (entry.size, entry.mtime):
+            raise _Changed
+
+
+@cache
+def _silence_prefetch() -> None:
+    """Print no traceback when the link breaks under paramiko's prefetch, which requests a file in a thread.
+
+    The reader of the file gets an error, too.
+    """
+    others = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        within = [frame.f_code.co_name for frame, _ in traceback.walk_tb(args.exc_traceback)]
+        if "_prefetch_thread" not in within:
+            others(args)
+
+    threading.excepthook = hook
 
 
 def _copy(source: IO[bytes], sink: SFTPFile, moved: Callable[[int], None]) -> None:
@@ -188,11 +230,14 @@ def _copy(source: IO[bytes], sink: SFTPFile, moved: Callable[[int], None]) -> No
 
 def _part_of(path: str, entry: Entry) -> str:
     pure = PurePosixPath(path)
-    return str(pure.with_name(f".{pure.name}.{entry.size}-{entry.mtime}.gpu-box-part"))
+    name = os.fsencode(pure.name)
+    if len(name) > _LONGEST_NAME // 2:
+        name = name[: _LONGEST_NAME // 4] + hashlib.sha256(name).hexdigest()[:16].encode()
+    return str(pure.with_name(f".{os.fsdecode(name)}.{entry.size}-{entry.mtime}.gpu-box-part"))
 
 
 def _size(client: SFTPClient, part: bytes) -> int:
-    """What came before, in bytes. Not through a link: it is removed."""
+    """Bytes of an earlier transfer. A link in its place is removed, not followed."""
     try:
         found = client.lstat(part)
         if stat.S_ISREG(found.st_mode or 0):
@@ -205,8 +250,10 @@ def _size(client: SFTPClient, part: bytes) -> int:
 
 def _refused(
     connection: Connection, client: SFTPClient, transfer: Transfer, entry: Entry, error: OSError
-) -> MachineError:
-    """SFTP says "Failure" for most things, a full disk among them."""
+) -> GpuBoxError:
+    """The cause of an SFTP error: the protocol says "Failure" for most, including a full disk."""
+    if not transfer.up and (full := local_disk_full(error, transfer.here)):
+        return full
     code = "import os, sys; s = os.statvfs(sys.argv[1]); print(s.f_bavail * s.f_frsize, s.f_favail)"
     command = f"{PYTHON} {quote('-c', code, transfer.there)}"
     result = connection.run(command, check=False, timeout_s=30)
@@ -219,5 +266,5 @@ def _refused(
 
 
 def _not_copied(connection: Connection, entry: Entry, error: OSError) -> MachineError:
-    said = str(error.strerror or error)[:300]  # the box's own words
+    said = str(error.strerror or error)[:300]  # text from the box
     return MachineError(f"{entry.shown} cannot be copied: {said}", where=connection.host.name)

@@ -1,6 +1,6 @@
-"""Small files without rsync: many in one stream; by SFTP each costs five round trips.
+"""Many small files in one stream, without rsync: by SFTP each would cost five round trips.
 
-The box's ends are remote/sync/receive.py and send.py.
+The box's side is remote/sync/receive.py and send.py.
 """
 
 from __future__ import annotations
@@ -10,32 +10,40 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 from gpu_box.errors import MachineError
-from gpu_box.machine.files.local_folder import Folder
+from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
-from gpu_box.machine.files.transfer import Transfer, disk_full, free_bytes
+from gpu_box.machine.files.transfer import Transfer, disk_full, free_bytes, local_disk_full
 from gpu_box.machine.ssh.connection import STALLED_S, Connection
 from gpu_box.machine.ssh.shell import PYTHON, quote
 
-LARGEST_BYTES = 1024 * 1024  # of a file: a larger one is worth going on with where it was cut
-_AT_ONCE_BYTES = 16 * 1024 * 1024  # held in memory, here and there
-_AT_ONCE = 20_000  # files: a slow disk writes so many well within STALLED_S
-_LENGTH_BYTES = 16  # a file's length in its line, at most
-_FASTEST = 1  # zlib's level: text halves, and the link is not kept waiting
+LARGEST_BYTES = 1024 * 1024  # of a file: larger ones are worth resuming
+_AT_ONCE_BYTES = 16 * 1024 * 1024  # held in memory on both sides
+_AT_ONCE = 20_000  # files: a slow disk writes this many well within STALLED_S
+_LENGTH_BYTES = 16  # the most characters of a file's length in its header
+_FASTEST = 1  # zlib level: halves text without slowing the link
 
 
 def move(
     connection: Connection, transfer: Transfer, entries: Sequence[Entry], moved: Callable[[int], None]
 ) -> None:
-    """moved: gets the bytes that came. Raises as `sftp.move` does."""
+    """moved: called with the number of bytes that arrived. Raises as `sftp.move` does."""
     command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync receive " + quote(transfer.there)
     for several in _portions(entries):
         stream = zlib.compress(b"".join(_record(transfer, entry) for entry in several), _FASTEST)
-        done = connection.run(command, stdin=stream, check=False, timeout_s=None, stall_s=STALLED_S)
+        said = bytearray()
+        done = connection.run(
+            command, stdin=stream, on_data=said.extend, check=False, timeout_s=None, stall_s=STALLED_S
+        )
         if done.exit_status != 0:
             if "No space left" in done.said:
                 free = free_bytes(connection, transfer)
                 raise disk_full(connection.host, free_bytes=free, needed_bytes=0)
             raise MachineError(f"a file cannot be copied: {done.said}", where=connection.host.name)
+        refused = bytes(said).split(b"\0")
+        known = {os.fsencode(entry.path) for entry in several}
+        for path, why in zip(refused[0::2], refused[1::2], strict=False):
+            if path in known:
+                transfer.failed[os.fsdecode(path)] = why.decode(errors="replace")[:100]
         moved(sum(entry.size for entry in several))
 
 
@@ -47,22 +55,22 @@ def fetch(
     *,
     folder: Folder,
 ) -> None:
-    """Into `folder`. The names are ours: the stream has none. Raises as `sftp.fetch` does."""
+    """Download into `folder`. The stream has no names, so ours are used. Raises as `sftp.fetch` does."""
     for several in _portions(entries):
         try:
             unpacked = _ask_for(connection, transfer, several)
             for entry, content in zip(several, _contents(unpacked, several), strict=True):
                 if content is not None:  # gone meanwhile: fine
-                    _write(connection, folder, entry, content)
+                    _write(transfer, folder, entry, content)
         except (ValueError, zlib.error):
             raise MachineError(
-                "the box sends other files than it listed", where=connection.host.name
+                "the box sent other files than it listed", where=connection.host.name
             ) from None
         moved(sum(entry.size for entry in several))
 
 
 def _ask_for(connection: Connection, transfer: Transfer, entries: Sequence[Entry]) -> bytearray:
-    """The unpacked stream, never longer than the entries' sizes allow. Raises ValueError if it would be."""
+    """The unpacked stream. Raises ValueError if it is longer than the entries' sizes allow."""
     longest = sum(entry.size + _LENGTH_BYTES for entry in entries)
     unpacked, unpack = bytearray(), zlib.decompressobj()
 
@@ -80,7 +88,7 @@ def _ask_for(connection: Connection, transfer: Transfer, entries: Sequence[Entry
 
 
 def _contents(unpacked: bytearray, entries: Sequence[Entry]) -> Iterator[memoryview | None]:
-    """For each entry its content; None if the file is gone. Raises ValueError for any other stream."""
+    """Each entry's content; None if the file is gone. Raises ValueError for an invalid stream."""
     begin = 0
     for entry in entries:
         end = unpacked.index(b"\n", begin, begin + _LENGTH_BYTES)
@@ -93,13 +101,13 @@ def _contents(unpacked: bytearray, entries: Sequence[Entry]) -> Iterator[memoryv
         yield memoryview(unpacked)[end + 1 : begin] if length >= 0 else None
 
 
-def _write(connection: Connection, folder: Folder, entry: Entry, content: memoryview) -> None:
+def _write(transfer: Transfer, folder: Folder, entry: Entry, content: memoryview) -> None:
     try:
         folder.write(os.fsencode(entry.path), content, mtime=entry.mtime, mode=entry.mode)
     except OSError as error:
-        raise MachineError(
-            f"{entry.shown} cannot be copied: {error.strerror or error}", where=connection.host.name
-        ) from error
+        if full := local_disk_full(error, transfer.here):
+            raise full from error
+        transfer.failed[entry.path] = str(error.strerror or error)
 
 
 def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -116,12 +124,15 @@ def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 def _record(transfer: Transfer, entry: Entry) -> bytes:
-    """As remote/sync/answer.py tells a file, with the content behind it."""
+    """A file's header, as in remote/sync/answer.py, followed by its content."""
     content = b""
     if not entry.target:
         try:
             content = (transfer.here / entry.path).read_bytes()
-        except FileNotFoundError:  # gone meanwhile: fine
+        except FileNotFoundError:  # deleted meanwhile: fine
+            return b""
+        except OSError as error:
+            transfer.failed[entry.path] = str(error.strerror)
             return b""
     kind = b"l" if entry.target else b"f"
     numbers = b"%d %d %o" % (len(content), entry.mtime, entry.mode)

@@ -1,7 +1,7 @@
-"""Files up and down: only what changed, newest wins, and a killed sync goes on where it was.
+"""Sync files both ways: changes only, the newest version wins, and an interrupted sync resumes.
 
-What changed is found here, from one listing of the box; how it travels is `rsync`'s or `sftp`'s. The box may
-lie: what it lists is checked here, and written by `local_folder`.
+The changes follow from one listing of the box; `rsync` or `sftp` transfers them. The box is not trusted:
+its listing is checked here, and `safe_folder` writes the files.
 """
 
 from __future__ import annotations
@@ -11,48 +11,41 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gpu_box.errors import GpuBoxError, InputError, MachineUnreachable
+from gpu_box.errors import GpuBoxError, InputError, MachineError, MachineUnreachable
 from gpu_box.machine.files import listing, rsync, sftp
 from gpu_box.machine.files.hold import held
-from gpu_box.machine.files.local_folder import Folder, is_printable, leads_inside
 from gpu_box.machine.files.rsync import Rsync
+from gpu_box.machine.files.safe_folder import Folder, is_printable, leads_inside
 from gpu_box.machine.files.selection import Entry, Selection, exclusion
 from gpu_box.machine.files.transfer import Transfer, disk_full
 from gpu_box.machine.ssh.connection import Connection, connect
-from gpu_box.machine.ssh.shell import quote
 from gpu_box.model.machine import Host, SyncResult
 from gpu_box.model.progress import Reporter
 
-EARLY_RSYNC = True  # False: rsync starts once it is known what it is to bring
+EARLY_RSYNC = True  # False: rsync starts only when its list of files is ready
 _STEP = "sync"
 _WATCH_EVERY_S = 1.0
-# An edited file or two: on the connection that is open they are there before rsync has logged in.
+# An edited file or two arrive over the open connection before rsync has logged in.
 _LITTLE_BYTES = 1024 * 1024
-_SPARE_BYTES = 16 * 1024 * 1024  # that a disk must keep: logs, the record of this very sync
-
-
-def note_pushed(connection: Connection, selection: Selection) -> None:
-    """Leave on the box what was last pushed whole, so that the next `up` need not ask it for its files."""
-    connection.run(f"printf %s {quote(selection.fingerprint)} >~/.gpu-box/project")
+_SPARE_BYTES = 16 * 1024 * 1024  # to leave free for logs and the record of this sync
 
 
 def push_to(
     host: Host, selection: Selection, dest: str, *, report: Reporter, delete: bool = False
 ) -> SyncResult:
-    """`push`, by a connection of its own, and noted. Raises MachineUnreachable and as `push` does."""
+    """`push` over a new connection. Raises MachineUnreachable, and as `push` does."""
     with early_rsync(host, selection.folder, dest) as early, connect(host) as connection:
-        result = push(connection, selection, dest, report=report, delete=delete, early=early)
-        note_pushed(connection, selection)
-        return result
+        return push(connection, selection, dest, report=report, delete=delete, early=early)
 
 
 def early_rsync(
     host: Host, source: Path, dest: str, transport: str | None = None
 ) -> contextlib.AbstractContextManager[Rsync | None]:
-    """For a `with` block: one that logs in while we do, and while it is found out what it is to bring."""
+    """An rsync that logs in while we do and while its list of files is made. For a `with` block."""
     if not EARLY_RSYNC or transport == "sftp" or not rsync.usable():
         return contextlib.nullcontext()
     return Rsync(host, source, dest)
@@ -68,25 +61,32 @@ def push(
     transport: str | None = None,
     early: Rsync | None = None,
 ) -> SyncResult:
-    """Bring the selected files to the box's folder `dest`.
+    """Send the selected files to the box's folder `dest`.
 
-    delete: remove from the box what a former push brought and is gone here. transport: rsync or sftp; None
-    for the better one. early: of `early_rsync`, from whoever began it before they connected. Raises
-    InputError for a missing folder, MachineError when the box's disk is full.
+    delete: remove from the box what an earlier push sent and is gone here. transport: rsync or sftp; None
+    chooses the faster one. early: from `early_rsync`, if it was started before the connection. Raises
+    InputError for a missing folder, MachineError if the box's disk is full.
     """
     source = selection.folder
-    report.start(_STEP, f"looking at {source}")
+    report.start(_STEP, f"listing {source}")
     with contextlib.ExitStack() as stack:
         early = early or stack.enter_context(early_rsync(connection.host, source, dest, transport))
         wanted = _printable(selection.entries, report)
-        about, there = listing.ask(
-            connection,
-            ["prepare", dest, *(["--delete"] if delete else [])],
-            stdin=b"".join(os.fsencode(entry.path) + b"\0" for entry in wanted),
-        )
-        changed = [entry for entry in wanted if not entry.same_as(there.get(entry.path))]
-        kept = [entry for entry in changed if _is_newer(there.get(entry.path), entry)]
-        send = [entry for entry in changed if entry not in kept]
+        _name_left(selection, report)
+        deleted = _delete(connection, selection, dest, report) if delete else 0
+        about, compared = listing.compare(connection, dest, wanted)
+        about["deleted"] = deleted
+        if not compared and (source / ".git").exists():  # the first push
+            report.note("`.git` is never sent; for git on the box, clone there")
+        there = {path: entry for path, (_, entry) in compared.items()}
+        fates = {entry.path: _fate(entry, compared.get(entry.path)) for entry in wanted}
+        clock_says_same = [entry for entry in wanted if fates[entry.path] == "look"]
+        alike = listing.same_content(connection, dest, source, clock_says_same)
+        to_send = {"send", "look"}
+        send = [e for e in wanted if fates[e.path] in to_send and e.path not in alike]
+        kept = [entry for entry in wanted if fates[entry.path] == "keep"]
+        in_the_way = [entry for entry in wanted if fates[entry.path] == "way"]
+        _name(in_the_way, "not sent, the box has something else there", report)
         needed_bytes = sum(e.size - (there[e.path].size if e.path in there else 0) for e in send)
         if needed_bytes > max(0, about["free"] - _SPARE_BYTES) and needed_bytes > 0:
             raise disk_full(connection.host, free_bytes=about["free"], needed_bytes=needed_bytes)
@@ -97,10 +97,65 @@ def push(
             up=True,
             report=report,
             step=_STEP,
-            streams=about["receives"],  # a box with older code does not
         )
         with held(connection):
-            return _move(connection, transfer, about, kept, report, transport, early)
+            result = _move(connection, transfer, about, kept, report, transport, early)
+        if about["remembers"]:
+            known = [e for e in wanted if e.path in alike or fates[e.path] == "known"]
+            listing.commit(connection, dest, [*send, *known], selection.fingerprint)
+        return replace(result, kept=(*result.kept, *(entry.path for entry in in_the_way)))
+
+
+def gone(connection: Connection, selection: Selection, dest: str) -> list[str]:
+    """The files that `push` with `delete` would remove from the box's folder `dest`.
+
+    Files that exist here and files that are excluded by now, like rsync's, are not among them.
+    """
+    return selection.unexcluded(listing.gone(connection, dest, selection.entries))
+
+
+def _delete(connection: Connection, selection: Selection, dest: str, report: Reporter) -> int:
+    paths = gone(connection, selection, dest)
+    if not paths:
+        return 0
+    report.note(f"removed on the box: {_some(paths)}")
+    return listing.remove(connection, dest, paths)
+
+
+def _fate(ours: Entry, found: tuple[str, Entry] | None) -> str:
+    """send; keep (the box's file); way (the box has something else there); look (compare contents, as the
+    times are equal); known (the box has it without a record of it); or nothing.
+    """
+    if found is None:
+        return "send"
+    state, theirs = found
+    if state in ("same", "way"):
+        return {"same": "nothing", "way": "way"}[state]
+    equal = ours.same_as(theirs) and (ours.target or ours.mode & 0o777 == theirs.mode)
+    if state == "old":
+        return "look" if equal and not ours.target else "send"
+    if equal:
+        return "known"
+    if state == "changed":
+        return "keep"
+    return "keep" if _is_newer(theirs, ours) else "send"
+
+
+def _name_left(selection: Selection, report: Reporter) -> None:
+    """Note the files that cannot be sent although nothing excludes them."""
+    for why, paths in selection.scan.left.items():
+        report.note(f"left out ({why}): {_some(paths)}")
+
+
+def _name(entries: Sequence[Entry], what: str, report: Reporter) -> None:
+    if entries:
+        report.note(f"{what}: {_some([entry.path for entry in entries])}")
+
+
+def _some(paths: Sequence[str]) -> str:
+    """Paths for a message: a name need not be UTF-8, and may contain control characters."""
+    shown = [path if path.isprintable() else ascii(path) for path in paths[:3]]
+    return ", ".join(shown) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
 def pull(
@@ -110,20 +165,26 @@ def pull(
     *,
     exclude: Sequence[str] = (),
     report: Reporter,
+    patterns: Sequence[str] = (),
+    ended: bool = True,
 ) -> SyncResult:
-    """Bring the box's folder (or file) `source` into the local folder `dest`; nothing is deleted.
+    """Copy the box's folder (or file) `source` into the local folder `dest`. Nothing is deleted.
 
-    Nothing outside `dest` is written, even if the box is hostile. .gitignore does not count here: results are
-    ignored by git more often than not. Raises MachineError for an answer that no healthy box gives and when
+    Nothing outside `dest` is written, even if the box is malicious. .gitignore is not applied, because
+    results are usually ignored by git. patterns: only the files that match one and that no program is
+    writing; without `ended` none that has just changed. Raises MachineError for an impossible answer or if
     this disk is full.
     """
-    report.start(_STEP, f"looking at {source} of the box")
-    about, there = listing.ask(connection, ["list", source])
+    report.start(_STEP, f"listing {source} on the box")
+    if patterns:
+        about, there = listing.ask_whole(connection, source, patterns, ended=ended)
+    else:
+        about, there = listing.ask(connection, ["list", source])
     if about["single"] and set(there) - {PurePosixPath(source).name}:
-        raise listing.is_wrong(connection)  # another file than the one asked for
+        raise listing.is_wrong(connection)  # not the file that was requested
     excluded = exclusion(exclude)
-    listed = [e for e in there.values() if not excluded.match_file(e.path.casefold())]
-    listed = [e for e in _printable(listed, report) if not excluded.match_file(e.path)]
+    listed = [e for e in there.values() if not excluded.ignores(e.path.casefold())]
+    listed = [e for e in _printable(listed, report) if not excluded.ignores(e.path)]
     with _opened(dest) as folder:
         wanted = _leading_inside(listed, folder, report)
         here = {entry.path: _local_entry(folder, entry.path) for entry in wanted}
@@ -136,7 +197,7 @@ def pull(
             up=False,
             report=report,
             step=_STEP,
-            streams=about["sends"],  # a box with older code does not
+            whole=bool(patterns),
         )
         _require_space(dest, transfer.total_bytes)
         with held(connection):
@@ -153,18 +214,39 @@ def watch(
     delete: bool = False,
     until: threading.Event | None = None,
 ) -> None:
-    """Push whenever something changes here, until `until` is set. A lost link is made again."""
+    """Push whenever a file changes, until `until` is set. Reconnects a lost link. After the first push no
+    error ends it: a file, a pattern or the folder may be incomplete for a moment.
+    """
     until = until or threading.Event()
     last: tuple[Entry, ...] | None = None
+    report = _NotesOnce(report)
     while not until.is_set():
-        now = Selection(source, exclude)
-        if now.entries != last:
-            try:
+        try:
+            now = Selection(source, exclude)
+            if now.entries != last:
                 push_to(host, now, dest, report=report, delete=delete)
                 last = now.entries
-            except MachineUnreachable as error:
-                report.update(_STEP, f"{error.what}: trying again")
+        except MachineUnreachable as error:
+            report.update(_STEP, f"{error.what}: trying again")
+        except (GpuBoxError, OSError) as error:
+            if last is None:
+                raise
+            report.note(f"{error}: trying again")
         until.wait(_WATCH_EVERY_S)
+
+
+class _NotesOnce:
+    """A reporter for repeated work: prints each note once."""
+
+    def __init__(self, report: Reporter) -> None:
+        self.start, self.update = report.start, report.update
+        self.done, self.failed = report.done, report.failed
+        self._note, self._noted = report.note, set[str]()
+
+    def note(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            self._note(line)
 
 
 def _move(
@@ -177,12 +259,13 @@ def _move(
     early: Rsync | None = None,
     folder: Folder | None = None,
 ) -> SyncResult:
-    """folder: where a pull writes."""
+    """folder: the target of a pull."""
     deleted = about["deleted"]
     used = "nothing"
     if transfer.entries:
-        little = transfer.up and transfer.streams and transfer.total_bytes <= _LITTLE_BYTES
+        little = transfer.up and transfer.total_bytes <= _LITTLE_BYTES
         by_rsync = transfer.up and about["rsync"] and rsync.usable() and not little
+        by_rsync = by_rsync and not connection.noisy  # rsync would read the login's output as its own
         used = transport or ("rsync" if by_rsync else "sftp")
         try:
             if folder is not None:
@@ -193,12 +276,14 @@ def _move(
                 early.move(connection, transfer)
             else:
                 rsync.move(connection, transfer)
+            if transfer.failed:
+                raise _not_copied(connection, transfer)
         except GpuBoxError as error:
             report.failed(_STEP, error.what)
             raise
     if kept:
-        names = ", ".join(entry.shown for entry in kept[:3]) + (", ..." if len(kept) > 3 else "")
-        report.note(f"kept, as newer {'on the box' if transfer.up else 'here'}: {names}")
+        why = "changed on the box" if transfer.up else "newer here"
+        report.note(f"not overwritten, {why}: {_some([entry.path for entry in kept])}")
     result = SyncResult(
         files=len(transfer.entries),
         bytes=transfer.total_bytes,
@@ -210,6 +295,15 @@ def _move(
     return result
 
 
+def _not_copied(connection: Connection, transfer: Transfer) -> MachineError:
+    (path, why), *more = transfer.failed.items()
+    others = f", and {len(more)} more files" if more else ""
+    return MachineError(
+        f"{_some([path])} cannot be copied: {why}{others}; everything else arrived",
+        where=connection.host.name,
+    )
+
+
 def _is_newer(theirs: Entry | None, ours: Entry) -> bool:
     return theirs is not None and not (theirs.target or ours.target) and theirs.mtime > ours.mtime
 
@@ -219,43 +313,42 @@ def _opened(dest: Path) -> Folder:
         dest.mkdir(parents=True, exist_ok=True)
         return Folder(os.fsencode(dest))
     except OSError as error:
-        raise InputError(f"this is no folder to pull into: {error.strerror}", where=str(dest)) from None
+        raise InputError(f"cannot pull into this folder: {error.strerror}", where=str(dest)) from None
 
 
 def _require_space(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if needed_bytes > max(0, free_bytes - _SPARE_BYTES) and needed_bytes > 0:
         raise GpuBoxError(
-            f"this disk is full: {free_bytes / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB to come",
+            f"this disk is full: {free_bytes / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed",
             where=str(folder),
             remedy="Make room, then run the command again: it continues.",
         )
 
 
 def _printable(entries: Sequence[Entry], report: Reporter) -> list[Entry]:
-    """Those without control characters in their names; a note tells of the others."""
-    return _those(
+    """Entries without control characters in their names; a note lists the others."""
+    return _filtered(
         entries, lambda e: is_printable(os.fsencode(e.path)), "control characters in the name", report
     )
 
 
 def _leading_inside(entries: list[Entry], folder: Folder, report: Reporter) -> list[Entry]:
-    """Without the links that lead out of `folder`; a note tells of them."""
+    """Entries without links that lead out of `folder`; a note lists the links."""
 
     def stays(entry: Entry) -> bool:
         path, target = os.fsencode(entry.path), os.fsencode(entry.target)
         return not target or (leads_inside(path, target) and folder.ends_inside(path, target))
 
-    return _those(entries, stays, "links out of the folder", report)
+    return _filtered(entries, stays, "links out of the folder", report)
 
 
-def _those(
+def _filtered(
     entries: Sequence[Entry], right: Callable[[Entry], bool], why: str, report: Reporter
 ) -> list[Entry]:
     left = [entry.path for entry in entries if not right(entry)]
     if left:
-        names = ", ".join(ascii(path) for path in left[:3]) + (", ..." if len(left) > 3 else "")
-        report.note(f"left out ({why}): {names}")
+        report.note(f"left out ({why}): {_some(left)}")
     return [entry for entry in entries if right(entry)]
 
 

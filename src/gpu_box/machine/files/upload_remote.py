@@ -1,4 +1,4 @@
-"""remote/ of this installation, brought to the box as ~/.gpu-box/remote: whole or not at all."""
+"""Copies this installation's remote/ to the box as ~/.gpu-box/remote, atomically."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import quote
 
-# Versions stand beside each other, and one rename makes a link point to the new one: nothing that runs ever
-# sees half a copy. The one before is kept for what still has it open.
+# Versions lie side by side, and one rename switches a link, so that running code never sees half a copy.
+# The previous version is kept for programs that still have it open.
 _UNPACK = """
 set -eu
 umask 022
@@ -23,7 +23,7 @@ trap 'rm -rf "$new"' EXIT
 mkdir "$new"
 tar -xf - -C "$new"
 printf '%s\\n' "$1" >"$new/.fingerprint"
-# What has its name came by this rename, so it is whole; and a set-up may be running from it.
+# A folder with this name is complete, because it was renamed; and a set-up may be running from it.
 [ -d "$1" ] || mv "$new" "$1"
 before=$(readlink ../remote || true)
 ln -s "remotes/$1" "../remote.new.$$"
@@ -37,7 +37,7 @@ done
 
 @cache
 def fingerprint(remote: Path) -> str:
-    """One name for its whole content."""
+    """One hash of its whole content."""
     digest = hashlib.sha256()
     for file in _files(remote):
         content = file.read_bytes()
@@ -46,7 +46,7 @@ def fingerprint(remote: Path) -> str:
 
 
 def upload(connection: Connection, remote: Path) -> None:
-    """One round trip: a tar archive on the standard input of the command that unpacks it."""
+    """Send a tar archive on the standard input of the command that unpacks it: one round trip."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for file in _files(remote):
@@ -65,7 +65,7 @@ def _files(remote: Path) -> list[Path]:
 
 
 def _as_anybody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Not the laptop's users and numbers."""
+    """Drop the laptop's user names and ids."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry

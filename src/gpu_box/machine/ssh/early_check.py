@@ -1,9 +1,8 @@
-"""A check of the machine that is on its way while AWS is still asked where the machine is.
+"""Starts a check of the machine while AWS is still being asked for its address.
 
-By the system's ssh, to where this laptop last reached the box: it works beside Python, whose own SSH takes a
-quarter of a second of processor time. It shows itself to none but a machine with the box's host key, and what
-it brings counts only where AWS then says that it went to the right place. Whatever it lacks or meets, nothing
-fails: the machine is asked again, as if it had not been.
+The system's ssh connects to the box's last known address. It runs in parallel with Python, whose own SSH
+takes a quarter of a second of CPU time. It talks only to a machine with the box's host key, and its answer
+counts only if AWS confirms the address. Errors are ignored; the normal connection asks again.
 """
 
 from __future__ import annotations
@@ -19,21 +18,23 @@ from typing import IO
 from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import errors, ssh_config
-from gpu_box.machine.ssh.command import MOST_BYTES, Result
+from gpu_box.machine.ssh.command import MOST_BYTES, AfterMark, Result
 from gpu_box.model.machine import Host, MachineState
 
-_CONNECT_S = 4  # a machine that is silent for longer is asked by a connection that can say why
+_CONNECT_S = 4  # for a machine silent for longer, the normal connection reports why
 
 
-class Ahead:
-    """For a `with` block, at whose end it is over."""
+class EarlyCheck:
+    """For a `with` block, at whose end the check is killed."""
 
     def __init__(self, name: str, desired: Desired) -> None:
         self._desired = desired
         self._to = ssh_config.last_private_files(name)
-        self._process = _start(name, self._to.config, desired) if self._to else None
+        self._mark = AfterMark()
+        command = self._mark.command(setup.question(desired).command)
+        self._process = _start(name, self._to.config, desired, command) if self._to else None
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> EarlyCheck:
         return self
 
     def __exit__(
@@ -48,9 +49,9 @@ class Ahead:
         return self._process is not None
 
     def answer(self, host: Host, desired: Desired) -> MachineState | None:
-        """What it found, waited for; None where it was sent elsewhere, or for something else, or failed.
+        """Wait for the result; None if the address or the question was wrong, or the check failed.
 
-        Raises MachineError where the machine cannot tell, as `setup.check`.
+        Raises MachineError as `setup.check` does.
         """
         process = self._process
         if not process or self._to != ssh_config.private_files(host) or self._desired != desired:
@@ -62,11 +63,13 @@ class Ahead:
             raise errors.timed_out(host, asked.command, setup.CHECK_TIMEOUT_S, None) from None
         if process.returncode:
             return None
-        return setup.read_answer(asked, Result.of(0, out, err), host.name)
+        return setup.read_answer(
+            asked, Result.of(0, self._mark.feed(out) + self._mark.rest(), err), host.name
+        )
 
 
 def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bytes]:
-    """Both streams; a process that sends more than MOST_BYTES is ended. Raises TimeoutExpired."""
+    """Both streams; a process that sends more than MOST_BYTES is killed. Raises TimeoutExpired."""
     assert process.stdout and process.stderr
     kept = {process.stdout: b"", process.stderr: b""}
 
@@ -80,11 +83,11 @@ def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, 
         reader.start()
     process.wait(timeout_s)
     for reader in readers:
-        reader.join(1)  # what ssh leaves behind may hold the stream open
+        reader.join(1)  # a child of ssh may hold the stream open
     return kept[process.stdout], kept[process.stderr]
 
 
-def _start(name: str, config: Path, desired: Desired) -> subprocess.Popen[bytes] | None:
+def _start(name: str, config: Path, desired: Desired, command: str) -> subprocess.Popen[bytes] | None:
     ssh = shutil.which("ssh")
     if ssh is None:
         return None
@@ -92,10 +95,10 @@ def _start(name: str, config: Path, desired: Desired) -> subprocess.Popen[bytes]
     options = ["-F", str(config), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}"]
     with contextlib.suppress(OSError), asked.script.open("rb") as script:
         return subprocess.Popen(
-            [ssh, *options, name, "--", asked.command],
+            [ssh, *options, name, "--", command],
             stdin=script,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is ours to pass on
+            start_new_session=True,  # so that Ctrl-C reaches only us
         )
     return None

@@ -1,7 +1,7 @@
-"""The machine's first host key, replaced by one made on the machine. For the first key, see `keys`.
+"""Replaces the machine's first host key by one made on the machine. For the first key, see `keys`.
 
-Two commands, so that `box` can announce the new key (as a tag) before the machine presents it; each is safe
-to run again at any point. The new private key never leaves the machine.
+In two commands, so that `box` can publish the new key (as a tag) before the machine presents it. Each can be
+run again at any point. The new private key never leaves the machine.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from gpu_box.errors import MachineError
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.model.public_key import is_public_key
 
-# The folder is sshd's own; a machine that is only a process has its own (GPU_BOX_SSHD_DIR), and no sudo.
+# sshd's own folder; a machine that is only a process has another (GPU_BOX_SSHD_DIR), and no sudo.
 _PRELUDE = """
 set -eu
 umask 077
 folder=${GPU_BOX_SSHD_DIR:-/etc/ssh}
 as=; [ -w "$folder" ] || as='sudo -n'
 key=$folder/ssh_host_ed25519_key
-# One hand at a time; where there is no flock (macOS), the moves below hold for all but a kill in between.
+# One process at a time. Without flock (macOS), the moves below are safe except for a kill between them.
 if command -v flock >/dev/null; then exec 9<"$HOME"; flock -w 20 9; fi
 """
 
@@ -26,13 +26,13 @@ _PREPARE = (
     + """
 now=$($as ssh-keygen -y -f "$key")
 set -- $now
-# Another hand replaced it since this connection was answered: that key is the machine's own already.
+# The key was replaced since this connection began, so it is the machine's own already.
 if [ "$1 $2" != "$answered" ]; then echo "$now"; exit; fi
 if ! $as test -f "$key.pending"; then
     new=$key.new.$$
     $as ssh-keygen -q -t ed25519 -N '' -C gpu-box -f "$new" </dev/null
     $as rm -f "$new.pub"
-    $as mv -n "$new" "$key.pending"   # of two at once, the first stays
+    $as mv -n "$new" "$key.pending"   # the first of two wins
     $as rm -f "$new"
 fi
 $as ssh-keygen -y -f "$key.pending"
@@ -48,7 +48,7 @@ if $as test -f "$key.pending"; then
     $as mv "$key.pub.new" "$key.pub"
     $as mv "$key.pending" "$key"
 fi
-# Where nothing supervises sshd, it reads its key at each connection.
+# Without systemd, sshd reads its key at each connection.
 if [ -z "${GPU_BOX_SSHD_DIR:-}" ] && [ -d /run/systemd/system ]; then
     $as systemctl reload-or-restart ssh 2>/dev/null || $as systemctl reload-or-restart sshd
 fi
@@ -57,19 +57,19 @@ fi
 
 
 def prepare(connection: Connection) -> str:
-    """Make a key that waits to be activated, or find it made, or active already. Returns its OpenSSH line."""
-    script = f"answered='{connection.presented_key}'\n{_PREPARE}"  # a key's line has no quote in it
+    """Make a pending key, or return the pending or active one. Returns its OpenSSH line."""
+    script = f"answered='{connection.presented_key}'\n{_PREPARE}"  # a key line contains no quote
     result = connection.run("sh -s", stdin=script.encode(), timeout_s=30)
-    line = " ".join(" ".join(result.stdout.splitlines()[-1:]).split()[:2])  # a login may print before it
+    line = " ".join(result.stdout.split()[:2])
     if not is_public_key(line):
         raise MachineError(
-            f"the box names no host key of its own, but {line[:60]!r}",
+            f"the box returned {line[:60]!r} instead of a host key",
             where=connection.host.name,
-            remedy="Run the command again; if it stays so, make a new box: `gpu-box down`, then `up`.",
+            remedy="Run the command again; if that does not help, make a new box: `gpu-box down`, then `up`.",
         )
     return line
 
 
 def activate(connection: Connection) -> None:
-    """Let new connections be answered with the prepared key; this one goes on. Nothing to do is fine."""
+    """Present the prepared key to new connections; this one stays open. Does nothing if there is none."""
     connection.run("sh -s", stdin=_ACTIVATE.encode(), timeout_s=30)

@@ -1,15 +1,15 @@
-"""The user's key pair, and the first host key, derived from it. Host keys are checked in `connection`.
+"""The user's key pair, and the first host key, which is derived from it. `connection` checks host keys.
 
-The first host key is a function of the user's private key, the box's name and its generation: any laptop that
-holds the key knows what the machine must present at the first connection, and no state is kept for it.
+The first host key is a function of the user's private key, the box's name and its generation. So any laptop
+with the key knows what the machine must present at the first connection, without stored state.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
-import os
-import stat
+import shlex
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gpu_box.errors import InputError
 from gpu_box.files import write_whole
+from gpu_box.machine.ssh import key_file
 from gpu_box.model.public_key import fingerprint
 
 _ED25519 = b"ssh-ed25519"
-_PEM_WIDTH = 70  # characters a line, as ssh-keygen writes
+_PEM_WIDTH = 70  # characters per line, as ssh-keygen writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +44,9 @@ class HostKey:
 
 
 def ensure_key_pair(path: Path) -> PublicKey:
-    """Read the key pair at `path`, making an ed25519 one (mode 0600, no passphrase) where there is none.
+    """Read the key pair at `path`, or make an ed25519 one (mode 0600, no passphrase) if there is none.
 
-    Raises InputError where the file exists but cannot serve as it is; nothing is overwritten.
+    Raises InputError if the file exists but cannot be used; nothing is overwritten.
     """
     if not path.exists() and not path.is_symlink():
         _make_key_pair(path)
@@ -53,17 +54,17 @@ def ensure_key_pair(path: Path) -> PublicKey:
 
 
 def read_key_pair(path: Path) -> PublicKey:
-    """The public half of the private key at `path`. Raises InputError, also where it is missing."""
+    """The public half of the private key at `path`. Raises InputError, also if it is missing."""
     return _public_key(_load_private_key(path))
 
 
 def read_public_line(path: Path) -> str | None:
-    """The public line of the key at `path`; None where there is no file yet (`up` will make it)."""
+    """The public line of the key at `path`; None if there is no file yet (`up` will make it)."""
     return read_key_pair(path).line if path.exists() or path.is_symlink() else None
 
 
 def first_host_key(private_key_path: Path, box_name: str, generation: str) -> HostKey:
-    """The host key given to the machine in its user data: the same bytes each time it is asked for."""
+    """The host key in the machine's user data: the same bytes at every call."""
     private = _load_private_key(private_key_path)
     seed = HKDF(
         algorithm=hashes.SHA256(),
@@ -78,40 +79,18 @@ def first_host_key(private_key_path: Path, box_name: str, generation: str) -> Ho
     )
 
 
+def openssh_text(path: Path) -> str:
+    """The private key in OpenSSH's own format, which every SSH program reads."""
+    private = _load_private_key(path)
+    if isinstance(private, Ed25519PrivateKey):
+        return _openssh_pem(private, comment="gpu-box")
+    return private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    ).decode()
+
+
 def _load_private_key(path: Path) -> Ed25519PrivateKey | RSAPrivateKey:
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError(
-                "the SSH key is a folder", where=str(path), remedy="Point ssh.key at a private key file."
-            )
-        # ssh itself refuses such a key; it checks only files that the user owns, and so do we.
-        if stat.S_IMODE(mode) & 0o077 and path.stat().st_uid == os.getuid():
-            raise InputError(
-                f"the SSH key can be read by others (mode {stat.S_IMODE(mode):04o})",
-                where=str(path),
-                remedy=f"Run: chmod 600 {path}",
-            )
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(
-            "there is no SSH key here",
-            where=str(path),
-            remedy="`gpu-box up` makes one; or set ssh.key to yours.",
-        ) from None
-    except PermissionError:
-        raise InputError(
-            "the SSH key cannot be read",
-            where=str(path),
-            remedy="Make it yours (chown), mode 600; or set ssh.key to another file.",
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"the SSH key cannot be read ({error.strerror})",
-            where=str(path),
-            remedy="Set ssh.key to another file.",
-        ) from None
-    return _parse_private_key(content, path)
+    return _parse_private_key(key_file.as_text(key_file.read(path)), path)
 
 
 def _parse_private_key(content: bytes, path: Path) -> Ed25519PrivateKey | RSAPrivateKey:
@@ -126,42 +105,63 @@ def _parse_private_key(content: bytes, path: Path) -> Ed25519PrivateKey | RSAPri
         raise InputError(
             "the SSH key is protected by a passphrase",
             where=str(path),
-            remedy=f"Set ssh.key to a key without one, or take it away (ssh-keygen -p -f {path}).",
+            remedy="Set ssh.key to a key without one, or remove the passphrase: "
+            f"ssh-keygen -p -N '' -f {shlex.quote(str(path))}",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        what = (
-            "this is a public key"
-            if content.startswith((b"ssh-", b"ecdsa-"))
-            else "this is not a private SSH key"
-        )
-        raise InputError(
-            what,
-            where=str(path),
-            remedy="Set ssh.key to a private key file, or to a new path: `up` makes one.",
-        ) from None
+        raise _unusable(content, path) from None
     if not isinstance(private, Ed25519PrivateKey | RSAPrivateKey):
         raise InputError(
             "this kind of SSH key is not accepted by EC2",
             where=str(path),
-            remedy="Use an ed25519 or RSA key; or set ssh.key to a new path: `up` makes one.",
+            remedy="Use an ed25519 or RSA key; or set ssh.key to a new path: `up` creates one.",
         )
     return private
 
 
+def _unusable(content: bytes, path: Path) -> InputError:
+    remedy = "Set ssh.key to a private key file, or to a new path: `up` creates one."
+    if content.startswith(b"PuTTY-User-Key-File"):
+        file = shlex.quote(str(path))
+        what, remedy = (
+            "this is a PuTTY key",
+            f"Convert it, and set ssh.key to the new file: "
+            f"puttygen {file} -O private-openssh -o {shlex.quote(str(path.with_suffix('')) + '-openssh')}",
+        )
+    elif (
+        content.startswith((b"ssh-", b"ecdsa-", b"sk-", b"---- BEGIN SSH2 PUBLIC"))
+        or b" PUBLIC KEY--" in content
+    ):
+        what = "this is a public key"
+    elif b"sk-ssh-ed25519@openssh.com" in _decoded(content) or b"sk-ecdsa-" in _decoded(content):
+        what = "a key on a security key (FIDO) is not accepted by EC2"
+        remedy = "Use an ed25519 or RSA key; or set ssh.key to a new path: `up` creates one."
+    else:
+        what = "this is not a private SSH key"
+    return InputError(what, where=str(path), remedy=remedy)
+
+
+def _decoded(content: bytes) -> bytes:
+    body = b"".join(line for line in content.splitlines() if not line.startswith(b"-----"))
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(body)
+    return b""
+
+
 def _make_key_pair(path: Path) -> None:
-    """Both halves appear whole or not at all; of two that make one at once, the first wins."""
+    """Write both halves atomically; of two processes, the first wins."""
     private = Ed25519PrivateKey.generate()
     comment = "gpu-box"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(path, _openssh_pem(private, comment=comment), durable=True, replace=False)
-        # Written from what is at `path` now, which may be the other one's.
+        # From the key that is at `path` now, which may be the other process's.
         public_line = read_key_pair(path).line
         public = path.with_name(path.name + ".pub")
         write_whole(public, f"{public_line} {comment}\n", mode=0o644, durable=True, replace=False)
     except OSError as error:
         raise InputError(
-            f"no SSH key can be made here ({error.strerror})",
+            f"the SSH key cannot be created ({error.strerror})",
             where=str(path),
             remedy="Make the folder writable, or set ssh.key to another path.",
         ) from None
@@ -177,7 +177,7 @@ def _public_key(private: Ed25519PrivateKey | RSAPrivateKey) -> PublicKey:
 
 
 def _secret_bytes(private: Ed25519PrivateKey | RSAPrivateKey) -> bytes:
-    """Bytes that only a holder of the key knows, and that do not depend on the file's format."""
+    """Bytes that only a holder of the key knows, independent of the file's format."""
     if isinstance(private, Ed25519PrivateKey):
         return private.private_bytes_raw()
     return private.private_bytes(
@@ -186,10 +186,10 @@ def _secret_bytes(private: Ed25519PrivateKey | RSAPrivateKey) -> bytes:
 
 
 def _openssh_pem(private: Ed25519PrivateKey, *, comment: str) -> str:
-    """The key as ssh-keygen writes it (OpenSSH's PROTOCOL.key), with no byte left to chance.
+    """The key as ssh-keygen writes it (OpenSSH's PROTOCOL.key), deterministically.
 
-    Ours, because the library's own puts a random number in (`checkint`, which only serves to detect a wrong
-    passphrase): user data must be the same at each retry, or EC2 takes the retry for another request.
+    The library's own writer puts in a random number (`checkint`, which only detects a wrong passphrase). User
+    data must be the same at each retry, otherwise EC2 takes the retry for another request.
     """
     public = private.public_key().public_bytes_raw()
     public_blob = _string(_ED25519) + _string(public)
@@ -197,7 +197,7 @@ def _openssh_pem(private: Ed25519PrivateKey, *, comment: str) -> str:
     secret = (
         checkint * 2 + public_blob + _string(private.private_bytes_raw() + public) + _string(comment.encode())
     )
-    secret += bytes(range(1, -len(secret) % 8 + 1))  # padded to the block size of the cipher "none"
+    secret += bytes(range(1, -len(secret) % 8 + 1))  # padding to the block size of the cipher "none"
     blob = b"openssh-key-v1\0" + _string(b"none") + _string(b"none") + _string(b"")
     blob += struct.pack(">I", 1) + _string(public_blob) + _string(secret)
     text = base64.b64encode(blob).decode()

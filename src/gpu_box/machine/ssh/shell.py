@@ -1,13 +1,14 @@
-"""Words for the machine's shell."""
+"""Quoting for the machine's shell, and splitting its output into lines."""
 
 from __future__ import annotations
 
 import codecs
 import shlex
 
-# The system's python3, also after the user's start files put that of jobs and notebooks before it
-# (remote/setup/shell.sh): what makes that environment and the watcher must not run on it. In any login shell.
-PYTHON = """sh -c 'PATH=${GPU_BOX_SYSTEM_PATH:-$PATH}; exec python3 "$@"' python3"""
+# The system's python3, even after start files put the environment of jobs and notebooks first in PATH
+# (remote/setup/shell.sh): set-up and the watcher must not run on that, nor (-E) with jobs' PYTHONPATH and
+# PYTHONHOME. Works in any login shell.
+PYTHON = """sh -c 'PATH=${GPU_BOX_SYSTEM_PATH:-$PATH}; exec python3 -E "$@"' python3"""
 
 
 def quote(*words: str) -> str:
@@ -15,11 +16,11 @@ def quote(*words: str) -> str:
     return " ".join(f'"$HOME"/{shlex.quote(w[2:])}' if w.startswith("~/") else shlex.quote(w) for w in words)
 
 
-_LONGEST_LINE = 1 << 20  # characters; a box that never ends a line must not fill the memory
+_LONGEST_LINE = 1 << 20  # characters, a limit for a box that never ends a line
 
 
 class LineSplitter:
-    """Lines end at a newline; of a line redrawn by carriage returns, its last drawing counts.
+    """Splits at newlines. For a line redrawn with carriage returns, the last drawing counts.
 
     A line longer than _LONGEST_LINE is split.
     """
@@ -29,7 +30,7 @@ class LineSplitter:
         self._rest = ""
 
     def feed(self, piece: bytes) -> list[str]:
-        """The lines that `piece` completes, without their ends."""
+        """The lines that `piece` completes, without their newlines."""
         *lines, rest = (self._rest + self._decoder.decode(piece)).split("\n")
         rest = rest[rest.rstrip("\r").rfind("\r") + 1 :]
         while len(rest) > _LONGEST_LINE:
@@ -39,7 +40,7 @@ class LineSplitter:
         return [_last_drawing(line) for line in lines]
 
     def rest(self) -> str:
-        """What stands after the last newline."""
+        """The text after the last newline."""
         return _last_drawing(self._rest + self._decoder.decode(b"", final=True))
 
 

@@ -1,5 +1,5 @@
-"""A local port that leads to a port of the box, and comes back by itself: after a link that broke, a laptop
-that slept, a box that was stopped and is up again at another address.
+"""Forwards local ports to ports of the box over one connection, and reconnects: after a broken link, after
+the laptop slept, and after the box was stopped and started again at another address.
 """
 
 from __future__ import annotations
@@ -8,130 +8,170 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gpu_box.errors import CloudError, GpuBoxError, HostKeyChanged, InputError, MachineUnreachable
 from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.machine.ssh.errors import LoginRefused
-from gpu_box.model.machine import Host
+from gpu_box.model.machine import Forward, Host
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
+from gpu_box.model.results import Forwarded
 
 if TYPE_CHECKING:
     from gpu_box.machine.ssh.connection import Channel
 
 _STEP = "tunnel"
 _PORTS_TRIED = 100
-_LOOK_S = 0.5  # how often the link is looked at
-_LONGEST_PAUSE_S = 15.0  # between two tries to come back
-# A link that carries nothing for so long is asked whether it lives: TCP itself may take minutes to know.
+_CHECK_S = 0.5  # how often the link is checked
+_LONGEST_PAUSE_S = 15.0  # between two attempts to reconnect
+# A silent link is probed after this time: TCP itself may take minutes to notice that it is dead.
 _SILENT_S, _ANSWERS_WITHIN_S = 15.0, 10.0
-# Between two looks so much time cannot pass, unless this computer slept: then the link is asked at once.
+# A larger gap between two checks means that this computer slept: then the link is probed at once.
 _SLEPT_S, _AWAKE_WITHIN_S = 5.0, 3.0
 _CHUNK_BYTES = 64 * 1024
 
 
-class Tunnel:
-    """Open within its `with` block, on 127.0.0.1 alone. It never starts a box: a stopped one stays stopped.
+class _Door:
+    """An open local port and the port of the box behind it."""
 
-    local_port: the one in use; the next free one where the wanted one is taken.
-    """
+    def __init__(self, wanted: Forward) -> None:
+        self.listener = _listen(wanted.local)
+        self.local_port: int = self.listener.getsockname()[1]
+        self.remote_port = wanted.remote
+        self.refused = False  # whether nothing listened there at the last attempt
+
+
+class Tunnel:
+    """Open within its `with` block, on 127.0.0.1 only. Never starts a box."""
 
     def __init__(
         self,
         host: Host,
+        forwards: Sequence[Forward],
         *,
-        remote_port: int,
-        local_port: int,
         report: Reporter,
         find: Callable[[], Host | InstanceState] | None = None,
         port_of: Callable[[Connection], int] | None = None,
         connection: Connection | None = None,
     ) -> None:
-        """find: where the box is by now, or how it is if it does not run; asked where it does not answer.
+        """find: the box's current host or state, called if the box does not answer.
 
-        port_of: the port by now; asked where nobody listens on remote_port. Both may raise GpuBoxError.
-        connection: one that is open already, and ends with the tunnel.
+        port_of: the first one's current port on the box, called if nothing listens there. Both may raise
+        GpuBoxError. connection: an open one, which ends with the tunnel.
         """
         self._host, self._find, self._port_of = host, find, port_of
+        self._wanted = tuple(forwards)
         self._report = report
-        self._carried = 0  # bytes, either way
+        self._carried = 0  # bytes in both directions
         self._connection = connection
         self._closed = threading.Event()
         self._error: GpuBoxError | None = None
-        self.remote_port = remote_port
-        self.local_port = local_port
+        self._doors: list[_Door] = []
+        self.forwarded: tuple[Forwarded, ...] = ()
 
     def __enter__(self) -> Tunnel:
         self._connection = self._connection or connect(self._host)
         try:
-            self._listener = _listen(self.local_port)
+            for wanted in self._wanted:
+                self.forward(wanted)
         except BaseException:
-            self._connection.close()
+            self._close()
             raise
-        self.local_port = self._listener.getsockname()[1]
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._accept, self._keep_up)]
-        for thread in self._threads:
-            thread.start()
+        self._keeper = threading.Thread(target=self._keep_up, daemon=True)
+        self._keeper.start()
         return self
+
+    def forward(self, wanted: Forward, *, program: str = "") -> Forwarded:
+        """Forward one more port; the next free local port if that one is taken. Raises InputError."""
+        door = _Door(wanted)
+        self._doors.append(door)
+        threading.Thread(target=self._accept, args=(door,), daemon=True).start()
+        opened = Forwarded(
+            port=wanted.remote,
+            local_port=door.local_port,
+            taken=wanted.local if wanted.local not in (0, door.local_port) else None,
+            program=program,
+        )
+        self.forwarded += (opened,)
+        return opened
+
+    @property
+    def local_port(self) -> int:
+        """The local port of the first forward."""
+        return self._doors[0].local_port
+
+    @property
+    def connection(self) -> Connection:
+        """The current one, which may be broken."""
+        assert self._connection
+        return self._connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
-        for thread in self._threads:
-            thread.join(5)
+        self._keeper.join(5)
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Until the tunnel cannot come back: raises why. Returns after timeout_s."""
+        """Wait until the tunnel fails for good, and raise the reason. Returns after timeout_s."""
         self._closed.wait(timeout_s)
         if self._error:
             raise self._error
 
     def _close(self) -> None:
         self._closed.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`
-        self._listener.close()
+        for door in self._doors:
+            with contextlib.suppress(OSError):
+                door.listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`
+            door.listener.close()
         if self._connection:
             self._connection.close()
 
-    def _accept(self) -> None:
+    def _accept(self, door: _Door) -> None:
         while not self._closed.is_set():
             try:
-                client, _ = self._listener.accept()
+                client, _ = door.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(door, client), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, door: _Door, client: socket.socket) -> None:
         with client:
             try:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                channel = self._channel()
+                channel = self._channel(door)
+            except ConnectionRefusedError:
+                if not door.refused:
+                    self._report.note(f"nothing listens on port {door.remote_port} of {self._host.name} now")
+                door.refused = True
+                return
             except (OSError, GpuBoxError):
-                return  # a browser tries again by itself
-            # A channel of a link that broke cannot be closed properly; nothing is lost by it.
+                return  # a browser tries again
+            door.refused = False
+            # A channel of a broken link cannot be closed properly, which does no harm.
             with contextlib.suppress(OSError, EOFError), contextlib.closing(channel):
                 back = threading.Thread(target=self._copy, args=(channel, client), daemon=True)
                 back.start()
                 self._copy(client, channel)
                 back.join()
 
-    def _channel(self) -> Channel:
-        assert self._connection
+    def _channel(self, door: _Door) -> Channel:
         try:
-            return self._connection.channel_to(self.remote_port)
+            return self.connection.channel_to(door.remote_port)
         except ConnectionRefusedError:
-            if self._port_of is None or (port := self._port_of(self._connection)) == self.remote_port:
+            if self._port_of is None or door is not self._doors[0]:
                 raise
-            self.remote_port = port
-            return self._connection.channel_to(port)
+            port = self._port_of(self.connection)
+            if port == door.remote_port:
+                raise
+            door.remote_port = port
+            return self.connection.channel_to(port)
 
     def _copy(self, source: socket.socket | Channel, sink: socket.socket | Channel) -> None:
-        """Until the source ends; then tell the sink so, which may go on sending for its part."""
+        """Copy until the source ends, then tell the sink, which may keep sending."""
         with contextlib.suppress(OSError, EOFError):
             while piece := source.recv(_CHUNK_BYTES):
                 sink.sendall(piece)
@@ -140,24 +180,23 @@ class Tunnel:
             sink.shutdown(socket.SHUT_WR)
 
     def _keep_up(self) -> None:
-        looked = heard = time.time()  # the wall clock: the other one may stand still while a computer sleeps
+        checked = heard = time.time()  # the monotonic clock may stop while a computer sleeps
         carried = self._carried
-        while not self._closed.wait(_LOOK_S):
-            assert self._connection
+        while not self._closed.wait(_CHECK_S):
             now = time.time()
-            slept, looked = abs(now - looked) > _SLEPT_S, now
+            slept, checked = abs(now - checked) > _SLEPT_S, now
             if carried != self._carried and not slept:
                 carried, heard = self._carried, now
             if slept or not 0 <= now - heard < _SILENT_S:
                 heard = now
-                if not self._connection.answers(_AWAKE_WITHIN_S if slept else _ANSWERS_WITHIN_S):
-                    self._connection.close()
-            if not self._connection.alive:
+                if not self.connection.answers(_AWAKE_WITHIN_S if slept else _ANSWERS_WITHIN_S):
+                    self.connection.close()
+            if not self.connection.alive:
                 self._come_back()
-                looked = heard = time.time()
+                checked = heard = time.time()
 
     def _come_back(self) -> None:
-        self._report.start(_STEP, f"link to {self._host.name} broken: connecting again")
+        self._report.start(_STEP, f"link to {self._host.name} is broken: reconnecting")
         pause_s = 0.5
         while not self._closed.is_set():
             try:
@@ -165,7 +204,7 @@ class Tunnel:
             except (MachineUnreachable, LoginRefused):
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 self._closed.wait(pause_s)
-            except GpuBoxError as error:  # another machine answers there, or there is no box: no tunnel to it
+            except GpuBoxError as error:  # another machine answers there, or the box is gone
                 self._report.failed(_STEP, f"link to {self._host.name} is lost")
                 self._error = error
                 self._close()
@@ -177,33 +216,31 @@ class Tunnel:
                 return
 
     def _reach(self) -> Connection:
-        """At its old address, which asks AWS nothing; else where AWS says that it is."""
+        """Connect to the old address, which needs no request to AWS, or to the one AWS reports."""
         try:
             return connect(self._host)
         except (MachineUnreachable, LoginRefused, HostKeyChanged):
-            found = self._look()
+            found = self._find_host()
             if found is None or found == self._host:
                 raise
             self._host = found
         return connect(self._host)
 
-    def _look(self) -> Host | None:
-        """None where AWS cannot tell now. Raises MachineUnreachable for a box that may come again."""
+    def _find_host(self) -> Host | None:
+        """None if AWS cannot be asked now. Raises MachineUnreachable for a box that may run again."""
         if self._find is None:
             return None
         name = self._host.name
         try:
             found = self._find()
-        except (
-            CloudError
-        ) as error:  # no network yet, or credentials that have expired: it may still come back
-            self._report.update(_STEP, f"link to {name} broken: {error.what}")
+        except CloudError as error:  # no network yet, or expired credentials: it may still come back
+            self._report.update(_STEP, f"link to {name} is broken: {error.what}")
             return None
         if isinstance(found, Host):
             return found
         if found is InstanceState.TERMINATED:
-            raise CloudError(f"there is no box {name!r} any more", remedy="`gpu-box up` makes one.")
-        self._report.update(_STEP, f"{name} is {found}: `gpu-box up` starts it, then this tunnel goes on")
+            raise CloudError(f"there is no box {name!r} any more", remedy="`gpu-box up` creates one.")
+        self._report.update(_STEP, f"{name} is {found}: `gpu-box up` starts it, and this tunnel reconnects")
         raise MachineUnreachable(f"box {name!r} is {found}")
 
 
@@ -212,5 +249,5 @@ def _listen(wanted: int) -> socket.socket:
         with contextlib.suppress(OSError):
             return socket.create_server(("127.0.0.1", port), backlog=64)
     raise InputError(
-        f"no local port is free from {wanted} to {wanted + _PORTS_TRIED - 1}", remedy="Choose another."
+        f"no local port is free from {wanted} to {wanted + _PORTS_TRIED - 1}", remedy="Choose another port."
     )

@@ -1,1 +1,1 @@
-"""Real Debian machines in systemd-nspawn; for the tests."""
+"""Real Debian machines in systemd-nspawn, for the tests."""

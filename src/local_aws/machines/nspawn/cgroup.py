@@ -1,4 +1,4 @@
-"""A control group of a machine's own, in every hierarchy that systemd uses: all its processes are in it."""
+"""A machine's control group, in every hierarchy that systemd uses; it holds all the machine's processes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Cgroup:
         self._paths = [hierarchy / name for hierarchy in _hierarchies()]
 
     def create(self) -> list[Path]:
-        """Returns the `cgroup.procs` files that a process joins by writing its pid."""
+        """Returns the `cgroup.procs` files; a process joins the group by writing its pid to them."""
         self.kill()
         for path in self._paths:
             path.mkdir(exist_ok=True)
         return [path / "cgroup.procs" for path in self._paths]
 
     def kill(self) -> None:
-        """Kill every process in it, and remove it. Idempotent."""
+        """Kill every process in it and remove it. Idempotent."""
         give_up = time.monotonic() + _GIVE_UP_S
         while time.monotonic() < give_up:
             members = list(self._members())
@@ -43,7 +43,7 @@ class Cgroup:
 
     def _members(self) -> Iterator[int]:
         for path in self._paths:
-            # Groups come and go while one looks: os.walk does not mind, pathlib's glob would raise.
+            # Groups may vanish during the walk: os.walk accepts that, pathlib's glob raises.
             for group, _, _ in os.walk(path):
                 with suppress(OSError):
                     procs = Path(group, "cgroup.procs").read_text()
@@ -51,7 +51,7 @@ class Cgroup:
 
 
 def _hierarchies() -> list[Path]:
-    """cgroup v2 alone, or v1's named "systemd" hierarchy and, beside it, v2's "unified" one."""
+    """cgroup v2 alone, or v1's "systemd" hierarchy and, beside it, v2's "unified" one."""
     if (_MOUNT / "cgroup.procs").exists():
         return [_MOUNT]
     return [path for path in (_MOUNT / "systemd", _MOUNT / "unified") if (path / "cgroup.procs").exists()]

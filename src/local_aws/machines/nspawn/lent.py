@@ -1,7 +1,7 @@
-"""What an nspawn machine is lent of its host, so that apt, pip and uv work in it as they do outside.
+"""The host's settings in an nspawn machine, so that apt, pip and uv work in it as they do outside.
 
-Taken from the host's settings each time a machine starts: the proxy on its loopback, the host's
-certificates, pip's mirrors, and, read-only, the local folders with packages that these name.
+Read from the host each time a machine starts: the proxy on its loopback, the host's certificates, pip's
+mirrors, and, read-only, the local package folders that these name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PIP_KEYS = ("index-url", "extra-index-url", "find-links", "trusted-host", "no-i
 
 
 def lend(root: Path, outer: Mapping[str, str] = os.environ) -> list[Path]:
-    """Write the settings below `root`. Returns the host's folders to show read-only at the same place."""
+    """Write the settings below `root`. Returns the host's folders to bind read-only at the same path."""
     bundle = _bundle(outer)
     if bundle is not None:
         _write(root / _BUNDLE[1:], bundle.read_bytes())
@@ -29,7 +29,7 @@ def lend(root: Path, outer: Mapping[str, str] = os.environ) -> list[Path]:
     _write(root / "etc/pip.conf", f"[global]\ncert = {_BUNDLE}\n{lines}".encode())
     variables = _variables()
     _write(root / "etc/environment", "".join(f'{k}="{v}"\n' for k, v in variables.items()).encode())
-    # What systemd starts does not pass through PAM, and so not by /etc/environment.
+    # What systemd starts does not go through PAM, which reads /etc/environment.
     services = " ".join(f'"{k}={v}"' for k, v in variables.items() if k != "PATH")
     _write(
         root / "etc/systemd/system.conf.d/lent.conf", f"[Manager]\nDefaultEnvironment={services}\n".encode()
@@ -56,7 +56,7 @@ def _bundle(outer: Mapping[str, str]) -> Path | None:
 
 
 def _pip_settings(outer: Mapping[str, str]) -> dict[str, str]:
-    """Files from the least to the most specific, then PIP_* variables: pip's own order."""
+    """Settings from the least to the most specific file, then from PIP_* variables: pip's own order."""
     home = Path(outer.get("HOME") or Path.home())
     config = Path(outer.get("XDG_CONFIG_HOME") or home / ".config")
     files = [Path("/etc/pip.conf"), home / ".pip/pip.conf", config / "pip/pip.conf"]
@@ -78,7 +78,7 @@ def _pip_settings(outer: Mapping[str, str]) -> dict[str, str]:
 
 
 def _local_paths(pip: Mapping[str, str]) -> list[Path]:
-    """Absolute paths and file: URLs among pip's sources of packages; an index with the folder around it.
+    """Absolute paths and file: URLs of pip's package sources; for an index, the folder around it.
 
     The pages of an index (PEP 503) commonly link to files in a folder beside them.
     """

@@ -1,6 +1,6 @@
-"""A network namespace with a loopback and nothing else: the network of one nspawn machine.
+"""A network namespace with only a loopback: the network of one nspawn machine.
 
-The loopback has the address of the instance metadata service, too, as AWS's machines find it on their link.
+The loopback also has the address of the instance metadata service, as the link of AWS's machines does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FOLDER = Path("/run/netns")  # where ip(8) keeps them
 
 
 class Namespace:
-    """`socket()` gives sockets that live in the namespace, usable from any thread of this process."""
+    """`socket()` makes sockets in the namespace, usable from any thread of this process."""
 
     def __init__(self, name: str) -> None:
         self.path = _FOLDER / name
@@ -32,7 +32,7 @@ class Namespace:
         _ip("netns", "add", self._name)
         _ip("-n", self._name, "link", "set", "lo", "up")
         _ip("-n", self._name, "address", "add", f"{metadata.ADDRESS}/32", "dev", "lo")
-        # setns moves one thread for good: this one makes sockets and does nothing else.
+        # setns moves a thread for good: this thread only makes sockets.
         self._thread = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix=self._name, initializer=self._enter
         )

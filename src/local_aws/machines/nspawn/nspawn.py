@@ -1,9 +1,9 @@
-"""The `nspawn` machine: a real Debian with systemd as PID 1 and the instance's very user data. Root on Linux.
+"""The `nspawn` machine: a real Debian with systemd as PID 1 and the instance's user data. Root on Linux.
 
-Its disk is an overlay that outlives stop and start, its network a namespace with a loopback: SSH comes in
-through a relay, apt and pip go out through a proxy, the instance metadata answer at their own address.
-`shutdown` in it ends it, and EC2 learns of that; `reboot` reboots it. Everything of it carries the instance's
-id, so that a daemon that was killed is cleaned up after by the next one.
+Its disk is an overlay that outlives stop and start. Its network is a namespace with a loopback: SSH comes
+in through a relay, apt and pip go out through a proxy, the instance metadata answer at their own address.
+`shutdown` in it ends it, which EC2 notices; `reboot` reboots it. All its resources carry the instance's id,
+so that the next daemon can clean up after one that was killed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _SSH = 22
 _REBOOT_EXIT_CODE = 133  # systemd-nspawn(1), "Exit status"
 _SHUTDOWN_S = 20.0  # an orderly shutdown takes 2; EC2 gives minutes and then pulls the plug
 _CONSOLE_BYTES = 64 * 1024  # as much as GetConsoleOutput gives
-# Its locks guard a folder that is this machine's alone, and outlive an nspawn that is killed.
+# systemd-nspawn's locks guard a folder of this machine alone, and outlive an nspawn that is killed.
 _WITHOUT_LOCKS = {"SYSTEMD_NSPAWN_LOCK": "0"}
-_PROPAGATE = Path("/run/systemd/nspawn/propagate")  # a folder a machine, which a killed nspawn leaves behind
+_PROPAGATE = Path("/run/systemd/nspawn/propagate")  # one folder per machine; a killed nspawn leaves it behind
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +51,7 @@ class NspawnMachine:
         self._metadata: MetadataService | None = None
         self._container: subprocess.Popen[bytes] | None = None
         self._keeper: threading.Thread | None = None
-        self._stopping = False  # by us: its end is no news
+        self._stopping = False  # this program stops it: do not report its end
         self._off = False  # it ended by itself
 
     @property
@@ -93,7 +93,7 @@ class NspawnMachine:
 
     def destroy(self) -> None:
         self._stopping = True
-        self._clean_up()  # without ceremony: nothing of it is kept
+        self._clean_up()  # without an orderly shutdown: nothing is kept
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def alive(self) -> bool:
@@ -109,7 +109,7 @@ class NspawnMachine:
             on_loop(self._relay.cut(cut))
 
     def _keep(self, shown: list[Path], exited: Callable[[], None]) -> None:
-        """Boot again whenever it reboots, and tell when it is off."""
+        """Boot again after each reboot, and call `exited` when it is off."""
         assert self._container is not None
         while self._container.wait() == _REBOOT_EXIT_CODE and not self._stopping:
             self._container = self._boot(shown)
@@ -125,7 +125,7 @@ class NspawnMachine:
             f"--network-namespace-path={self._namespace.path}",
             "--console=read-only", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
             *(f"--bind-ro={path}" for path in shown),
-            "systemd.show_status=1",  # else the console of a container stays silent
+            "systemd.show_status=1",  # a container's console shows nothing otherwise
         ]  # fmt: skip
         with self._console.open("ab") as console:
             return subprocess.Popen(
@@ -135,7 +135,7 @@ class NspawnMachine:
             )  # fmt: skip
 
     def _clean_up(self) -> None:
-        """End what this daemon or an earlier one left of it, by its own names alone. The disk stays."""
+        """Remove all remains of it, from this daemon or an earlier one, by its names. The disk stays."""
         self._cgroup.kill()
         if self._keeper is not None:
             self._keeper.join()

@@ -1,4 +1,4 @@
-"""A machine's disk: the root image below, the machine's own changes on top. The changes are what is kept."""
+"""A machine's disk: the root image below and, kept, the machine's own changes on top."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 class Overlay:
     def __init__(self, image: Path, folder: Path) -> None:
-        """folder: the machine's own; the file system is at `folder/root` while it is mounted."""
+        """folder: the machine's; the file system is mounted at `folder/root`."""
         self.root = folder / "root"
         self._image = image
         self.changes = folder / "changes"
@@ -27,9 +27,9 @@ class Overlay:
         )
 
     def unmount(self) -> None:
-        """Whatever is mounted at or below it, by an earlier daemon too."""
+        """Unmount everything at or below it, an earlier daemon's mounts too."""
         while self._is_mounted():
-            # Lazily: a process that is just ending may still have its working directory there.
+            # Lazily: a process that is ending may still have its working directory there.
             subprocess.run(
                 ["umount", "--lazy", "--recursive", str(self.root)], check=True, capture_output=True
             )

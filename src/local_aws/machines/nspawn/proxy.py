@@ -1,7 +1,7 @@
-"""The box's way out: an HTTP proxy on its own loopback, for apt, pip and uv. It goes where the host goes.
+"""An HTTP proxy on the machine's loopback, through which apt, pip and uv reach the network of the host.
 
-The host's own loopback is out of reach: a box on AWS could not reach it either. Where the host has a proxy
-itself, that one is asked.
+The host's own loopback is blocked, since a box on AWS could not reach it either. If the host has a proxy, the
+requests go there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Proxy:
         self._listener = StreamListener(_serve, limit=_HEAD_LIMIT)
 
     async def open(self, listener: socket.socket) -> None:
-        """listener: a socket of the box's namespace."""
+        """listener: a socket in the machine's namespace."""
         listener.bind(("127.0.0.1", PORT))
         await self._listener.open(listener)
 

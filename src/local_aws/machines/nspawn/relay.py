@@ -1,4 +1,4 @@
-"""From the instance's public address to a port of the box, which is in a network namespace of its own."""
+"""Relays from the instance's public address to a port of the machine, in its own network namespace."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from local_aws.machines.process.sshd import listening_socket
 _LOOPBACK = "127.0.0.1"
 _CHUNK = 64 * 1024  # bytes
 _PROBE_S = 0.05
-_LOGIN_S = 120.0  # sshd_config(5), LoginGraceTime: what is open after that has logged in
+_LOGIN_S = 120.0  # sshd_config(5), LoginGraceTime: a connection open after that has logged in
 
 
 class Relay:
-    """Refuses connections until the box answers, as a booting instance does.
+    """Refuses connections until the machine answers, as a booting instance does.
 
-    A cut relay passes on nothing and closes nothing: to both ends, a network that has gone silent.
+    A cut relay forwards nothing and closes nothing: both ends see a silent network.
     """
 
     def __init__(self, namespace: Namespace, box_port: int, admits: Callable[[str], bool]) -> None:
@@ -34,7 +34,7 @@ class Relay:
         self._flowing.set()
 
     async def open(self, address: str, port: int) -> int:
-        """Take the address, on that port if it is free, and return the port."""
+        """Listen at the address, at that port if it is free, and return the port."""
         self._listener = listening_socket(address, port, listen=False)
         loop = asyncio.get_running_loop()
         self._tasks.add(loop.create_task(self._answer_when_box_does(self._listener)))

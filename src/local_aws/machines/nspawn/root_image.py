@@ -1,8 +1,10 @@
-"""What nspawn machines start from: Debian with systemd and cloud-init, built once by debootstrap.
+"""The root image of nspawn machines: Debian with systemd and cloud-init, built once by debootstrap.
 
-Kept in $GPU_BOX_CACHE or ~/.cache/gpu-box, under a name that changes with the recipe. 400 MB, 90 s to build.
-Who uses an image holds a shared lock on its folder for as long as the process lives; one that nobody holds
-is removed once there is a newer one.
+GPU_BOX_SUITE names the release: bookworm (the default), bookworm-backports or trixie, with systemd 252, 254
+and 257; Ubuntu 24.04 has 255. Kept in $GPU_BOX_CACHE or ~/.cache/gpu-box, under a name that changes with the
+recipe. 400 MB, 90 s to build.
+A process that uses an image holds a shared lock on its folder while it lives. An unused image is removed once
+there is a newer one.
 """
 
 from __future__ import annotations
@@ -22,16 +24,20 @@ from typing import IO
 
 from local_aws.failure import Failure
 
-_SUITE = "bookworm"
-_VERSION = 2  # of what `_finish` does
+# By release: the archive's suites, in the order in which packages are looked for.
+_SUITES = {
+    "bookworm": ("bookworm",),
+    "bookworm-backports": ("bookworm-backports", "bookworm"),
+    "trixie": ("trixie",),
+}
+_VERSION = 2  # of `_finish`
 _MIRROR = "http://deb.debian.org/debian"
-# python3-cffi-backend: python3-cryptography depends on a virtual package of it, which debootstrap cannot
-# resolve.
+# python3-cffi-backend: python3-cryptography depends on a virtual package that debootstrap cannot resolve.
 _PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "openssh-server", "cloud-init", "python3-cffi-backend",
     "python3", "python3-venv", "sudo", "iproute2", "procps", "rsync", "tmux", "curl", "ca-certificates",
 )  # fmt: skip
-# No network but loopback, nobody at the console, and no upgrades that a test would wait for.
+# No network but loopback, no login at the console, and no upgrades that delay a test.
 _MASKED = ("console-getty.service", "systemd-networkd.service", "apt-daily.timer", "apt-daily-upgrade.timer")
 _TOOLS = {
     "debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "ip": "iproute2", "mount": "mount"
@@ -41,7 +47,7 @@ _held: dict[Path, int] = {}  # image -> descriptor of its folder
 
 
 def require_nspawn() -> None:
-    """Raise Failure, with what to do about it, where nspawn machines cannot be."""
+    """Raise Failure, with a remedy, if nspawn machines cannot run here."""
     where = "GPU_BOX_MACHINES=nspawn"
     if platform.system() != "Linux" or os.geteuid() != 0:
         raise Failure(
@@ -61,18 +67,31 @@ def require_nspawn() -> None:
 
 
 def root_image() -> Path:
-    """The image's folder, built if it is not there. Raises Failure."""
+    """The image's folder, built if it is missing. Raises Failure."""
     require_nspawn()
     cache = _cache()
-    image = cache / f"root-{_SUITE}-{_fingerprint()}"
+    suite = _suite()
+    image = cache / f"root-{suite}-{_fingerprint()}"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "root.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two daemons at once: the second waits and finds it made
+    with (cache / f"root-{suite}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two daemons the second waits and finds it built
         if not image.is_dir():
-            _build(image, lock)
+            _build(image, _SUITES[suite], lock)
             _remove_others(image)
         _hold(image)
     return image
+
+
+def _suite() -> str:
+    wanted = os.environ.get("GPU_BOX_SUITE") or "bookworm"
+    if wanted not in _SUITES:
+        raise Failure(
+            f"no root image of {wanted!r}",
+            where="GPU_BOX_SUITE",
+            remedy=f"Use {', '.join(_SUITES)}.",
+            bad_input=True,
+        )
+    return wanted
 
 
 def _cache() -> Path:
@@ -83,15 +102,16 @@ def _cache() -> Path:
 
 
 def _hold(image: Path) -> None:
-    """Say, until this process ends, that it uses the image."""
+    """Lock the image until this process ends."""
     if image not in _held:
         _held[image] = os.open(image, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(_held[image], fcntl.LOCK_SH)
 
 
 def _remove_others(image: Path) -> None:
-    """Images of other recipes, unless somebody holds them, and what an interrupted build left."""
-    for other in image.parent.glob(f"root-{_SUITE}-*"):
+    """Remove images of other recipes that no process uses, and what an interrupted build left."""
+    name, _, fingerprint = image.name.rpartition("-")
+    for other in image.parent.glob(f"{name}-{'[0-9a-f]' * len(fingerprint)}*"):
         if other == image:
             continue
         folder = os.open(other, os.O_RDONLY | os.O_DIRECTORY)
@@ -104,15 +124,19 @@ def _remove_others(image: Path) -> None:
             os.close(folder)
 
 
-def _build(image: Path, lock: IO[bytes]) -> None:
-    """lock: handed on, so that what goes on building after this process was killed holds it, too."""
+def _build(image: Path, suites: tuple[str, ...], lock: IO[bytes]) -> None:
+    """suites: of the archive, the release itself last. lock: inherited by the build, which may outlive this
+    process.
+    """
     unfinished = image.with_name(f"{image.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     _log.info("building the root image %s (90 s or so)", image)
     done = subprocess.run(
         [
             "debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}",
-            _SUITE, str(unfinished), mirror(),
+            *([f"--extra-suites={','.join(suites[1:])}"] if suites[1:] else []),
+            suites[0], str(unfinished), mirror(),
+            *([f"/usr/share/debootstrap/scripts/{suites[-1]}"] if suites[1:] else []),
         ],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         pass_fds=(lock.fileno(),),
@@ -128,7 +152,7 @@ def _build(image: Path, lock: IO[bytes]) -> None:
 
 
 def _finish(root: Path) -> None:
-    """What makes a machine of it: cloud-init settles the rest, and nothing is shared between machines."""
+    """Make a machine's file system of it: cloud-init does the rest, and machines share nothing."""
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     (root / "etc/machine-id").write_text("")
@@ -138,7 +162,7 @@ def _finish(root: Path) -> None:
     (root / "var/cache/apt/archives/partial").mkdir(parents=True)
     (root / "etc/cloud/cloud.cfg.d/99-embedded.cfg").write_text(_cloud_config())
     (root / "etc/apt/apt.conf.d/90-proxy").write_text(_APT_CONFIG)
-    # As in Ubuntu's cloud images. Told through cloud-init, it would restart sshd just after the first login.
+    # As in Ubuntu's cloud images. Set through cloud-init, it would restart sshd just after the first login.
     (root / "etc/ssh/sshd_config.d/60-cloudimg-settings.conf").write_text("PasswordAuthentication no\n")
     for unit in _MASKED:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
@@ -161,7 +185,7 @@ def _fingerprint() -> str:
 
 
 def mirror() -> str:
-    """The host's own Debian mirror, where it has one."""
+    """The host's own Debian mirror, or the default one."""
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.*"))]
     for path in sources:
         if path.is_file():
@@ -171,11 +195,12 @@ def mirror() -> str:
 
 
 def _mirrors_in(text: str) -> Iterator[str]:
-    """URLs that serve the suite: "deb URL bookworm main", or a paragraph with URIs and Suites."""
-    for found in re.finditer(rf"^deb\s+(?:\[[^\]]*\]\s+)?(http\S+)\s+{_SUITE}\s", text, re.MULTILINE):
+    """URLs of Debian's archive: "deb URL bookworm main", or a paragraph with URIs and Suites."""
+    names = "|".join(_SUITES)
+    for found in re.finditer(rf"^deb\s+(?:\[[^\]]*\]\s+)?(http\S+)\s+(?:{names})\s", text, re.MULTILINE):
         yield found[1]
     for paragraph in re.split(r"\n\s*\n", text):
         uris = re.search(r"^URIs:\s*(http\S+)", paragraph, re.MULTILINE)
         suites = re.search(r"^Suites:(.*)$", paragraph, re.MULTILINE)
-        if uris and suites and _SUITE in suites[1].split():
+        if uris and suites and _SUITES.keys() & set(suites[1].split()):
             yield uris[1]

@@ -1,6 +1,6 @@
-"""What cloud-init finds in an nspawn machine: the instance's user data, id and public key.
+"""The NoCloud seed of an nspawn machine: the instance's user data, id and public key.
 
-A NoCloud seed: https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html
+Source: https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def write_seed(root: Path, boot: Boot) -> None:
     folder = root / "var/lib/cloud/seed/nocloud-net"
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {
-        "instance-id": boot.instance_id,  # the same at each boot: "once per instance" happens once
+        "instance-id": boot.instance_id,  # the same at each boot, so that "once per instance" runs once
         "local-hostname": boot.instance_id,
         "public-keys": [boot.public_key.strip()],
     }

@@ -1,8 +1,8 @@
-"""Finds and ends every process that was started in a process machine, however it detached itself.
+"""Finds and ends every process of a process machine, even a detached one.
 
-Each one carries GPU_BOX_MACHINE=i-... in its environment, which children inherit through `setsid`, `nohup`,
-double forks and tmux servers. On Linux /proc shows it; elsewhere only the process groups that the SSH server
-itself started are known, so a daemon that left its group survives there until it is killed by hand.
+Each carries GPU_BOX_MACHINE=i-... in its environment, which children inherit through `setsid`, `nohup`,
+double forks and tmux servers. On Linux /proc shows it. Elsewhere only the process groups that the SSH
+server started are known, so a daemon that left its group survives there until it is killed by hand.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 MARKER = "GPU_BOX_MACHINE"
 _PROC = Path("/proc")
-_GRACE_S = 1.0  # between asking and killing; systemd gives 90 s, a laptop's user does not wait that long
+_GRACE_S = 1.0  # between SIGTERM and SIGKILL; systemd's 90 s are too long on a laptop
 _POLL_S = 0.02
 
 
 def end_all(instance_id: str, groups: Iterable[int] = ()) -> None:
-    """End every process of the machine: asked first (SIGTERM, SIGHUP), then killed.
+    """End every process of the machine with SIGTERM and SIGHUP, then with SIGKILL.
 
     groups: process groups known to be the machine's, for systems without /proc.
     """
@@ -61,7 +61,7 @@ def _zombie(entry: Path) -> bool:
 
 
 def _none_left(instance_id: str, groups: set[int]) -> bool:
-    """Whether two looks in a row find no process: the first may have met one in the middle of execve()."""
+    """Whether two searches in a row find no process: the first may miss one in the middle of execve()."""
     if _any_left(instance_id, groups):
         return False
     time.sleep(_POLL_S)

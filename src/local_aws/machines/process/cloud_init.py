@@ -1,7 +1,7 @@
-"""Reads the little of an instance's user data that a process machine can honour: the SSH host key.
+"""Reads the one part of an instance's user data that a process machine uses: the SSH host key.
 
 The rest of cloud-init (packages, write_files, bootcmd, runcmd, units) needs root and is not run on a process
-machine; nspawn machines run the real cloud-init on the very same user data.
+machine; nspawn machines run the real cloud-init with the same user data.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import yaml
 
 
 def host_key(user_data: bytes) -> str | None:
-    """The private ed25519 key (PEM) under `ssh_keys` of a #cloud-config document, None without one."""
+    """The private ed25519 key (PEM) under `ssh_keys` in a #cloud-config document; None without one."""
     for document in _cloud_configs(user_data):
         try:
             config = yaml.safe_load(document)
         except yaml.YAMLError:
-            continue  # cloud-init logs it and goes on too
+            continue  # as cloud-init does, after logging it
         keys = config.get("ssh_keys") if isinstance(config, dict) else None
         if isinstance(keys, dict) and isinstance(private := keys.get("ed25519_private"), str):
             return private

@@ -1,9 +1,9 @@
-"""The `process` machine: an SSH server as the current user with a home folder of its own. No root.
+"""The `process` machine: an SSH server as the current user, with its own home folder. No root.
 
-It has exec, terminals, SFTP, local forwarding, rsync, tmux: all that the host has. What it is not: a system.
-There is no systemd, cloud-init's user data is not run except for its SSH host key, and its loopback is the
-host's. Whatever needs these is tested on `nspawn` machines. Its `poweroff` and `shutdown` are of its own:
-they end the machine, as the host's would end the laptop.
+It has exec, terminals, SFTP, local forwarding, rsync and tmux: all that the host has. It is not a system: it
+has no systemd, uses only the SSH host key of cloud-init's user data, and shares the host's loopback. `nspawn`
+machines test what needs these. Its own `poweroff` and `shutdown` end the machine; the host's would end the
+laptop.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from local_aws.machines.metadata import ENDPOINT_VARIABLE, MetadataService
 from local_aws.machines.process import census, cloud_init, environment
 from local_aws.machines.process.sshd import Sshd, listening_socket
 
-logging.getLogger("asyncssh").setLevel(logging.WARNING)  # at INFO it tells of each connection
+logging.getLogger("asyncssh").setLevel(logging.WARNING)  # at INFO it logs each connection
 # In a new home, as Debian's and Ubuntu's /etc/skel have them: ~/.profile reads ~/.bashrc, which returns early
 # in a shell that is not interactive. PATH: /etc/profile sets one of its own for login shells.
 _START_FILES = {
     ".profile": "export PATH='{path}'\nif [ -n \"$BASH_VERSION\" ]; then . ~/.bashrc; fi\n",
     ".bashrc": "case $- in *i*) ;; *) return ;; esac\n",
 }
-# Leaves word, and returns: the machine is ended from outside, this script with it.
+# Leaves the flag file and returns: the machine, and this script with it, is ended from outside.
 _POWEROFF = """#!/bin/sh
 : >'{flag}'
 """
-_LOOK_S = 0.25  # how often that word is looked for
+_LOOK_S = 0.25  # between two checks for the flag file
 _CONSOLE_BYTES = 64 * 1024  # what EC2 keeps
 
 
@@ -55,7 +55,7 @@ class ProcessMachine:
 
     def start(self, boot: Boot) -> int:
         variables = environment.machine_environment(self._id, self._folder)
-        # Every user of this computer can connect: the machine alone knows the path.
+        # Every user of this computer can connect: only the machine knows the secret path.
         path = f"/{secrets.token_urlsafe(32)}"
         self._metadata = MetadataService(boot.metadata, below=path)
         asked_at = listening_socket(boot.address, 0, listen=False)
@@ -95,7 +95,7 @@ class ProcessMachine:
         return self._sshd is not None and not self._powered_off.exists()
 
     def console(self) -> bytes:
-        """What the machine's watcher said at its end: there is no boot to tell of."""
+        """The last output of the machine's watcher: a process machine does not boot."""
         path = environment.console(self._folder)
         return path.read_bytes()[-_CONSOLE_BYTES:] if path.exists() else b""
 
@@ -104,7 +104,7 @@ class ProcessMachine:
             on_loop(self._sshd.cut(cut))
 
     def _prepare(self, boot: Boot, *, path: str) -> Path:
-        """Make what a first boot makes, and nothing twice: the home outlives stop and start."""
+        """Prepare the first boot, once: the home outlives stop and start."""
         home = self.disk
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o700)
@@ -133,7 +133,7 @@ class ProcessMachine:
 
 
 def _move_in(home: Path, boot: Boot) -> None:
-    """What cloud-init would do once for an instance. Its disk may be an image of another's."""
+    """Do what cloud-init does once per instance. The disk may be an image of another instance's."""
     made_for = home / ".sshd" / "instance-id"
     before = made_for.read_text() if made_for.exists() else ""
     if before == boot.instance_id:
@@ -145,8 +145,9 @@ def _move_in(home: Path, boot: Boot) -> None:
 
 
 def _rename(home: Path, before: str, now: str) -> None:
-    """On a real machine the home has one path, whatever the instance. Here its id is part of that path, which
-    the programs of a virtual environment, for one, have in their first lines: ids are all of one length.
+    """Replace the id in the home's files. A real machine's home has the same path on every instance. Here its
+    id is part of the path, which a virtual environment's programs have in their first line. All ids have one
+    length.
     """
     for path in home.rglob("*"):
         if path.is_symlink() and before in (target := os.readlink(path)):
@@ -160,7 +161,7 @@ def _rename(home: Path, before: str, now: str) -> None:
 
 
 def _write_host_key(folder: Path, boot: Boot) -> None:
-    """The key from the user data, else a random one."""
+    """Write the key from the user data, or a random one."""
     private = folder / "ssh_host_ed25519_key"
     folder.mkdir(mode=0o700, exist_ok=True)
     private.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """One SSH session on a process machine: a command or a shell, with or without a terminal.
 
-The streams are pumped here. asyncssh's own `redirect()` followed by `drain()` lost the exit status of a
+The streams are copied here: asyncssh's own `redirect()` followed by `drain()` lost the exit status of a
 command with 3 MB of output.
 """
 
@@ -27,13 +27,13 @@ from local_aws.machines.process import terminal
 from local_aws.machines.process.environment import shell
 
 _CHUNK = 64 * 1024  # bytes
-_LAST_WORDS_S = 0.5  # how long a terminal is read after its shell ended
+_LAST_WORDS_S = 0.5  # how long a terminal is read after its shell has ended
 
 
 async def serve(
     process: asyncssh.SSHServerProcess[bytes], *, home: Path, environment: Mapping[str, str], groups: set[int]
 ) -> None:
-    """Run what the client asked for and pass its end on. `groups` gains the process group that it runs in."""
+    """Run the client's command and send its exit status. `groups` gains its process group."""
     env = {**environment, **_session_variables(process)}
     if process.term_type is None:
         await _serve_pipes(process, home, env, groups)
@@ -42,7 +42,7 @@ async def serve(
 
 
 def _session_variables(process: asyncssh.SSHServerProcess[bytes]) -> dict[str, str]:
-    """What sshd sets for a session, and the locale that the client sends."""
+    """The variables that sshd sets for a session, and the locale that the client sends."""
     peer = process.get_extra_info("peername")
     own = process.get_extra_info("sockname")
     sent = {k: v for k, v in process.env.items() if k == "LANG" or k.startswith("LC_")}
@@ -66,7 +66,7 @@ async def _serve_pipes(
     for stream in (child.stdin, child.stdout, child.stderr):
         os.set_blocking(stream.fileno(), False)
     stdin = asyncio.create_task(_to_child(process, child.stdin.fileno(), child.pid, close=child.stdin.close))
-    # As with sshd, the session lasts until both outputs are closed, by the command and by what it left.
+    # As with sshd, the session lasts until the command and its children have closed both outputs.
     outputs = asyncio.gather(
         _to_client(child.stdout.fileno(), process.stdout), _to_client(child.stderr.fileno(), process.stderr)
     )
@@ -87,7 +87,7 @@ async def _serve_terminal(
     master, slave = os.openpty()
     _resize(master, process.term_size)
     program = shell()
-    # A leading hyphen in its own name makes a shell a login shell; sshd does the same.
+    # A leading hyphen in argv[0] makes it a login shell, as with sshd.
     argv = [Path(program).name, "-c", process.command] if process.command else [f"-{Path(program).name}"]
     child = subprocess.Popen(
         [sys.executable, "-IS", str(terminal.__file__), program, *argv],
@@ -102,7 +102,7 @@ async def _serve_terminal(
     try:
         await _until_closed(process, _exit(child))
         if child.returncode is not None:
-            # Something left in the background may hold the terminal open for ever.
+            # A background process may hold the terminal open for ever.
             await asyncio.wait([output], timeout=_LAST_WORDS_S)
             _pass_on_exit(process, child)
     finally:
@@ -110,11 +110,11 @@ async def _serve_terminal(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        os.close(master)  # the kernel hangs up: SIGHUP to whoever still sits at this terminal
+        os.close(master)  # the kernel sends SIGHUP to the terminal's processes
 
 
 async def _until_closed(process: asyncssh.SSHServerProcess[bytes], work: asyncio.Future[Any]) -> None:
-    """Wait for the work, or for the client to go away, whichever comes first."""
+    """Wait for the work, or for the client to disconnect, whichever comes first."""
     closed = asyncio.create_task(process.channel.wait_closed())
     try:
         await asyncio.wait([work, closed], return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +127,7 @@ async def _until_closed(process: asyncssh.SSHServerProcess[bytes], work: asyncio
 
 
 def _exit(child: subprocess.Popen[bytes]) -> asyncio.Future[Any]:
-    """Done when the child has ended. A thread each: a shell may live for days, and a pool would run dry."""
+    """Done when the child has ended. One thread per child: a shell may live for days and exhaust a pool."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
@@ -163,7 +163,7 @@ async def _to_client(fd: int, writer: asyncssh.SSHWriter[bytes]) -> None:
 async def _to_child(
     process: asyncssh.SSHServerProcess[bytes], fd: int, group: int, *, close: Callable[[], None]
 ) -> None:
-    """Pass on input, signals and window sizes until the client sends no more."""
+    """Forward input, signals and window sizes until the client's input ends."""
     while True:
         try:
             data = await process.stdin.read(_CHUNK)
@@ -176,7 +176,7 @@ async def _to_child(
             _deliver(received.signal, group)
         except asyncssh.BreakReceived:
             _deliver("INT", group)
-        except (OSError, asyncssh.Error):  # the child reads no more, or the connection broke
+        except (OSError, asyncssh.Error):  # the child has closed its input, or the connection broke
             break
     close()
 
@@ -200,7 +200,7 @@ async def _read(fd: int) -> bytes:
         except BlockingIOError:
             await _ready(fd, writing=False)
         except OSError as error:
-            if error.errno == errno.EIO:  # how Linux says that the other end of a terminal is closed
+            if error.errno == errno.EIO:  # on Linux: the other end of the terminal is closed
                 return b""
             raise
 

@@ -1,4 +1,4 @@
-"""SFTP on a process machine: relative paths start in the machine's home, absolute ones are as they are."""
+"""SFTP on a process machine: relative paths start in the machine's home, absolute ones are the host's."""
 
 from __future__ import annotations
 

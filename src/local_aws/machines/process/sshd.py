@@ -1,4 +1,4 @@
-"""The SSH server of one process machine: who may come in, with which host key, and what they may ask for."""
+"""The SSH server of one process machine: its clients, its host key, and what they may request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from local_aws.machines.process.sftp import HomeSFTP
 
 _LOGIN = "ubuntu"
 _HOST_KEY = "ssh_host_ed25519_key"
-_LOGIN_S = 30.0  # gpu-box logs in with a key, which takes no typing; OpenSSH allows 120
+_LOGIN_S = 30.0  # gpu-box logs in with a key, without typing; OpenSSH allows 120
 _log = logging.getLogger(__name__)
 
 
@@ -45,13 +45,13 @@ class Sshd:
         self._listener: socket.socket | None = None
 
     async def open(self, address: str, port: int) -> int:
-        """Listen at the address, on that port if it is free, and return the port."""
+        """Listen at the address, at that port if it is free, and return the port."""
         self._listener = listening_socket(address, port)
         asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         return int(self._listener.getsockname()[1])
 
     async def cut(self, cut: bool) -> None:
-        """Break every connection and answer no new one, until the cut is over."""
+        """Close every connection and answer no new one, until the cut is over."""
         assert self._listener is not None
         if cut:
             asyncio.get_running_loop().remove_reader(self._listener)
@@ -68,7 +68,7 @@ class Sshd:
 
     def _break_all(self) -> None:
         for peer in self._peers:
-            with suppress(OSError):  # it went away by itself
+            with suppress(OSError):  # it has closed already
                 peer.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -94,21 +94,21 @@ class Sshd:
                 kbdint_auth=False,
                 login_timeout=_LOGIN_S,
             )
-            connections().remove(peer)  # `run_server` returns once it is logged in
+            connections().remove(peer)  # `run_server` returns after the login
             await connection.wait_closed()
         except (OSError, asyncssh.Error) as error:
-            _log.debug("%s", error)  # a port scan, or a client that did not like our key
+            _log.debug("%s", error)  # a port scan, or a client that refused the host key
         finally:
             connections().remove(peer)
             self._peers.discard(peer)
             peer.close()
 
     def _current_host_key(self) -> asyncssh.SSHKey:
-        """Read anew for each connection, so that a key put in the folder replaces the one before."""
+        """Read at each connection, so that a new key in the folder replaces the old one."""
         try:
             self._host_key = self._read_host_key()
         except (OSError, asyncssh.KeyImportError) as error:
-            _log.warning("host key in %s: %s; the one before serves on", self._folder, error)
+            _log.warning("host key in %s: %s; the key before stays in use", self._folder, error)
         return self._host_key
 
     def _read_host_key(self) -> asyncssh.SSHKey:
@@ -137,7 +137,7 @@ class _Gatekeeper(asyncssh.SSHServer):
 
 
 def listening_socket(address: str, port: int, *, listen: bool = True) -> socket.socket:
-    """At the address, on that port if it is free, else on any. Not listening yet if so wished."""
+    """A socket at the address, at that port if it is free, else at any. listen: False only binds it."""
     for wanted in (port, 0):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,8 +1,8 @@
-"""Run as a script: makes the terminal on standard input the controlling one, then becomes the given program.
+"""Run as a script: makes standard input the controlling terminal, then executes the given program.
 
     python -IS terminal.py PROGRAM ARGV0 [ARG...]
 
-A program of its own because the daemon has threads: code between fork and exec must not run in it.
+A separate program because the daemon has threads: Python code must not run between fork and exec.
 """
 
 import fcntl

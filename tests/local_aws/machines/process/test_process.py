@@ -1,4 +1,4 @@
-"""A process machine: who comes in, what it is given, and its end."""
+"""A process machine: its access, its environment and its end."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ def test_the_environment_is_the_machines_own(
         "TMUX",
         "SSH_AUTH_SOCK",
         "XDG_CONFIG_HOME",
+        "GITHUB_TOKEN",
+        "HF_TOKEN",
+        "UV_PUBLISH_TOKEN",
+        "ANYTHING",
     ):
         monkeypatch.setenv(name, "leaked")
     monkeypatch.setenv("UV_CACHE_DIR", "/var/cache/uv")
@@ -40,16 +44,16 @@ def test_the_environment_is_the_machines_own(
     try:
         ssh = Ssh(ADDRESS, port, machine_key, process_folder / "known-other")
         ssh.pin((process_folder / "other/home/.sshd/ssh_host_ed25519_key.pub").read_text())
-        told = dict(line.partition("=")[::2] for line in ssh.says("env").splitlines())
+        variables = dict(line.partition("=")[::2] for line in ssh.says("env").splitlines())
     finally:
         machine.destroy()
-    assert "leaked" not in told.values()
+    assert "leaked" not in variables.values()
     home = str(process_folder / "other/home")
-    assert told["HOME"] == home
-    assert told["GPU_BOX_SSHD_DIR"] == f"{home}/.sshd"
-    assert told["GPU_BOX_MACHINE"] == instance_id
-    assert told["UV_CACHE_DIR"] == "/var/cache/uv"
-    assert told["SSH_CONNECTION"].endswith(f"127.77.0.7 {port}")
+    assert variables["HOME"] == home
+    assert variables["GPU_BOX_SSHD_DIR"] == f"{home}/.sshd"
+    assert variables["GPU_BOX_MACHINE"] == instance_id
+    assert variables["UV_CACHE_DIR"] == "/var/cache/uv"
+    assert variables["SSH_CONNECTION"].endswith(f"127.77.0.7 {port}")
 
 
 def test_a_folder_on_path_that_may_not_be_entered_is_no_obstacle(tmp_path: Path) -> None:
@@ -135,9 +139,9 @@ def test_the_host_key_of_the_user_data_is_served(
 
 
 def test_stopping_ends_a_program_that_was_just_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the middle of execve() a process has no environment, so one look may miss it."""
+    """In the middle of execve() a process has no environment, so one search may miss it."""
     process = subprocess.Popen(["sleep", "1000"])
-    seen: list[set[int]] = [set(), set(), set(), {process.pid}, {process.pid}]  # asked, asked, missed, there
+    seen: list[set[int]] = [set(), set(), set(), {process.pid}, {process.pid}]  # found, found, missed, found
     monkeypatch.setattr(census, "members", lambda _: seen.pop(0) if seen else {process.pid} - _ended(process))
     try:
         census.end_all("i-1")

@@ -1,4 +1,4 @@
-"""What one does over SSH: commands, terminals, files, forwarding."""
+"""SSH sessions: commands, terminals, files, forwarding."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_command_killed_by_a_signal_says_so(ssh: Ssh) -> None:
     with connected(ssh) as client:
         channel = client.get_transport().open_session()  # type: ignore[union-attr]
         channel.exec_command("kill -9 $$")
-        assert channel.recv_exit_status() == -1  # paramiko's word for "no status"
+        assert channel.recv_exit_status() == -1  # paramiko's value for "no status"
 
 
 def test_many_sessions_share_a_connection(ssh: Ssh) -> None:
@@ -78,12 +78,12 @@ def test_a_terminal_has_a_size_and_follows_it(ssh: Ssh) -> None:
 def test_ctrl_c_reaches_the_program_in_the_terminal(ssh: Ssh) -> None:
     with connected(ssh) as client:
         shell = client.invoke_shell()
-        # The program itself says that it is there: the shell has given it the terminal by then.
+        # The program itself reports that it runs: by then the shell has given it the terminal.
         shell.send(b"PS1=ask''ing; sh -c 'echo rea\"\"dy; exec sleep 60'; echo still''here\n")
         read_until(shell, "ready")
         shell.send(b"\x03")
         assert "stillhere" not in read_until(shell, "asking")
-        # Only now: what is typed ahead while a shell takes its terminal back may be thrown away.
+        # Only now: a shell may discard input while it takes its terminal back.
         shell.send(b"echo ba''ck; exit\n")
         read_until(shell, "back")
 

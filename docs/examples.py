@@ -1,0 +1,78 @@
+"""Examples for the command pages: (arguments of `gpu-box`, description)."""
+
+EXAMPLES: dict[str, list[tuple[str, str]]] = {
+    "init": [("init", "asks; Enter takes the default"), ("init --yes", "all defaults")],
+    "plan": [("plan", "show what `up` would make, and its price"), ("plan --json", "the same for a script")],
+    "up": [
+        ("up", "create or start the box, set it up, sync"),
+        ("up --wait 2h", "retry for two hours if there is no capacity"),
+        ("up --for 3h --at-most 5", "AWS stops this run after three hours or five dollars"),
+        ("--name big up", "a second box named big"),
+    ],
+    "status": [("status", "once"), ("status --watch", "redrawn until Ctrl-C")],
+    "ls": [("ls", "every box of the region")],
+    "resize": [("resize g5.xlarge", "an A10G instead of a T4; the disk is kept")],
+    "stop": [("stop", "stop billing the instance; the disk stays")],
+    "down": [
+        ("down", "remove everything, after a question"),
+        ("down --keep-image", "remove all but the baked image"),
+    ],
+    "bake": [("bake", "make an image of the disk; the next new box starts from it")],
+    "move": [("move", "move the box to a zone with capacity")],
+    "why": [("why", "why the box stopped, or why it does not stop")],
+    "keep": [("keep 3h", "no idle stop for three hours")],
+    "extend": [("extend 2h", "move the deadline by two hours")],
+    "cost": [("cost", "cost by day and month")],
+    "report": [("report", "writes an HTML file")],
+    "ssh": [("ssh", "a shell"), ("ssh -- nvidia-smi", "one command")],
+    "tmux": [("tmux", "attach to the session, or start it")],
+    "jupyter": [("jupyter", "opens the browser; Ctrl-C closes the tunnel")],
+    "open": [
+        ("open", "the first of VS Code, Cursor and Zed that is installed"),
+        ("open zed", "Zed"),
+    ],
+    "tunnel": [
+        ("tunnel 6006", "TensorBoard at http://localhost:6006"),
+        ("tunnel 8080:7860", "the box's port 7860 at http://localhost:8080"),
+        ("tunnel", "each server that you start on the box, as it starts"),
+    ],
+    "sync": [("sync", "copy the project to ~/work"), ("sync --watch", "and again at each change")],
+    "pull": [("pull", "copy ~/work/results to ./results")],
+    "run": [
+        ("run -- python train.py", "follow its output; Ctrl-C leaves it running"),
+        ("run --detach --job night -- python train.py --epochs 50", "return at once"),
+        ("run --then stop -- python train.py", "pull the results and stop the box when it ends"),
+        ("run --queue --detach -- python train.py --lr 0.01", "run it when the jobs before it have ended"),
+        ("run --pull 'ckpt/*.pt' -- python train.py", "copy the checkpoints while it runs"),
+        ("run --detach --then stop -- python train.py", "the box stops itself, without this laptop"),
+        ("run lesson1.ipynb -p epochs=3", "execute a notebook; the result is in ~/work/results"),
+    ],
+    "logs": [
+        ("logs", "the last job's output"),
+        ("logs night", "the output of the job named night"),
+        ("logs --no-follow", "the output so far"),
+    ],
+    "jobs": [("jobs", "names, states, exit statuses, times, GPUs"), ("jobs --json", "the same for a script")],
+    "cancel": [("cancel night", "end the job named night and its processes")],
+    "train": [
+        ("train", "train on the pictures in ~/work/data"),
+        ("train --preset demo", "small enough for a CPU"),
+    ],
+    "doctor": [
+        ("doctor", "check for problems, each with a remedy"),
+        ("doctor --request-quota", "ask AWS for vCPUs"),
+    ],
+    "policy": [
+        ("policy >policy.json", "the IAM policy for your administrator"),
+        ("policy --role", "commands for an administrator, run once, so that users create no roles"),
+        ("policy --boundary", "for users who make the role themselves, within a permissions boundary"),
+    ],
+    "sweep": [("sweep", "list what still bills, in every region; remove it after a question")],
+    "aliases": [("aliases", "the lesson's shell functions, for `eval`")],
+    "skill": [
+        ("skill", "how a coding agent uses gpu-box"),
+        ("skill >.claude/skills/gpu-box/SKILL.md", "where Claude Code looks for it, in your project"),
+    ],
+    "help": [("help up", "the help of `up`")],
+    "local": [("local status", "whether the embedded cloud runs"), ("local stop", "stop it")],
+}

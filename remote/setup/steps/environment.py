@@ -1,0 +1,169 @@
+"""The project's own Python packages, from its lock or its list of requirements in ~/work.
+
+uv.lock makes an environment of the project's own, ~/.gpu-box/project, for jobs, shells and notebooks; it is
+used once the file `ready` is in it. Requirements without a lock go on top of the box's own environment.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Dict, List
+
+from setup import card, kernels, records, uv, variables, watcher
+from setup.desired import PROJECT, PROJECT_READY, REMOTE, ROOT, WORK, Desired, fingerprint
+from setup.session import Failed, Session
+from setup.step import NOT_ASKED_FOR, State, Step, done, needed
+from setup.steps.python import environment, version_of
+
+_NAMES = ("uv.lock", "requirements.txt", "pyproject.toml")  # the first that is there counts
+# Files of other tools, and what the user can do.
+_OTHERS = {
+    "environment.yml": "list its Python packages in requirements.txt, or make it with `setup:`",
+    "environment.yaml": "list its Python packages in requirements.txt, or make it with `setup:`",
+    "pixi.lock": "install pixi and run `pixi install` with `setup:`",
+    "poetry.lock": "`poetry export -o requirements.txt` writes what gpu-box installs",
+    "Pipfile.lock": "`pipenv requirements >requirements.txt` writes what gpu-box installs",
+}
+_MOST_BYTES = 16 << 20
+_TIMEOUT_S = 4 * 3600  # an extension that is compiled
+_FULL = "No space left on device"
+# Of uv's output, the line that says what is wrong: the first of these that there is.
+_MATTERS = (
+    re.compile(r"cause: Because |^ *[\u2570\u251c]\u2500\u25b6 Because "),
+    re.compile(r"(not found|no such file).*(gcc|g\+\+|cc|cargo|cmake)|error: command", re.IGNORECASE),
+    re.compile(r"error: (?!No solution)"),
+)
+
+
+def check(desired: Desired) -> State:
+    if desired.python == "none":
+        return (
+            needed("the project's environment is no longer wanted")
+            if PROJECT_READY.exists()
+            else NOT_ASKED_FOR
+        )
+    source, record = _source(), records.read("environment")
+    if source is None:
+        return needed("the project has no uv.lock any more") if PROJECT_READY.exists() else NOT_ASKED_FOR
+    if record is None or record["fingerprint"] != _fingerprint(desired, source):
+        return needed("the packages of %s are to be installed" % source.name)
+    if source.name == "uv.lock" and not PROJECT_READY.exists():
+        return needed("the project's environment is not complete")
+    return done(record["line"])
+
+
+def apply(desired: Desired, session: Session) -> State:
+    source = _source() if desired.python != "none" else None
+    if source is None or source.name != "uv.lock":
+        shutil.rmtree(str(PROJECT), ignore_errors=True)
+        kernels.write()
+    if source is None:
+        return check(desired)
+    tool = uv.ensure(session)
+    try:
+        line = _sync(desired, session, tool) if source.name == "uv.lock" else _add(session, tool, source)
+    except Failed as problem:
+        raise Failed(_with_the_reason_last(str(problem))) from None
+    records.write("environment", _fingerprint(desired, source), line)
+    return done(line)
+
+
+def _sync(desired: Desired, session: Session, tool: str) -> str:
+    session.say("making the environment of uv.lock")
+    PROJECT_READY.unlink(missing_ok=True)
+    env = {name: value for name, value in _environment().items() if name != "VIRTUAL_ENV"}
+    env.update(UV_PROJECT_ENVIRONMENT=str(PROJECT), UV_PYTHON_INSTALL_DIR=str(ROOT / "pythons"))
+    session.run([tool, "sync", "--frozen", "--project", str(WORK)], env=env, cwd=WORK, timeout_s=_TIMEOUT_S)
+    more = ["ipykernel", *desired.packages]  # notebooks need a kernel in it
+    env = dict(_environment(), VIRTUAL_ENV=str(PROJECT))
+    session.run([tool, "pip", "install", *more], env=env, timeout_s=_TIMEOUT_S)
+    _try_cards(session)
+    records.write_atomically(PROJECT_READY, "")
+    kernels.write()
+    return "the project's environment is that of uv.lock"
+
+
+def _try_cards(session: Session) -> None:
+    """PyTorch of the lock must see the card, as the box's own does."""
+    if (
+        not card.models()
+        or watcher.shares_its_host()
+        or not list(PROJECT.glob("lib/python3*/site-packages/torch"))
+    ):
+        return
+    session.say("trying the lock's PyTorch on the card")
+    python = str(PROJECT / "bin" / "python")
+    session.run(
+        [python, "-W", "ignore", "-m", "vgg16.device"], env={"PYTHONPATH": str(REMOTE)}, timeout_s=600
+    )
+
+
+def _add(session: Session, tool: str, source: Path) -> str:
+    session.say("installing the packages of %s" % source.name)
+    command = [tool, "pip", "install", "-r", str(source)]
+    text = source.read_text(encoding="utf-8", errors="replace")
+    if not re.search(r"^\W*torch\b(?!-)", text, re.MULTILINE | re.IGNORECASE) and version_of("torch") != "?":
+        # The box's build fits its card: another package must not replace it.
+        constraint = ROOT / "steps" / "torch.txt"
+        records.write_atomically(constraint, "torch==%s\n" % version_of("torch"))
+        command += ["--constraint", str(constraint)]
+    session.run(command, env=_environment(), cwd=WORK, timeout_s=_TIMEOUT_S)
+    return "the packages of %s are installed" % source.name
+
+
+def _environment() -> Dict[str, str]:
+    """With the user's variables: a private index may need a password of them."""
+    return {**variables.values(), **environment()}
+
+
+def other_tool() -> str:
+    """One line about a project that another tool describes; "" where gpu-box installs its packages."""
+    if _source() is None:
+        for name, remedy in _OTHERS.items():
+            if (WORK / name).is_file():
+                return "%s is not installed by gpu-box: %s" % (name, remedy)
+    return ""
+
+
+def _source() -> "Path | None":
+    for name in _NAMES:
+        path = WORK / name
+        if path.is_file() and (name != "pyproject.toml" or _has_dependencies(path)):
+            return path
+    return None
+
+
+def _has_dependencies(path: Path) -> bool:
+    """Whether its [project] table lists any: Python 3.8 has no TOML reader."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    table = re.search(r"^\[project\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    return bool(table and re.search(r"^\s*dependencies\s*=\s*\[\s*[^\]\s]", table.group(1), re.MULTILINE))
+
+
+def _fingerprint(desired: Desired, source: Path) -> str:
+    parts = [desired.packages]
+    for path in (source, WORK / "pyproject.toml", WORK / ".python-version"):
+        parts.append(path.read_bytes()[:_MOST_BYTES].hex() if path.is_file() else "")
+    if source.name != "uv.lock":  # what it is put on top of
+        parts += [
+            record["fingerprint"] if record else "" for record in map(records.read, ("python", "packages"))
+        ]
+    return fingerprint(source.name, *parts)
+
+
+def _with_the_reason_last(text: str) -> str:
+    """The laptop shows the last line beside the first."""
+    lines: List[str] = [line for line in text.splitlines() if line.strip()]
+    if _FULL in text:
+        return "\n".join(
+            [*lines, "the box's disk is full: raise disk.size_gib in config.yaml, or remove files"]
+        )
+    found = next((line for pattern in _MATTERS for line in lines[1:] if pattern.search(line)), lines[-1])
+    rest = [line for line in lines if line is not found]
+    if found.startswith("error: "):  # uv tells the address first, the root of the trouble last
+        causes = re.findall(r"^  cause: (.*)", text, re.MULTILINE)
+        found = ": ".join([found, *causes[:1], *causes[1:][-1:]])
+    return "\n".join([*rest, found])
+
+
+STEP = Step("environment", check, apply)

@@ -1,0 +1,179 @@
+"""Compares the laptop's files with those on the box and with the last push.
+
+~/.gpu-box/sync/HASH.seen records for each pushed file the laptop's stamp and the state of the file on the
+box. So an older file restored on the laptop is sent, and changes on the box are kept.
+
+The answer for each file is STATE KIND SIZE MTIME MODE PATH\\0TARGET\\0, as in `answer` except for STATE.
+
+STATE  same     neither has changed since the last push
+       old      it changed on the laptop
+       changed  it changed on the box
+       both     it changed on both
+       unknown  it was never pushed
+       way      the box has a file in place of its folder, or a folder in its place
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable
+
+from sync.answer import describe, record
+from sync.inside import Folder
+from sync.parts import drop
+from sync.prepare import prepared, record_of
+
+_SIGNS = {(True, True): b"same", (False, True): b"old", (True, False): b"changed", (False, False): b"both"}
+
+
+def compare(name: str, wanted: bytes, delete: bool) -> None:
+    """wanted: for each file STAMP PATH, terminated by NUL; a stamp has no spaces."""
+    items = [item.split(b" ", 1) for item in wanted.split(b"\0") if item]
+    stamps = {path: stamp for stamp, path in items}
+    folder = os.fsencode(os.path.expanduser(name))
+    os.makedirs(folder, exist_ok=True)
+    seen = _read(folder)
+    with Folder(folder) as inside:
+        way = {path for path in stamps if not _prepare_way(folder, path, seen, inside)}
+        paths = [path for path in stamps if path not in way]
+        deleted = prepared(folder, paths, delete, inside, changed_in(folder, seen))
+    out = sys.stdout.buffer
+    out.write(json.dumps(describe(folder, deleted=deleted)).encode() + b"\n")
+    for path, stamp in stamps.items():
+        found = b"" if path in way else record(folder, path)
+        if path in way:
+            out.write(b"way f 0 0 0 " + path + b"\0\0")
+        elif found:
+            known = seen.get(path)
+            same = (known[0] == stamp, known[1] == _state(folder, path)) if known else None
+            out.write((_SIGNS[same] if same else b"unknown") + b" " + found)
+    out.flush()
+
+
+def changed_in(
+    folder: bytes, seen: dict[bytes, tuple[bytes, bytes]] | None = None
+) -> Callable[[bytes], bool]:
+    """Whether a pushed file has changed on the box since."""
+    pushed = _read(folder) if seen is None else seen
+    return lambda path: path in pushed and not _ours(folder, path, pushed)
+
+
+def commit(name: str, pushed: bytes, fingerprint: str) -> None:
+    """Record a push. pushed: for each file STAMP SIZE PATH, terminated by NUL. A wrong size is ignored."""
+    folder = os.fsencode(os.path.expanduser(name))
+    seen = _read(folder)
+    arrived = []
+    for item in pushed.split(b"\0"):
+        if item:
+            stamp, size, path = item.split(b" ", 2)
+            state = _state(folder, path)
+            if state.startswith((b"l", b"f%d." % int(size))):
+                seen[path] = stamp, state
+                arrived.append(path)
+    drop(folder, arrived)
+    # Written atomically: a full disk keeps the old record.
+    lines = [b"%s %s %s" % (stamp, state, path) for path, (stamp, state) in sorted(seen.items())]
+    _write(record_of(folder) + ".seen", b"\0".join(lines))
+    if fingerprint:
+        _write(os.path.expanduser("~/.gpu-box/project"), fingerprint.encode())
+
+
+def digest(name: str, wanted: bytes) -> None:
+    """wanted: paths, each terminated by NUL. Prints the SHA-256 of each, or "-"."""
+    folder = os.fsencode(os.path.expanduser(name))
+    for path in wanted.split(b"\0")[:-1]:
+        content = hashlib.sha256()
+        try:
+            with open(os.open(os.path.join(folder, path), os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                for piece in iter(lambda: file.read(1 << 20), b""):
+                    content.update(piece)
+            print(content.hexdigest())
+        except OSError:
+            print("-")
+
+
+def _prepare_way(folder: bytes, path: bytes, seen: dict[bytes, tuple[bytes, bytes]], inside: Folder) -> bool:
+    """Make room for `path` and its parent folders. False if that is not possible."""
+    try:
+        if not _clear(folder, path, seen, inside):
+            return False
+        inside.make_parents(path)
+    except OSError:  # a folder without write permission
+        return False
+    return True
+
+
+def _clear(folder: bytes, path: bytes, seen: dict[bytes, tuple[bytes, bytes]], inside: Folder) -> bool:
+    """Remove pushed files in the way of `path`. False if files made on the box are in the way."""
+    parts = path.split(b"/")
+    for count in range(1, len(parts)):
+        above = b"/".join(parts[:count])
+        kind = _kind(folder, above)
+        if kind in ("", "link"):  # `make_parents` replaces a link
+            break
+        if kind == "file":
+            if not _ours(folder, above, seen) or not inside.remove(above):
+                return False
+            break
+    if _kind(folder, path) != "folder":
+        return True
+    files = []
+    for parent, folders, names in os.walk(os.path.join(folder, path), topdown=False):
+        links = [each for each in folders if os.path.islink(os.path.join(parent, each))]
+        files += [os.path.relpath(os.path.join(parent, each), folder) for each in names + links]
+    if not all(_ours(folder, each, seen) for each in files):
+        return False
+    for each in files:
+        inside.remove(each)
+    for parent, _, _ in os.walk(os.path.join(folder, path), topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(parent)
+    return _kind(folder, path) != "folder"
+
+
+def _ours(folder: bytes, path: bytes, seen: dict[bytes, tuple[bytes, bytes]]) -> bool:
+    """Whether it was pushed and is unchanged."""
+    return path in seen and seen[path][1] == _state(folder, path)
+
+
+def _kind(folder: bytes, path: bytes) -> str:
+    try:
+        mode = os.lstat(os.path.join(folder, path)).st_mode
+    except OSError:
+        return ""
+    return "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "file"
+
+
+def _state(folder: bytes, path: bytes) -> bytes:
+    """A text without spaces that changes with the file."""
+    full = os.path.join(folder, path)
+    try:
+        found = os.lstat(full)
+        if stat.S_ISLNK(found.st_mode):
+            return b"l" + hashlib.sha256(os.readlink(full)).hexdigest().encode()
+    except OSError:
+        return b"-"
+    kind = b"f" if stat.S_ISREG(found.st_mode) else b"d"
+    return kind + b"%d.%d.%o" % (found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode))
+
+
+def _read(folder: bytes) -> dict[bytes, tuple[bytes, bytes]]:
+    try:
+        with open(record_of(folder) + ".seen", "rb") as file:
+            items = [line.split(b" ", 2) for line in file.read().split(b"\0") if line]
+        return {path: (stamp, state) for stamp, state, path in items}
+    except (OSError, ValueError):  # every file counts as unknown: modification times decide
+        return {}
+
+
+def _write(path: str, content: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.new.{os.getpid()}"
+    with open(temporary, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)

@@ -1,0 +1,151 @@
+"""The device (a GPU that works, or the CPU), its fast precision, and the processes that share the work.
+
+The CPU is never used by mistake: on a machine with an NVIDIA card that PyTorch cannot use, `choose` fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vgg16 import Problem
+
+_DEVICES = Path("/dev")
+_PCI = Path("/sys/bus/pci/devices")
+_NVIDIA = "0x10de"  # PCI vendor
+_DISPLAY_CLASSES = ("0x0300", "0x0302")  # VGA and 3D controllers; NVIDIA makes bridges and sound, too
+
+NAMES = ("auto", "fp32", "fp16", "bf16")
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+T = TypeVar("T")
+
+
+def choose(name: str | None = None) -> torch.device:
+    """name: "cuda", "cuda:1", "cpu"; None for a GPU, or for the CPU if the machine has no NVIDIA card.
+
+    Raises Problem for another name, and for a card that PyTorch cannot use.
+    """
+    if name is None and torch.cuda.is_available():
+        return torch.device("cuda")
+    if name == "cpu" or (name is None and not has_card()):
+        return torch.device("cpu")
+    from vgg16.device import cuda
+
+    return cuda.named(name)
+
+
+def has_card() -> bool:
+    """Whether this machine has an NVIDIA card with NVIDIA's driver or with none.
+
+    A card of another driver (nouveau, vfio-pci) does not count, nor one that CUDA_VISIBLE_DEVICES hides.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return (_DEVICES / "nvidia0").exists() or any(_is_idle_card(device) for device in _PCI.glob("*"))
+
+
+def _is_idle_card(device: Path) -> bool:
+    try:
+        vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
+    except OSError:
+        return False
+    return vendor == _NVIDIA and kind.startswith(_DISPLAY_CLASSES) and not (device / "driver").exists()
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The type of the products, "fp32", "fp16" or "bf16", on a device."""
+
+    name: str
+    device: torch.device
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.name == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=DTYPES[self.name])
+
+    @contextmanager
+    def cast_once(self, net: nn.Module, start: int = 0) -> Iterator[None]:
+        """Inside, frozen weights are in the compute type. start: the first layer of `classifier` that runs.
+
+        autocast would cast them again at every step (0.5 GB). The rounding is the same, so no result changes.
+        """
+        layers = list(net.get_submodule("classifier").children())[start:] if start else [net]
+        used = [] if self.name == "fp32" else [each for layer in layers for each in layer.parameters()]
+        frozen = [each for each in used if not (each.requires_grad and torch.is_grad_enabled())]
+        kept = [parameter.data for parameter in frozen]
+        try:
+            with torch.inference_mode(False), torch.no_grad():
+                for parameter in frozen:
+                    parameter.data = parameter.data.to(DTYPES[self.name])
+            yield
+        finally:
+            for parameter, data in zip(frozen, kept, strict=True):
+                parameter.data = data
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """name: one of NAMES; "auto": bf16 from Ampere on, fp16 on Volta and Turing (T4), else fp32."""
+    if name not in NAMES:
+        raise Problem(f"precision {name!r}: take one of {', '.join(NAMES)}")
+    if name != "auto":
+        return Precision(name, device)
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+    return Precision("bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32", device)
+
+
+class Ranks:
+    """The processes that share the work: this one alone. `ranks` has those that torchrun starts."""
+
+    rank, world, device = 0, 1, None
+    first = True  # it alone prints and writes
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """This rank's part of a batch's rows: as many as any other's, or one less."""
+        return rows
+
+    def owned(self, rows: np.ndarray) -> np.ndarray:
+        """The row numbers that are always this rank's, in any batch."""
+        return rows
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Over all ranks, in place."""
+        return tensor
+
+    def gather(self, thing: T) -> list[T]:
+        """Every rank's, in order of rank."""
+        return [thing]
+
+    def firsts(self, thing: T) -> T:
+        """The first rank's, for all."""
+        return thing
+
+    def one_before_the_others(self) -> AbstractContextManager[None]:
+        """The first rank on each machine enters first, the others when it is done."""
+        return nullcontext()
+
+    def equalise(self, net: nn.Module) -> None:
+        """Give net the first rank's parameters."""
+
+    def asked(self) -> int:
+        """What is asked of this rank between two steps (`ending`); 0 for nothing."""
+        return 0
+
+    def ended(self) -> bool:
+        """Whether this rank is asked to end. Loops inside `together` look at it between two steps."""
+        return False
+
+    def together(self) -> AbstractContextManager[None]:
+        """On leaving, raises Ended on all ranks if one of them is asked to end."""
+        return nullcontext()
+
+
+ALONE = Ranks()

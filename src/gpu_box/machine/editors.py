@@ -1,0 +1,168 @@
+"""Editors on this laptop that work on the box over SSH: VS Code, Cursor, Zed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu_box.errors import GpuBoxError, InputError, MachineError
+from gpu_box.machine.ssh import ssh_config
+from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.model.answer import read_object
+from gpu_box.model.machine import Host
+
+_START_S = 60.0  # an editor's command returns at once, but its first start on a slow disk takes a while
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9._/@+-]{1,200}")
+_NO_CODE = 4  # exit status of our own `cd`: the box has no copy of remote/
+
+
+@dataclass(frozen=True, kw_only=True)
+class Editor:
+    name: str  # as the user types it
+    title: str
+    programs: tuple[str, ...]  # in PATH
+    mac: str  # its command below an Applications folder
+
+
+EDITORS = {
+    one.name: one
+    for one in (
+        Editor(
+            name="code",
+            title="VS Code",
+            programs=("code",),
+            mac="Visual Studio Code.app/Contents/Resources/app/bin/code",
+        ),
+        Editor(
+            name="cursor",
+            title="Cursor",
+            programs=("cursor",),
+            mac="Cursor.app/Contents/Resources/app/bin/cursor",
+        ),
+        # Several distributions name it zeditor, because of ZFS's zed.
+        Editor(name="zed", title="Zed", programs=("zeditor", "zed"), mac="Zed.app/Contents/MacOS/cli"),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """What an editor opens on the box. python: the interpreter of jobs and notebooks, or ""."""
+
+    folder: str
+    python: str
+    preset: bool  # whether the editor's settings on the box name that interpreter
+
+
+def find(name: str | None) -> Editor | None:
+    """The named editor, or the first that is installed; None if there is none. Raises InputError."""
+    installed = [one for one in EDITORS.values() if _program(one)]
+    if name is None:
+        return installed[0] if installed else None
+    if EDITORS[name] in installed:
+        return EDITORS[name]
+    where = "in Windows" if under_wsl() else "in PATH"
+    others = " and ".join(f"`gpu-box open {one.name}`" for one in installed)
+    raise InputError(
+        f"there is no {name} command {where}",
+        where="open",
+        remedy=f"Install {EDITORS[name].title} with its shell command"
+        + (f", or use {others}." if others else "; `gpu-box open` prints the host and the folder."),
+    )
+
+
+def workplace(connection: Connection, editor: Editor | None) -> Workplace:
+    words = quote("editor", *([editor.name] if editor else []))
+    command = f"cd ~/.gpu-box/remote/attach 2>/dev/null || exit {_NO_CODE}; cd ..; exec {PYTHON} -m attach "
+    said = connection.run(command + words, check=False)
+    try:
+        if said.exit_status:
+            raise ValueError
+        found = read_object(said.stdout)
+        folder, python = found.text("folder"), found.text("python", "")
+        if not _PLAIN_PATH.fullmatch(
+            folder
+        ):  # it becomes a word of a command line here, in Windows of cmd.exe
+            raise ValueError
+        return Workplace(folder=folder, python=python, preset=found.flag("preset"))
+    except ValueError:
+        what = "the box is not set up yet" if said.exit_status == _NO_CODE else f"the box said {said.said!r}"
+        raise MachineError(what, where=connection.host.name, remedy="Run `gpu-box up`.") from None
+
+
+def prepare(host: Host, *, forward_agent: bool) -> None:
+    """Write the SSH config that the editor reads: this system's, or Windows' under WSL. Raises InputError."""
+    ssh_config.write(host, forward_agent=forward_agent)
+    if under_wsl():
+        home_there = _windows("echo %USERPROFILE%")
+        if not re.fullmatch(r"[A-Za-z]:\\[^\x00-\x1f\"<>|*?%]+", home_there):
+            raise InputError(f"Windows names no home folder: {home_there[:80]!r}", where="cmd.exe")
+        home = subprocess.run(["wslpath", "-u", home_there], capture_output=True, text=True).stdout.strip()
+        ssh_config.write_windows(host, Path(home), home_there)
+
+
+def command(editor: Editor, host: str, folder: str) -> list[str]:
+    """The command line that opens the folder on the host."""
+    program = _program(editor)
+    assert program
+    if editor.name == "zed":
+        return [*program, f"ssh://{host}{folder}"]
+    return [*program, "--remote", f"ssh-remote+{host}", folder]
+
+
+def start(words: Sequence[str]) -> None:
+    """Raises GpuBoxError if the editor's command fails."""
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd="/mnt/c" if words[0].endswith("cmd.exe") and Path("/mnt/c").is_dir() else None,
+            start_new_session=True,  # Ctrl-C here must not end the editor
+            timeout=_START_S,
+        )
+    except subprocess.TimeoutExpired:
+        return  # it stays in the foreground
+    except OSError as error:
+        raise GpuBoxError(f"cannot be started: {error.strerror}", where=words[0]) from None
+    if done.returncode:
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1][:200]
+        raise GpuBoxError(
+            f"ended with exit status {done.returncode}{f': {last}' if last else ''}", where=words[0]
+        )
+
+
+def under_wsl() -> bool:
+    return "WSL_DISTRO_NAME" in os.environ
+
+
+def _program(editor: Editor) -> list[str]:
+    """The editor's command; empty if it is not installed."""
+    if under_wsl():
+        # Windows' PATH is appended to ours. `code` itself would open the folder in WSL.
+        cmd = shutil.which("cmd.exe")
+        there = any(shutil.which(one + end) for one in editor.programs for end in (".cmd", ".exe", ""))
+        return [cmd, "/c", editor.name] if cmd and there else []
+    for name in editor.programs:
+        if path := shutil.which(name):
+            return [path]
+    for folder in (Path("/Applications"), Path.home() / "Applications"):
+        if os.access(folder / editor.mac, os.X_OK):
+            return [str(folder / editor.mac)]
+    return []
+
+
+def _windows(line: str) -> str:
+    cmd = shutil.which("cmd.exe") or "cmd.exe"
+    try:
+        done = subprocess.run([cmd, "/c", line], capture_output=True, timeout=_START_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"Windows does not answer: {error}", where="cmd.exe") from None
+    return done.stdout.decode(errors="replace").strip()

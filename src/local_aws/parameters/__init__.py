@@ -1,0 +1,1 @@
+"""The parameters that AWS accepts: one table, from service models and rows."""

@@ -1,0 +1,86 @@
+"""RunInstances and ModifyInstanceAttribute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from local_aws.ec2 import catalogue
+from local_aws.parameters import values
+from local_aws.parameters.row import BAD, COMBINATION, HUB, OWN_WORDS, VALUE, Row, like, one_of
+
+
+def _spot(request_type: str, *behaviors: str) -> Callable[[Any], bool]:
+    """Whether options of this request type have one of these behaviors."""
+    return lambda given: (
+        given.get("SpotInstanceType", "one-time") != request_type
+        or given.get("InstanceInterruptionBehavior", "terminate") in behaviors
+    )
+
+
+def _fills(given: Any) -> bool:
+    return bool(given.get("MaxCount", 1) >= given.get("MinCount", 1))
+
+
+def _not_both(one: str, other: str) -> Callable[[Any], bool]:
+    return lambda given: not (given.get(one) and given.get(other))
+
+
+_INTERFACES = "Network interfaces and an instance-level {what} may not be specified on the same request"
+_SPOT_OPTIONS = "RunInstances:InstanceMarketOptions.SpotOptions"
+LAUNCHES = (
+    Row(where="RunInstances:(MinCount|MaxCount)", takes=lambda count: count >= 1, code=VALUE,
+        says=lambda _: "Maximum instance count must be greater than zero", doc="Constraints: Between 1 and",
+        source=HUB + "jenkinsci/ec2-plugin/pull/252"),
+    Row(where="RunInstances:", takes=_fills, code=VALUE, source=OWN_WORDS,
+        says="The maximum instance count must not be smaller than the minimum instance count"),
+    Row(where="RunInstances:ClientToken", takes=lambda token: token.isascii() and len(token) <= 64,
+        code=VALUE, says=BAD + "It may be up to 64 ASCII characters long.", source=OWN_WORDS,
+        doc="Constraints: Maximum 64 ASCII characters"),
+    Row(where="RunInstances:UserData", takes=values.is_base64, code=VALUE,
+        says="Invalid BASE64 encoding of user data", doc="User data must be base64-encoded.",
+        source=HUB + "hashicorp/packer/issues/2616"),
+    Row(where="RunInstances:UserData", takes=lambda text: len(values.decoded(text)) <= 16_384, code=VALUE,
+        says="User data is limited to 16384 bytes", source="recorded: RunInstances"),
+    Row(where="RunInstances:InstanceType", takes=catalogue.exists, code=VALUE,
+        says="Invalid value '{value}' for InstanceType.", source=HUB + "iterative/cml/issues/821"),
+    Row(where="ModifyInstanceAttribute:InstanceType.Value", takes=catalogue.exists,
+        code="InvalidInstanceAttributeValue", says="Invalid value '{value}' for InstanceType.",
+        source=OWN_WORDS),
+    Row(where="RunInstances:MetadataOptions.HttpPutResponseHopLimit", takes=lambda hops: 1 <= hops <= 64,
+        code=VALUE, says=BAD + "Specify an integer from 1 to 64.", source=OWN_WORDS,
+        doc="Possible values: Integers from 1 to 64"),
+    Row(where="RunInstances:MetadataOptions.HttpEndpoint", takes=one_of("enabled", "disabled"), code=VALUE,
+        says="A value of '{value}' is not valid for HttpEndpoint. Specify either 'enabled' or 'disabled' and "
+        "try again.",
+        source=HUB + "hashicorp/terraform-provider-aws/issues/25547"),
+    Row(where="RunInstances:MetadataOptions.HttpTokens", takes=one_of("optional", "required"), code=VALUE,
+        says="A value of '{value}' is not valid for HttpTokens. Specify either 'optional' or 'required' and "
+        "try again.",
+        source="as of HttpEndpoint"),
+    Row(where=_SPOT_OPTIONS, takes=_spot("one-time", "terminate"), code=COMBINATION,
+        says=lambda given: "The request with type 'one-time' is not supported when "
+        f"instanceInterruptionBehavior is set to '{given['InstanceInterruptionBehavior']}'.",
+        source="recorded: RequestSpotInstances"),
+    Row(where=_SPOT_OPTIONS, takes=_spot("persistent", "stop", "hibernate"), code=COMBINATION,
+        says="The terminate InstanceInterruptionBehavior is not supported when requestType is set to "
+        "persistent.",
+        doc="persistent Spot Instance requests are only supported when the instance interruption behavior is "
+        "either hibernate or stop",
+        covers=_SPOT_OPTIONS + ".SpotInstanceType", source="recorded: RunInstances"),
+    Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", "SecurityGroupIds"), code=COMBINATION,
+        says=_INTERFACES.format(what="security groups"), source=HUB + "aws/aws-sdk-ruby/issues/662",
+        covers="RunInstances:SecurityGroupIds"),
+    Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", "SubnetId"), code=COMBINATION,
+        says=_INTERFACES.format(what="subnet ID"), source=HUB + "aws/aws-cli/issues/809",
+        covers="RunInstances:SubnetId"),
+    Row(where="RunInstances:NetworkInterfaces.N", takes=lambda one: "DeviceIndex" in one, code=VALUE,
+        says="Each network interface requires a device index.",
+        doc="If you specify a network interface when launching an instance, you must specify the device "
+        "index.",
+        source="openstack/ec2-api: its tests against AWS",
+        covers="RunInstances:NetworkInterfaces.N.DeviceIndex"),
+    Row(where="RunInstances:BlockDeviceMappings.N.DeviceName", code="InvalidBlockDeviceMapping",
+        takes=like("(/dev/)?(sd[a-z][0-9]{0,2}|xvd[a-z]{1,2}[0-9]{0,2}|hd[a-z])"),
+        says="Invalid device name {value}", source=HUB + "aws/karpenter-provider-aws, troubleshooting"),
+)  # fmt: skip

@@ -1,0 +1,359 @@
+"""Each recorded AWS error leads to a message with a remedy and AWS's own text.
+
+recorded_errors.json has errors of the calls that gpu-box makes; `source` is where each was reported.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from gpu_box.aws.errors import translated
+from gpu_box.errors import (
+    CapacityError,
+    CloudError,
+    CredentialsError,
+    PermissionDenied,
+    QuotaError,
+    UnsupportedError,
+)
+from gpu_box.model.failed_start import failed_start
+from gpu_box.model.observed import Instance, InstanceState
+from tests.paths import POLICY, ROOT
+
+RECORDED: list[dict[str, str]] = json.loads((Path(__file__).parent / "recorded_errors.json").read_text())
+RECORDINGS = ROOT.parent / "shared" / "recorded-aws"
+
+# By code and part of the message: the class, and what the line must contain besides AWS's text.
+EXPECTED: list[tuple[str, str, type[CloudError], tuple[str, ...]]] = [
+    (
+        "AuthFailure",
+        "Not authorized for images",
+        CloudError,
+        ("private, deleted, or in another region", "image.id"),
+    ),
+    (
+        "AuthFailure",
+        "not able to validate",
+        CredentialsError,
+        ("clock", "not enabled this region", "`gpu-box doctor`"),
+    ),
+    ("InvalidClientTokenId", "", CredentialsError, ("not enabled this region", "`gpu-box doctor`")),
+    (
+        "OptInRequired",
+        "Marketplace",
+        CloudError,
+        (
+            "terms",
+            "run this again: https://aws.amazon.com/marketplace/pp?sku=3gruvlcso4s66wfg2mdzxg8z6",
+        ),
+    ),
+    ("MaxSpotInstanceCountExceeded", "", QuotaError, ("spot quota", "`gpu-box doctor --request-quota`")),
+    ("VcpuLimitExceeded", "", QuotaError, ("`gpu-box doctor --request-quota`", "Service Quotas")),
+    ("VolumeLimitExceeded", "", QuotaError, ("EBS disks", "Service Quotas console (Amazon EBS)")),
+    (
+        "RulesPerSecurityGroupLimitExceeded",
+        "",
+        QuotaError,
+        ("--remove-foreign-rules", "network.allow_ssh_from"),
+    ),
+    ("Unsupported", "requested configuration", UnsupportedError, ("Waiting does not help", "instance_types")),
+    ("Unsupported", "Availability Zone", CapacityError, ("no capacity there now",)),
+    ("InsufficientInstanceCapacity", "", CapacityError, ("no capacity there now",)),
+    ("InsufficientFreeAddressesInSubnet", "", CapacityError, ("network.subnet",)),
+    (
+        "UnauthorizedOperation",
+        "service control policy",
+        PermissionDenied,
+        (
+            "a service control policy of your organisation forbids ec2:RunInstances on "
+            "arn:aws:ec2:us-east-2:123456789012:instance/*",
+            "administrators of your AWS organisation",
+            "Encoded authorization failure message: g4oZPBqZ4Bni8dE5dGjxYTnOZ",
+            "decode-authorization-message",
+        ),
+    ),
+    (
+        "UnauthorizedOperation",
+        "You are not authorized to perform this operation. Encoded",
+        PermissionDenied,
+        ("may not do this (RunInstances)", "`gpu-box policy`", "decode-authorization-message"),
+    ),
+    ("AccessDeniedException", "iam:PassRole", PermissionDenied, ("(iam:PassRole)", "`gpu-box policy`")),
+    ("AccessDeniedException", "scheduler:", PermissionDenied, ("(scheduler:", "`gpu-box policy`")),
+    ("AccessDeniedException", "ssm:", PermissionDenied, ("(ssm:GetParameter)", "`gpu-box policy`")),
+    (
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+        "",
+        PermissionDenied,
+        ("iam:CreateServiceLinkedRole", "create-service-linked-role"),
+    ),
+    (
+        "InvalidParameterCombination",
+        "image is not eligible for Free Tier",
+        CloudError,
+        ("image", "Paid plan"),
+    ),
+    (
+        "InvalidParameterCombination",
+        "instance type is not eligible for Free Tier",
+        CloudError,
+        ("on the Free plan, which does not include this instance type", "Upgrade to the Paid plan"),
+    ),
+    ("InvalidParameterCombination", "Throughput", CloudError, ("`disk` in config.yaml",)),
+    ("InvalidParameterCombination", "throughput", CloudError, ("`disk` in config.yaml",)),
+    ("InvalidParameterCombination", "Cluster placement groups", CloudError, ("`boxes: 1`",)),
+    ("PendingVerification", "", CloudError, ("up to 4 hours", "AWS Support")),
+    ("Blocked", "", CloudError, ("Only AWS Support", "https://support.console.aws.amazon.com/support")),
+    ("QuotaExceededException", "", QuotaError, ("too many open requests", "Quota request history")),
+    ("ResourceAlreadyExistsException", "", QuotaError, ("already open", "Quota request history")),
+    ("RequestLimitExceeded", "", CloudError, ("too many requests", "in a minute")),
+    ("RequestExpired", "", CredentialsError, ("expired", "clock", "aws sso login")),
+    ("InvalidInstanceAttributeValue", "", CloudError, ("nothing was lost", "`gpu-box bake`", "--keep-image")),
+    ("InvalidKey.Format", "", CloudError, ("ed25519 and RSA", "ssh.key")),
+    ("OperationNotPermitted", "disableApi", CloudError, ("protected", "EC2 console")),
+]
+# Documented, or quoted elsewhere: (operation, code, message, source, class, what the line must contain).
+DENIED = "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: {} on resource: {} "
+INSTANCE = "arn:aws:ec2:ap-southeast-1:123456789012:instance/*"
+ROLE = "arn:aws:iam::123456789012:role/gpu-box-deadline-us-east-1"
+IAM_GUIDE = "IAM User Guide, Troubleshoot access denied error messages"
+MORE: list[tuple[str, str, str, str, type[CloudError], tuple[str, ...]]] = [
+    (
+        "RunInstances",
+        "UnauthorizedOperation",
+        "You are not authorized to perform this operation. "
+        + DENIED.format("ec2:RunInstances", INSTANCE)
+        + "with an explicit deny in a permissions boundary: arn:aws:iam::123456789012:policy/lab-boundary. "
+        "Encoded authorization failure message: QN7w7t3DAbfvg8Glu6KVPjGh0L6qxL-DvWn7efnpsDylc9yJ",
+        "several public repositories, September 2026",
+        PermissionDenied,
+        (
+            f"a permissions boundary does not allow ec2:RunInstances on {INSTANCE}",
+            "policy/lab-boundary",
+            "QN7w7t3DAbfvg8Glu6KVPjGh0L6qxL-DvWn7efnpsDylc9yJ",
+            "decode-authorization-message",
+            "your user's own policy is not enough",
+        ),
+    ),
+    (
+        "CreateRole",
+        "AccessDenied",
+        DENIED.format("iam:CreateRole", ROLE)
+        + "because no service control policy allows the iam:CreateRole action",
+        IAM_GUIDE,
+        PermissionDenied,
+        (f"a service control policy of your organisation forbids iam:CreateRole on {ROLE}",),
+    ),
+    (
+        "RunInstances",
+        "UnauthorizedOperation",
+        DENIED.format("ec2:RunInstances", INSTANCE) + "with an explicit deny in a resource control policy",
+        IAM_GUIDE,
+        PermissionDenied,
+        ("a resource control policy of your organisation forbids ec2:RunInstances",),
+    ),
+    (
+        "RunInstances",
+        "UnauthorizedOperation",
+        DENIED.format("ec2:RunInstances", INSTANCE)
+        + "because no session policy allows the ec2:RunInstances action",
+        IAM_GUIDE,
+        PermissionDenied,
+        ("a session policy does not allow ec2:RunInstances", "`gpu-box policy`"),
+    ),
+    (
+        "RunInstances",
+        "UnauthorizedOperation",
+        DENIED.format("ec2:RunInstances", INSTANCE)
+        + "with an explicit deny in an identity-based policy, with policy ARN: "
+        "arn:aws:iam::123456789012:policy/NoGpus",
+        "IAM User Guide, policy ARNs in access denied error messages",
+        PermissionDenied,
+        ("an explicit deny (identity-based policy) forbids ec2:RunInstances", "policy/NoGpus", "override"),
+    ),
+    (
+        "RunInstances",
+        "OptInRequired",
+        "You are not subscribed to this service. Please go to http://aws.amazon.com to subscribe.",
+        "EC2 Developer Guide, OptInRequired",
+        CloudError,
+        ("not active yet", "payment method", "http://aws.amazon.com to subscribe"),
+    ),
+    (
+        "CreateRole",
+        "ValidationError",
+        "1 validation error detected: Value at 'tags.2.member.value' failed to satisfy constraint: Member "
+        "must satisfy regular expression pattern: [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*",
+        "IAM API reference, Tag",
+        CloudError,
+        ("tag", "`owner:`"),
+    ),
+    (
+        "CreateSecurityGroup",
+        "SecurityGroupLimitExceeded",
+        "You've reached the limit on the number of security groups.",
+        "EC2 Developer Guide",
+        QuotaError,
+        ("limit", "Service Quotas console"),
+    ),
+    (
+        "GetParameter",
+        "ThrottlingException",
+        "Rate exceeded",
+        "common errors of AWS",
+        CloudError,
+        ("too many requests",),
+    ),
+    (
+        "DescribeVolumes",
+        "InternalError",
+        "",
+        "EC2 Developer Guide",
+        CloudError,
+        ("DescribeVolumes (InternalError)",),
+    ),
+    (
+        "AssumeRole",
+        "AccessDenied",
+        "MultiFactorAuthentication failed with invalid MFA one time pass code.",
+        "aws/aws-cli#2279",
+        CredentialsError,
+        ("MFA code", "type the current code"),
+    ),
+    (
+        "AssumeRole",
+        "AccessDenied",
+        DENIED.format("sts:AssumeRole", "arn:aws:iam::123456789012:role/gpu"),
+        IAM_GUIDE,
+        CredentialsError,
+        ("may not assume the role of your AWS profile", "role_arn", "trust policy"),
+    ),
+    (
+        "AssumeRoleWithWebIdentity",
+        "ExpiredTokenException",
+        "The web identity token that was passed is expired or is not valid. Get a new identity token from "
+        "the identity provider and then retry the request.",
+        "STS API reference, AssumeRoleWithWebIdentity",
+        CredentialsError,
+        ("web identity token", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    ),
+    (
+        "GetRoleCredentials",
+        "ForbiddenException",
+        "No access",
+        "ministryofjustice/modernisation-platform#10161",
+        CredentialsError,
+        ("IAM Identity Center", "sso_role_name"),
+    ),
+]
+
+
+def read(operation: str, code: str, message: str) -> CloudError:
+    """The error that the user reads."""
+    answer = {"Error": {"Code": code, "Message": message}}
+    with pytest.raises(CloudError) as raised, translated("doing it"):
+        raise ClientError(answer, operation)  # type: ignore[arg-type]
+    return raised.value
+
+
+def name(row: dict[str, str]) -> str:
+    return f"{row['operation']}-{row['code']}-{row['message'][:24]}"
+
+
+@pytest.mark.parametrize("row", RECORDED, ids=name)
+def test_each_recorded_error_has_its_remedy_and_aws_s_own_words(row: dict[str, str]) -> None:
+    raised = read(row["operation"], row["code"], row["message"])
+    line = str(raised)
+    assert "\n" not in line
+    assert " ".join(row["message"].split()).rstrip(".") in line
+    assert f"({row['code']})" in line and " ()" not in line
+    kind, pieces = next(
+        ((k, p) for code, part, k, p in EXPECTED if code == row["code"] and part in row["message"]),
+        (CloudError, (f"AWS refused {row['operation']}",)),
+    )
+    assert type(raised) is kind
+    for piece in pieces:
+        assert piece in line
+
+
+@pytest.mark.parametrize(("code", "part"), [(code, part) for code, part, *_ in EXPECTED])
+def test_each_expectation_is_of_a_recorded_error(code: str, part: str) -> None:
+    assert any(row["code"] == code and part in row["message"] for row in RECORDED)
+
+
+@pytest.mark.parametrize(("operation", "code", "message", "source", "kind", "pieces"), MORE)
+def test_each_documented_error_has_its_remedy(
+    operation: str, code: str, message: str, source: str, kind: type[CloudError], pieces: tuple[str, ...]
+) -> None:
+    raised = read(operation, code, message)
+    assert type(raised) is kind
+    for piece in (*pieces, message.rstrip(".")):
+        assert piece in str(raised)
+
+
+def test_no_recorded_error_of_our_calls_is_left_out() -> None:
+    if not RECORDINGS.is_dir():
+        pytest.skip("needs the recorded answers beside the project")
+    allowed = {"sts:GetCallerIdentity"}
+    for statement in (s for file in POLICY for s in json.loads(file.read_text())["Statement"]):
+        actions = statement["Action"]
+        allowed |= {actions} if isinstance(actions, str) else set(actions)
+    known = {(row["operation"], row["code"], row["message"]) for row in RECORDED}
+    for file in RECORDINGS.glob("*.json"):
+        recorded = json.loads(file.read_text())
+        service = recorded["service"].replace("service-quotas", "servicequotas")
+        if "error" in recorded and f"{service}:{recorded['operation']}" in allowed:
+            error = recorded["error"]
+            assert (recorded["operation"], error["code"], error["message"] or "") in known, file.name
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "source", "pieces"),
+    [
+        (
+            "Client.InternalError",
+            "Client.InternalError: Client error on launch",
+            "aws/karpenter-provider-aws#1407",
+            ("KMS key", "kms:CreateGrant", "EBS encryption"),
+        ),
+        (
+            "Client.InvalidKMSKey.InvalidState",
+            "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state",
+            "CiscoDevNet/cloud-cml#8",
+            ("KMS key", "enable it"),
+        ),
+        (
+            "Client.InvalidParameterCombination",
+            "Client.InvalidParameterCombination: Could not create volume with size 20GiB and iops 20100 from "
+            "snapshot 'null'",
+            "hashicorp/terraform#5909",
+            ("`disk` in config.yaml",),
+        ),
+        (
+            "Server.InternalError",
+            "Server.InternalError: Internal error on launch",
+            "jtriley/StarCluster#288",
+            ("Run the command again",),
+        ),
+    ],
+)
+def test_an_instance_that_aws_gave_up_says_why(
+    code: str, message: str, source: str, pieces: tuple[str, ...]
+) -> None:
+    given_up = Instance(
+        id="i-1",
+        state=InstanceState.TERMINATED,
+        type="g5.xlarge",
+        zone="us-east-1a",
+        launched=datetime(2026, 11, 29, tzinfo=UTC),
+        reason_code=code,
+        reason=message,
+    )
+    line = str(failed_start(given_up))
+    for piece in (*pieces, message.removeprefix(f"{code}: ")):
+        assert piece in line

@@ -1,0 +1,44 @@
+"""What a project's files and variables may get wrong: refused before AWS is asked, for which there are no
+credentials here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpu_box.cli.main import main
+
+WRONG = {
+    "a name without a value": ("env: [NOWHERE_SET]\n", {}, "no value for NOWHERE_SET"),
+    "no env_file": ("env_file: .env\n", {}, ".env: cannot be read"),
+    "an env_file that is none": ("env_file: .env\n", {".env": "TOKEN\n"}, "line 1 is not NAME=value"),
+    "AWS credentials": (
+        "env_file: .env\n",
+        {".env": "AWS_SESSION_TOKEN=s3cr3t\n"},
+        "would copy AWS credentials",
+    ),
+    "a value that is too long": ("env_file: .env\n", {".env": "T=" + "s3cr3t" * 22_000}, "over 128 KiB"),
+    "another Python": ("", {".python-version": "3.9\n"}, ".python-version: it asks for Python 3.9"),
+}
+
+
+@pytest.mark.parametrize("command", ["up", "plan"])
+@pytest.mark.parametrize("what", WRONG)
+def test_it_is_one_line_with_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    what: str,
+) -> None:
+    config, files, said = WRONG[what]
+    (tmp_path / "config.yaml").write_text(config + "region: us-east-1\nssh: {key: key, config: false}\n")
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 2
+    printed = capsys.readouterr()
+    assert said in " ".join(printed.err.split()) and "s3cr3t" not in printed.err + printed.out

@@ -1,0 +1,114 @@
+"""Every way into a box, against a server that has its host key and does not answer as a box does.
+
+One clear line within the limits, which are made short here, and memory that does not grow.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from gpu_box.errors import MachineError
+from gpu_box.machine import setup
+from gpu_box.machine.files import sftp
+from gpu_box.machine.files.safe_folder import Folder
+from gpu_box.machine.files.selection import Entry
+from gpu_box.machine.files.transfer import Transfer
+from gpu_box.machine.setup import Desired
+from gpu_box.machine.ssh import command, connection, keys
+from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.machine import Host
+from tests.hostile.ssh_server import MOVES, Server
+from tests.paths import REMOTE
+
+from ..machine.conftest import Recorder
+
+# Other threads of paramiko may end with the channel; those of its prefetch are silenced (below).
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+LIMIT_S = 0.6
+_ENTRY = Entry(path="large", size=2_000_000, mtime=1_700_000_000, mode=0o644)
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "key"
+    keys.ensure_key_pair(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (connection, setup, command):
+        for name in ("TIMEOUT_S", "STALLED_S", "CHECK_TIMEOUT_S", "REQUEST_S"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, LIMIT_S)
+
+
+def check(host: Host, folder: Path) -> None:
+    with connect(host, timeout_s=LIMIT_S) as link:
+        setup.check(link, Desired(remote=REMOTE))
+
+
+def fetch(host: Host, folder: Path) -> None:
+    with connect(host, timeout_s=LIMIT_S) as link:
+        sftp.fetch(link, transfer(folder, up=False), Folder(bytes(folder)))
+
+
+def send(host: Host, folder: Path) -> None:
+    (folder / "large").write_bytes(bytes(_ENTRY.size))
+    with connect(host, timeout_s=LIMIT_S) as link:
+        sftp.move(link, transfer(folder, up=True))
+
+
+def transfer(folder: Path, *, up: bool) -> Transfer:
+    return Transfer(here=folder, there="/home/u", entries=(_ENTRY,), up=up, report=Recorder(), step="sync")
+
+
+WAYS: dict[str, Callable[[Host, Path], None]] = {"check": check, "fetch": fetch, "send": send}
+CASES = [
+    (way, move) for move in MOVES for way in WAYS if way == "check" or (MOVES[move].sftp or "request" in move)
+]
+
+
+@pytest.mark.parametrize(("way", "move"), CASES, ids=lambda word: word.replace(" ", "-"))
+def test_one_clear_line_in_bounded_time(way: str, move: str, key: Path, tmp_path: Path) -> None:
+    host_key = paramiko.Ed25519Key.from_private_key_file(str(key))
+    with Server(move, host_key) as server:
+        host = Host(
+            name="box", address="127.0.0.1", port=server.port, user="ubuntu", key=key,
+            host_keys=(keys.read_key_pair(key).line,),
+        )  # fmt: skip
+        began = time.monotonic()
+        with pytest.raises(MachineError) as refused:
+            WAYS[way](replace(host), tmp_path)
+        assert time.monotonic() - began < 20  # no more than some limits, on a busy machine
+    said = str(refused.value)
+    assert "\n" not in said
+    assert said.isprintable()
+    assert "box" in said or str(server.port) in said
+    assert len(said) < 500
+
+
+def test_a_prefetch_that_ends_with_its_link_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_on: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: passed_on.append(args.exc_value))
+    sftp._silence_prefetch.__wrapped__()
+    other = ValueError("of another thread")
+
+    def _prefetch_thread() -> None:  # paramiko's name
+        raise EOFError
+
+    def another() -> None:
+        raise other
+
+    for target in (_prefetch_thread, another):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    assert passed_on == [other]

@@ -1,0 +1,404 @@
+"""A project as it is: uv.lock, requirements.txt, set-up script; with the real uv and an index of our own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sysconfig
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from testbed.openssh import OpenSshMachine
+
+from gpu_box.config.model import Ssh
+from gpu_box.errors import StepFailed
+from gpu_box.machine import jobs, setup
+from gpu_box.machine.files import upload_remote
+from gpu_box.machine.setup import Desired
+from gpu_box.machine.ssh.connection import connect
+
+from .conftest import Recorder, copy_of_remote, host_of
+from .files.test_sync import small_disk
+
+PYPROJECT = (
+    '[project]\nname = "mine"\nversion = "0"\nrequires-python = ">=3.11"\ndependencies = ["small<2"]\n'
+)
+
+
+def wheel(index: Path, name: str, version: str, *needs: str, python: str = "", size: int = 0) -> None:
+    """The least that an installer takes: https://packaging.python.org/en/latest/specifications/"""
+    info = f"{name}-{version}.dist-info"
+    requires = "".join(f"Requires-Dist: {need}\n" for need in needs)
+    requires += f"Requires-Python: {python}\n" if python else ""
+    with zipfile.ZipFile(index / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}/__init__.py", f"version = {version!r}\n")
+        file.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
+        )
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+        file.writestr(f"{name}/data", os.urandom(size))
+
+
+def sdist(index: Path, name: str, code: str) -> None:
+    """One that runs `code` to be built, by a backend in its own tree (PEP 517)."""
+    backend = f"def build_wheel(*_, **__):\n    {code}\n"
+    pyproject = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    about = f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0\n"
+    files = {"pyproject.toml": pyproject, "backend.py": backend, "PKG-INFO": about}
+    with tarfile.open(index / f"{name}-1.0.tar.gz", "w:gz") as archive:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"{name}-1.0/{path}")
+            member.size = len(text)
+            archive.addfile(member, BytesIO(text.encode()))
+
+
+class Index(ThreadingHTTPServer):
+    """The folder's wheels as a simple index (PEP 503). cut: a large file ends in the middle."""
+
+    cut = False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.address = f"http://127.0.0.1:{self.server_port}/simple/"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Index
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/").rpartition("/")[2]
+        path = self.server.folder / name
+        if path.is_file():
+            body = path.read_bytes()
+        else:
+            found = [each.name for each in self.server.folder.glob(f"{name}-*")]
+            body = "".join(f'<a href="/files/{each}">{each}</a>\n' for each in found).encode()
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "text/html" if not path.is_file() else "application/octet-stream")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if self.server.cut and len(body) > 1_000_000 else body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Index]:
+    with Index(folder) as index:
+        thread = threading.Thread(target=index.serve_forever)
+        thread.start()
+        try:
+            yield index
+        finally:
+            index.shutdown()
+            thread.join()
+
+
+class Box:
+    """A machine with gpu-box's code, ~/work and, in place of the set-up steps, only those of the project."""
+
+    def __init__(self, machine: OpenSshMachine, folder: Path) -> None:
+        self.home, self.work = machine.home, machine.home / "work"
+        self.work.mkdir(exist_ok=True)
+        self.index = folder / "index"
+        self.index.mkdir()
+        for name, version in (("ipykernel", "7.4.0"), ("small", "1.0"), ("small", "2.0"), ("more", "1.0")):
+            wheel(self.index, name, version)
+        wheel(self.index, "demanding", "1.0", "small>=2")
+        wheel(self.index, "modern", "1.0", python=">=3.99")
+        self.remote = copy_of_remote(folder, "env")
+        text = "from setup.steps import code, env, environment, script\nALL = (code.STEP,)\n"
+        (self.remote / "setup/steps/__init__.py").write_text(
+            text + "PROJECT = (environment.STEP, script.STEP)\n"
+        )
+        upload_remote.fingerprint.cache_clear()
+        # Where pip's settings are looked for: an index that is a folder, and no other.
+        (machine.home / ".config/pip").mkdir(parents=True)
+        (machine.home / ".config/pip/pip.conf").write_text(
+            f"[global]\nno-index = true\nfind-links = {self.index}\n"
+        )
+        self.uv = {
+            "UV_CONFIG_FILE": str(self.remote / "setup/no_index.toml"),
+            "UV_FIND_LINKS": str(self.index),
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+        }
+        self._connect = lambda: connect(host_of(machine))
+        self.ssh = Ssh(key=machine.user_key)
+
+    def refresh(self) -> None:
+        """Send remote/ again, which a test has changed."""
+        upload_remote.fingerprint.cache_clear()
+
+    def up(self, report: Recorder | None = None, **asked: object) -> Recorder:
+        """What `up` does on the machine after the sync."""
+        report = report or Recorder()
+        desired = replace(Desired(remote=self.remote), **asked)  # type: ignore[arg-type]
+        with self._connect() as connection:
+            state = setup.check(connection, desired)
+            if not state.mirror_current:
+                upload_remote.upload(connection, self.remote)
+            setup.apply_project(connection, desired, report)
+            after = setup.check(connection, desired)
+            assert not after.project_needs_work, after.project_steps
+        return report
+
+    def failure(self, report: Recorder | None = None, **asked: object) -> str:
+        with pytest.raises(StepFailed) as caught:
+            self.up(report, **asked)
+        assert caught.value.exit_code == 1
+        return str(caught.value)
+
+    def job(self, command: str, name: str = "job") -> list[str]:
+        lines: list[str] = []
+        with self._connect() as connection:
+            jobs.start(connection, name, command)
+            jobs.follow(connection.host, name, lines.append)
+        return "".join(lines).splitlines()
+
+    def lock(self, pyproject: str = PYPROJECT) -> None:
+        (self.work / "pyproject.toml").write_text(pyproject)
+        subprocess.run([UV, "lock", "--quiet"], cwd=self.work, env=self.uv, check=True)
+
+    def own_environment(self) -> None:
+        """As step `python` makes it, without packages."""
+        venv = [UV, "venv", "--quiet", "--no-project", str(self.home / ".gpu-box/venv")]
+        subprocess.run(venv, env=self.uv, check=True)
+
+
+UV = str(Path(sysconfig.get_path("scripts")) / "uv")
+WHICH = "python -c 'import small, sys; print(small.version, sys.prefix)'"
+
+
+@pytest.fixture
+def box(make_machine: Callable[..., OpenSshMachine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)  # this computer's own index
+    monkeypatch.setenv("UV_HTTP_RETRIES", "1")
+    machine = make_machine()
+    (machine.home / ".local/bin").mkdir(parents=True)
+    (machine.home / ".local/bin/uv").symlink_to(UV)
+    return Box(machine, tmp_path)
+
+
+def test_a_project_with_a_lock_gets_an_environment_of_its_own(box: Box) -> None:
+    box.lock()
+    report = box.up(packages=("more",))
+    assert "environment" in report.of("done")
+    assert box.job(WHICH) == [f"1.0 {box.home}/.gpu-box/project"]
+    assert box.job("python -c 'import more, ipykernel'; echo $?") == ["0"]
+    kernel = (box.home / ".gpu-box/jupyter/share/kernels/python3/kernel.json").read_text()
+    assert f"{box.home}/.gpu-box/project/bin/python" in kernel
+    own = (box.home / ".gpu-box/jupyter/share/kernels/gpu-box/kernel.json").read_text()
+    assert f"{box.home}/.gpu-box/venv/bin/python" in own
+
+    assert not box.up(packages=("more",)).of("update"), "nothing changed: nothing is installed"
+    box.lock(PYPROJECT.replace("small<2", "small>=2"))
+    box.up(packages=("more",))
+    assert box.job(WHICH)[0].startswith("2.0 ")
+
+    box.up(python="none")
+    assert not (box.home / ".gpu-box/project").exists()
+
+
+@pytest.mark.parametrize("kind", ["requirements.txt", "pyproject.toml"])
+def test_requirements_go_on_top_of_the_box_s_own_environment(box: Box, kind: str) -> None:
+    box.own_environment()
+    (box.work / kind).write_text(PYPROJECT if kind == "pyproject.toml" else "small<2\n")
+    box.up()
+    assert box.job(WHICH) == [f"1.0 {box.home}/.gpu-box/venv"]
+    assert not box.up().of("update")
+    (box.work / kind).write_text((box.work / kind).read_text().replace("small<2", "small>=2"))
+    box.up()
+    assert box.job(WHICH)[0].startswith("2.0 ")
+
+
+def test_pytorch_is_replaced_only_if_the_file_names_it(box: Box) -> None:
+    box.own_environment()
+    for version in ("2.13.0", "9.9.9"):
+        wheel(box.index, "torch", version)
+    wheel(box.index, "greedy", "1.0", "torch>=2")
+    venv = [UV, "pip", "install", "--quiet", "torch==2.13.0"]
+    own = box.home / ".gpu-box/venv"
+    subprocess.run(venv, env={**box.uv, "VIRTUAL_ENV": str(own)}, check=True)
+    (box.work / "requirements.txt").write_text("greedy\n")
+    box.up()
+    assert box.job("python -c 'import torch; print(torch.version)'") == ["2.13.0"]
+    (box.work / "requirements.txt").write_text("greedy\ntorch==9.9.9\n")
+    box.up()
+    assert box.job("python -c 'import torch; print(torch.version)'") == ["9.9.9"]
+
+
+FAILURES: dict[str, tuple[Callable[[Box], object], str]] = {
+    "a package that does not exist": (
+        lambda box: (box.work / "requirements.txt").write_text("no-such-package\n"),
+        "no-such-package",
+    ),
+    "versions that disagree": (
+        lambda box: (box.work / "requirements.txt").write_text("demanding\nsmall<2\n"),
+        "demanding",
+    ),
+    "a package for another Python": (
+        lambda box: (box.work / "requirements.txt").write_text("modern\n"),
+        "3.99",
+    ),
+    "a lock of another Python": (
+        lambda box: (
+            (box.work / "pyproject.toml").write_text(PYPROJECT.replace(">=3.11", ">=3.99")),
+            (box.work / "uv.lock").write_text(
+                'version = 1\nrevision = 3\nrequires-python = ">=3.99"\n\n'
+                '[[package]]\nname = "mine"\nversion = "0"\nsource = { virtual = "." }\n'
+            ),
+        ),
+        ">=3.99",
+    ),
+    "a package whose build fails": (
+        lambda box: (
+            sdist(box.index, "native", "import missing_thing"),
+            (box.work / "requirements.txt").write_text("native\n"),
+        ),
+        "missing_thing",
+    ),
+    "a package that needs a compiler": (
+        lambda box: (
+            sdist(box.index, "native", NO_COMPILER),
+            (box.work / "requirements.txt").write_text("native\n"),
+        ),
+        "x86_64-linux-gnu-gcc",
+    ),
+    "a lock that is cut off": (
+        lambda box: (box.lock(), (box.work / "uv.lock").write_text("version = 1\n[[pack")),
+        "uv.lock",
+    ),
+}
+
+
+# As setuptools says it: https://github.com/pypa/setuptools/issues/3876
+NO_COMPILER = (
+    "import sys; sys.exit(\"error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory\")"
+)
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_what_cannot_be_installed_is_said_with_the_line_that_matters(box: Box, what: str) -> None:
+    box.own_environment()
+    break_it, said = FAILURES[what]
+    break_it(box)
+    failure = box.failure()
+    assert said in failure and "~/.gpu-box/logs/environment.log" in failure
+    assert box.failure() == failure or said in box.failure(), "it is tried again at the next `up`"
+
+
+def test_a_full_disk_is_said_and_the_next_up_goes_on(box: Box) -> None:
+    wheel(box.index, "large", "1.0", size=3_000_000)
+    with small_disk(box.home / ".gpu-box/venv", "size=2m"):
+        box.own_environment()
+        (box.work / "requirements.txt").write_text("large\n")
+        failure = box.failure()
+        assert "the box's disk is full: raise disk.size_gib" in failure and "`gpu-box up` again" in failure
+        subprocess.run(["mount", "-o", "remount,size=20m", box.home / ".gpu-box/venv"], check=True)
+        box.up()
+        assert box.job("python -c 'import large; print(large.version)'") == ["1.0"]
+
+
+def test_a_network_that_fails_in_the_middle_is_said_and_the_next_up_goes_on(box: Box) -> None:
+    wheel(box.index, "large", "1.0", size=3_000_000)
+    box.own_environment()
+    (box.work / "requirements.txt").write_text("small<2\nlarge\n")
+    with served(box.index) as index:
+        (box.home / ".config/pip/pip.conf").write_text(f"[global]\nindex-url = {index.address}\n")
+        index.cut = True
+        failure = box.failure()
+        assert "large" in failure and "`gpu-box up` again" in failure
+        index.cut = False
+        box.up()
+    assert box.job(WHICH)[0].startswith("1.0 ")
+
+
+def test_a_lock_s_environment_that_failed_is_not_used(box: Box) -> None:
+    box.own_environment()
+    box.lock()
+    (box.index / "small-1.0-py3-none-any.whl").unlink()
+    box.failure()
+    assert box.job('echo "$VIRTUAL_ENV"') == [f"{box.home}/.gpu-box/venv"]
+
+
+@pytest.mark.parametrize("name", ["environment.yml", "pixi.lock", "poetry.lock", "Pipfile.lock"])
+def test_a_project_of_another_tool_gets_one_line_with_what_to_do(box: Box, name: str) -> None:
+    (box.work / name).write_text("")
+    report = box.up()
+    [note] = [line for kind, _, line in report.events if kind == "note"]
+    assert name in note and "not installed by gpu-box" in note
+
+
+def test_the_user_s_script_runs_once_until_it_changes_and_sees_what_jobs_see(box: Box) -> None:
+    script = box.work / "setup.sh"
+    script.write_text('#!/bin/sh\necho "$PWD $VIRTUAL_ENV" >>ran\n')
+    script.chmod(0o755)
+    box.up(setup=("./setup.sh",))
+    box.up(setup=("./setup.sh",))
+    assert (box.work / "ran").read_text() == f"{box.work} {box.home}/.gpu-box/venv\n"
+    script.write_text(script.read_text() + "\n")
+    box.up(setup=("./setup.sh",))
+    assert len((box.work / "ran").read_text().splitlines()) == 2
+
+
+def test_secrets_that_a_script_prints_are_masked(box: Box) -> None:
+    (box.home / ".gpu-box").mkdir()
+    values = "export TOKEN='s3cr3t of mine'\nexport KEY='s3cr3t-begin\ns3cr3t-end'\nexport MODE=debug\n"
+    (box.home / ".gpu-box/env.sh").write_text(f"# digest\n{values}")
+    asked = {"setup": ('set -x; echo "$TOKEN"; echo "$KEY"; echo $MODE; false',), "env": None}
+    report = Recorder()
+    failure = box.failure(report, **asked)
+    log = (box.home / ".gpu-box/logs/setup.log").read_text()
+    assert "s3cr3t" not in failure + log + str(report.events)
+    assert "echo '$TOKEN'" in log and "debug" in log
+
+
+def test_a_private_index_gets_its_password_of_the_variables(box: Box) -> None:
+    box.own_environment()
+    (box.home / ".gpu-box/env.sh").write_text(f"# digest\nexport INDEX='{box.index}'\n")
+    (box.home / ".config/pip/pip.conf").write_text("[global]\nno-index = true\n")
+    (box.work / "requirements.txt").write_text("--find-links ${INDEX}\nsmall<2\n")
+    box.up(env=None)
+    assert box.job(WHICH)[0].startswith("1.0 ")
+
+
+def test_a_list_of_commands_goes_on_where_it_failed(box: Box) -> None:
+    commands = ("echo one >>ran", "test -e allowed && echo two >>ran", "echo three >>ran")
+    failure = box.failure(setup=commands)
+    assert "`test -e allowed && echo two >>ran`: exit status 1" in failure
+    assert "~/.gpu-box/logs/setup.log" in failure
+    (box.work / "allowed").touch()
+    box.up(setup=commands)
+    assert (box.work / "ran").read_text().split() == ["one", "two", "three"]
+
+
+SCRIPTS = {
+    "not executable": (b"#!/bin/sh\n", 0o644, "is not executable: `chmod +x setup.sh`"),
+    "from Windows": (b"#!/bin/sh\r\n", 0o755, "has Windows line ends"),
+    "missing": (None, 0, "exit status 127"),
+    "fails": (b"#!/bin/sh\necho the reason >&2\nexit 7\n", 0o755, "the reason"),
+}
+
+
+@pytest.mark.parametrize("what", SCRIPTS)
+def test_a_script_that_cannot_run_is_named_with_the_reason(box: Box, what: str) -> None:
+    content, mode, said = SCRIPTS[what]
+    if content is not None:
+        (box.work / "setup.sh").write_bytes(content)
+        (box.work / "setup.sh").chmod(mode)
+    failure = box.failure(setup=("./setup.sh",))
+    assert said in failure and "setup.sh" in failure

@@ -1,0 +1,150 @@
+"""Ports of the box on the laptop: `tunnel`, and the config's `ports`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from testbed.openssh import free_port
+
+from .. import schema
+from .conftest import Desk, Started
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Callable[[int, str], subprocess.Popen[bytes]]]:
+    """`web(port, "hello")`: a web server that says hello. The box shares this machine's loopback."""
+    running = []
+
+    def start(port: int, text: str) -> subprocess.Popen[bytes]:
+        folder = tmp_path / str(port)
+        folder.mkdir(exist_ok=True)
+        (folder / "index.html").write_text(text)
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)],
+                cwd=folder,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def get(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def line_with(started: Started, words: str) -> str:
+    for line in started.out:
+        if words in line.decode():
+            return line.decode().rstrip()
+    raise AssertionError(f"no line with {words!r}: {started.end()}")
+
+
+def test_two_ports_come_over_one_connection_and_ctrl_c_closes_them(
+    desk: Desk, web: Callable[[int, str], subprocess.Popen[bytes]]
+) -> None:
+    ports, here = (free_port(), free_port()), (free_port(), free_port())
+    for port in ports:
+        web(port, f"server {port}")
+    words = [f"{mine}:{port}" for mine, port in zip(here, ports, strict=True)]
+    with desk.started("tunnel", *words) as tunnel:
+        line_with(tunnel, "Ctrl-C closes it.")
+        assert [get(port) for port in here] == [f"server {port}" for port in ports]
+        tunnel.process.send_signal(signal.SIGINT)
+        assert tunnel.end()[0] == 130
+    with pytest.raises(OSError):
+        get(here[0])
+
+
+def test_a_port_that_is_taken_here_takes_the_next_one_and_says_so(
+    desk: Desk, web: Callable[[int, str], subprocess.Popen[bytes]]
+) -> None:
+    port = free_port()
+    web(port, "hello")
+    with desk.started("tunnel", str(port)) as tunnel:
+        line = line_with(tunnel, f"port {port} of the box")
+        assert f"(port {port} is taken on this laptop)" in line
+        assert get(int(line.partition(" ")[0].rpartition(":")[2])) == "hello"
+
+
+def test_without_a_port_each_new_server_is_shown_and_one_that_vanishes_too(
+    desk: Desk, web: Callable[[int, str], subprocess.Popen[bytes]]
+) -> None:
+    port = free_port()
+    with desk.started("tunnel") as tunnel:
+        line_with(tunnel, "Ctrl-C closes it.")
+        server = web(port, "new")
+        line = line_with(tunnel, f"port {port} of the box, http.server")
+        here = int(line.partition(" ")[0].rpartition(":")[2])
+        assert get(here) == "new"
+        server.kill()
+        server.wait()
+        line_with(tunnel, f"The server on port {port} of the box has ended.")
+        web(port, "again")
+        assert f"127.0.0.1:{here} " in line_with(tunnel, f"port {port} of the box, http.server")
+        assert get(here) == "again"
+
+
+def test_a_port_where_nothing_listens_is_named_once(desk: Desk) -> None:
+    here, port = free_port(), free_port()
+    with desk.started("tunnel", f"{here}:{port}") as tunnel:
+        line_with(tunnel, "Ctrl-C closes it.")
+        for _ in range(2):
+            with pytest.raises(OSError):
+                get(here)
+        tunnel.process.send_signal(signal.SIGINT)
+        assert tunnel.end()[1].count(f"nothing listens on port {port}") == 1
+
+
+def test_the_config_s_ports_come_with_every_tunnel_and_jupyter(
+    desk: Desk, web: Callable[[int, str], subprocess.Popen[bytes]]
+) -> None:
+    port, mine, typed = free_port(), free_port(), free_port()
+    web(port, "from the config")
+    config = desk.folder / "ports.yaml"
+    config.write_text((desk.folder / "config.yaml").read_text() + f'ports: ["{mine}:{port}"]\n')
+    (desk.home / ".gpu-box" / "jupyter").mkdir(exist_ok=True)
+    (desk.home / ".gpu-box" / "jupyter" / "port").write_text(f"{port}\n")
+    (desk.home / ".gpu-box" / "jupyter" / "token").write_text("a-token\n")
+    for words in (["tunnel", str(typed)], ["tunnel"], ["jupyter", "--no-browser"]):
+        with desk.started("--config", str(config), *words) as tunnel:
+            line_with(tunnel, f"127.0.0.1:{mine} forwards to port {port} of the box")
+            assert get(mine) == "from the config"
+        tunnel.process.wait()
+    for words in (["tunnel", str(typed)], ["jupyter", "--no-browser"]):
+        with desk.started("--json", "--config", str(config), *words) as tunnel:
+            printed = _one_value(tunnel)
+            answer = schema.held(words, printed)
+            ports = answer["ports"] if isinstance(answer, dict) else answer
+            assert {"port": port, "local_port": mine, "taken": None, "program": ""} in ports
+            if isinstance(answer, dict):
+                assert answer["address"].endswith("/lab?token=a-token")
+            assert get(mine) == "from the config"
+        tunnel.process.wait()
+
+
+def _one_value(started: Started) -> str:
+    """What it prints until that is JSON; it stays open."""
+    printed = ""
+    for line in started.out:
+        printed += line.decode()
+        try:
+            json.loads(printed)
+        except ValueError:
+            continue
+        return printed
+    raise AssertionError(started.end())
