@@ -184,4 +184,4 @@ def test_init_into_a_folder_that_may_not_be_entered_is_refused(open_folder: Path
     program = [sys.executable, "-c", AS_ANOTHER_USER, str(open_folder), str(where), "000", *words]
     done = subprocess.run(program, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
-    assert "cannot be written: permission denied" in " ".join(done.stderr.split())
+    assert "cannot be written: Permission denied" in " ".join(done.stderr.split())

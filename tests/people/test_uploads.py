@@ -46,6 +46,10 @@ def _options(*, yes: bool = False) -> Options:
     return Options(config=None, name=None, local=False, json=False, yes=yes, debug=False)
 
 
+def _unchecked(_: Cloud) -> None:
+    """No box is looked at here."""
+
+
 def test_a_large_upload_is_asked_about_once_with_sizes_times_and_how_to_leave_out(
     mine: Cloud, tmp_path: Path
 ) -> None:
@@ -74,23 +78,23 @@ def test_without_a_terminal_it_is_refused_before_anything_and_yes_goes_on(
 ) -> None:
     _big(tmp_path / "mine", "data.bin", GB)
     with pytest.raises(InputError, match=r"Up to 1\.0 GB .* Pass --yes to agree"):
-        consent.before_upload(_options(), mine)
-    consent.before_upload(_options(yes=True), mine)
+        consent.before_upload(_options(), mine, _unchecked)
+    consent.before_upload(_options(yes=True), mine, _unchecked)
     assert "Up to 1.0 GB" in capsys.readouterr().err
-    consent.before_upload(_options(), mine)
+    consent.before_upload(_options(), mine, _unchecked)
 
 
 def test_another_project_for_the_same_box_is_asked_about_and_down_forgets(
     mine: Cloud, tmp_path: Path
 ) -> None:
     other = _cloud_of(tmp_path / "other")
-    consent.before_upload(_options(), mine)
+    consent.before_upload(_options(), mine, _unchecked)
     with pytest.raises(
         InputError, match=f"the project of {tmp_path}/mine, and would also get that of {tmp_path}/other"
     ):
-        consent.before_upload(_options(), other)
-    consent.before_upload(_options(yes=True), other)
-    consent.before_upload(_options(), other)
+        consent.before_upload(_options(), other, _unchecked)
+    consent.before_upload(_options(yes=True), other, _unchecked)
+    consent.before_upload(_options(), other, _unchecked)
 
 
 def test_a_large_folder_is_listed_once_for_the_question_and_the_upload(mine: Cloud) -> None:

@@ -22,6 +22,7 @@ from gpu_box.box.project import WORK
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.machine import jobs
+from gpu_box.machine.files.variables import Variables
 from gpu_box.machine.ssh import keys
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import InstanceState
@@ -42,15 +43,21 @@ def limited(config: Config, *, span: timedelta | None = None, usd: Decimal | Non
 
 
 def up(
-    cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False
+    cloud: Cloud,
+    report: Reporter,
+    *,
+    wait: timedelta = timedelta(0),
+    loosen: bool | None = False,
+    env: Variables | None = None,
 ) -> list[gpu_box.box.up.Up]:
     """Bring up every member in the first one's zone. Can be run again to continue. Raises GpuBoxError.
 
-    wait, loosen: as for `box.up`.
+    wait, loosen, env: as for `box.up`.
     """
+    env = env or gpu_box.box.up.require_usable(cloud.config)
     first, *others = members = members_of(cloud)
     if not others:
-        return [gpu_box.box.up.up(first, report, wait=wait, loosen=loosen)]
+        return [gpu_box.box.up.up(first, report, wait=wait, loosen=loosen, env=env)]
     key = keys.ensure_key_pair(first.config.ssh.key)
     make_cluster(first, report)
     its = Named(first.config.name, report)
@@ -60,7 +67,9 @@ def up(
     placed = [first, *(other.sharing(replace(other.config, zones=(zone,))) for other in others)]
     try:
         return each_member(
-            placed, lambda member, its: gpu_box.box.up.up(member, its, wait=wait, loosen=loosen), report
+            placed,
+            lambda member, its: gpu_box.box.up.up(member, its, wait=wait, loosen=loosen, env=env),
+            report,
         )
     except CloudError as error:
         raise type(error)(
@@ -81,14 +90,21 @@ def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> list[G
     return gone
 
 
-def train(cloud: Cloud, data: str, settings: Mapping[str, object], *, then_stop: bool = False) -> JobStarted:
+def train(
+    cloud: Cloud,
+    data: str,
+    settings: Mapping[str, object],
+    *,
+    then_stop: bool = False,
+    agree: work.Agree = lambda _: None,
+) -> JobStarted:
     """Run torchrun on every member, with rank 0 and the results on the first. Returns the first's job.
 
-    then_stop: each box stops itself when its job has ended.
+    then_stop: each box stops itself when its job has ended. agree: asks the user before anything starts.
     """
     members = members_of(cloud)
     if len(members) == 1:
-        return work.train(members[0], data, settings, then_stop=then_stop)
+        return work.train(members[0], data, settings, then_stop=then_stop, agree=agree)
     found = [find.locate(member) for member in members]
     for member, observed in zip(members, found, strict=True):
         instance = observed.instance
@@ -97,6 +113,7 @@ def train(cloud: Cloud, data: str, settings: Mapping[str, object], *, then_stop:
                 f"{member.config.name} is not running", remedy="`gpu-box up` brings all boxes up."
             )
     hosts = [find.host_of(member.config, observed) for member, observed in zip(members, found, strict=True)]
+    agree(found)
     first = found[0].instance
     assert first is not None and first.private_address is not None
     priced = work.with_price(members, found, settings)

@@ -17,6 +17,7 @@ from gpu_box.files import read_own, write_whole
 from gpu_box.machine import setup, watcher
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import Instance, InstanceState, Observed, Stopped
+from gpu_box.model.price import Price
 from gpu_box.model.progress import Reporter
 from gpu_box.model.watch import Change, WatchState
 from gpu_box.plan import budget, deadline, limits
@@ -83,9 +84,20 @@ def keep(cloud: Cloud, span: timedelta | None, report: Reporter) -> Kept:
     )
 
 
-def limited_run(cloud: Cloud) -> str:
-    """The limits of the box's run (`up --for 3h --at-most 5`), in words; "" without any."""
-    return limits.run_shown(find.locate(cloud, entering=False).instance)
+def limited_run(cloud: Cloud, span: timedelta) -> str:
+    """The limits of the box's run (`up --for 3h --at-most 5`), in words; "" without any.
+
+    Raises GpuBoxError as `extend` does if such a run cannot be extended by `span`.
+    """
+    observed = find.locate(cloud, entering=False)
+    if not (run := limits.run_shown(observed.instance)):
+        return ""
+    observed = find.observe_box(cloud)
+    converge.require_own(cloud, observed)
+    instance, now = _running(cloud.config, observed), datetime.now(UTC)
+    at = deadline.extension(observed, instance, span, now=now)[1]
+    _refuse_past_budget(cloud, observed, instance, at, now=now)
+    return run
 
 
 def extend(cloud: Cloud, span: timedelta, report: Reporter, *, agreed: str = "") -> Extended:
@@ -97,21 +109,11 @@ def extend(cloud: Cloud, span: timedelta, report: Reporter, *, agreed: str = "")
     instance, now = _running(cloud.config, observed), datetime.now(UTC)
     if (run := limits.run_shown(instance)) != agreed and run:
         raise refuse_to_extend(cloud.config, run)
-    config = limits.kept(cloud.config, instance)[0]
-    price = read_price_of(cloud, instance)
-    rates = spent.rates_of(price)
     armed = budget.deadline_of(observed, instance)
     base, at = extension(cloud, observed, span, now=now)
     before = base if armed else None
-    end = budget.budget_end(config, observed, rates, now=now)
-    if end and at > end:
-        raise InputError(
-            f"the budget ends at {end.astimezone():%a %b %d %H:%M}, before {at.astimezone():%a %b %d %H:%M}",
-            where="limits.budget",
-            remedy="Raise limits.budget in config.yaml, or extend by less."
-            if cloud.config.limits.budget == config.limits.budget
-            else "Extend by less; the running box has its own budget, which `gpu-box up` can loosen.",
-        )
+    config, price = _refuse_past_budget(cloud, observed, instance, at, now=now)
+    rates = spent.rates_of(price)
     if (run_until := limits.run_until(config, instance, at, rates)) != instance.limits:
         act(cloud, [NoteLimits(instance_id=instance.id, value=run_until)], report, observed)
     observed = postpone(cloud, base, at, report)
@@ -128,6 +130,24 @@ def extend(cloud: Cloud, span: timedelta, report: Reporter, *, agreed: str = "")
         usd_more=price.hour * _hours(more) if price.hour is not None else None,
         in_aws=budget.deadline_of(observed, instance) == at,
     )
+
+
+def _refuse_past_budget(
+    cloud: Cloud, observed: Observed, instance: Instance, at: datetime, *, now: datetime
+) -> tuple[Config, Price]:
+    """The config with the limits that the running box keeps, and its price. Raises InputError."""
+    config = limits.kept(cloud.config, instance)[0]
+    price = read_price_of(cloud, instance)
+    end = budget.budget_end(config, observed, spent.rates_of(price), now=now)
+    if end and at > end:
+        raise InputError(
+            f"the budget ends at {end.astimezone():%a %b %d %H:%M}, before {at.astimezone():%a %b %d %H:%M}",
+            where="limits.budget",
+            remedy="Raise limits.budget in config.yaml, or extend by less."
+            if cloud.config.limits.budget == config.limits.budget
+            else "Extend by less; the running box has its own budget, which `gpu-box up` can loosen.",
+        )
+    return config, price
 
 
 def refuse_to_extend(config: Config, run: str) -> InputError:

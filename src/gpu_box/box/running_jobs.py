@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpu_box.aws.client import Cloud
+from gpu_box.box.converge import require_own
 from gpu_box.box.find import host_of, locate
 from gpu_box.machine import jobs, scratch
 from gpu_box.machine.ssh.connection import connect
@@ -68,6 +69,7 @@ def find(boxes: Sequence[tuple[Cloud, Observed | None]], *, patience_s: float) -
 
 def _ask(cloud: Cloud, observed: Observed | None, patience_s: float) -> Running | None:
     observed = observed or locate(cloud)
+    require_own(cloud, observed)
     if observed.instance is None or not observed.instance.state.bills:
         return None
     with connect(host_of(cloud.config, observed), timeout_s=patience_s) as connection:

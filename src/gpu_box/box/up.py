@@ -65,17 +65,34 @@ class Up:
     stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS; None: cannot be armed
 
 
-def up(cloud: Cloud, report: Reporter, *, wait: timedelta = timedelta(0), loosen: bool | None = False) -> Up:
+def require_usable(config: Config) -> variables.Variables:
+    """Check what `up` takes from this laptop; returns the variables. Raises InputError.
+
+    env_file may be a pipe, so it is read once.
+    """
+    project.folder(config)
+    kaggle.require_credentials(config)
+    project_python.read(config)
+    keys.read_public_line(config.ssh.key)
+    return variables.require(config)
+
+
+def up(
+    cloud: Cloud,
+    report: Reporter,
+    *,
+    wait: timedelta = timedelta(0),
+    loosen: bool | None = False,
+    env: variables.Variables | None = None,
+) -> Up:
     """Create or start the box, set it up and sync the project, with Jupyter running afterwards.
 
     wait: how long to keep trying while AWS has no capacity. loosen: whether a running box gets looser limits
-    than its own; None raises LooserLimits instead, before anything is changed.
+    than its own; None raises LooserLimits instead, before anything is changed. env: from `require_usable`,
+    if it has been called.
     """
     config = cloud.config
-    project.folder(config)  # raises for a bad folder before anything is made
-    kaggle.require_credentials(config)
-    env = variables.require(config)
-    project_python.read(config)
+    env = env or require_usable(config)
     key = keys.ensure_key_pair(config.ssh.key)
     found, observed, acted = meanwhile(
         cloud, lambda: bring_up(cloud, key.line, report, wait=wait, loosen=loosen), load_libraries

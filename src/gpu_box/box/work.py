@@ -34,6 +34,8 @@ from gpu_box.model.progress import Reporter
 from gpu_box.model.results import JobLogged, JobStarted, JupyterOpened
 from gpu_box.store import job_names
 
+Agree = Callable[[Sequence[Observed]], None]  # takes the state of each box
+
 TRAIN_JOB = "train"
 _LONGEST_JOB_NAME = 64  # as remote/jobs/job.py accepts
 _PULL_EVERY_S = 15.0
@@ -230,22 +232,25 @@ def start(
     then_stop: bool = False,
     pull: Sequence[str] = (),
     parameters: Sequence[str] = (),
+    agree: Agree = lambda _: None,
 ) -> JobStarted:
     """Start a job, or put it into the queue. The other keywords are those of `jobs.start`.
 
     parameters: NAME=VALUE for a notebook. Raises InputError for those, and for an env_file that cannot be
-    read, before anything starts.
+    read, before anything starts. agree: asks the user, after these checks.
     """
     env = variables.read(cloud.config)
     executed = notebook.requested(cloud.config, command, parameters)
-    host = find_host(cloud)
+    observed = locate(cloud)
+    host = host_of(cloud.config, observed)
     line = command[0] if len(command) == 1 else shlex.join(command)
     job = name or job_name([str(executed.path), ""] if executed else command)
     with connect(host) as connection:
-        push_variables(connection, cloud.config, env)
         if executed:
             executed.check(connection)
             line = executed.line
+        agree([observed])
+        push_variables(connection, cloud.config, env)
         job, behind = jobs.start(connection, job, line, cwd=WORK, queue=queue, then_stop=then_stop, pull=pull)
     job_names.remember(host.name, [*job_names.names(host.name), job])
     return JobStarted(host=host, job=job, behind=behind, pull=tuple(pull))
@@ -314,13 +319,21 @@ def logged(job: JobStarted, exit_status: int | None, log: str) -> JobLogged:
     return JobLogged(job=job.job, exit_status=exit_status, log=log)
 
 
-def train(cloud: Cloud, data: str, settings: Mapping[str, object], *, then_stop: bool = False) -> JobStarted:
+def train(
+    cloud: Cloud,
+    data: str,
+    settings: Mapping[str, object],
+    *,
+    then_stop: bool = False,
+    agree: Agree = lambda _: None,
+) -> JobStarted:
     """Train VGG16 on the box as the job `train`, with one process per GPU.
 
-    then_stop: as for `start`. settings: options of `python -m vgg16 train`; None values are left out.
+    then_stop, agree: as for `start`. settings: options of `python -m vgg16 train`; None values are left out.
     """
     observed = locate(cloud)
     host = host_of(cloud.config, observed)
+    agree([observed])
     priced = with_price([cloud], [observed], settings)
     with connect(host) as connection:
         push_variables(connection, cloud.config)

@@ -83,7 +83,10 @@ def up_command(
     --for and --at-most hold for this run, until the box stops: no `up` loosens them, and `extend` only in a
     terminal.
     """
+    from gpu_box.aws.observe import observe
     from gpu_box.box import cluster
+    from gpu_box.box.converge import require_own
+    from gpu_box.box.up import require_usable
     from gpu_box.cli.results import one_or_all
     from gpu_box.plan import limits
     from gpu_box.view.up import up_lines
@@ -95,7 +98,8 @@ def up_command(
     cloud = opts.cloud()
     cloud = cloud.sharing(cluster.limited(cloud.config, **limited)) if limited else cloud
     waiting = _duration(wait, "--wait") if wait else timedelta(0)
-    before_upload(opts, cloud)
+    env = require_usable(cloud.config)
+    before_upload(opts, cloud, lambda member: require_own(member, observe(member)))
     if remove_foreign_rules:
         _remove_foreign_rules(opts, cloud)
     if without_deadline:
@@ -105,11 +109,11 @@ def up_command(
     loosen = True if opts.yes else None if opts.can_ask else False
     try:
         with opts.timed("up") as report:
-            ups = cluster.up(cloud, report, wait=waiting, loosen=loosen)
+            ups = cluster.up(cloud, report, wait=waiting, loosen=loosen, env=env)
     except limits.LooserLimits as looser:
         loosen = opts.agrees(f"{'; '.join(looser.lines)}. Loosen the limits of the running box?")
         with opts.timed("up") as report:
-            ups = cluster.up(cloud, report, wait=waiting, loosen=loosen)
+            ups = cluster.up(cloud, report, wait=waiting, loosen=loosen, env=env)
     opts.show(one_or_all(ups), lambda: up_lines(ups))
     if any(done.changed for done in ups):  # a second `up` does nothing and returns within a second
         mention_forgotten(opts, cloud.config, ups[0].observed)
@@ -193,7 +197,10 @@ def resize_command(
     from gpu_box.cli.running import hourly
 
     opts = options(context)
-    cloud = only_member(consented(opts, "Resize", force=force), "resize")
+    checked = consented(
+        opts, "Resize", force=force, check=lambda mine: preview(only_member(mine, "resize"), instance_type)
+    )
+    cloud = only_member(checked, "resize")
     name = cloud.config.name
     if not opts.yes:
         ahead = preview(cloud, instance_type)

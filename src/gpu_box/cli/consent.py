@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +17,13 @@ _MOST_NAMES = 30
 Force = Annotated[bool, typer.Option("--force", help="Also change another owner's box, after a question.")]
 
 
-def consented(opts: Options, doing: str, *, force: bool) -> Cloud:
-    """The command's Cloud, after the question if --force is given. doing: the verb, capitalised ("Stop")."""
+def consented(
+    opts: Options, doing: str, *, force: bool, check: Callable[[Cloud], object] = lambda _: None
+) -> Cloud:
+    """The command's Cloud, after the question if --force is given. doing: the verb, capitalised ("Stop").
+
+    check: raises for what the command would refuse after the question.
+    """
     cloud = opts.cloud()
     if not force:
         return cloud
@@ -33,17 +38,25 @@ def consented(opts: Options, doing: str, *, force: bool) -> Cloud:
     if not owners:
         return cloud
     whose = " and ".join(sorted(owners))
+    agreed = cloud.sharing(replace(cloud.config, any_owner=True))
+    check(agreed)
     opts.confirm(f"The box {cloud.config.name} belongs to {whose}, not to you. {doing} it anyway?")
-    return cloud.sharing(replace(cloud.config, any_owner=True))
+    return agreed
 
 
-def before_upload(opts: Options, cloud: Cloud) -> None:
-    """Ask about a second project in ~/work and a large upload; with --yes, note them."""
+def before_upload(opts: Options, cloud: Cloud, check: Callable[[Cloud], object]) -> None:
+    """Ask about a second project in ~/work and a large upload; with --yes, note them.
+
+    check: of each box, raises for what the command would refuse after the questions.
+    """
     from gpu_box.box import upload
+    from gpu_box.box.members import each_member, members_of
 
     ahead = upload.ahead(cloud)
     if ahead is None:
         return
+    if ahead.questions and opts.can_ask:
+        each_member(members_of(cloud), lambda member, _: check(member), opts.reporter())
     for question in ahead.questions:
         if opts.yes:
             opts.reporter().note(question)

@@ -26,6 +26,7 @@ def bake_command(
     """
     from gpu_box.aws.observe import observe
     from gpu_box.box import find, image
+    from gpu_box.box.converge import require_own
     from gpu_box.box.members import only_member
     from gpu_box.cli.running import ending_of
     from gpu_box.plan.readable import require_readable
@@ -36,6 +37,7 @@ def bake_command(
     if remove:
         if not opts.yes:
             seen = observe(cloud)
+            require_own(cloud, seen)
             image.require_removable(seen)
             if seen.images:
                 opts.confirm(f"Remove the image of {config.name!r}?")
@@ -43,6 +45,7 @@ def bake_command(
         return
     if not opts.yes:
         observed = find.locate(cloud, entering=False)
+        require_own(cloud, observed)
         if observed.instance and observed.instance.state.bills:
             require_readable(config.name, observed.instance)
             ending = ending_of(opts, [(cloud, observed)])
@@ -65,6 +68,7 @@ def move_command(context: typer.Context) -> None:
     Makes an image of the disk, removes the instance, and launches from the image where there is capacity.
     """
     from gpu_box.aws.observe import observe
+    from gpu_box.box.converge import require_own
     from gpu_box.box.image import move, require_movable
     from gpu_box.box.members import only_member
 
@@ -73,6 +77,7 @@ def move_command(context: typer.Context) -> None:
     config = cloud.config
     if not opts.yes:
         observed = observe(cloud)
+        require_own(cloud, observed)
         if observed.instance or not observed.images:  # otherwise an interrupted move continues
             require_movable(config, observed)
     opts.confirm(f"Copy the disk of {config.name!r}, then replace its instance with one in another zone?")

@@ -52,6 +52,7 @@ def init_command(
     write.check(
         name=opts.name, region=region, instance_type=instance_type, budget=budget, max_hours=max_hours
     )
+    write.refuse_unwritable(path)
     asking = not (opts.yes or opts.json)
     above = None if opts.config else place.find()
     if above and above.is_absolute():

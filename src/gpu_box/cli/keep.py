@@ -88,7 +88,7 @@ def extend_command(
 
     opts = options(context)
     wanted, members = _span(span), members_of(opts.cloud())
-    runs = {member.config.name: limited_run(member) for member in members}
+    runs = {member.config.name: limited_run(member, wanted) for member in members}
     for name, run in runs.items():
         if run and not sys.stdin.isatty():
             raise refuse_to_extend(next(m.config for m in members if m.config.name == name), run)

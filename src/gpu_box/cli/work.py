@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,7 @@ from gpu_box.view import hints
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
     from gpu_box.config.model import Config
+    from gpu_box.model.observed import Observed
     from gpu_box.model.results import JobStarted
 
 
@@ -68,7 +70,7 @@ def sync_command(
 
     Asks before it sends 1 GB or more, another project than before, or deletes (--delete names the files).
     """
-    from gpu_box.box import work
+    from gpu_box.box import find, work
     from gpu_box.box.members import each_member, members_of, only_member
     from gpu_box.cli.results import one_or_all
 
@@ -79,7 +81,7 @@ def sync_command(
     members = members_of(cloud)
     if watch:
         only_member(cloud, "--watch")
-    before_upload(opts, cloud)
+    before_upload(opts, cloud, find.find_host)
     if delete:
         before_deletion(opts, members)
     if watch:
@@ -165,9 +167,9 @@ def run_command(
             where="--pull",
             remedy="Quote it: --pull 'ckpt/*.pt'.",
         )
+    _refuse_down_detached(follow, then)
     opts = options(context)
     cloud = opts.cloud()
-    _agree(opts, cloud.config, follow, then)
     by_itself = then is Then.STOP and (queue or not follow)
     job = work.start(
         cloud,
@@ -177,6 +179,7 @@ def run_command(
         then_stop=by_itself,
         parameters=parameters or (),
         pull=patterns,
+        agree=_agreement(opts, cloud, then),
     )
     _follow(opts, cloud, job, follow, then, by_itself=by_itself)
 
@@ -226,9 +229,9 @@ def train_command(
     """Fine-tune VGG16 on the box with the built-in job, and show a progress bar here."""
     from gpu_box.box import cluster
 
+    _refuse_down_detached(follow, then)
     opts = options(context)
     cloud = opts.cloud()
-    _agree(opts, cloud.config, follow, then)
     settings = {
         "epochs": epochs,
         "batch-size": batch_size,
@@ -237,19 +240,37 @@ def train_command(
         "preset": preset,
     }
     by_itself = then is Then.STOP and not follow
-    job = cluster.train(cloud, data, settings, then_stop=by_itself)
+    agree = _agreement(opts, cloud, then)
+    job = cluster.train(cloud, data, settings, then_stop=by_itself, agree=agree)
     _follow(opts, cloud, job, follow, then, by_itself=by_itself)
 
 
-def _agree(opts: Options, config: Config, follow: bool, then: Then | None) -> None:
-    """Check --then and ask about `down` before the job begins: the user may be away when it ends."""
+def _refuse_down_detached(follow: bool, then: Then | None) -> None:
     if then is Then.DOWN and not follow:
         raise InputError(
             "--then down waits for the job's end, and --detach does not wait",
             remedy="Use --then stop, which the box does by itself, or leave out --detach.",
         )
-    if then is Then.DOWN:
-        opts.confirm(f"Remove {config.name} with its disk when the job has ended and its results are here?")
+
+
+def _agreement(opts: Options, cloud: Cloud, then: Then | None) -> Callable[[Sequence[Observed]], None]:
+    """Ask about `--then down` before the job begins: the user may be away when it ends."""
+    from gpu_box.box.converge import require_own
+    from gpu_box.box.members import members_of
+
+    name = cloud.config.name
+    question = f"Remove {name} with its disk when the job has ended and its results are here?"
+    if then is Then.DOWN and not opts.can_ask:
+        opts.confirm(question)  # refused without --yes, before AWS is asked
+
+    def agree(found: Sequence[Observed]) -> None:
+        for member, observed in zip(members_of(cloud), found, strict=True):
+            if then:
+                require_own(member, observed)
+        if then is Then.DOWN:
+            opts.confirm(question)
+
+    return agree
 
 
 def _print_log(opts: Options, job: JobStarted, *, raw: bool) -> None:

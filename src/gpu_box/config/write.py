@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -82,12 +83,20 @@ def max_hours_of(answers: Answers) -> timedelta:
     return limit
 
 
-def refuse_existing(path: Path, *, force: bool) -> None:
+def refuse_unwritable(path: Path) -> None:
+    """Raise InputError if `write` could not write there."""
     try:
-        there = path.exists()
-    except PermissionError:
-        raise InputError("cannot be written: permission denied", where=str(path)) from None
-    if there and not force:
+        path.parent.stat()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    if path.exists() and not force:
         raise InputError("already exists", where=str(path), remedy="Edit it, or replace it with --force.")
 
 
@@ -118,7 +127,11 @@ def write(path: Path, answers: Answers) -> None:
         path.parent.stat()  # do not create a mistyped folder
         write_whole(path, text, mode=None)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot be written: {error.strerror}", where=str(path))
 
 
 def check(**answers: str | None) -> None:
