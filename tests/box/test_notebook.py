@@ -28,6 +28,7 @@ def config(tmp_path: Path) -> Config:
         (["Lesson.IPYNB", "-p", "a=1"], "Lesson.IPYNB"),
         (["jupyter nbconvert --execute lesson1.ipynb"], None),
         (["python", "tidy.py", "lesson1.ipynb"], None),
+        (["cp " + "x" * 5000 + " lesson1.ipynb"], None),
     ],
 )
 def test_the_first_word_names_a_notebook_or_the_command_is_a_command(
@@ -59,6 +60,7 @@ def test_parameters_may_come_before_and_after_and_are_quoted_for_the_shell(confi
         (["a.ipynb", "--detach"], [], "only `-p NAME=VALUE` can follow a notebook"),
         (["../a.ipynb"], [], "must be in your project"),
         (["/elsewhere/a.ipynb"], [], "must be in your project"),
+        ([], [], "there is no command"),
         (["python", "a.py"], ["lr=1"], "-p sets parameters of a notebook"),
     ],
 )

@@ -125,8 +125,17 @@ def test_wrong_limits_are_one_line(
     ):
         assert main(["up", *words]) == 2
         assert said in " ".join(capsys.readouterr().err.split())
-    with pytest.raises(InputError):
-        cluster.limited(Config(), usd=Decimal(0))
+    for usd in (Decimal(0), Decimal(-1), Decimal("nan"), Decimal("inf"), Decimal("1e-9"), Decimal("1e30")):
+        with pytest.raises(InputError):
+            cluster.limited(Config(), usd=usd)
+    for span in (timedelta(0), timedelta(-1), timedelta.max):
+        with pytest.raises(InputError):
+            cluster.limited(Config(), span=span)
+
+
+def test_an_amount_from_python_may_be_a_plain_number() -> None:
+    for usd in (5, 5.0, Decimal(5)):
+        assert cluster.limited(Config(boxes=2), usd=usd).run_usd == Decimal("2.5")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,25 @@ def test_an_editor_that_is_not_installed_or_fails_or_is_unknown_is_one_line(lapt
     assert "ssh.config: editors read ~/.ssh/config" in off.run("open", expect=2).stderr
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_an_editor_that_stays_in_the_foreground_is_left_running(tmp_path: Path, interrupted: bool) -> None:
+    """As an AppImage does. It was killed, with its unsaved edits."""
+    saved = tmp_path / "saved"
+    editor = f"touch {saved}.begun; sleep 2; echo words >&2 && touch {saved}"
+    line = f"from gpu_box.machine import editors; editors._START_S = {60 if interrupted else 0.2}; "
+    line += f"editors.start(['sh', '-c', {editor!r}])"
+    opening = subprocess.Popen([sys.executable, "-c", line], stderr=subprocess.DEVNULL)
+    while interrupted and not Path(f"{saved}.begun").exists():
+        time.sleep(0.05)
+    if interrupted:
+        opening.send_signal(signal.SIGINT)
+    opening.wait(120)
+    deadline = time.monotonic() + 60
+    while not saved.exists():
+        assert time.monotonic() < deadline, "the editor was ended"
+        time.sleep(0.05)
+
+
 def test_the_config_s_ports_stay_until_ctrl_c(laptop: Desk) -> None:
     install(laptop, "code")
     port = free_port()
@@ -191,6 +211,17 @@ def test_under_wsl_the_windows_editor_finds_the_box_in_windows_own_ssh_config(
     subprocess.run([sys.executable, "-c", remove], env=wsl.environment, check=True)
     assert not list((windows / ".ssh" / "gpu-box.d").iterdir())
     assert (windows / ".ssh" / "config").read_bytes() == theirs.encode()
+
+
+@pytest.mark.parametrize("wslpath", [None, "", "relative"])
+def test_a_wsl_that_does_not_find_the_windows_folder_is_one_line(laptop: Desk, wslpath: str | None) -> None:
+    install(laptop, "cmd.exe", 'case "$2" in echo*) printf "C:\\\\Users\\\\Ada\\r\\n" ;; esac')
+    install(laptop, "code.cmd")
+    if wslpath is not None:
+        (Path(laptop.environment["PATH"]) / "wslpath").write_text(f"#!/bin/sh\necho {wslpath}\n")
+        (Path(laptop.environment["PATH"]) / "wslpath").chmod(0o755)
+    wsl = replace(laptop, environment={**laptop.environment, "WSL_DISTRO_NAME": "Ubuntu"})
+    assert "wslpath" in wsl.run("open", "code", expect=2).stderr
 
 
 def test_windows_itself_is_refused_in_one_line(

@@ -19,6 +19,7 @@ from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.box import find, stop, work
 from gpu_box.box.members import Named, each_member, members_of
 from gpu_box.box.project import WORK
+from gpu_box.config import values
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.machine import jobs
@@ -28,18 +29,25 @@ from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, JobStarted
+from gpu_box.units import format_duration
 
 _PORT = 29500  # torchrun's default rendezvous port
+_LONGEST_RUN = timedelta(days=30)  # as limits.max_hours
 
 
 def limited(config: Config, *, span: timedelta | None = None, usd: Decimal | None = None) -> Config:
     """The config with limits for this run: its longest time, and what all boxes together may cost.
 
-    Raises InputError for less than nothing.
+    Raises InputError for what is not above zero or too large.
     """
-    if (span is not None and span <= timedelta(0)) or (usd is not None and usd <= 0):
-        raise InputError("a run's limit must be above zero", where="up")
-    return replace(config, run_for=span, run_usd=None if usd is None else usd / config.boxes)
+    if span is not None and not timedelta(0) < span <= _LONGEST_RUN:
+        longest = format_duration(_LONGEST_RUN)
+        raise InputError(f"a run's time must be above zero and at most {longest}", where="up")
+    try:
+        share = None if usd is None else values.run_usd(f"{usd:.6f}") / config.boxes
+    except ValueError as error:
+        raise InputError(str(error), where="up") from None
+    return replace(config, run_for=span, run_usd=share)
 
 
 def up(

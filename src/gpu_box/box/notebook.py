@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -57,6 +58,10 @@ def requested(config: Config, command: Sequence[str], parameters: Sequence[str])
 
     parameters: NAME=VALUE, which may also follow the notebook as `-p NAME=VALUE`. Raises InputError.
     """
+    if not command:
+        raise InputError(
+            "there is no command", where="run", remedy="`gpu-box run -- python train.py`, for example."
+        )
     word, *rest = command
     # Words with blanks are a shell's command line, or the name of a file that is here.
     if not word.lower().endswith(".ipynb") or (len(word.split()) > 1 and not _is_here(config, word)):
@@ -112,4 +117,6 @@ def _below_work(config: Config, word: str) -> PurePosixPath:
 
 def _is_here(config: Config, word: str) -> bool:
     source = project.folder(config)
-    return source is not None and (source / word).is_file()
+    with suppress(OSError):  # too long for a file's name
+        return source is not None and (source / word).is_file()
+    return False

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,9 @@ def prepare(host: Host, *, forward_agent: bool) -> None:
         home_there = _windows("echo %USERPROFILE%")
         if not re.fullmatch(r"[A-Za-z]:\\[^\x00-\x1f\"<>|*?%]+", home_there):
             raise InputError(f"Windows names no home folder: {home_there[:80]!r}", where="cmd.exe")
-        home = subprocess.run(["wslpath", "-u", home_there], capture_output=True, text=True).stdout.strip()
+        home = _answer("wslpath", "-u", home_there)
+        if not Path(home).is_absolute():
+            raise InputError(f"wslpath says {home[:80]!r}, which is no folder", where=home_there)
         ssh_config.write_windows(host, Path(home), home_there)
 
 
@@ -117,26 +120,25 @@ def command(editor: Editor, host: str, folder: str) -> list[str]:
 
 
 def start(words: Sequence[str]) -> None:
-    """Raises GpuBoxError if the editor's command fails."""
-    try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd="/mnt/c" if words[0].endswith("cmd.exe") and Path("/mnt/c").is_dir() else None,
-            start_new_session=True,  # Ctrl-C here must not end the editor
-            timeout=_START_S,
-        )
-    except subprocess.TimeoutExpired:
-        return  # it stays in the foreground
-    except OSError as error:
-        raise GpuBoxError(f"cannot be started: {error.strerror}", where=words[0]) from None
-    if done.returncode:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1][:200]
-        raise GpuBoxError(
-            f"ended with exit status {done.returncode}{f': {last}' if last else ''}", where=words[0]
-        )
+    """Raises GpuBoxError if the editor's command fails. Neither its end here nor Ctrl-C ends the editor."""
+    with tempfile.TemporaryFile() as said:  # not a pipe, which would break under an editor that stays
+        try:
+            status = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                cwd="/mnt/c" if words[0].endswith("cmd.exe") and Path("/mnt/c").is_dir() else None,
+                start_new_session=True,
+            ).wait(_START_S)
+        except subprocess.TimeoutExpired:
+            return  # it stays in the foreground
+        except OSError as error:
+            raise GpuBoxError(f"cannot be started: {error.strerror}", where=words[0]) from None
+        if status:
+            said.seek(0)
+            last = (said.read().decode(errors="replace").strip().splitlines() or [""])[-1][:200]
+            raise GpuBoxError(f"ended with exit status {status}{f': {last}' if last else ''}", where=words[0])
 
 
 def under_wsl() -> bool:
@@ -160,9 +162,12 @@ def _program(editor: Editor) -> list[str]:
 
 
 def _windows(line: str) -> str:
-    cmd = shutil.which("cmd.exe") or "cmd.exe"
+    return _answer(shutil.which("cmd.exe") or "cmd.exe", "/c", line)
+
+
+def _answer(*words: str) -> str:
     try:
-        done = subprocess.run([cmd, "/c", line], capture_output=True, timeout=_START_S)
+        done = subprocess.run(words, capture_output=True, timeout=_START_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"Windows does not answer: {error}", where="cmd.exe") from None
+        raise InputError(f"Windows does not answer: {error}", where=Path(words[0]).name) from None
     return done.stdout.decode(errors="replace").strip()
