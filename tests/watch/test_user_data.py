@@ -60,6 +60,7 @@ def machine(document, tmp_path):
         "/run/gpu-box",
         "/var/lib",
         "/dev/console",
+        "/home",
     ):
         script = script.replace(folder, f"{tmp_path}{folder}")
     (tmp_path / "dev").mkdir()
@@ -118,6 +119,40 @@ def test_without_systemd_a_process_is_the_fuse(machine):
             break
         time.sleep(0.05)
     assert "sleep 1800" in machine.calls.read_text()
+
+
+def test_jobs_of_an_image_neither_start_nor_resume_on_a_new_box_and_go_on_where_they_were(machine):
+    jobs = machine.root / "home/ada/.gpu-box/jobs"
+    files = {
+        "waits": ["turn"],
+        "ended": ["turn", "started", "exit"],
+        "runs": ["started"],
+        "left": ["turn", "exit"],
+        "cut": ["started", "exit", "interrupted"],
+    }
+    for name, its in files.items():
+        (jobs / name).mkdir(parents=True)
+        for file in ("command", *its):
+            (jobs / name / file).write_text("1\n")
+    (jobs / ".then").write_text("boot waits\n")
+    box = machine.root / "var/lib/gpu-box/box"
+    box.parent.mkdir(parents=True)
+    box.write_text(f"{PUBLIC}\n")
+    machine.run()  # the same box: after `stop` and `up`, `resize`, `bake` or `move`
+    assert (jobs / "waits/command").exists() and (jobs / ".then").exists()
+    assert (jobs / "cut/interrupted").exists()
+    box.write_text("ssh-ed25519 AAAA of-the-baked-box\n")
+    machine.run()
+    assert sorted(path.parent.name for path in jobs.glob("*/command")) == ["cut", "ended", "left", "runs"]
+    assert not (jobs / ".then").exists() and not (jobs / "cut/interrupted").exists()
+    (jobs / "waits/command").write_text("1\n")
+    machine.run()  # its next boot
+    assert (jobs / "waits/command").exists()
+
+
+def test_a_first_boot_without_any_job_says_which_box_it_is(machine):
+    machine.run()
+    assert (machine.root / "var/lib/gpu-box/box").read_text() == f"{PUBLIC}\n"
 
 
 @needs.programs("shellcheck")
