@@ -23,6 +23,7 @@ from vgg16.kaggle.submission import describe, make_submission
 from vgg16.lesson import Vgg16
 from vgg16.pictures import Batches, Folder
 from vgg16.report import Silent
+from vgg16.scalars import Scalars
 from vgg16.train import Epoch, HalfPass, Report
 from vgg16.weights import safetensors_file
 
@@ -142,6 +143,7 @@ def _fit(
         path.unlink(missing_ok=True)
     if vgg.ranks.first:
         _write_metrics(settings.results, history, report)
+        scalars = Scalars(settings.results, history, report.say)
     trainer = vgg.trainer
 
     def kept() -> bool:
@@ -162,6 +164,7 @@ def _fit(
             kept()
             if vgg.ranks.first:
                 _write_metrics(settings.results, history, report)
+                scalars.add(epoch)
     except Ended:
         if not trainer.reached and not trainer.half and not history:
             features = "; features computed so far are kept" if settings.cache else ""
@@ -169,6 +172,9 @@ def _fit(
         where = _after(history, trainer.reached or trainer.half)
         goes_on = f", {_GOES_ON}" if not trainer.reached or kept() else ""
         raise Ended(f"ended by SIGTERM {where}{goes_on}") from None
+    finally:
+        if vgg.ranks.first:
+            scalars.close()
     return history
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -300,6 +301,45 @@ def test_a_run_that_begins_anew_leaves_no_older_one_to_go_on_from(small: Setting
     with pytest.raises(KeyboardInterrupt):
         train(replace(small, epochs=2), Cut())
     assert not (small.results / "checkpoint.pt").exists()
+
+
+def scalars(results: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard's own reader finds, by tag: (step, value)."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(results / "tensorboard"))
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
+
+
+def test_tensorboard_reads_loss_and_accuracy_of_each_epoch_also_of_a_resumed_and_of_a_new_run(
+    small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs the package tensorboard")
+    monkeypatch.setattr("vgg16.run._finish", lambda *arguments: {})  # pictures and predictions
+    train(replace(small, epochs=2), Report())
+    train(replace(small, epochs=3, resume=True), Report())
+    lines = [json.loads(line) for line in (small.results / "metrics.jsonl").read_text().splitlines()]
+    for part, kind in itertools.product(("train", "valid"), ("loss", "accuracy")):
+        wanted = [(line["epoch"], pytest.approx(line[f"{part}_{kind}"], abs=1e-6)) for line in lines]
+        assert scalars(small.results)[f"{kind}/{part}"] == wanted
+    train(replace(small, epochs=1), Report())
+    assert [step for step, _ in scalars(small.results)["loss/train"]] == [1]
+
+
+@pytest.mark.parametrize("broken", [ImportError("no grpc here"), OSError(errno.ENOSPC, "No space left")])
+def test_a_tensorboard_that_fails_does_not_end_the_training(
+    small: Settings, monkeypatch: pytest.MonkeyPatch, broken: Exception
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise broken
+
+    monkeypatch.setattr("vgg16.scalars.find_spec", lambda name: True)
+    monkeypatch.setattr("vgg16.scalars.Scalars._open", fail)
+    kept = Kept()
+    assert train(replace(small, epochs=1), kept)["epochs"] == 1
+    assert f"no scalars for TensorBoard ({broken}); training goes on" in kept.lines
 
 
 def test_the_same_seed_gives_the_same_figures(small: Settings, tmp_path: Path) -> None:
