@@ -104,8 +104,15 @@ def test_extend_of_such_a_run_needs_a_terminal(
         assert main(["extend", "1h"]) == 1
     assert lasts(mine) == before + HOUR
     assert limits.run_shown(mine.observe().instance) in ("4 h and $5.00", "4 h 01 min and $5.00")
-    laptop(region="us-east-1").up()
-    assert lasts(mine) == before + HOUR, "the run is as long as the person made it"
+    again = laptop(region="us-east-1", run_for=3 * HOUR, run_usd=Decimal("0.01"))
+    for one in (laptop(region="us-east-1"), mine, again):  # the next `up`, the same one, a tighter one
+        one.up()
+        assert lasts(mine) == before + HOUR, "the run is as long as the person made it"
+    assert "a person has extended it, and --for and --at-most do not take that back" in again.report.lines[0]
+    assert not limits.changed(limits.kept(again.config, mine.observe().instance)[0], mine.observe().instance)
+    mine.stop()
+    mine.up()
+    assert lasts(mine) <= 3 * HOUR + MINUTE, "the next run has the limits of its own `up`"
 
 
 def test_wrong_limits_are_one_line(
@@ -176,7 +183,9 @@ def test_boxes_of_a_cluster_share_the_amount() -> None:
     assert not limits.changed(config, instance)
 
 
-@pytest.mark.parametrize("words", ["run_for=x run_usd=-1", "run_usd=NaN", "run_for=99999999999"])
+@pytest.mark.parametrize(
+    "words", ["run_extended=1", "run_for=x run_usd=-1", "run_usd=NaN", "run_for=99999999999"]
+)
 def test_a_tag_edited_by_hand_limits_nothing(words: str) -> None:
     assert limits.run_shown(replace(RUNNING, limits=words)) == ""
 

@@ -24,6 +24,25 @@ PAGE = (ROOT / "docs" / "python.md").read_text()
 [SCRIPT] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
+# What `up` may be given, and that AWS's deadline holds it, also after an `up` without it.
+LIMITED = """
+from datetime import datetime, timedelta
+from decimal import Decimal
+from gpu_box import Box, GpuBoxError
+
+box = Box.load()
+for wrong in {"run_for": timedelta(0)}, {"at_most": Decimal(-1)}:
+    try:
+        box.up(**wrong)
+    except GpuBoxError as error:
+        print("exit code", error.exit_code)
+began = datetime.now().astimezone()
+for limits, hours in ({"run_for": timedelta(hours=3)}, 3), ({"at_most": Decimal("0.5")}, 1), ({}, 1):
+    left = box.up(**limits).deadline - began
+    print("held" if timedelta(minutes=30) < left < timedelta(hours=hours, minutes=10) else left)
+"""
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
     """In a project's folder, with the embedded cloud as this shell's AWS: `eval "$(gpu-box local env)"`."""
@@ -60,6 +79,9 @@ def test_the_script_of_the_page_trains_pulls_and_stops_the_box(user: User) -> No
     assert rest[1:] == ["1 files of results"]
     assert (user.folder / "results" / "loss.txt").read_text() == "0.1"
     assert "SSH" in done.stderr, "progress, as it was asked for"
+    limited = python(user, LIMITED)
+    assert limited.returncode == 0, limited.stderr
+    assert limited.stdout.splitlines() == ["exit code 2"] * 2 + ["held", "held", "held"]
     seen = python(
         user,
         "from gpu_box import Box; box = Box.load(); "

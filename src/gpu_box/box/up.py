@@ -221,9 +221,10 @@ def _note_limits(
     """Note which limits the box keeps, or which become looser."""
     instance = observed.instance
     if instance and instance.state.bills and (run := limits.run_shown(instance)):
-        report.note(
-            f"this run of the box is limited to {run}: only `gpu-box extend`, in a terminal, gives it more"
-        )
+        more = "only `gpu-box extend`, in a terminal, gives it more"
+        if limits.run_extended(instance):
+            more = "a person has extended it, and --for and --at-most do not take that back"
+        report.note(f"this run of the box is limited to {run}: {more}")
     if kept and not loosen:
         report.note(f"the running box keeps its limits: {'; '.join(kept)}; `gpu-box up --yes` loosens them")
     elif lines := limits.looser(config, observed.instance):

@@ -116,6 +116,7 @@ class Config:
     without_deadline: bool = False  # the user agreed to a box that AWS cannot stop; not a key of the file
     run_for: timedelta | None = None  # `up --for`: this run's longest time; never in the file
     run_usd: Decimal | None = None  # `up --at-most`: what this run may cost, disk included; never in the file
+    run_extended: bool = False  # a person has extended this run; never in the file
     notify: Notify = field(default_factory=Notify)
     aws: Aws = field(default_factory=Aws)
     packages: tuple[str, ...] = ()  # additional Python packages for the box's environment

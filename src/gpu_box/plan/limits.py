@@ -46,7 +46,8 @@ def tag(config: Config) -> str:
 
 def _run_words(config: Config) -> str:
     seconds = f" run_for={config.run_for.total_seconds():.0f}" if config.run_for else ""
-    return seconds + (f" run_usd={config.run_usd:f}" if config.run_usd else "")
+    extended = " run_extended=1" if config.run_extended else ""
+    return seconds + (f" run_usd={config.run_usd:f}" if config.run_usd else "") + extended
 
 
 def kept(config: Config, instance: Instance | None) -> tuple[Config, tuple[str, ...]]:
@@ -61,10 +62,15 @@ def kept(config: Config, instance: Instance | None) -> tuple[Config, tuple[str, 
 
 
 def with_run(config: Config, instance: Instance | None) -> Config:
-    """The config with the limits of the running box's run, or its own where they are tighter."""
+    """The config with the limits of the running box's run, or its own where they are tighter.
+
+    A run that a person has extended keeps its own.
+    """
     if instance is None or not (instance.state.bills or instance.resizing or instance.baking):
         return config
     span, usd = _run_of(instance)
+    if run_extended(instance):
+        return replace(config, run_for=span, run_usd=usd, run_extended=True)
     spans, amounts = (
         [one for one in (span, config.run_for) if one],
         [one for one in (usd, config.run_usd) if one],
@@ -90,7 +96,12 @@ def run_until(config: Config, instance: Instance, at: datetime, rates: Rates | N
     if span is not None:
         span = max(span, longer)
     words = [word for word in instance.limits.split() if not word.startswith("run_")]
-    return " ".join(words) + _run_words(replace(config, run_for=span, run_usd=usd))
+    return " ".join(words) + _run_words(replace(config, run_for=span, run_usd=usd, run_extended=True))
+
+
+def run_extended(instance: Instance) -> bool:
+    """Whether a person has extended this run, which has limits of its own."""
+    return "run_extended=1" in instance.limits.split() and any(_run_of(instance))
 
 
 def _run_of(instance: Instance) -> tuple[timedelta | None, Decimal | None]:
