@@ -122,7 +122,7 @@ class _Box:
         setup.apply_project(connection, Desired(remote=remote()), Silent())
 
     def _empty(self) -> None:
-        for each in ("venv", ".gpu-box/venv", ".gpu-box/project", ".gpu-box/steps", ".cache"):
+        for each in ("venv", ".gpu-box/venv", ".gpu-box/project-venv", ".gpu-box/steps", ".cache"):
             shutil.rmtree(self.home / each, ignore_errors=True)
         shutil.rmtree(self.cache, ignore_errors=True)
         for each in ("pyproject.toml", "uv.lock", "requirements.txt"):

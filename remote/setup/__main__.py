@@ -1,6 +1,7 @@
-"""`python3 -m setup apply|project` reads `Desired` as JSON from standard input, prints events as JSON lines.
+"""`python3 -m setup apply|ahead|project` reads `Desired` as JSON from standard input, prints JSON lines.
 
 apply sets the machine up; project does what follows the sync: packages of the project, its own commands.
+ahead, beside apply, makes the environment of the project's lock, which needs none of those steps.
 
 It continues after a lost connection; the next `up` waits for it and finds the steps done. `python3 -m setup
 reboot` reboots a machine whose driver needs that; it exits with 1 and the reason if it must not.
@@ -22,9 +23,9 @@ def main() -> int:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "reboot":
         return _reboot()
-    if command not in ("apply", "project", "check"):
+    if command not in ("apply", "ahead", "project", "check"):
         print(
-            "usage: python3 -m setup apply|project|check < desired.json; python3 -m setup reboot",
+            "usage: python3 -m setup apply|ahead|project|check < desired.json; python3 -m setup reboot",
             file=sys.stderr,
         )
         return 2
@@ -37,7 +38,11 @@ def main() -> int:
     if command == "project" and desired.python != "none" and environment.other_tool():
         tell("environment", "note", environment.other_tool())
     try:
-        return 0 if apply(desired, steps.PROJECT if command == "project" else steps.ALL) else 1
+        if command == "ahead":
+            return 0 if apply(desired, (environment.AHEAD,), "environment") else 1
+        if command == "project":
+            return 0 if apply(desired, steps.PROJECT, "setup", "environment") else 1
+        return 0 if apply(desired, steps.ALL, "setup") else 1
     except Failed as problem:
         tell("setup", "failed", str(problem))
         return 1

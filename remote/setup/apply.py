@@ -1,4 +1,4 @@
-"""Applies the needed steps, independent ones in parallel. Only one `apply` runs on a box at a time."""
+"""Applies the needed steps, independent ones in parallel. What has the same lock waits for one another."""
 
 import contextlib
 import fcntl
@@ -15,12 +15,14 @@ _WAIT_FOR_OTHER_S = 30 * 60
 _FINE, _FAILED, _REBOOT = "fine", "failed", "reboot"  # how a step ends
 
 
-def apply(desired: Desired, wanted: Sequence[Step]) -> bool:
+def apply(desired: Desired, wanted: Sequence[Step], *locks: str) -> bool:
     """Apply these steps. Returns whether each is done, unavailable here or waits for a reboot.
 
     wanted: must include each step that another of them waits for.
     """
-    with _setup_lock():
+    with contextlib.ExitStack() as stack:
+        for name in locks:
+            stack.enter_context(_locked(name))
         return _apply_all(desired, wanted)
 
 
@@ -84,10 +86,10 @@ def _apply_with_log(step: Step, desired: Desired) -> State:
 
 
 @contextlib.contextmanager
-def _setup_lock() -> Iterator[None]:
-    """Wait while another `up` sets this box up. The lock ends with its process."""
+def _locked(name: str) -> Iterator[None]:
+    """Wait while another `up` has the lock. It ends with its process."""
     ROOT.mkdir(parents=True, exist_ok=True)
-    with (ROOT / "setup.lock").open("a+") as lock:
+    with (ROOT / (name + ".lock")).open("a+") as lock:
         began = time.monotonic()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Checks a box over SSH before any code is on it: `python3 - '{"fingerprint": ..., "desired": ...}'`.
+"""Checks a box over SSH before any code is on it: `python3 -` reads a line `ASKED = "..."`, then this.
 
 Prints one JSON object: the result of `setup.check.look` of the box's copy, and that copy's fingerprint. With
 "health" also the disk's usage and nvidia-smi's output (which takes up to 2 s).
@@ -58,7 +58,7 @@ def read(path: str) -> str:
 
 
 def main() -> None:
-    asked = json.loads(sys.argv[1])
+    asked = json.loads(ASKED)  # noqa: F821
     mirror = os.path.join(os.path.expanduser("~"), ".gpu-box", "remote")
     there = read(os.path.join(mirror, ".fingerprint"))
     card = Card() if asked.get("health") else None

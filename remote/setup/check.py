@@ -3,7 +3,7 @@
 from typing import Any, Dict
 
 from jobs import describe
-from setup import card, jupyter_server, reboot, steps, watcher
+from setup import addresses, card, jupyter_server, reboot, steps, watcher
 from setup.desired import Desired
 from setup.step import NEEDED, Step
 from setup.steps.watch import look as look_at_watch
@@ -34,4 +34,4 @@ def _check(step: Step, desired: Desired, watch: watcher.StatusQuery) -> Dict[str
         state = look_at_watch(desired, watch) if step.name == "watch" else step.check(desired)
     except Exception as problem:  # a failing check must not hide the others
         return {"name": step.name, "status": NEEDED, "line": "cannot be checked: %s" % problem}
-    return {"name": step.name, "status": state.status, "line": state.line}
+    return {"name": step.name, "status": state.status, "line": addresses.without_logins(state.line)}

@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Deque, Dict, List, Optional, Sequence
 
-from setup import variables
+from setup import addresses, variables
 from setup.desired import LOGS
 
 _STDOUT = threading.Lock()
@@ -45,7 +45,7 @@ class Session:
         tell(self.name, "note", line)
 
     def write_log(self, line: str) -> None:
-        self._log.write(time.strftime("%H:%M:%S ") + line + "\n")
+        self._log.write(time.strftime("%H:%M:%S ") + addresses.without_logins(line) + "\n")
         self._log.flush()
 
     def run(
@@ -115,7 +115,8 @@ def tell(step: str, event: str, line: str) -> None:
     """Send one event to the laptop as a JSON line. Ignores a lost connection."""
     try:
         with _STDOUT:
-            sys.stdout.write(json.dumps({"step": step, "event": event, "line": line}) + "\n")
+            shown = addresses.without_logins(line)
+            sys.stdout.write(json.dumps({"step": step, "event": event, "line": shown}) + "\n")
             sys.stdout.flush()
     except (BrokenPipeError, OSError, ValueError):
         pass

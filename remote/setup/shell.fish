@@ -3,7 +3,7 @@ if not set -q TMPDIR; and test -L ~/scratch; and test -w ~/scratch/tmp
     set -gx TMPDIR ~/scratch/tmp
 end
 set -l gpu_box_bin $HOME/.gpu-box/venv/bin
-test -e ~/.gpu-box/project/ready; and set gpu_box_bin $HOME/.gpu-box/project/bin
+test -e ~/.gpu-box/project-venv/ready; and set gpu_box_bin $HOME/.gpu-box/project-venv/bin
 if not contains -- $gpu_box_bin $PATH
     set -q GPU_BOX_SYSTEM_PATH; or set -gx GPU_BOX_SYSTEM_PATH (string join : $PATH)
     set -gx PATH $gpu_box_bin $PATH

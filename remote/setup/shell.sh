@@ -4,7 +4,7 @@
 [ -n "${TMPDIR-}" ] || [ ! -L "$HOME/scratch" ] || [ ! -w "$HOME/scratch/tmp" ] || export TMPDIR="$HOME/scratch/tmp"
 [ ! -r "$HOME/.gpu-box/env.sh" ] || . "$HOME/.gpu-box/env.sh" # `env` and `env_file` of the config
 gpu_box_bin=$HOME/.gpu-box/venv/bin
-[ ! -e "$HOME/.gpu-box/project/ready" ] || gpu_box_bin=$HOME/.gpu-box/project/bin # the project's own (uv.lock)
+[ ! -e "$HOME/.gpu-box/project-venv/ready" ] || gpu_box_bin=$HOME/.gpu-box/project-venv/bin # the project's own (uv.lock)
 case ":$PATH:" in
 *":$gpu_box_bin:"*) ;;
 *)

@@ -3,6 +3,7 @@
 Its checksums are in uv.txt; pip (--require-hashes) and our own download verify them.
 """
 
+import fcntl
 import glob
 import hashlib
 import io
@@ -48,9 +49,13 @@ def find() -> Optional[str]:
 
 def ensure(session: Session) -> str:
     """The path of a new enough uv, installed if necessary. Raises Failed if every way fails."""
-    found = find()
-    if found:
-        return found
+    ROOT.mkdir(parents=True, exist_ok=True)
+    with (ROOT / "uv.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # `setup ahead` runs beside `setup apply`
+        return find() or _get(session)
+
+
+def _get(session: Session) -> str:
     session.say("getting uv")
     problems = []
     for way in (_by_pip, _by_bundled_pip, _by_venv, _by_download, _by_apt_and_venv):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from gpu_box.box import doctor
 from gpu_box.config.model import Config, Network, Ssh
+from gpu_box.machine import setup
 from gpu_box.machine.health import check_disk, check_driver, parse_health
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.model.answer import read_object
@@ -24,7 +24,6 @@ from tests.paths import REMOTE
 from .. import needs
 from ..aws.conftest import Laptop
 
-BOOTSTRAP = REMOTE / "setup" / "bootstrap.py"
 GIB = 1 << 30
 # nvidia-smi's messages and exit status.
 MISMATCH = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 550.54\n", 18
@@ -162,9 +161,8 @@ def test_a_full_disk_is_found_from_within_it(tmp_path: Path) -> None:
         pytest.skip("needs the right to make a mount namespace")
     fill = 'head -c 2m /dev/zero >"$0/everything" 2>/dev/null'
     done = subprocess.run(
-        [*alone, f'{mounted}; {fill}; HOME="$0" exec "$1" - "$2"', tmp_path, sys.executable,
-         json.dumps({"fingerprint": "", "desired": {}, "health": True})],
-        input=BOOTSTRAP.read_bytes(),
+        [*alone, f'{mounted}; {fill}; HOME="$0" exec "$1" -', tmp_path, sys.executable],
+        input=setup.question(setup.Desired(remote=REMOTE), health=True).stdin,
         capture_output=True,
         timeout=60,
     )  # fmt: skip

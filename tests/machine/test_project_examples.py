@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +54,8 @@ class Example:
 
     def _up(self) -> None:
         """What `up` does after the set-up of the machine: send the folder and the variables, install, run."""
-        shutil.copytree(self.folder, self.box.work, dirs_exist_ok=True)
         config = read.load(self.folder / "config.yaml")
+        self.box.sync(config)
         asked = setup.desired(replace(config, ssh=self.box.ssh), market="on-demand")
         if asked.env:
             (self.box.home / ".gpu-box").mkdir(exist_ok=True)
@@ -78,7 +77,7 @@ def stocked(box: Box) -> Box:
 
 def test_a_project_with_a_lock(stocked: Box, tmp_path: Path) -> None:
     Example("With a lock", tmp_path / "digits", stocked).follow()
-    assert stocked.job('echo "$VIRTUAL_ENV"') == [f"{stocked.home}/.gpu-box/project"]
+    assert stocked.job('echo "$VIRTUAL_ENV"') == [f"{stocked.home}/.gpu-box/project-venv"]
 
 
 def test_a_project_with_requirements(stocked: Box, tmp_path: Path) -> None:

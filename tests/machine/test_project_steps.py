@@ -8,6 +8,7 @@ import sysconfig
 import tarfile
 import threading
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,13 +19,16 @@ from pathlib import Path
 import pytest
 from testbed.openssh import OpenSshMachine
 
-from gpu_box.config.model import Ssh
-from gpu_box.errors import StepFailed
+from gpu_box.box import project
+from gpu_box.config.model import Config, Ssh, Sync
+from gpu_box.errors import MachineUnreachable, StepFailed
 from gpu_box.machine import jobs, setup
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.machine import MachineState
 
+from .. import needs
 from .conftest import Recorder, copy_of_remote, host_of
 from .files.test_sync import small_disk
 
@@ -65,6 +69,9 @@ class Index(ThreadingHTTPServer):
     """The folder's wheels as a simple index (PEP 503). cut: a large file ends in the middle."""
 
     cut = False
+    login = ""  # NAME:PASSWORD that it asks for
+    let_in = False
+    processes: frozenset[str] = frozenset()  # every command line while it was asked
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,6 +83,16 @@ class _Answer(BaseHTTPRequestHandler):
     server: Index
 
     def do_GET(self) -> None:
+        self.server.processes |= {*map(command_line, Path("/proc").glob("[0-9]*"))}
+        if self.server.login:
+            wanted = "Basic " + b64encode(self.server.login.encode()).decode()
+            if self.headers["Authorization"] != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="private"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.server.let_in = True
         name = self.path.strip("/").rpartition("/")[2]
         path = self.server.folder / name
         if path.is_file():
@@ -92,6 +109,13 @@ class _Answer(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, *_: object) -> None: ...
+
+
+def command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""  # it has ended
 
 
 @contextmanager
@@ -135,6 +159,7 @@ class Box:
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
         }
+        self.cut = machine.cut_connections
         self._connect = lambda: connect(host_of(machine))
         self.ssh = Ssh(key=machine.user_key)
 
@@ -155,6 +180,26 @@ class Box:
             assert not after.project_needs_work, after.project_steps
         return report
 
+    def sync(self, config: Config) -> None:
+        """The project's folder, as `up` and `sync` send it."""
+        with self._connect() as connection:
+            upload_remote.upload(connection, self.remote)
+            project.push(connection, project.selection(config), Recorder())
+
+    def set_up(self, config: Config, report: Recorder) -> MachineState:
+        """The first part of `up` on the machine, with a step that ends when the lock's package is there."""
+        (self.remote / "setup/steps/slow.py").write_text(WAITS_FOR_THE_PACKAGE)
+        (self.remote / "setup/steps/__init__.py").write_text(
+            "from setup.steps import code, environment, script, slow\n"
+            "ALL = (code.STEP, slow.STEP)\nPROJECT = (environment.STEP, script.STEP)\n"
+        )
+        self.refresh()
+        desired = Desired(remote=self.remote)
+        with self._connect() as connection:
+            state = setup.check(connection, desired)
+            ahead = project.ahead(connection, config, desired, state.project, report)
+            return setup.apply(connection, state, desired, report, ahead)
+
     def failure(self, report: Recorder | None = None, **asked: object) -> str:
         with pytest.raises(StepFailed) as caught:
             self.up(report, **asked)
@@ -168,9 +213,10 @@ class Box:
             jobs.follow(connection.host, name, lines.append)
         return "".join(lines).splitlines()
 
-    def lock(self, pyproject: str = PYPROJECT) -> None:
-        (self.work / "pyproject.toml").write_text(pyproject)
-        subprocess.run([UV, "lock", "--quiet"], cwd=self.work, env=self.uv, check=True)
+    def lock(self, pyproject: str = PYPROJECT, folder: Path | None = None) -> None:
+        folder = folder or self.work
+        (folder / "pyproject.toml").write_text(pyproject)
+        subprocess.run([UV, "lock", "--quiet"], cwd=folder, env=self.uv, check=True)
 
     def own_environment(self) -> None:
         """As step `python` makes it, without packages."""
@@ -197,10 +243,10 @@ def test_a_project_with_a_lock_gets_an_environment_of_its_own(box: Box) -> None:
     box.lock()
     report = box.up(packages=("more",))
     assert "environment" in report.of("done")
-    assert box.job(WHICH) == [f"1.0 {box.home}/.gpu-box/project"]
+    assert box.job(WHICH) == [f"1.0 {box.home}/.gpu-box/project-venv"]
     assert box.job("python -c 'import more, ipykernel'; echo $?") == ["0"]
     kernel = (box.home / ".gpu-box/jupyter/share/kernels/python3/kernel.json").read_text()
-    assert f"{box.home}/.gpu-box/project/bin/python" in kernel
+    assert f"{box.home}/.gpu-box/project-venv/bin/python" in kernel
     own = (box.home / ".gpu-box/jupyter/share/kernels/gpu-box/kernel.json").read_text()
     assert f"{box.home}/.gpu-box/venv/bin/python" in own
 
@@ -210,7 +256,93 @@ def test_a_project_with_a_lock_gets_an_environment_of_its_own(box: Box) -> None:
     assert box.job(WHICH)[0].startswith("2.0 ")
 
     box.up(python="none")
-    assert not (box.home / ".gpu-box/project").exists()
+    assert not (box.home / ".gpu-box/project-venv").exists()
+
+
+WAITS_FOR_THE_PACKAGE = """
+import shutil, time
+from pathlib import Path
+from setup.desired import LOGS, PROJECT
+from setup.session import Failed
+from setup.step import Step, done, needed
+def there():
+    return list(PROJECT.glob("lib/python3*/site-packages/small"))
+def check(desired):
+    return done("slow is done") if there() else needed("slow is missing")
+def apply(desired, session):
+    session.say("working")
+    for _ in range(1200):
+        log = LOGS / "environment.log"
+        if log.exists() and "tried again after set-up" in log.read_text():
+            return done("slow is done")
+        if there():
+            return done("slow is done")
+        time.sleep(0.1)
+    raise Failed("nothing came beside it")
+STEP = Step("slow", check, apply)
+"""
+
+
+@pytest.fixture
+def locked(box: Box, tmp_path: Path) -> Config:
+    """A project with uv.lock on the laptop."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    box.lock(folder=folder)
+    return Config(path=folder / "config.yaml", sync=Sync(source=folder), ssh=box.ssh)
+
+
+def test_the_environment_of_a_lock_is_made_beside_set_up(box: Box, locked: Config) -> None:
+    report = Recorder()
+    state = box.set_up(locked, report)
+    assert not report.of("failed") and report.of("done").count("sync") == 1
+    assert project.changed_since(locked, state.project) is None, "nothing is sent again after set-up"
+    assert not (box.home / ".gpu-box/project-venv/ready").exists(), "PyTorch was not tried on the card yet"
+    box.up(report)
+    assert report.of("done").count("environment") == 1
+    assert box.job(WHICH) == [f"1.0 {box.home}/.gpu-box/project-venv"]
+
+
+def test_what_fails_beside_set_up_is_tried_again_after_it(box: Box, locked: Config) -> None:
+    there, away = box.index / "small-1.0-py3-none-any.whl", box.home / "small"
+    there.rename(away)
+    report = Recorder()
+    box.set_up(locked, report)
+    assert not report.of("failed")
+    assert "environment" in box.failure(report)
+    away.rename(there)
+    box.up()
+    assert box.job(WHICH) == [f"1.0 {box.home}/.gpu-box/project-venv"]
+
+
+class Struck(Recorder):
+    """Calls `strike` when set-up works."""
+
+    def __init__(self, strike: Callable[[], object]) -> None:
+        super().__init__()
+        self._strike = strike
+
+    def update(self, step: str, line: str) -> None:
+        super().update(step, line)
+        if step == "slow":
+            self._strike()
+
+
+@pytest.mark.parametrize("what", ["Ctrl-C", "a cut connection"])
+def test_set_up_that_is_interrupted_goes_on_with_the_lock_s_environment(
+    box: Box, locked: Config, what: str
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    strike = interrupt if what == "Ctrl-C" else box.cut
+    with pytest.raises((KeyboardInterrupt, MachineUnreachable)):
+        box.set_up(locked, Struck(strike))
+    report = Recorder()
+    box.set_up(locked, report)
+    box.up(report)
+    assert not report.of("failed")
+    assert box.job(WHICH) == [f"1.0 {box.home}/.gpu-box/project-venv"]
 
 
 @pytest.mark.parametrize("kind", ["requirements.txt", "pyproject.toml"])
@@ -365,6 +497,41 @@ def test_secrets_that_a_script_prints_are_masked(box: Box) -> None:
     log = (box.home / ".gpu-box/logs/setup.log").read_text()
     assert "s3cr3t" not in failure + log + str(report.events)
     assert "echo '$TOKEN'" in log and "debug" in log
+
+
+SECRET = "s3cr3t-of-mine"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("git+http://me:{}@127.0.0.1:{}/private.git", marks=needs.programs("git")),
+        "http://me:{}@127.0.0.1:{}/files/{}",
+    ],
+)
+@pytest.mark.parametrize("given", [SECRET, "${PASSWORD}"])
+def test_a_password_in_the_address_of_a_package_is_shown_nowhere(
+    box: Box, tmp_path: Path, address: str, given: str
+) -> None:
+    wheel(box.index, "private", "1.0")
+    box.lock()
+    (box.home / ".gpu-box").mkdir()
+    (box.home / ".gpu-box/env.sh").write_text(f"# digest\nexport PASSWORD={SECRET}\n")
+    with served(box.index) as index:
+        index.login = f"me:{SECRET}"
+        package = address.format(given, index.server_port, "private-1.0-py3-none-any.whl")
+        asked = {"packages": (f"private @ {package}",), "env": None}
+        report = Recorder()
+        if address.startswith("git"):  # the server has no repository, but git has asked it with the password
+            said = box.failure(report, **asked)
+        else:
+            said = str(box.up(report, **asked).events)
+            assert box.job("python -c 'import private; print(private.version)'") == ["1.0"]
+    assert index.let_in and index.processes
+    log = (box.home / ".gpu-box/logs/environment.log").read_text()
+    assert not [line for line in index.processes if SECRET in line]
+    assert SECRET not in said + str(report.events) + log
+    assert SECRET not in setup.question(replace(Desired(remote=box.remote), **asked)).command  # type: ignore[arg-type]
 
 
 def test_a_private_index_gets_its_password_of_the_variables(box: Box) -> None:

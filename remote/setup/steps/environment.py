@@ -1,7 +1,7 @@
 """The project's own Python packages, from its lock or its list of requirements in ~/work.
 
-uv.lock makes an environment of the project's own, ~/.gpu-box/project, for jobs, shells and notebooks; it is
-used once the file `ready` is in it. Requirements without a lock go on top of the box's own environment.
+uv.lock makes an environment of the project's own, ~/.gpu-box/project-venv, for jobs, shells and notebooks;
+it is used once the file `ready` is in it. Requirements without a lock go on top of the box's own environment.
 """
 
 import re
@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Dict, List
 
-from setup import card, kernels, records, uv, variables, watcher
+from setup import addresses, card, kernels, records, uv, variables, watcher
 from setup.desired import PROJECT, PROJECT_READY, REMOTE, ROOT, WORK, Desired, fingerprint
-from setup.session import Failed, Session
+from setup.session import Failed, Session, shortened
 from setup.step import NOT_ASKED_FOR, State, Step, done, needed
 from setup.steps.python import environment, version_of
 
@@ -69,18 +69,42 @@ def apply(desired: Desired, session: Session) -> State:
 
 
 def _sync(desired: Desired, session: Session, tool: str) -> str:
+    _install(desired, session, tool)
+    _try_cards(session)
+    records.write_atomically(PROJECT_READY, "")
+    kernels.write()
+    return "the project's environment is that of uv.lock"
+
+
+def _install(desired: Desired, session: Session, tool: str) -> None:
     session.say("making the environment of uv.lock")
     PROJECT_READY.unlink(missing_ok=True)
     env = {name: value for name, value in _environment().items() if name != "VIRTUAL_ENV"}
     env.update(UV_PROJECT_ENVIRONMENT=str(PROJECT), UV_PYTHON_INSTALL_DIR=str(ROOT / "pythons"))
     session.run([tool, "sync", "--frozen", "--project", str(WORK)], env=env, cwd=WORK, timeout_s=_TIMEOUT_S)
-    more = ["ipykernel", *desired.packages]  # notebooks need a kernel in it
-    env = dict(_environment(), VIRTUAL_ENV=str(PROJECT))
-    session.run([tool, "pip", "install", *more], env=env, timeout_s=_TIMEOUT_S)
-    _try_cards(session)
-    records.write_atomically(PROJECT_READY, "")
-    kernels.write()
-    return "the project's environment is that of uv.lock"
+    with addresses.listed(desired.packages, dict(environment(), VIRTUAL_ENV=str(PROJECT))) as (more, env):
+        # Notebooks need a kernel in it.
+        session.run([tool, "pip", "install", "ipykernel", *more], env=env, timeout_s=_TIMEOUT_S)
+
+
+def _check_ahead(desired: Desired) -> State:
+    source = _source() if desired.python != "none" else None
+    return check(desired) if source and source.name == "uv.lock" else NOT_ASKED_FOR
+
+
+def _apply_ahead(desired: Desired, session: Session) -> State:
+    """Install what the lock names. `apply` then finds it, tries the card, and reports what fails.
+
+    A failure is not final here: a compiler may be missing only because set-up has not installed it yet.
+    """
+    try:
+        _install(desired, session, uv.ensure(session))
+        session.say("the packages of uv.lock are there")
+    except Failed as problem:
+        session.say(
+            "tried again after set-up: " + shortened(_with_the_reason_last(str(problem))).splitlines()[-1]
+        )
+    return NOT_ASKED_FOR
 
 
 def _try_cards(session: Session) -> None:
@@ -167,3 +191,4 @@ def _with_the_reason_last(text: str) -> str:
 
 
 STEP = Step("environment", check, apply)
+AHEAD = Step("environment", _check_ahead, _apply_ahead)

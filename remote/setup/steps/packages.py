@@ -1,8 +1,8 @@
 """Installs PyTorch and the config's `packages` in the environment of step `python`."""
 
-from typing import List
+from typing import Dict, List
 
-from setup import card, compiler, records, torch_build, uv, watcher
+from setup import addresses, card, compiler, records, torch_build, uv, watcher
 from setup.desired import Desired, fingerprint
 from setup.session import Failed, Session
 from setup.step import State, Step, done, needed
@@ -46,14 +46,19 @@ def apply(desired: Desired, session: Session) -> State:
 
 def _install(desired: Desired, session: Session, tool: str, *options: str) -> str:
     # Resolve everything together, so that conflicts show before anything changes.
-    base = [tool, "pip", "install", "-r", str(REQUIREMENTS), *options, *desired.packages]
+    with addresses.listed(desired.packages, environment()) as (more, env):
+        base = [tool, "pip", "install", "-r", str(REQUIREMENTS), *options, *more]
+        return _install_with_torch(session, base, env)
+
+
+def _install_with_torch(session: Session, base: List[str], env: Dict[str, str]) -> str:
     problems: List[str] = []
     for source in torch_build.sources(card.models()):
         session.say("installing packages, with " + source.line)
         if source.size:
             session.note("no CPU build of PyTorch is reachable: installing the CUDA build, " + source.size)
         try:
-            session.run(base + [source.requirement, *source.options], env=environment(), timeout_s=3600)
+            session.run(base + [source.requirement, *source.options], env=env, timeout_s=3600)
         except Failed as problem:
             if "torch" not in str(problem):
                 raise  # another source of PyTorch would not help

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpu_box.config.model import Config
-from gpu_box.errors import InputError
+from gpu_box.errors import GpuBoxError, InputError
+from gpu_box.machine import setup
 from gpu_box.machine.files import sync
 from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh.connection import Connection
@@ -77,6 +81,38 @@ def _literal(path: Path) -> str:
 def push(connection: Connection, selection: Selection, report: Reporter) -> SyncResult:
     """Send all changed files. Raises MachineError if the box's disk is full."""
     return sync.push(connection, selection, WORK, report=report)
+
+
+@contextmanager
+def ahead(
+    connection: Connection, config: Config, desired: setup.Desired, pushed: str, report: Reporter
+) -> Iterator[None]:
+    """Send a project with uv.lock and make its environment while the block sets the machine up.
+
+    Only a head start: what fails here is tried again, and reported, after set-up.
+    pushed: the last push's fingerprint.
+    """
+    source = folder(config)
+    if source is None or config.python == "none" or not (source / "uv.lock").is_file():
+        yield  # other packages go on top of the box's own environment
+        return
+
+    def work() -> None:
+        with suppress(GpuBoxError, OSError):
+            if to_sync := changed_since(config, pushed):
+                push(connection, to_sync, report)
+            setup.apply_ahead(connection, desired, report)
+
+    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        thread.join()
+        raise
+    thread.join()
 
 
 def selection(config: Config) -> Selection:

@@ -113,7 +113,8 @@ def up(
         new_deadline = _set_deadline(connection, cloud, observed, machine, found.instance)
         to_set_up = machine.needs_work
         if to_set_up:
-            machine = setup.apply(connection, machine, desired, report)
+            ahead = project.ahead(connection, config, desired, machine.project, report)
+            machine = setup.apply(connection, machine, desired, report, ahead)
             # Once only: if the reason remains after a reboot, set-up reports it as a failure.
             if machine.reboot and (again := reboot.reboot(connection, machine.reboot, report)):
                 connection = after_reboot.enter_context(again)

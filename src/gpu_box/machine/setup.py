@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from gpu_box.machine import project_python, watcher
 from gpu_box.machine.files import kaggle, secret, upload_remote, variables
 from gpu_box.machine.health import parse_health
 from gpu_box.machine.ssh.connection import Connection, Result
-from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.machine.ssh.shell import PYTHON
 from gpu_box.model.answer import Fields, read_object
 from gpu_box.model.job import parse_job
 from gpu_box.model.machine import JupyterState, MachineState, StepState
@@ -54,7 +55,7 @@ class Desired:
         }
         asked["policy"] = asdict(self.policy)
         asked["watch"] = _as_words(self.policy)
-        # Secrets are compared by digest, because this is part of a command line.
+        # Secrets are compared by digest.
         asked["notify"] = hashlib.sha256(self.notify).hexdigest() if self.notify else ""
         asked["env"] = variables.digest(self.env)
         return json.dumps(asked)
@@ -105,10 +106,13 @@ def _as_words(policy: WatchPolicy) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A check: one command with `script` on its standard input. `fingerprint`: of our remote/."""
+    """A check: one command with its standard input. `fingerprint`: of our remote/.
+
+    The packages' addresses may have passwords in them: they are in no command line.
+    """
 
     command: str
-    script: Path
+    stdin: bytes
     fingerprint: str
 
 
@@ -116,9 +120,10 @@ def question(desired: Desired, *, health: bool = False) -> Question:
     """health: include it, which may take another second."""
     fingerprint = upload_remote.fingerprint(desired.remote)
     asked = {"fingerprint": fingerprint, "desired": json.loads(desired.to_json()), "health": health}
+    script = (desired.remote / "setup" / "bootstrap.py").read_bytes()
     return Question(
-        command=f"{PYTHON} - " + quote(json.dumps(asked)),
-        script=desired.remote / "setup" / "bootstrap.py",
+        command=f"{PYTHON} -",
+        stdin=f"ASKED = {json.dumps(json.dumps(asked))}\n".encode() + script,
         fingerprint=fingerprint,
     )
 
@@ -129,9 +134,7 @@ def check(connection: Connection, desired: Desired, *, health: bool = False) -> 
     health: as for `question`.
     """
     asked = question(desired, health=health)
-    result = connection.run(
-        asked.command, stdin=asked.script.read_bytes(), check=False, timeout_s=CHECK_TIMEOUT_S
-    )
+    result = connection.run(asked.command, stdin=asked.stdin, check=False, timeout_s=CHECK_TIMEOUT_S)
     return read_answer(asked, result, connection.host.name)
 
 
@@ -153,11 +156,17 @@ def read_answer(asked: Question, result: Result, name: str) -> MachineState:
         ) from None
 
 
-def apply(connection: Connection, state: MachineState, desired: Desired, report: Reporter) -> MachineState:
+def apply(
+    connection: Connection,
+    state: MachineState,
+    desired: Desired,
+    report: Reporter,
+    beside: AbstractContextManager[object] | None = None,
+) -> MachineState:
     """Copy this installation's remote/ to the box and apply what `state` lacks. Returns the new state.
 
     An interrupted set-up continues the next time. Raises StepFailed for the first failed step, once all
-    others have ended.
+    others have ended. beside: entered once remote/ is on the box, left when all is applied.
     """
     if not state.mirror_current:
         report.start("upload", "copying gpu-box's own code to the box")
@@ -172,8 +181,14 @@ def apply(connection: Connection, state: MachineState, desired: Desired, report:
     environment = state.step("env")
     if desired.env and (environment is None or environment.status == "needed"):
         variables.push(connection, desired.env)
-    _run_steps(connection, "apply", desired, report, silent_s=_SILENT_S)
+    with beside or nullcontext():
+        _run_steps(connection, "apply", desired, report, silent_s=_SILENT_S)
     return check(connection, desired)
+
+
+def apply_ahead(connection: Connection, desired: Desired, report: Reporter) -> None:
+    """Do what `apply_project` would do and what does not depend on `apply`, beside that."""
+    _run_steps(connection, "ahead", desired, report, silent_s=_SILENT_PROJECT_S)
 
 
 def apply_project(connection: Connection, desired: Desired, report: Reporter) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -93,10 +94,12 @@ def _start(name: str, config: Path, desired: Desired, command: str) -> subproces
         return None
     asked = setup.question(desired)
     options = ["-F", str(config), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}"]
-    with contextlib.suppress(OSError), asked.script.open("rb") as script:
+    with contextlib.suppress(OSError), tempfile.TemporaryFile() as stdin:
+        stdin.write(asked.stdin)
+        stdin.seek(0)
         return subprocess.Popen(
             [ssh, *options, name, "--", command],
-            stdin=script,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # so that Ctrl-C reaches only us
