@@ -1,5 +1,6 @@
 """Spot interruption: running jobs get SIGTERM to save, and resume at the next `up`."""
 
+import contextlib
 import os
 import signal
 from typing import Dict, List
@@ -49,7 +50,8 @@ def resume(before: float) -> List[Dict[str, str]]:
     for job in due:
         problem = again(job)
         if problem:
-            os.unlink(str(job.folder / "interrupted"))  # it holds up the queue no longer
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(str(job.folder / "interrupted"))  # it holds up the queue no longer
         found.append({"name": job.name, "problem": problem})
     if found or queue.waiting():
         advance()

@@ -5,6 +5,7 @@ cwd         its working directory
 pid         of the command, leader of its process group
 birth       identifies that process even if its pid is reused
 supervisor  pid and birth of the supervisor, at first of the process that starts it
+permit      until the supervisor takes it and begins, or `start` takes it and gives up
 log         the command's standard output and error
 started     UTC, ISO 8601
 ended       the same
@@ -29,7 +30,7 @@ import time
 from typing import List, Optional, Union
 
 from setup.desired import ROOT
-from setup.processes import birth_of
+from setup.processes import birth_of, command_of, running
 from setup.records import write_atomically
 from watch.read.text import read
 
@@ -52,6 +53,7 @@ class Job:
         self.name = name
         self.folder = JOBS / name
         self.log = self.folder / "log"
+        self.permit = self.folder / "permit"
 
     def read(self, what: str) -> str:
         """The file's text; "" if it is missing or not a regular file (a FIFO would block)."""
@@ -88,6 +90,13 @@ class Job:
     def pid(self) -> Optional[int]:
         """The command's pid if it runs."""
         return int(self.read("pid")) if _lives(self.read("pid"), self.read("birth")) else None
+
+    def take_permit(self) -> bool:
+        """Whether the caller is the one that takes it."""
+        with contextlib.suppress(FileNotFoundError):
+            self.permit.unlink()
+            return True
+        return False
 
     def exit_status(self) -> Optional[int]:
         """The exit status, None while it waits or runs. Records an end that the supervisor did not."""
@@ -142,6 +151,17 @@ def existing(name: str) -> Job:
         names = ", ".join(each.name for each in every())
         raise Refused("there is no job %s; jobs: %s" % (name, names or "none yet"))
     return job
+
+
+def processes(jobs: List[Job], group: Optional[int] = None) -> List[int]:
+    """The jobs' processes: also those that left their process group, which a daemon does.
+
+    group: that of a single job. Of an ended job it is not known: another program may have the number now.
+    """
+    # Not the names, which may be another machine's, too.
+    found = running("GPU_BOX_SAVE", {str(job.folder / "save") for job in jobs}, group)
+    # The supervisor of another job inherits the variable if this job started the tmux server.
+    return [pid for pid in found if " -m jobs supervise " not in command_of(pid)]
 
 
 def now() -> str:

@@ -64,6 +64,8 @@ def next_ones() -> List[Job]:
     due = []
     for job in line:
         wants = int(job.read("wants")) if is_number(job.read("wants")) else 0
+        if wants > there:
+            _say_that_it_waits(job, wants, there)
         free = [card for card in range(there) if card not in taken]
         if there == 0 and (wants or busy or due):
             break
@@ -75,6 +77,16 @@ def next_ones() -> List[Job]:
             job.write("cards", ",".join(map(str, mine)))
         due.append(job)
     return due
+
+
+def _say_that_it_waits(job: Job, wants: int, there: int) -> None:
+    """In its log, once: after a `resize` it may wait for ever, and those behind it too."""
+    with contextlib.suppress(OSError):
+        if job.log.stat().st_size == 0:
+            job.log.write_text(
+                "[gpu-box] it waits: it needs %d GPUs, and this box has %d. `gpu-box resize` changes that; "
+                "`gpu-box cancel %s` takes it out of the queue\n" % (wants, there, job.name)
+            )
 
 
 def close() -> None:

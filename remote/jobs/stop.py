@@ -6,9 +6,9 @@ import signal
 import time
 from typing import Any, Dict, List, Optional, Set
 
-from jobs import queue, then
-from jobs.job import Job, every
-from setup.processes import command_of, running, signal_group
+from jobs import queue, start, then
+from jobs.job import Job, every, processes
+from setup.processes import signal_group
 
 _BY_SIGTERM = 128 + signal.SIGTERM
 _GRACE_S = 10.0
@@ -34,29 +34,21 @@ def cancel(job: Job, *, grace_s: float = _GRACE_S) -> Dict[str, Any]:
     if (job.folder / "interrupted").exists():
         (job.folder / "interrupted").unlink()  # a cancelled job does not resume
     _end(job, pid, grace_s)
+    if was == "waiting":
+        start.advance()  # those behind it may need fewer GPUs
     deadline = time.monotonic() + _KILLED_WITHIN_S
     while job.alive() and time.monotonic() < deadline:
         time.sleep(0.02)
-    return {"was": was, "exit_status": job.exit_status(), "left": len(processes(job, pid))}
-
-
-def processes(job: Job, group: Optional[int] = None) -> List[int]:
-    """The job's processes: also those that left its process group, which a daemon does.
-
-    group: its process group. Of an ended job it is not known: another program may have the number now.
-    """
-    found = running("GPU_BOX_SAVE", str(job.folder / "save"), group)  # its name is another machine's, too
-    # The supervisor of another job inherits the variable if this job started the tmux server.
-    return [pid for pid in found if " -m jobs supervise " not in command_of(pid)]
+    return {"was": was, "exit_status": job.exit_status(), "left": len(processes([job], pid))}
 
 
 def left_behind(job: Job) -> str:
     """The line in the log for processes that outlive the command; "" if there are none."""
     deadline = time.monotonic() + _LINGER_S
-    pids = processes(job)
+    pids = processes([job])
     while pids and time.monotonic() < deadline:
         time.sleep(0.05)
-        pids = processes(job)
+        pids = processes([job])
     if not pids:
         return ""
     shown = ", ".join(str(pid) for pid in pids[:_SHOWN]) + (", ..." if len(pids) > _SHOWN else "")
@@ -69,7 +61,7 @@ def left_behind(job: Job) -> str:
 def _end(job: Job, group: Optional[int], grace_s: float) -> None:
     asked: Set[int] = set()
     deadline = time.monotonic() + grace_s
-    left = processes(job, group)
+    left = processes([job], group)
     if group is not None and not left:  # a system without /proc
         signal_group(group, signal.SIGTERM)
     while (left or job.pid() is not None) and time.monotonic() < deadline:
@@ -77,14 +69,14 @@ def _end(job: Job, group: Optional[int], grace_s: float) -> None:
         _signal([pid for pid in left if pid not in asked], signal.SIGTERM)
         asked.update(left)
         time.sleep(0.05)
-        left = processes(job, group)
+        left = processes([job], group)
     if group is not None and job.pid() == group:
         signal_group(group, signal.SIGKILL)
     deadline = time.monotonic() + _KILLED_WITHIN_S
     while left and time.monotonic() < deadline:
         _signal(left, signal.SIGKILL)
         time.sleep(0.05)
-        left = processes(job, group)
+        left = processes([job], group)
 
 
 def _signal(pids: List[int], number: int) -> None:

@@ -26,6 +26,8 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def supervise(name: str) -> int:
     job = Job(name)
+    if not job.take_permit():
+        return 1
     os.environ.update(_session(job))
     job.write("supervisor", "%d %s" % (os.getpid(), birth_of(os.getpid())))
     shell = shutil.which("bash") or "/bin/sh"

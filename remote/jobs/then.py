@@ -1,28 +1,32 @@
-"""`run --detach --then stop`: the machine stops itself once no job runs or waits.
+"""`run --detach --then stop`: the machine stops itself once no job, or process of one, runs or waits.
 
-The request is in .then: the start of the machine in which it was last confirmed, and the job that made it.
+The request is in .then: the start of the machine in which it was last confirmed, and the jobs that made it.
 When the last job has ended, it becomes .stop: that start, and the reason. The watcher reads .stop, records
 the reason and powers off. The callers hold the lock of the queue.
 """
 
 import contextlib
-from typing import Tuple
+from typing import List, Tuple
 
-from jobs.job import JOBS, Job, every
+from jobs.job import JOBS, Job, every, processes
 from watch.place import this_start
 from watch.read.text import read
 
 _ASKED, _DUE = JOBS / ".then", JOBS / ".stop"
-_MOST_BYTES = 1000
+_MOST_BYTES = 1 << 20
 
 
 def ask(name: str) -> None:
-    _ASKED.write_text("%s %s" % (this_start(), name))
+    _confirm([*_askers(but=name), name])
 
 
 def withdraw(name: str) -> None:
-    """The job `name` no longer asks for the stop."""
-    if _read(_ASKED)[1] == name:
+    """The job `name` no longer asks for the stop; others may."""
+    if not _ASKED.exists():
+        return
+    if others := _askers(but=name):
+        _confirm(others)
+    else:
         _ASKED.unlink()
 
 
@@ -39,15 +43,23 @@ def settle(*, adding: bool = False) -> None:
         _DUE.unlink()
     if not _ASKED.exists():
         return
-    start, name = _read(_ASKED)
+    start, names = _read(_ASKED)
     if any(job.waiting or job.state() in ("running", "interrupted") for job in every()):
-        ask(name)
+        _confirm(names.split())
     elif start != this_start():
         _ASKED.unlink()
-    elif not adding:
+    elif not adding and not processes(every()):  # a daemon may work; without work the machine gets idle
         last = max(every(), key=_ended_at, default=None)
-        _DUE.write_text("%s %s" % (start, _reason(last) if last else name))
+        _DUE.write_text("%s %s" % (start, _reason(last) if last else names))
         _ASKED.unlink()
+
+
+def _askers(*, but: str) -> List[str]:
+    return [name for name in _read(_ASKED)[1].split() if name != but]
+
+
+def _confirm(names: List[str]) -> None:
+    _ASKED.write_text(" ".join([this_start(), *names]))
 
 
 def _ended_at(job: Job) -> int:

@@ -64,7 +64,7 @@ def _read(path: Path) -> NotebookNode:
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
         nbformat.validate(notebook)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError) as error:
+    except Exception as error:  # nbformat and json raise many types, RecursionError among them
         raise Problem(
             f"~/work/{path} is no notebook: {(str(error).splitlines() or ['unreadable'])[0]}"
         ) from None
@@ -137,7 +137,10 @@ class Execution(NotebookClient):
             self.extra_arguments = ["--log-level=ERROR"]  # a warning about TCP that concerns networks
         self.startup_timeout = _STARTS_WITHIN_S
         self._name = name
-        self._target = Path("results") / f"{os.environ.get('GPU_BOX_JOB') or path.stem}.ipynb"
+        job = os.environ.get("GPU_BOX_JOB") or path.stem
+        self._target = Path("results") / f"{job}.ipynb"
+        if self._target.resolve() == path.resolve():  # the user's own stays as it is
+            self._target = Path("results") / f"{job}-executed.ipynb"
         self._cell = 0  # the number of the cell that runs, from 1
         self._saved = float("-inf")
         self._at_line = True  # whether the log is at the start of a line

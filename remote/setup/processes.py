@@ -3,7 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
-from typing import List, Optional
+from typing import Container, List, Optional
 
 _PROC = Path("/proc/self").exists()
 
@@ -50,15 +50,15 @@ def environment_of(pid: int, name: str) -> str:
     return values[0].decode("utf-8", "replace") if values else ""
 
 
-def running(name: str, value: str, group: Optional[int] = None) -> List[int]:
-    """The processes with NAME=VALUE in their environment, or of this process group; without /proc none."""
+def running(name: str, values: Container[str], group: Optional[int] = None) -> List[int]:
+    """The processes with one of these values of NAME, or of this process group; without /proc none."""
     found = []
     for pid in sorted(int(each) for each in os.listdir("/proc") if each.isdigit()) if _PROC else ():
         try:
             grouped = group is not None and os.getpgid(pid) == group
         except OSError:
             continue
-        if (grouped or environment_of(pid, name) == value) and pid != os.getpid() and birth_of(pid):
+        if (grouped or environment_of(pid, name) in values) and pid != os.getpid() and birth_of(pid):
             found.append(pid)
     return found
 

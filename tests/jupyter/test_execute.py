@@ -84,6 +84,18 @@ def test_the_notebook_stays_as_it_was_and_the_result_has_the_outputs(home: Path)
     assert (home / "work/lesson1.ipynb").read_bytes() == before
 
 
+def test_a_notebook_in_results_is_not_replaced_by_its_own_result(home: Path) -> None:
+    (home / "work/results").mkdir(exist_ok=True)
+    (home / "work/other").symlink_to(home / "work/results")
+    notebook(home, "x = 1", "print(x)", name="results/night.ipynb")
+    before = (home / "work/results/night.ipynb").read_bytes()
+    for path in ("results/night.ipynb", "other/../results/night.ipynb"):
+        log = execute(home, path, "-p", "x=2")
+        assert "~/work/results/night-executed.ipynb" in log
+        assert (home / "work/results/night.ipynb").read_bytes() == before
+    assert nbformat.read(home / "work/results/night-executed.ipynb", as_version=4).cells[-1].outputs
+
+
 def test_it_runs_in_the_folder_of_the_notebook_as_in_jupyterlab(home: Path) -> None:
     (home / "work/notebooks").mkdir()
     notebook(home, "import os; print(os.getcwd())", name="notebooks/lesson1.ipynb")
@@ -145,6 +157,7 @@ def test_a_kernel_that_dies_ends_with_one_line_and_keeps_what_it_printed(home: P
         (["other.ipynb"], "there is deep/other.ipynb"),
         (["broken.ipynb"], "~/work/broken.ipynb is no notebook"),
         (["list.ipynb"], "~/work/list.ipynb is no notebook"),
+        (["nested.ipynb"], "~/work/nested.ipynb is no notebook"),
         (["theirs.ipynb"], "asks for the kernel 'conda-env', which the box does not have"),
     ],
 )
@@ -155,6 +168,7 @@ def test_what_cannot_run_is_one_line_before_the_job_and_in_it(
     notebook(home, "1", name="deep/other.ipynb")
     (home / "work/broken.ipynb").write_text('{"cells": [')
     (home / "work/list.ipynb").write_text("[]")
+    (home / "work/nested.ipynb").write_text("[" * 200_000)
     notebook(home, "1", name="theirs.ipynb", kernelspec={"name": "conda-env", "display_name": "x"})
     for log in (execute(home, "--check", *words, expect=3), execute(home, *words, expect=1)):
         assert said in log and log.count("\n") == 1

@@ -223,6 +223,23 @@ def test_a_job_that_is_being_started_is_not_taken_for_one_that_has_ended(
     assert ended == []
 
 
+def test_a_job_that_was_given_up_does_not_start_later(box: Connection, machine: OpenSshMachine) -> None:
+    """On a slow disk it did, as a job that had failed: the box could stop under it."""
+    code = (machine.home / ".gpu-box/remote").resolve() / "jobs"
+    for name, old, new in (
+        ("start.py", "_STARTS_WITHIN_S = 30.0", "_STARTS_WITHIN_S = 0.2"),
+        ("supervise.py", "    job = Job(name)\n", "    time.sleep(3)\n    job = Job(name)\n"),
+    ):
+        text = (code / name).read_text()
+        assert old in text
+        (code / name).write_text(text.replace(old, new))
+    with pytest.raises(InputError, match="job late does not start"):
+        jobs.start(box, "late", "touch ran; sleep 60")
+    time.sleep(5)
+    assert state(box, "late").state == "failed"
+    assert not (machine.home / "work/ran").exists()
+
+
 def test_an_older_copy_of_our_code_on_the_box_lists_and_says_how_to_update(
     box: Connection, machine: OpenSshMachine
 ) -> None:

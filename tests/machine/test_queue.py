@@ -152,6 +152,14 @@ def test_each_job_has_a_gpu_of_its_own_and_none_is_overtaken(
     assert order[4:] == ["both 0,1 begins", "both 0,1 ends", "c 0 begins", "c 0 ends"]
 
 
+def test_those_behind_a_cancelled_job_that_needs_more_gpus_run_at_once(box: Connection, cards: str) -> None:
+    for name, command, gpus in (("a", "sleep 60", 1), ("wide", "true", 2), ("b", "true", 1)):
+        ask(box, "start", before=cards, name=name, command=command, cwd="~", queued=True, gpus=gpus)
+    assert states(box) == {"a": "running", "wide": "waiting", "b": "waiting"}
+    ask(box, "cancel", "wide", before=cards)
+    assert ended(box, "b")["a"].state == "running"
+
+
 def test_more_gpus_than_the_box_has_are_refused(box: Connection, cards: str) -> None:
     with pytest.raises(InputError, match="this box has no GPU, and --gpus asks for 2"):
         jobs.start(box, "x", "true", queue=Queue(gpus=2))
@@ -170,6 +178,9 @@ def test_a_job_that_lost_its_gpus_waits_until_they_are_back(
     kill(machine, "a")
     ask(box, "advance")
     assert states(box) == {"a": "failed", "b": "waiting"}
+    ask(box, "advance")
+    said = (machine.home / ".gpu-box/jobs/b/log").read_text()
+    assert said.count("it waits: it needs 2 GPUs, and this box has 0.") == 1
     ask(box, "advance", before=cards)
     assert ended(box, "b")["b"].exit_status == 0
 
@@ -245,6 +256,33 @@ def test_a_cancelled_job_asks_for_no_stop(box: Connection, folder: Path) -> None
     wait_until(lambda: not (folder / "a/supervisor").exists() or states(box)["a"] == "cancelled")
     ask(box, "advance")
     assert not list(folder.glob(".[st][th]*"))
+
+
+def test_a_cancelled_job_leaves_the_stop_that_another_asks_for(box: Connection, folder: Path) -> None:
+    """The box went on billing until it was idle."""
+    add(box, "a", "sleep 60", then_stop=True)
+    add(box, "b", "true", then_stop=True)
+    add(box, "c", "true")
+    jobs.cancel(box, "b")
+    ended(box, "b")
+    jobs.cancel(box, "a")
+    wait_until(lambda: states(box)["c"] == "done")
+    assert not list(folder.glob(".[st][th]*")), "both are withdrawn"
+    add(box, "a", "true", then_stop=True)
+    add(box, "b", "sleep 60", then_stop=True)
+    jobs.cancel(box, "b")
+    wait_until((folder / ".stop").exists)
+
+
+def test_no_stop_is_due_while_a_daemon_of_an_ended_job_runs(box: Connection, folder: Path) -> None:
+    """It was, so that the box stopped under the training that a script had put into the background."""
+    add(box, "a", "setsid sh -c 'sleep 60; echo' >/dev/null 2>&1 & echo $! >pid", then_stop=True)
+    add(box, "b", "true")
+    ended(box, "a", "b")
+    ask(box, "advance")
+    assert not (folder / ".stop").exists() and (folder / ".then").exists()
+    jobs.cancel(box, "a")  # it ends the daemon
+    wait_until(lambda: (ask(box, "advance"), (folder / ".stop").exists())[1])
 
 
 def test_a_stop_asked_for_before_the_machine_was_off_waits_for_jobs_and_is_dropped_without_them(
