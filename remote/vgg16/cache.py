@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -76,8 +76,7 @@ def from_features(
             _compute(net, batches, cache, convolved, keys, precision, report, ranks)
         except OSError as error:
             failed = f"{root}: {error.strerror or error}"
-    if any(reasons := ranks.gather(failed)):
-        why = next(text for text in reasons if text)
+    if why := next(filter(None, ranks.gather(failed)), ""):
         report.say(f"features are not kept ({why}): every epoch computes them; --cache takes another folder")
         return from_pictures(batches, ranks)
     for row, key in keys.items():
@@ -129,7 +128,9 @@ def _compute(
         with precision.autocast():
             return portions.forward(partial(net.classify, end=HIDDEN), halves.float())
 
-    with cache.writer() as append, precision.cast_once(net):
+    with ExitStack() as stack:
+        append = stack.enter_context(cache.writer())
+        stack.enter_context(precision.cast_once(net))
         if convolved is not None:
             convolved.read()
             for rows in _cut([row for row in missing if keys[row] in convolved], size):
@@ -137,26 +138,23 @@ def _compute(
                     names = [keys[row] for row in rows.tolist()]
                     append(names, hidden(convolved.rows(names)))
             missing = [row for row in missing if keys[row] not in convolved]
-        plan, write = _cut(missing, size), None
+        if precision.device.type == "cuda":
+            from vgg16.device.transfer import Behind
+
+            append = stack.enter_context(Behind(append))
+        plan = _cut(missing, size)
         for step, (images, read) in enumerate(batches.load(plan), start=1):
             with precision.autocast():
                 features = portions.forward(net.convolve, to_device(images, precision.device))
             if convolved is not None:
                 features = hidden(features)
-            before, write = (
-                write,
-                _copied(append, [keys[row] for row in read.tolist()], features.to(cache.dtype)),
-            )
-            if before:
-                before()  # while the GPU works on this batch
+            append([keys[row] for row in read.tolist()], features.to(cache.dtype))
             done += len(read)
             if report.due(last=step == len(plan)):
                 rate = ranks.world * done / (time.perf_counter() - started)
                 report.step("features", epoch=1, epochs=1, step=step, steps=len(plan), images_per_s=rate)
             if ranks.ended():
                 break
-        if write:
-            write()
     cache.read()
 
 
@@ -164,45 +162,15 @@ def _cut(rows: list[int], size: int) -> list[np.ndarray]:
     return [np.array(rows[at : at + size]) for at in range(0, len(rows), size)]
 
 
-def _copied(append: Append, keys: list[str], features: Tensor) -> Callable[[], None]:
-    """Start copying features to main memory. The result waits for that and appends them."""
-    rows, arrived = features.to("cpu", non_blocking=True), None
-    if features.is_cuda:
-        arrived = torch.cuda.Event()
-        arrived.record()
-
-    def write() -> None:
-        if arrived:
-            arrived.synchronize()
-        append(keys, rows)
-
-    return write
-
-
 def _reader(cache: FeatureCache, keys: dict[int, str], mine: np.ndarray, device: torch.device) -> Features:
-    """From the GPU's memory if they take less than half of what is free there (23,000 pictures: 0.2 GB);
-    then an epoch copies nothing.
-    """
-    if len(mine) * cache.row_bytes < _free_bytes(device) / 2:
-        held = torch.empty(len(mine), cache.width, dtype=cache.dtype, device=device)
-        for at in range(0, len(mine), 256):
-            some = mine[at : at + 256].tolist()
-            held[at : at + len(some)] = cache.rows([keys[row] for row in some])
-        return _held(held, mine)
+    if device.type == "cuda":
+        from vgg16.device.transfer import reader
 
-    def read(rows: np.ndarray) -> Tensor:
-        features = cache.rows([keys[row] for row in rows.tolist()])
-        return features.pin_memory() if device.type == "cuda" else features
-
-    return read
+        return reader(cache, keys, mine, device)
+    return lambda rows: cache.rows([keys[row] for row in rows.tolist()])
 
 
-def _free_bytes(device: torch.device) -> int:
-    """Free memory of a GPU. 0 for the CPU: the kernel's cache already holds the files."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-
-
-def _held(features: Tensor, mine: np.ndarray) -> Features:
+def from_memory(features: Tensor, mine: np.ndarray) -> Features:
     """features: (n, width), for the n row numbers of `mine`."""
     places = np.zeros(mine.max(initial=-1) + 1, dtype=np.int64)
     places[mine] = np.arange(len(mine))
@@ -221,7 +189,7 @@ def _further(
             inputs = to_device(features(mine[at : at + _HIDDEN_BATCH]), precision.device)
             with precision.autocast():
                 held.append(portions.forward(partial(net.classify, start=HIDDEN, end=end), inputs))
-    return _held(torch.cat(held) if held else torch.empty(0, net.hidden_count), mine)
+    return from_memory(torch.cat(held) if held else torch.empty(0, net.hidden_count), mine)
 
 
 def weights_digest(net: VGG16, *, hidden: bool = False) -> str:

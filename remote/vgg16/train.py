@@ -95,14 +95,12 @@ class Portions:
         try:
             return work(self.count)
         except RuntimeError as error:
-            from vgg16.memory import shortage
+            from vgg16 import memory
 
-            if not (reason := shortage(error)):
+            if not (reason := memory.shortage(error)):
                 raise
         # The error is gone, and with it the memory that its frames held.
-        from vgg16.memory import double
-
-        double(self, pictures, reason)
+        memory.double(self, pictures, reason)
         return self(work, pictures)
 
     def forward(self, net: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:

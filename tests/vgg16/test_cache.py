@@ -12,6 +12,7 @@ import torch
 from vgg16 import TrainingFailed
 from vgg16.cache import FeatureCache, default_root
 from vgg16.data.augment import Augment
+from vgg16.device import transfer
 from vgg16.lesson import Vgg16
 from vgg16.model import CAFFE, RANDOM, VGG16, Preprocessing
 from vgg16.train import Report
@@ -163,12 +164,27 @@ def test_features_held_in_the_gpu_s_memory_are_those_on_the_disk(
     vgg.finetune(batches)
     (tiny_set / "train" / "light" / "light.2.png").write_bytes(b"")
     from_disk = list(vgg.source(batches).epoch(1))
-    monkeypatch.setattr("vgg16.cache._free_bytes", lambda device: 1 << 40)
+    monkeypatch.setattr("vgg16.cache._reader", transfer.reader)  # as for a GPU
+    monkeypatch.setattr(transfer, "_free_bytes", lambda device: 1 << 40)
     source = vgg.source(batches)
     monkeypatch.setattr(FeatureCache, "rows", None)  # nothing is read from the disk any more
     held = list(source.epoch(1))
     assert [rows.tolist() for _, rows in held] == [rows.tolist() for _, rows in from_disk]
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(held, from_disk, strict=True))
+
+
+def test_a_batch_is_appended_while_the_next_one_is_computed_and_the_last_one_at_the_end() -> None:
+    done: list[str] = []
+    with transfer.Behind(lambda keys, rows: done.extend(keys)) as append:
+        append(["a"], torch.zeros(1, 2))
+        assert done == []
+        append(["b"], torch.zeros(1, 2))
+        assert done == ["a"]
+    assert done == ["a", "b"]
+    with pytest.raises(OSError), transfer.Behind(lambda keys, rows: done.extend(keys)) as append:
+        append(["c"], torch.zeros(1, 2))
+        raise OSError
+    assert done == ["a", "b"]
 
 
 def test_dropout_stays_live_behind_the_cache(vgg: Vgg16, tiny_set: Path) -> None:

@@ -16,13 +16,13 @@ from vgg16.model import RANDOM, VGG16
 from vgg16.weights.initialise import random_state
 
 # The feature cache included. The aim is 1,200 lines; do not raise these.
-MOST_FILES, MOST_LINES = 8, 1680
+MOST_FILES, MOST_LINES = 8, 1605
 LESSON = """
 import json, sys
 import torch
 from vgg16 import Vgg16
 torch.set_num_threads(1)
-vgg = Vgg16(sys.argv[2], size=32, width=8)
+vgg = Vgg16(size=32, width=8)
 batches = vgg.get_batches(sys.argv[1] + "/train", batch_size=8)
 val_batches = vgg.get_batches(sys.argv[1] + "/valid", batch_size=8)
 vgg.finetune(batches)
@@ -39,9 +39,11 @@ def test_the_lesson_loads_what_it_uses_and_nothing_else_of_vgg16(tiny_set: Path,
         Image.open(path).save(path.with_suffix(".jpg"))
         path.unlink()
     net = VGG16(RANDOM.at(32), width=8)
-    torch.save(random_state(net, 0), tmp_path / "weights.pth")
+    kept = tmp_path / "torch/hub/checkpoints/vgg16-397923af.pth"  # as after an earlier download
+    kept.parent.mkdir(parents=True)
+    torch.save(random_state(net, 0), kept)
     environment = os.environ | {"PYTHONPATH": str(Path(vgg16.__file__).parents[1])}
-    command = [sys.executable, "-c", LESSON, str(tiny_set), str(tmp_path / "weights.pth")]
+    command = [sys.executable, "-c", LESSON, str(tiny_set)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     files = [Path(file) for file in json.loads(ran.stdout.splitlines()[-1])]
     lines = sum(len(file.read_text().splitlines()) for file in files)

@@ -6,8 +6,7 @@ The CPU is never used by mistake: on a machine with an NVIDIA card that PyTorch 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -72,24 +71,13 @@ class Precision:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=DTYPES[self.name])
 
-    @contextmanager
-    def cast_once(self, net: nn.Module, start: int = 0) -> Iterator[None]:
-        """Inside, frozen weights are in the compute type. start: the first layer of `classifier` that runs.
+    def cast_once(self, net: nn.Module, start: int = 0) -> AbstractContextManager[None]:
+        """Frozen weights are in the compute type. start: the first layer of the classifier that runs."""
+        if self.name == "fp32":
+            return nullcontext()
+        from vgg16.device.half import cast_once
 
-        autocast would cast them again at every step (0.5 GB). The rounding is the same, so no result changes.
-        """
-        layers = list(net.get_submodule("classifier").children())[start:] if start else [net]
-        used = [] if self.name == "fp32" else [each for layer in layers for each in layer.parameters()]
-        frozen = [each for each in used if not (each.requires_grad and torch.is_grad_enabled())]
-        kept = [parameter.data for parameter in frozen]
-        try:
-            with torch.inference_mode(False), torch.no_grad():
-                for parameter in frozen:
-                    parameter.data = parameter.data.to(DTYPES[self.name])
-            yield
-        finally:
-            for parameter, data in zip(frozen, kept, strict=True):
-                parameter.data = data
+        return cast_once(net, DTYPES[self.name], start)
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:

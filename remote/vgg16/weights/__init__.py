@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +68,10 @@ def load(choice: str, say: Callable[[str], None] = print) -> Weights:
     path = Path(file if entry else choice).expanduser() if file or not entry else _found(entry, say)
     if not path.is_file():
         raise BadWeights(f"{path}: no such file; weights are imagenet, caffe, none, or a file")
-    entry = entry or _entry_of(_check_digest(path))
+    if entry is None:
+        from vgg16.weights.published import entry_of
+
+        entry = entry_of(path)
     state = _read(path)
     if state.keys() != NAMES or state["classifier.0.weight"].dim() != 2:
         from vgg16.weights.names import to_torchvision_names
@@ -91,37 +92,10 @@ def _found(entry: Entry, say: Callable[[str], None]) -> Path:
     home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     path = Path(home).expanduser() / "hub" / "checkpoints" / entry.file
     if not path.is_file():
-        from vgg16.data.download import DownloadFailed, download
+        from vgg16.weights.published import fetch
 
-        try:
-            download(entry.url, path, sha256_prefix=entry.sha256 or _digits(entry.file), say=say)
-        except DownloadFailed as error:
-            raise BadWeights(
-                f"{error}; choose --weights none (random, no download) or --weights FILE (a .pth or "
-                ".safetensors that you have)"
-            ) from None
+        fetch(entry, path, say)
     return path
-
-
-def _digits(name: str) -> str:
-    """The eight digits of the sha256 in a published file's name; "" if there are none."""
-    found = re.search(r"-([0-9a-f]{8})\.\w+$", name)
-    return found[1] if found else ""
-
-
-def _check_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(_digits(path.name)):
-        says = f"its sha256 begins with {digest[:8]}, its name says {_digits(path.name)}"
-        raise BadWeights(f"{path}: damaged: {says}; remove it, and it is downloaded again")
-    return digest
-
-
-def _entry_of(digest: str) -> Entry:
-    """Recognise a published file under any name by its content; any other is treated as torchvision's."""
-    known = (entry for entry in ENTRIES.values() if digest.startswith(_digits(entry.file)))
-    return next(known, ENTRIES["imagenet"])
 
 
 def _read(path: Path) -> dict[str, Tensor]:
