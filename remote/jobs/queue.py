@@ -16,7 +16,7 @@ from jobs.job import JOBS, Job, Refused, every, is_number
 from watch.place import systemd, this_start
 from watch.read.command import answer, find
 
-_CLOSED = JOBS / ".closed"  # this start of the machine ends: nothing may start
+_CLOSED = JOBS / ".closed"  # the machine is about to stop: no job may start
 _GPUS_WITHIN_S = 20.0
 
 

@@ -94,7 +94,7 @@ def advance() -> bool:
 def _start_due() -> bool:
     due = queue.next_ones()
     for job in due:
-        with contextlib.suppress(Refused):  # it does not start, which its log and exit status say
+        with contextlib.suppress(Refused):  # its log and exit status say that it did not start
             _run(job)
     return bool(due)
 
@@ -147,7 +147,7 @@ def _forget(job: Job, files: Tuple[str, ...]) -> None:
 
 
 def _claim(job: Job) -> None:
-    """Until the supervisor writes its own number: the job is not to be taken for one that has ended."""
+    """Stand in for the supervisor until it writes its own number, so that the job does not look ended."""
     job.write("supervisor", "%d %s" % (os.getpid(), birth_of(os.getpid())))
 
 

@@ -2,7 +2,7 @@
 
 Runs in JupyterLab's environment; the kernel is the one that the notebook names (setup/kernels.py). The
 executed notebook is ~/work/results/JOB.ipynb, saved after each cell and every few seconds of output.
-`--check` only looks for what would stop it, with exit status 3.
+`--check` executes nothing; its exit status is 3 if the notebook cannot run.
 """
 
 import asyncio

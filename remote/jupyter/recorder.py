@@ -24,12 +24,12 @@ from outputs import TYPES, Outputs
 _EVERY_S = 1.0
 _PAUSE = 10  # after a write, in multiples of its duration: a large notebook is written less often
 _AGAIN_S = 30.0  # after a failure
-_MARGIN_S = 1.0  # a page's save that much after the last output has it
-# A page that comes back after its connection broke gets from Jupyter what it missed. Up to here, it gets all:
-# half of what iopub_msg_rate_limit and iopub_data_rate_limit let pass at once.
+_MARGIN_S = 1.0  # a page that saves this long after the last output saves that output, too
+# Jupyter sends a page whose connection broke all messages that it missed, up to this number and size: half of
+# what iopub_msg_rate_limit and iopub_data_rate_limit let pass at once.
 _CAUGHT_UP = 1500
 _CAUGHT_UP_BYTES = 1_500_000
-# Read by the watcher (watch/read/recorded.py).
+# Read by the watcher (watch/read/jupyter.py).
 _RECORDED = Path.home() / ".gpu-box" / "jupyter" / "recorded.json"
 
 _recorder: "Recorder | None" = None
@@ -82,7 +82,7 @@ class Run:
     count: int | None = None
     outputs: Outputs = field(default_factory=Outputs)
     changes: int = 0
-    saved: int = 0  # so many of its changes are in the file
+    saved: int = 0  # how many of its changes are in the file
     changed_at: float = 0.0  # Unix time
 
 
@@ -308,9 +308,9 @@ class Recorder:
 
 
 def _catches_up(connection: Connection) -> bool:
-    """Whether the page was here before, and will get all that it missed.
+    """Whether the page was connected before, and Jupyter will send it all that it missed.
 
-    tests/browser/test_recorder.py (a connection breaks) shows what an upgrade of Jupyter moved.
+    Jupyter has no public name for this; tests/browser/test_recorder.py fails if an upgrade changes it.
     """
     kept = connection.multi_kernel_manager._kernel_buffers.get(connection.kernel_id)
     if kept is None or kept["session_key"] != connection.session_key or len(kept["buffer"]) > _CAUGHT_UP:

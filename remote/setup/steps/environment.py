@@ -27,7 +27,7 @@ _OTHERS = {
 _MOST_BYTES = 16 << 20
 _TIMEOUT_S = 4 * 3600  # an extension that is compiled
 _FULL = "No space left on device"
-# Of uv's output, the line that says what is wrong: the first of these that there is.
+# How the line of uv's output that says what is wrong looks; the first pattern that matches any line counts.
 _MATTERS = (
     re.compile(r"cause: Because |^ *[\u2570\u251c]\u2500\u25b6 Because "),
     re.compile(r"(not found|no such file).*(gcc|g\+\+|cc|cargo|cmake)|error: command", re.IGNORECASE),
@@ -108,7 +108,7 @@ def _apply_ahead(desired: Desired, session: Session) -> State:
 
 
 def _try_cards(session: Session) -> None:
-    """PyTorch of the lock must see the card, as the box's own does."""
+    """Fail unless the PyTorch of the lock can use the card, as the box's own does."""
     if (
         not card.models()
         or watcher.shares_its_host()

@@ -24,7 +24,7 @@ _CLAUSE = re.compile(
 
 
 def read(config: Config) -> str:
-    """What uv is asked for, such as "==3.12.*,>=3.11,<3.15"; "" if any Python does.
+    """The version specifier for uv, such as "==3.12.*,>=3.11,<3.15"; "" if any Python will do.
 
     Raises InputError for a version that the box's own environment cannot have.
     """
@@ -85,13 +85,13 @@ def _requires_python(path: Path) -> str:
     try:
         project = tomllib.loads(_text(path)).get("project", {})
     except tomllib.TOMLDecodeError:
-        return ""  # uv will say so, if it is asked to install it
+        return ""  # uv reports the error when it installs the project
     asked = project.get("requires-python") if isinstance(project, dict) else None
     return asked.strip() if isinstance(asked, str) else ""
 
 
 def _text(path: Path) -> str:
-    """Its text; "" if it is no file that can be read."""
+    """The file's text; "" if it cannot be read."""
     try:
         if not path.is_file():
             return ""

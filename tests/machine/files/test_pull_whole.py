@@ -10,22 +10,15 @@ from pathlib import Path
 import pytest
 from testbed.openssh import OpenSshMachine
 
-from gpu_box.machine.files import sftp, sync, upload_remote
+from gpu_box.machine.files import sftp, sync
 from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.transfer import Transfer
 from gpu_box.machine.ssh.connection import Connection
-from tests.paths import REMOTE
 
 from ..conftest import Recorder
 
 LONG_AGO = 1_790_000_000
-
-
-@pytest.fixture
-def box(machine: OpenSshMachine, connection: Connection) -> Connection:
-    upload_remote.upload(connection, REMOTE)
-    return connection
 
 
 @pytest.fixture

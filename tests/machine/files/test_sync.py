@@ -26,12 +26,6 @@ transports = pytest.mark.parametrize("transport", needs.TRANSPORTS)
 
 
 @pytest.fixture
-def box(machine: OpenSshMachine, connection: Connection) -> Connection:
-    upload_remote.upload(connection, REMOTE)
-    return connection
-
-
-@pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     write(folder, {"train.py": "print(1)", "src/deep/model.py": "model", "odd name 'é' $x.txt": "odd"})
