@@ -28,7 +28,7 @@ from torch import Tensor
 from vgg16 import TrainingFailed
 from vgg16.device import ALONE, DTYPES, Precision, Ranks
 from vgg16.model import HIDDEN, VGG16
-from vgg16.pictures import Batches, Source, from_pictures
+from vgg16.pictures import Batches, Source
 from vgg16.train import Portions, Report, to_device
 
 # Pictures that one forward pass of the convolutions takes, and rows that one of the later layers takes.
@@ -78,6 +78,8 @@ def from_features(
             failed = f"{root}: {error.strerror or error}"
     if why := next(filter(None, ranks.gather(failed)), ""):
         report.say(f"features are not kept ({why}): every epoch computes them; --cache takes another folder")
+        from vgg16.uncached import from_pictures
+
         return from_pictures(batches, ranks)
     for row, key in keys.items():
         if not key and row not in batches.unreadable:

@@ -26,7 +26,7 @@ from torch import Tensor
 from vgg16 import BadData, TrainingFailed, weights
 from vgg16.device import ALONE, Ranks, choose, choose_precision
 from vgg16.model import VGG16, Preprocessing
-from vgg16.pictures import Batches, Source, find_pictures, from_pictures
+from vgg16.pictures import Batches, Source, find_pictures
 from vgg16.train import Epoch, Report, Trainer, predict
 
 if TYPE_CHECKING:
@@ -209,6 +209,8 @@ class Vgg16:
         """
         self._refuse_others(batches)
         if self.cache is None or batches.augment is not None or not self.model.convolutions_are_frozen:
+            from vgg16.uncached import from_pictures
+
             return from_pictures(batches, self.ranks)
         from vgg16 import cache
 

@@ -19,7 +19,6 @@ from PIL import Image
 from torch import Tensor
 
 from vgg16 import BadData, UnreadableImage
-from vgg16.device import ALONE, Ranks
 from vgg16.model import Preprocessing
 
 if TYPE_CHECKING:
@@ -263,13 +262,3 @@ class Source:
     labels: np.ndarray
     epoch: Callable[..., Iterator[tuple[Tensor, Tensor]]]
     start: int = 0
-
-
-def from_pictures(batches: Batches, ranks: Ranks = ALONE) -> Source:
-    """The whole network on every picture in every pass: augmented pictures, trained convolutions."""
-
-    def epoch(number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        plan = [ranks.share(rows) for rows in batches.plan(number)[skip:]]
-        return batches.load(plan, number, every_step=True)
-
-    return Source(batches.nb_sample, len(batches), batches.classes, epoch)
