@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import ClassVar
 
 from gpu_box.model.observed import Guess
 from gpu_box.plan.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class TagAgain(Step):
+class TagAgain(Step, title="instance", mark="~"):
     """AWS launched an instance by itself, without tags, and permits nothing else before it has them."""
 
-    title: ClassVar[str] = "instance"
-    mark: ClassVar[str] = "~"
     instance_id: str
 
     def __str__(self) -> str:
@@ -24,11 +21,9 @@ class TagAgain(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteResize(Step):
+class NoteResize(Step, title="resize", mark="~"):
     """Marks a running box as being resized, so that an interrupted resize starts it again. type "": done."""
 
-    title: ClassVar[str] = "resize"
-    mark: ClassVar[str] = "~"
     instance_id: str
     type: str
 
@@ -37,11 +32,9 @@ class NoteResize(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteExtend(Step):
+class NoteExtend(Step, title="deadline", mark="~"):
     """Records the old and new deadline, so that repeating an interrupted `extend` does not add to it."""
 
-    title: ClassVar[str] = "deadline"
-    mark: ClassVar[str] = "~"
     instance_id: str
     moving: tuple[datetime, datetime] | None  # None: done
 
@@ -50,11 +43,9 @@ class NoteExtend(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteLimits(Step):
+class NoteLimits(Step, title="limits", mark="~"):
     """Records the limits that the box runs with, so that no other config loosens them without asking."""
 
-    title: ClassVar[str] = "limits"
-    mark: ClassVar[str] = "~"
     instance_id: str
     value: str
 
@@ -63,11 +54,9 @@ class NoteLimits(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteBake(Step):
+class NoteBake(Step, title="image", mark="~"):
     """Marks a box as stopped for its image, so that an interrupted `bake` starts it again."""
 
-    title: ClassVar[str] = "image"
-    mark: ClassVar[str] = "~"
     instance_id: str
     on: bool
 
@@ -76,11 +65,9 @@ class NoteBake(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteMoved(Step):
+class NoteMoved(Step, title="image", mark="~"):
     """Clears the note of the image that moved the box to its zone."""
 
-    title: ClassVar[str] = "image"
-    mark: ClassVar[str] = "~"
     instance_id: str
 
     def __str__(self) -> str:
@@ -88,12 +75,9 @@ class NoteMoved(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountSession(Step):
+class CountSession(Step, title="last session", stage=1, mark="~"):
     """Records the ended session's cost in tags, because the next start overwrites its LaunchTime."""
 
-    title: ClassVar[str] = "last session"
-    stage: ClassVar[int] = 1
-    mark: ClassVar[str] = "~"
     instance_id: str
     launched: datetime
     transition: str  # EC2's StateTransitionReason; if it has no time, the box's console may
@@ -106,11 +90,9 @@ class CountSession(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorrectSession(Step):
+class CorrectSession(Step, title="last session", mark="~"):
     """Corrects a guessed session's cost once the box's own record says when it stopped."""
 
-    title: ClassVar[str] = "last session"
-    mark: ClassVar[str] = "~"
     instance_id: str
     guess: Guess
     ended: datetime

@@ -15,17 +15,19 @@ from gpu_box.model.observed import Cidr, InstanceState, Launch, Launchable
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    stage: ClassVar[int] = 0
-    mark: ClassVar[str] = "+"  # + creates, > starts or waits, ~ changes, - removes
-    title: ClassVar[str] = ""  # short, stable name for progress lines
+    title: ClassVar[str]  # short, stable name for progress lines
+    stage: ClassVar[int]
+    mark: ClassVar[str]  # + creates, > starts or waits, ~ changes, - removes
+
+    def __init_subclass__(cls, *, title: str, stage: int = 0, mark: str = "+") -> None:
+        cls.title, cls.stage, cls.mark = title, stage, mark
 
     def __str__(self) -> str:
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportKeyPair(Step):
-    title: ClassVar[str] = "key pair"
+class ImportKeyPair(Step, title="key pair"):
     public_key: str
 
     def __str__(self) -> str:
@@ -33,9 +35,7 @@ class ImportKeyPair(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplaceKeyPair(Step):
-    title: ClassVar[str] = "key pair"
-    mark: ClassVar[str] = "~"
+class ReplaceKeyPair(Step, title="key pair", mark="~"):
     key_name: str
     public_key: str
 
@@ -44,8 +44,7 @@ class ReplaceKeyPair(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateSecurityGroup(Step):
-    title: ClassVar[str] = "security group"
+class CreateSecurityGroup(Step, title="security group"):
     generation: str
     vpc_id: str
     ssh_from: tuple[Cidr, ...]
@@ -55,9 +54,7 @@ class CreateSecurityGroup(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AllowSsh(Step):
-    title: ClassVar[str] = "security group"
-    mark: ClassVar[str] = "~"
+class AllowSsh(Step, title="security group", mark="~"):
     group_id: str
     allow: tuple[Cidr, ...]
     revoke: tuple[Cidr, ...] = ()
@@ -68,11 +65,9 @@ class AllowSsh(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveForeignRules(Step):
+class RemoveForeignRules(Step, title="security group", mark="-"):
     """Used only with the user's consent to each rule."""
 
-    title: ClassVar[str] = "security group"
-    mark: ClassVar[str] = "-"
     group_id: str
     rules: tuple[str, ...]
 
@@ -81,20 +76,15 @@ class RemoveForeignRules(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateDeadlineRole(Step):
-    title: ClassVar[str] = "deadline role"
-
+class CreateDeadlineRole(Step, title="deadline role"):
     def __str__(self) -> str:
         return "deadline role: may stop boxes in this region and nothing else"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CancelSpotRequest(Step):
+class CancelSpotRequest(Step, title="spot request", stage=-1, mark="-"):
     """Done before its instance is terminated: otherwise AWS launches another one."""
 
-    title: ClassVar[str] = "spot request"
-    stage: ClassVar[int] = -1
-    mark: ClassVar[str] = "-"
     request_id: str
 
     def __str__(self) -> str:
@@ -102,10 +92,7 @@ class CancelSpotRequest(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terminate(Step):
-    title: ClassVar[str] = "instance"
-    stage: ClassVar[int] = 0
-    mark: ClassVar[str] = "-"
+class Terminate(Step, title="instance", mark="-"):
     instance_id: str
     why: str
 
@@ -114,9 +101,7 @@ class Terminate(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunInstance(Step):
-    title: ClassVar[str] = "instance"
-    stage: ClassVar[int] = 1
+class RunInstance(Step, title="instance", stage=1):
     launch: Launch
     launchable: Launchable
 
@@ -129,10 +114,7 @@ class RunInstance(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartInstance(Step):
-    title: ClassVar[str] = "instance"
-    stage: ClassVar[int] = 2
-    mark: ClassVar[str] = ">"
+class StartInstance(Step, title="instance", stage=2, mark=">"):
     instance_id: str
     type: str
     zone: str
@@ -142,11 +124,9 @@ class StartInstance(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateImage(Step):
+class CreateImage(Step, title="image", stage=1):
     """Makes an image of a stopped instance's disk. Idempotent by its name, made of kind and content."""
 
-    title: ClassVar[str] = "image"
-    stage: ClassVar[int] = 1
     instance_id: str
     kind: str
     of: str
@@ -156,10 +136,7 @@ class CreateImage(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitForImage(Step):
-    title: ClassVar[str] = "image"
-    stage: ClassVar[int] = 3
-    mark: ClassVar[str] = ">"
+class WaitForImage(Step, title="image", stage=3, mark=">"):
     image_id: str
 
     def __str__(self) -> str:
@@ -167,9 +144,7 @@ class WaitForImage(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeregisterImage(Step):
-    title: ClassVar[str] = "image"
-    mark: ClassVar[str] = "-"
+class DeregisterImage(Step, title="image", mark="-"):
     image_id: str
     why: str = "removed"
 
@@ -178,10 +153,7 @@ class DeregisterImage(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeleteSnapshot(Step):
-    title: ClassVar[str] = "image"
-    mark: ClassVar[str] = "-"
-    stage: ClassVar[int] = 4
+class DeleteSnapshot(Step, title="image", stage=4, mark="-"):
     snapshot_id: str
     size_gib: int
 
@@ -190,12 +162,9 @@ class DeleteSnapshot(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangeType(Step):
+class ChangeType(Step, title="instance", stage=2, mark="~"):
     """Changes a stopped instance's type, after CountSession, which needs the old type's price."""
 
-    title: ClassVar[str] = "instance"
-    stage: ClassVar[int] = 2
-    mark: ClassVar[str] = "~"
     instance_id: str
     before: str
     type: str
@@ -205,12 +174,9 @@ class ChangeType(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowDisk(Step):
+class GrowDisk(Step, title="disk", stage=1, mark="~"):
     """Works on any existing instance. The file system grows on the machine, or at its next boot."""
 
-    title: ClassVar[str] = "disk"
-    stage: ClassVar[int] = 1
-    mark: ClassVar[str] = "~"
     instance_id: str
     before: int
     size_gib: int
@@ -220,12 +186,9 @@ class GrowDisk(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArmDeadline(Step):
+class ArmDeadline(Step, title="deadline", stage=1, mark="~"):
     """Arms or moves the deadline of an existing instance before it is started."""
 
-    title: ClassVar[str] = "deadline"
-    stage: ClassVar[int] = 1
-    mark: ClassVar[str] = "~"
     at: datetime
     instance_id: str
     exists: bool  # whether this instance has a deadline that is only moved
@@ -235,9 +198,7 @@ class ArmDeadline(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StopInstance(Step):
-    title: ClassVar[str] = "instance"
-    mark: ClassVar[str] = "-"
+class StopInstance(Step, title="instance", mark="-"):
     instance_id: str
     after: str = ""  # what ended before it, for `why`
 
@@ -246,10 +207,7 @@ class StopInstance(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitForInstance(Step):
-    title: ClassVar[str] = "instance"
-    stage: ClassVar[int] = 3
-    mark: ClassVar[str] = ">"
+class WaitForInstance(Step, title="instance", stage=3, mark=">"):
     instance_id: str
     state: InstanceState
 
@@ -257,32 +215,21 @@ class WaitForInstance(Step):
         return f"instance {self.instance_id}: wait until {self.state}"
 
 
+# After the instance: until then the deadline stops it if this laptop dies.
 @dataclass(frozen=True, kw_only=True)
-class DeleteDeadline(Step):
-    title: ClassVar[str] = "deadline"
-    mark: ClassVar[str] = "-"
-    # After the instance: until then the deadline stops it if this laptop dies.
-    stage: ClassVar[int] = 4
-
+class DeleteDeadline(Step, title="deadline", stage=4, mark="-"):
     def __str__(self) -> str:
         return "deadline: removed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeleteDeadlineRole(Step):
-    title: ClassVar[str] = "deadline role"
-    mark: ClassVar[str] = "-"
-    stage: ClassVar[int] = 4
-
+class DeleteDeadlineRole(Step, title="deadline role", stage=4, mark="-"):
     def __str__(self) -> str:
         return "deadline role: removed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeleteKeyPair(Step):
-    title: ClassVar[str] = "key pair"
-    mark: ClassVar[str] = "-"
-    stage: ClassVar[int] = 4
+class DeleteKeyPair(Step, title="key pair", stage=4, mark="-"):
     key_name: str
 
     def __str__(self) -> str:
@@ -290,10 +237,7 @@ class DeleteKeyPair(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeleteVolume(Step):
-    title: ClassVar[str] = "disk"
-    mark: ClassVar[str] = "-"
-    stage: ClassVar[int] = 4
+class DeleteVolume(Step, title="disk", stage=4, mark="-"):
     volume_id: str
     size_gib: int
 
@@ -301,12 +245,9 @@ class DeleteVolume(Step):
         return f"disk {self.volume_id} ({self.size_gib} GiB): deleted"
 
 
+# Last: its generation tag identifies the box to an interrupted `down` and the next `up`.
 @dataclass(frozen=True, kw_only=True)
-class DeleteSecurityGroup(Step):
-    title: ClassVar[str] = "security group"
-    mark: ClassVar[str] = "-"
-    # Last: its generation tag identifies the box to an interrupted `down` and the next `up`.
-    stage: ClassVar[int] = 5
+class DeleteSecurityGroup(Step, title="security group", stage=5, mark="-"):
     group_id: str
 
     def __str__(self) -> str:
