@@ -57,7 +57,7 @@ class Cloud:
                 endpoint_url=self.endpoint,
                 aws_access_key_id=self.exports["AWS_ACCESS_KEY_ID"],
                 aws_secret_access_key=self.exports["AWS_SECRET_ACCESS_KEY"],
-                config=Config(retries={"total_max_attempts": 1}, read_timeout=20),
+                config=Config(retries={"total_max_attempts": 1}, read_timeout=60),
             )
         return self._clients[service, region]
 

@@ -35,7 +35,7 @@ def signed(
 
 
 def send(method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     try:
         connection.request(method, "/" + url.split("/", 3)[3], body=body, headers=headers or {})
         answer = connection.getresponse()

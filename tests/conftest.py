@@ -5,6 +5,7 @@ Sub-processes inherit the environment made here; the network guard reaches this 
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import re
@@ -19,9 +20,11 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from testbed.embedded import embedded
+from testbed import control
 
 from gpu_box.errors import GpuBoxError
+from gpu_box.resources import local_policies
+from local_aws import daemon
 
 # Several suites share a machine's cores: an example's time says nothing, a test's own limit holds.
 settings.register_profile("gpu-box", deadline=None)
@@ -29,12 +32,17 @@ settings.load_profile("gpu-box")
 
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
 _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
-# The longest first: the last one to begin is the last one to end.
-_LONGEST = "test_story.py"
+# The longest first, in this order: the last one to begin is the last one to end.
+_LONGEST = (
+    "test_story.py",
+    "test_blocks.py",
+    "test_stopped_box.py",
+    "test_stop_guarantee.py",
+    "test_walk.py",
+)
 _STORIES = frozenset(
-    {"test_cluster_story.py", "test_spot_story.py", "test_account.py", "test_blocks.py",
-     "test_planted_secrets.py", "test_hands.py", "test_train_command.py", "test_ranks.py", "test_walk.py",
-     "test_watcher.py"}
+    {"test_cluster_story.py", "test_spot_story.py", "test_account.py", "test_planted_secrets.py",
+     "test_hands.py", "test_train_command.py", "test_ranks.py", "test_watcher.py"}
 )  # fmt: skip
 _TAKEN_AWAY = ("AWS_", "GPU_BOX_", "BOTO_")
 
@@ -77,10 +85,27 @@ def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
-    """The exports of the user with infra/operator-policy.json, which it enforces; one cloud a worker."""
-    with embedded(cloud_home) as exports:
-        yield exports
+def _ends_the_cloud(cloud_home: Path) -> Iterator[None]:
+    yield
+    daemon.stop(cloud_home)
+
+
+@pytest.fixture(scope="module")
+def empty_cloud(cloud_home: Path, _ends_the_cloud: None) -> Iterator[Path]:
+    """The folder of the worker's embedded cloud, which is empty when a file of tests begins.
+
+    Terminated instances are shown for an hour, and each call looks at all of them. The cloud is started again
+    if the worker had no use for it for so long that it ended.
+    """
+    daemon.start(cloud_home, local_policies())
+    yield cloud_home
+    assert control.ask(cloud_home, "DELETE", "/embedded/world")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def embedded_exports(empty_cloud: Path) -> dict[str, str]:
+    """The exports of the user with infra/operator-policy.json, which it enforces."""
+    return daemon.start(empty_cloud, local_policies())
 
 
 @pytest.fixture(autouse=True)
@@ -142,16 +167,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest story, machines, stories of whole boxes: they wait more than they work; then the others."""
+    """The longest files, machines, stories of whole boxes: they wait more than they work; then the others."""
 
     def turn(item: pytest.Item) -> int:
-        if item.path.name == _LONGEST:
-            return 0
+        if item.path.name in _LONGEST:
+            return _LONGEST.index(item.path.name)
         if item.get_closest_marker("machine"):
-            return 1
-        return 2 if item.path.name in _STORIES else 3
+            return len(_LONGEST)
+        return len(_LONGEST) + (1 if item.path.name in _STORIES else 2)
 
     items.sort(key=turn)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not look through it, pytest's five times at the end."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

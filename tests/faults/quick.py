@@ -26,7 +26,7 @@ def warm() -> None:
     loaders: dict[object, Loader] = {}
 
     def one_loader(search_path_string: str | None = None) -> Loader:
-        key = tuple(os.path.realpath(path) for path in (search_path_string or "").split(os.pathsep))
+        key = tuple(_real(path) for path in (search_path_string or "").split(os.pathsep))
         if key not in loaders:
             loaders[key] = create_loader(search_path_string)
         return loaders[key]
@@ -66,4 +66,7 @@ def warm() -> None:
 
 def _files(creator: Any, service_name: str) -> object:
     """Where the service's description is read from: gpu-box has one of its own (aws/ec2_model)."""
-    return service_name, *(os.path.realpath(path) for path in creator._loader.search_paths)
+    return service_name, *(_real(path) for path in creator._loader.search_paths)
+
+
+_real = cache(os.path.realpath)  # asked for at each client of each laptop

@@ -1,7 +1,4 @@
-"""A real daemon on loopback, called with boto3.
-
-One for the whole folder, emptied before each test.
-"""
+"""A real daemon on loopback, called with boto3: the worker's, emptied before each test."""
 
 from __future__ import annotations
 
@@ -12,17 +9,14 @@ import pytest
 from testbed.cloud import Cloud, KeyFile, make_key
 from testbed.ssh import Ssh
 
-from local_aws import daemon
 from local_aws.machines.process.process import ProcessMachine
 
 from .process_box import ADDRESS, ID, boot
 
 
-@pytest.fixture(scope="session")
-def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    home = tmp_path_factory.mktemp("cloud")
-    yield Cloud(home)
-    daemon.stop(home)
+@pytest.fixture(scope="module")
+def shared_cloud(empty_cloud: Path) -> Cloud:
+    return Cloud(empty_cloud)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ NEEDED = [
     ("moto.core.responses", "method_names_from_class", "install.py", "the speed of a call"),
     ("moto.core.responses.BaseResponse", "_get_param", "ec2/responses.py", "the options of a spot launch"),
     (EC2, "run_instances", "ec2/models.py", "every launch"),
+    (EC2, "describe_tags", "ec2/models.py", "the speed of a call"),
+    (EC2, "all_instances", "ec2/models.py", "the speed of a call"),
     (EC2, "start_instances", "ec2/models.py", "the states of an instance"),
     (EC2, "stop_instances", "ec2/models.py", "the states of an instance"),
     (EC2, "terminate_instances", "ec2/models.py", "the states of an instance"),

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from testbed.cloud import SPOT
-from testbed.embedded import embedded
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe, observe_all
@@ -39,18 +38,6 @@ ME = getpass.getuser()
 FEW = ["us-east-1", "eu-west-2", "sa-east-1"]
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
-
-
-@pytest.fixture(scope="session")
-def cloud_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An account of its own, because other boxes' resources count here."""
-    return tmp_path_factory.mktemp("swept")
-
-
-@pytest.fixture(scope="session")
-def embedded_exports(cloud_home: Path) -> Iterator[dict[str, str]]:
-    with embedded(cloud_home) as exports:
-        yield exports
 
 
 @pytest.fixture
