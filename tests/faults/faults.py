@@ -168,5 +168,5 @@ def _deliver(request: Any) -> object:
     import urllib3
 
     return urllib3.PoolManager(retries=False).request(
-        request.method, request.url, body=request.body, headers=dict(request.headers), timeout=20
+        request.method, request.url, body=request.body, headers=dict(request.headers), timeout=60
     )

@@ -23,7 +23,7 @@ def ask(url: str, body: bytes | None = None, **headers: str) -> str:
     """The answer's text; empty if it is refused."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, named), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, named), timeout=60) as answer:
             return f"{answer.status} {answer.headers} {answer.read(1000)!r}"
     except (urllib.error.URLError, OSError):
         return ""

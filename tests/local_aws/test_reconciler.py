@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 
 import pytest
 from testbed.cloud import Cloud, KeyFile, wait_until
@@ -157,10 +156,14 @@ def test_the_system_client_refuses_a_machine_with_another_host_key(cloud: Cloud,
 def test_a_held_session_ends_when_the_instance_stops(cloud: Cloud, key: KeyFile) -> None:
     instance = cloud.run_with_machine(key)
     ssh = reach(cloud, instance, key)
-    held = subprocess.Popen(ssh.command("sleep 1000"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.3)
-    cloud.ec2.stop_instances(InstanceIds=[instance])
-    assert held.wait(timeout=10) == 255
+    with subprocess.Popen(
+        ssh.command("echo begun; sleep 1000"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as held:  # fmt: skip
+        assert held.stdout is not None
+        assert held.stdout.readline() == b"begun\n"
+        cloud.ec2.stop_instances(InstanceIds=[instance])
+        assert held.wait(timeout=60) == 255
 
 
 def test_a_cut_network_is_silent_and_comes_back(cloud: Cloud, key: KeyFile) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from testbed.cloud import wait_until
 from testbed.openssh import OpenSshMachine, free_port
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
@@ -280,12 +281,8 @@ def test_a_job_whose_supervisor_was_killed_goes_on(box: Connection, machine: Ope
 
 @needs.programs("tmux")
 def test_jobs_have_a_tmux_window_each(box: Connection) -> None:
-    jobs.start(box, "v1.2", "echo hello from the job; sleep 20")
-    deadline = time.monotonic() + 5
-    shown = ""
-    while "hello from the job" not in shown and time.monotonic() < deadline:
-        shown = box.run("tmux capture-pane -p -t =job-v1_2:").stdout
-    assert "hello from the job" in shown
+    jobs.start(box, "v1.2", "echo hello from the job; sleep 600")
+    wait_until(lambda: "hello from the job" in box.run("tmux capture-pane -p -t =job-v1_2:").stdout)
     box.run("tmux send-keys -t =job-v1_2: C-c")
     assert follow(box, "v1.2")[0] == 128 + signal.SIGINT
 
@@ -321,13 +318,10 @@ def test_a_box_that_is_not_set_up_says_so(connection: Connection) -> None:
 
 
 def test_nothing_keeps_running_for_a_follower_that_left(machine: OpenSshMachine, box: Connection) -> None:
-    jobs.start(box, "quiet", "sleep 30")
+    jobs.start(box, "quiet", "sleep 600")
     with connect(host_of(machine)) as other, pytest.raises(MachineError, match="did not finish"):
         other.run("cd ~/.gpu-box/remote && exec python3 -m jobs follow quiet 0", timeout_s=0.5)
-    deadline = time.monotonic() + 5
-    while "jobs follow quiet" in (listed := everything()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert "jobs follow quiet" not in listed
+    wait_until(lambda: "jobs follow quiet" not in everything())
 
 
 def everything() -> str:

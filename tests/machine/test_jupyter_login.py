@@ -68,7 +68,7 @@ def opened(port: int, *, there: bool = True) -> Iterator[tuple[OneTimeLink, str]
 def visit(address: str) -> tuple[int, str]:
     """Status and cookies."""
     url = urlsplit(address)
-    connection = http.client.HTTPConnection(url.netloc, timeout=10)
+    connection = http.client.HTTPConnection(url.netloc, timeout=60)
     connection.request("GET", url.path)
     answer = connection.getresponse()
     connection.close()

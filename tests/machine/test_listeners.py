@@ -125,7 +125,7 @@ def test_kernels_editors_and_the_managed_jupyterlab_are_left_out(
 
 
 def _wait_for(port: int) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -139,7 +139,7 @@ def _wait_for(port: int) -> None:
 def test_it_ends_with_its_reader(watched: Watched) -> None:
     watched.out.readline()
     watched.out.close()
-    assert watched.process.wait(20) in (0, 1)
+    assert watched.process.wait(60) in (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def read(path: Path) -> bytes:
 
 
 def get(port: int, path: str, token: str | None) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path, headers={"Authorization": f"token {token}"} if token else {})
     answer = connection.getresponse()
     answer.read()

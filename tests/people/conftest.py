@@ -37,7 +37,7 @@ class Started:
     def end(self) -> tuple[int, str]:
         """Exit status and standard error."""
         assert self.process.stderr
-        return self.process.wait(20), self.process.stderr.read().decode()
+        return self.process.wait(120), self.process.stderr.read().decode()
 
 
 @dataclass

@@ -42,7 +42,7 @@ def web(tmp_path: Path) -> Iterator[Callable[[int, str], subprocess.Popen[bytes]
 
 
 def get(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
         text: str = answer.read().decode()
         return text
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from .conftest import Desk
 
-QUIET = "echo begun; sleep 60"  # a job that says one line and no more
+QUIET = "echo begun; sleep 600"  # a job that says one line and no more
 
 
 # reboot#34, skypilot PR 1324
@@ -25,9 +24,7 @@ def test_logs_into_head_ends_at_once_and_says_nothing(desk: Desk, job: str, line
     with desk.started("logs", job) as command:
         assert command.out.readline() in (b"begun\n", b"1\n")
         command.out.close()
-        began = time.monotonic()
         assert command.end() == (141, "")
-        assert time.monotonic() - began < 5
 
 
 # reboot#34: the same for a command that prints a result

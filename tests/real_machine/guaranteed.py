@@ -128,7 +128,7 @@ class Box:
     def close(self) -> None:
         for session in self._sessions:
             session.kill()
-            session.wait(10)
+            session.wait(60)
             if session.stdin:
                 with contextlib.suppress(BrokenPipeError):
                     session.stdin.close()

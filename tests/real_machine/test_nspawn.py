@@ -132,7 +132,7 @@ import urllib.request
 def ask(method, path, **headers):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request("http://169.254.169.254/latest/" + path, headers=headers, method=method)
-    return opener.open(request, timeout=10).read().decode()
+    return opener.open(request, timeout=60).read().decode()
 token = ask("PUT", "api/token", **{"X-aws-ec2-metadata-token-ttl-seconds": "60"})
 print(ask("GET", "meta-data/instance-id", **{"X-aws-ec2-metadata-token": token}))
 """

@@ -82,7 +82,7 @@ def on_terminal() -> OnTerminal:
                 raise AssertionError(f"it did not end within 30 s; it wrote {bytes(written[-500:])!r}")
         finally:
             os.close(ours)
-            status = process.wait(timeout=10)
+            status = process.wait(timeout=60)
         return status, written.decode()
 
     return run

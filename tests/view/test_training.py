@@ -215,7 +215,7 @@ def test_tmux_a_terminal_of_its_own_keeps_its_title_and_clipboard(tmp_path: Path
         ask("set-option", "-g", "set-clipboard", "on")
         title = ask("display-message", "-p", "#{pane_title}")
         ask("respawn-pane", "-k", f"{sys.executable} {tmp_path / 'job.py'}")
-        wait_until(lambda: "red" in ask("capture-pane", "-p"), seconds=20)
+        wait_until(lambda: "red" in ask("capture-pane", "-p"), seconds=60)
         assert ask("capture-pane", "-p").split().count("ok") == len(ATTACKS)
         assert ask("display-message", "-p", "#{pane_title} #{alternate_on}") == f"{title.strip()} 0\n"
         assert ask("list-buffers") == ""

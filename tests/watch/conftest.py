@@ -20,7 +20,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
     yield box
     for watcher in box.watchers:
         watcher.kill()
-        watcher.wait(10)
+        watcher.wait(60)
 
 
 @pytest.fixture
@@ -48,4 +48,4 @@ def start():
     for process in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
-        process.wait(10)
+        process.wait(60)

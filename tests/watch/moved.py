@@ -46,4 +46,4 @@ sys.stdin.read()
         assert process.stdout.readline() == b"moved\n"
         yield
         process.stdin.close()
-        process.wait(10)
+        process.wait(60)

@@ -115,7 +115,7 @@ def serve(program: Path, home: Path, port: int, *options: str, token: str = TOKE
         for pid in {process.pid, *_marked(home)}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
-        process.wait(10)
+        process.wait(60)
         log.close()
 
 
@@ -164,7 +164,7 @@ asyncio.run(go(*sys.argv[1:]))
     subprocess.run(argv, check=True, timeout=60)
 
 
-def until_seen(server: Server, wanted, seconds: float = 20.0) -> Jupyter:
+def until_seen(server: Server, wanted, seconds: float = 60.0) -> Jupyter:
     deadline = time.monotonic() + seconds
     while True:
         seen = server.read()

@@ -62,4 +62,4 @@ def test_the_command_summarises_its_log(box: Watched) -> None:
     box.start()
     from watcher_box import until
 
-    assert until(lambda: len(json.loads(box.call("activity").stdout)["spans"]) >= 1, 15)
+    assert until(lambda: len(json.loads(box.call("activity").stdout)["spans"]) >= 1, 60)

@@ -38,7 +38,7 @@ class Machine:
             "PATH": os.environ["PATH"],
         }
         subprocess.run(
-            ["sh", self.guard, str(looks)], env=environment, check=True, timeout=20, capture_output=True
+            ["sh", self.guard, str(looks)], env=environment, check=True, timeout=60, capture_output=True
         )
         return off.exists()
 

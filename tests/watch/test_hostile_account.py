@@ -148,14 +148,14 @@ def test_tmux_does_not_run_a_name_as_a_command(tmux, program):
         drawn = os.read(keyboard, 1 << 16)
         stop.announce(f"80 % of it; last activity: job #(touch {tmux}/ran) ##(touch {tmux}/ran) %H")
         while b"gpu-box: 80 % of it; last activity: job (touch" not in drawn:
-            assert select.select([keyboard], [], [], 20)[0], f"no warning in the user's tmux: {drawn!r}"
+            assert select.select([keyboard], [], [], 60)[0], f"no warning in the user's tmux: {drawn!r}"
             drawn += os.read(keyboard, 1 << 16)
         assert b"%H" in drawn
         time.sleep(0.5)
         assert not (tmux / "ran").exists()
     finally:
-        subprocess.run([*server, "kill-server"], check=True, timeout=20)
-        client.wait(10)
+        subprocess.run([*server, "kill-server"], check=True, timeout=60)
+        client.wait(60)
         os.close(keyboard)
         os.close(terminal)
 
@@ -200,7 +200,7 @@ def test_a_malicious_notify_json_does_not_prevent_a_stop(make, box: Box):
     path.parent.mkdir(exist_ok=True)
     make(path)
     box.start()
-    assert box.stopped_within(25)
+    assert box.stopped_within(60)
 
 
 def test_the_power_off_comes_whatever_fails_before_it(tmp_path, monkeypatch):
@@ -258,7 +258,7 @@ def test_a_full_run_folder_does_not_prevent_a_stop(box: Box):
     for name in ("pid", "heartbeat", "healthy", "verdict.json", "figures.json"):
         (box.state / f"{name}.new").mkdir()
     box.start()
-    assert box.stopped_within(25)
+    assert box.stopped_within(60)
 
 
 @needs_root
@@ -340,14 +340,14 @@ def stranger(world: Path) -> Iterator[tuple[int, Path]]:
     with heard.open("w") as file:
         process = subprocess.Popen(["/usr/bin/python3", "-c", SERVER], stdout=file, user=UID, group=UID)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not heard.read_text().endswith("\n"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield int(heard.read_text()), heard
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def jupyter_of(user: User, port: int) -> Path:
@@ -417,7 +417,7 @@ def test_of_many_servers_in_one_home_only_a_few_are_asked(tmp_path):
     finally:
         for process in started:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def test_sigterm_during_a_reading_ends_the_watcher():

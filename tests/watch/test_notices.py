@@ -122,7 +122,7 @@ def test_the_warning_says_how_much_of_scratch_will_be_lost(box: Box, hook: Webho
     (box.state / "scratch.json").write_text('{"mount": "/"}')  # as if / were the local NVMe
     box.policy()
     box.start()
-    assert until(lambda: any('"stopping"' in one.body for one in hook.taken), 15)
+    assert until(lambda: any('"stopping"' in one.body for one in hook.taken), 60)
     warning = next(json.loads(one.body) for one in hook.taken if '"stopping"' in one.body)["text"]
     assert re.search(r"gpu-box keep 2h\. \d+\.\d GB in ~/scratch will be lost$", warning)
 
@@ -136,11 +136,11 @@ def test_without_local_nvme_nothing_is_lost(box: Box, record: str) -> None:
 def test_a_stop_is_announced_and_explained(box: Box, hook: Webhook) -> None:
     ask_for_notices(box, hook)
     box.start()
-    assert box.stopped_within(20)
+    assert box.stopped_within(60)
     reported = [json.loads(notice.body) for notice in hook.taken]
     by_event = {one["event"]: one["text"] for one in reported}
-    assert re.match(r"by its watcher: idle \d s", by_event["stopped"])
-    assert until(lambda: any("stopping" in one.body for one in hook.taken), 10)
+    assert re.match(r"by its watcher: idle \d+ s", by_event["stopped"])
+    assert until(lambda: any("stopping" in one.body for one in hook.taken), 60)
     warning = next(json.loads(one.body) for one in hook.taken if '"stopping"' in one.body)["text"]
     assert warning.startswith("this machine stops in") and "gpu-box keep 2h" in warning
 
@@ -149,7 +149,7 @@ def test_a_webhook_that_is_down_does_not_prevent_a_stop(box: Box, free_port: int
     silent = Webhook(f"http://127.0.0.1:{free_port}/SECRET")
     ask_for_notices(box, silent)
     box.start()
-    assert box.stopped_within(30)
+    assert box.stopped_within(60)
 
 
 def test_each_budget_mark_sends_one_notice(box: Box, hook: Webhook) -> None:
@@ -159,7 +159,7 @@ def test_each_budget_mark_sends_one_notice(box: Box, hook: Webhook) -> None:
     now = time.time()
     box.policy(idle_after=3600, budget_marks=[[50, now - 60], [80, now + 1.5], [100, now + 3600]])
     box.start()
-    assert until(lambda: hook.taken, 15)
+    assert until(lambda: hook.taken, 60)
     assert not until(lambda: len(hook.taken) > 1, 1)
     assert "80 % of this month's budget is spent" in hook.taken[0].body
 

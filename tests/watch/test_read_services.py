@@ -113,7 +113,7 @@ def test_a_real_process_in_a_container_s_group_is_work(start, path):
         assert path in Path(f"/proc/{process.pid}/cgroup").read_text()
         assert _kind(process.pid) is Kind.WORK
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 @needs.root

@@ -88,7 +88,7 @@ def test_a_real_upload_by_curl_counts(start, tmp_path):
         with server:
             rate = _carried(curl.pid, seconds=3.0)
             curl.kill()
-            drain.join(10)
+            drain.join(60)
         assert rate.value > 100_000 and rate.who == "curl"
 
 
@@ -153,8 +153,8 @@ def test_a_box_stops_after_an_upload_and_not_during_it(box, start, tmp_path):
     script.chmod(0o755)
     upload = start(str(script), "300000", os.devnull, env=box.environment)
     box.start()
-    assert until(lambda: box.written().get("verdict", {}).get("state") == "active", 10)
+    assert until(lambda: box.written().get("verdict", {}).get("state") == "active", 60)
     assert not box.stopped_within(4)
     assert "network (rsync)" in box.status()["verdict"]["reason"]
     upload.kill()
-    assert box.stopped_within(20)
+    assert box.stopped_within(60)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from moved import moved, own_address
 from only import only
+from testbed.cloud import wait_until
 from tests import needs
 
 from watch.judge import State, step
@@ -108,7 +109,8 @@ def test_a_user_s_process_is_work_and_their_monitor_is_not(start):
     one = start("sleep", "60", user=1000)
     two = start("bash", "-c", "exec -a /home/me/.vscode-server/bin/node sleep 60", user=1000)
     three = start("bash", "-c", "exec -a python sleep 61", user=33)
-    time.sleep(0.3)
+    for renamed in (two, three):
+        wait_until(lambda pid=renamed.pid: _name(pid) == "sleep")
     classify = classifier(own=1)
     assert classify(one.pid, 1000, "sleep") is Kind.WORK
     assert classify(two.pid, 1000, "node") is Kind.ATTENDS
@@ -149,9 +151,11 @@ def test_a_module_is_recognised_by_its_whole_name(start, tmp_path, module, kind)
 
 def _kind(process: subprocess.Popen) -> Kind:
     """The Kind of this command as an ordinary user's process."""
-    time.sleep(0.3)
-    name = Path(f"/proc/{process.pid}/comm").read_text().strip()
-    return classifier(own=1)(process.pid, os.getuid() or 1000, name)
+    return classifier(own=1)(process.pid, os.getuid() or 1000, _name(process.pid))
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def test_typing_at_a_terminal_is_use_and_output_is_not():

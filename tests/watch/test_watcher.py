@@ -23,9 +23,9 @@ from watch.place import this_start
 
 def test_an_idle_box_stops_and_says_why(box):
     box.start()
-    assert box.stopped_within(15)
+    assert box.stopped_within(60)
     why = box.status()["stopped"]
-    assert why["layer"] == "watcher" and re.match(r"idle \d s", why["reason"])
+    assert why["layer"] == "watcher" and re.match(r"idle \d+ s", why["reason"])
     assert set(why["signals"]) == {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
     assert "last stop, by the watcher: idle" in box.call("why").stdout
 
@@ -34,23 +34,23 @@ def test_the_reason_is_on_the_console(box):
     console = box.root / "console"
     box.environment["GPU_BOX_CONSOLE"] = str(console)
     box.start()
-    assert box.stopped_within(15)
-    assert re.match(r"gpu-box: stopping this machine: idle \d s", console.read_text())
+    assert box.stopped_within(60)
+    assert re.match(r"gpu-box: stopping this machine: idle \d+ s", console.read_text())
 
     def recorded() -> list[dict]:
         records = [line for line in console.read_text().splitlines() if line.startswith("gpu-box-stopped ")]
         return [json.loads(record.removeprefix("gpu-box-stopped ")) for record in records]
 
     # It is repeated until the machine is off: the file has the last one.
-    assert until(lambda: box.status()["stopped"] in recorded(), 10)
+    assert until(lambda: box.status()["stopped"] in recorded(), 60)
 
 
 def test_why_gives_changes_and_signals_as_json(box):
     box.start()
-    assert box.stopped_within(15)
+    assert box.stopped_within(60)
     reported = json.loads(box.call("why", "--json").stdout)
     last = [change for change in reported["changes"] if "state" in change][-1]
-    assert last["stop"] and last["state"] == "idle" and re.match(r"idle \d s", last["reason"])
+    assert last["stop"] and last["state"] == "idle" and re.match(r"idle \d+ s", last["reason"])
     assert set(last["signals"]) == {"gpu", "cpu", "disk", "network", "ssh", "jupyter", "job", "keep"}
     assert reported["stopped"]["layer"] == "watcher"
 
@@ -62,7 +62,7 @@ def test_keep_holds_the_idle_stop_off_until_it_ends(box):
     assert box.status()["verdict"]["state"] == "active"
     assert 3500 < box.status()["keep"] <= 3600
     box.call("keep", "--off")
-    assert box.stopped_within(10)
+    assert box.stopped_within(60)
 
 
 def test_a_box_stops_after_a_job_and_not_during_it(box):
@@ -78,9 +78,9 @@ def test_a_box_stops_after_a_job_and_not_during_it(box):
         assert "job train" in box.status()["verdict"]["reason"]
     finally:
         loop.kill()
-        loop.wait(10)
+        loop.wait(60)
     (job / "exit").write_text("0")
-    assert box.stopped_within(15)
+    assert box.stopped_within(60)
     assert "last activity: job train" in box.status()["stopped"]["reason"]
 
 
@@ -88,12 +88,12 @@ def test_a_restarted_watcher_continues_the_idle_time(box):
     box.policy(idle_after=3600)
     first = box.start()
     verdict = box.state / "verdict.json"
-    assert until(lambda: verdict.exists() and _idle_for(verdict) > 2.5, 30)
+    assert until(lambda: verdict.exists() and _idle_for(verdict) > 2.5, 60)
     first.send_signal(signal.SIGKILL)
-    first.wait(10)
+    first.wait(60)
     verdict.unlink()
     box.start()
-    assert until(verdict.exists, 30)
+    assert until(verdict.exists, 60)
     assert _idle_for(verdict) > 2.5, "its idle time was forgotten"
 
 
@@ -115,7 +115,7 @@ def test_idle_time_continues_after_a_reboot_but_not_after_a_forced_stop(box, off
     box.policy(idle_after=1800)
     box.start()
     verdict = box.state / "verdict.json"
-    assert until(verdict.exists, 30)
+    assert until(verdict.exists, 60)
     assert (_idle_for(verdict) > 40) == carried
 
 
@@ -128,33 +128,33 @@ def test_a_changed_policy_takes_effect_at_once(box):
     box.start()
     assert not box.stopped_within(2.5)
     assert box.call("policy", "idle_after=2s").returncode == 0
-    assert box.stopped_within(10)
+    assert box.stopped_within(60)
 
 
 def test_a_changed_policy_reaches_the_readers_too(box):
     """The slow ones read rarely until the policy changes."""
     box.policy(idle_after=3600, slow=3600)
     box.start()
-    assert until(box.written, 20)
+    assert until(box.written, 60)
     history = box.root / ".vscode-server/data/User/History/-4f2a/entries.json"
     history.parent.mkdir(parents=True)
     history.write_text("{}")
     box.policy(idle_after=3600, slow=0.1)
-    assert until(lambda: "saved in" in box.written()["seen"].get("ssh", [""])[0], 10)
+    assert until(lambda: "saved in" in box.written()["seen"].get("ssh", [""])[0], 60)
 
 
 def test_the_time_limit_stops_a_busy_box(box):
     box.call("keep", "1h")
     box.policy(deadline=time.time() + 2)
     box.start()
-    assert box.stopped_within(12)
+    assert box.stopped_within(60)
     assert "its deadline" in box.status()["stopped"]["reason"]
 
 
 def test_an_invalid_policy_is_reported_and_the_defaults_apply(box):
     (box.state / "policy.json").write_text("{")
     box.start()
-    assert until(box.written, 10)
+    assert until(box.written, 60)
     assert box.status()["complaints"] and box.status()["policy"]["idle_after"] == 1800
     assert box.call("policy", "idle_after=soon").returncode == 2
 
@@ -193,7 +193,7 @@ def test_a_watcher_starts_with_any_samples(box):
     lines = [*ODD_LINES, *(json.dumps({**good, **odd}) for odd in ODD_FIELDS), json.dumps(good)]
     (box.state / "samples.jsonl").write_text("\n".join(lines) + "\n")
     box.start()
-    assert box.stopped_within(20)
+    assert box.stopped_within(60)
 
 
 @pytest.mark.parametrize("line", [*ODD_LINES, *ODD_FIELDS], ids=lambda line: str(line)[:40])
@@ -218,7 +218,7 @@ ODD_POLICIES = [
 def test_a_watcher_starts_with_any_policy(box, text):
     (box.state / "policy.json").write_text(text)
     watcher = box.start()
-    assert until(lambda: box.written() or watcher.poll() is not None, 20)
+    assert until(lambda: box.written() or watcher.poll() is not None, 60)
     shown = box.status()
     assert watcher.poll() is None and shown["complaints"]
     assert shown["policy"]["idle_after"] == 1800 and shown["policy"]["window"] == 60
@@ -227,17 +227,17 @@ def test_a_watcher_starts_with_any_policy(box, text):
 def test_a_failed_power_off_is_retried_and_shown(box):
     box.shell.write_text("#!/bin/sh\nexit 1\n")
     box.start()
-    assert until(lambda: any("failed" in text for text in box.written().get("complaints", [])), 15)
+    assert until(lambda: any("failed" in text for text in box.written().get("complaints", [])), 60)
     assert any("failed" in text for text in box.status()["complaints"])
     box.shell.write_text(f"#!/bin/sh\necho off >>{box.off}\n")
-    assert box.stopped_within(10)
+    assert box.stopped_within(60)
 
 
 def test_a_full_disk_costs_the_log_and_not_the_stop(box):
     """Appending to a folder fails as on a full disk; the watcher continues."""
     (box.state / "samples.jsonl").mkdir()
     box.start()
-    assert box.stopped_within(15)
+    assert box.stopped_within(60)
 
 
 def test_tmux_shows_a_warning_before_the_stop(box):
@@ -253,7 +253,7 @@ def test_tmux_shows_a_warning_before_the_stop(box):
         server.bind(str(folder / "default"))
     box.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
     box.start()
-    assert box.stopped_within(15)
+    assert box.stopped_within(60)
     lines = record.read_text().splitlines()
     reported = sorted(line.split()[0] for line in lines)
     assert reported == ["tmux", "wall"], "one warning for each lead, not one per sample"
@@ -267,14 +267,14 @@ def test_status_without_a_watcher_says_that_nothing_is_armed(box):
     assert box.call("healthy").returncode == 1
     box.policy(idle_after=3600)
     box.start()
-    assert until(lambda: box.call("healthy").returncode == 0, 10)
+    assert until(lambda: box.call("healthy").returncode == 0, 60)
     assert box.status()["layers"]["watcher"]["armed"]
 
 
 def test_status_takes_less_than_a_tenth_of_a_second_of_cpu(box):
     box.policy(idle_after=3600)
     box.start()
-    assert until(box.written, 10)
+    assert until(box.written, 60)
     took = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -293,7 +293,7 @@ def test_installing_without_systemd_names_what_is_not_armed(box):
         and "guard: not armed, because this machine has no systemd" in said.stdout
     )
     try:
-        assert until(lambda: _installed(box), 10)
+        assert until(lambda: _installed(box), 60)
         assert json.loads((box.state / "policy.json").read_text())["idle_after"] == "2h"
         assert "started" not in box.call("install").stdout, "it runs already"
     finally:
@@ -307,12 +307,12 @@ def test_a_newer_version_replaces_the_running_watcher(box):
     box.environment["PYTHONPATH"] = str(folder)
     try:
         box.call("install")
-        assert until(lambda: _installed(box), 10)
+        assert until(lambda: _installed(box), 60)
         older = _installed(box)
         with (folder / "watch/judge.py").open("a") as file:
             file.write("# newer\n")
         assert "started" in box.call("install").stdout
-        assert until(lambda: _installed(box) not in (0, older), 10)
+        assert until(lambda: _installed(box) not in (0, older), 60)
         assert not Path(f"/proc/{older}").exists() or _is_over(older)
     finally:
         _end_installed(box)
@@ -377,11 +377,11 @@ def test_an_unknown_command_exits_with_2(box):
 def test_a_second_sigterm_ends_it_quietly(box):
     box.policy(idle_after=3600)
     watcher = box.start()
-    assert until(box.written, 10)
+    assert until(box.written, 60)
     watcher.terminate()
     time.sleep(0.02)
     watcher.terminate()
-    assert watcher.wait(10) == 0
+    assert watcher.wait(60) == 0
 
 
 def test_the_machine_stops_when_the_last_job_has_ended_that_asked_for_it(box):
@@ -394,7 +394,7 @@ def test_the_machine_stops_when_the_last_job_has_ended_that_asked_for_it(box):
     assert not box.stopped_within(2), "asked for before the machine was off"
     reason = "train ended with exit status 0, the last job (--then stop)"
     (root / ".stop").write_text(f"{this_start()} {reason}\n")
-    assert box.stopped_within(20)
+    assert box.stopped_within(60)
     assert json.loads(box.call("why", "--json").stdout)["stopped"]["reason"] == reason
     assert json.loads((box.state / "verdict.json").read_text())["verdict"]["cause"] == "then"
 
@@ -429,6 +429,6 @@ def test_jobs_can_save_before_the_machine_stops(box, start):
     for name, text in files.items():
         (job / name).write_text(f"{text}\n")
     box.start()
-    assert box.stopped_within(20)
+    assert box.stopped_within(60)
     assert saved.exists() and saved.stat().st_mtime_ns < box.off.stat().st_mtime_ns
     assert "so that the job can save" in (job / "log").read_text()

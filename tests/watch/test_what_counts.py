@@ -135,7 +135,7 @@ class Here:
             time.sleep(1.5)
             usage = processes.look()
             process.kill()
-            process.wait(10)
+            process.wait(60)
         sample = Sample(boot="b", mono=100.0, wall=1e9, up=1e3, over=usage.over, cpu=usage.cpu)
         return "by its work" if self.judged(sample) == YES else NO
 
@@ -181,7 +181,7 @@ def transfer(here: Here) -> str:
         process = here.paced(name, 300_000)
         found.add(here.seen())
         process.kill()
-        process.wait(10)
+        process.wait(60)
     return "; ".join(found)
 
 
@@ -276,7 +276,7 @@ def _terminal(here: Here, *, typed: bool) -> str:
     tell = here.home / "terminal"
     code = f"import os, pty; pty.spawn(['sh', '-c', 'tty >{tell}; exec cat'])"
     shell = here.start(PYTHON, "-c", code, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (tell.exists() and tell.read_text().endswith("\n")):
         assert time.monotonic() < deadline
         time.sleep(0.05)

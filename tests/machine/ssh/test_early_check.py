@@ -80,7 +80,7 @@ def test_a_machine_with_another_host_key_is_not_shown_the_key(
     with EarlyCheck(host.name, ASKED) as one:
         assert one.answer(host, ASKED) is None
     log = machine.folder / "sshd.log"
-    wait_until(lambda: "[preauth]" in log.read_text(), seconds=10)  # it was there, and left before the log-in
+    wait_until(lambda: "[preauth]" in log.read_text(), seconds=60)  # it was there, and left before the log-in
     assert "Accepted" not in log.read_text() and "Failed" not in log.read_text()
 
 
@@ -93,10 +93,11 @@ def test_a_silent_machine_is_given_up_and_nothing_is_left(
         ssh_config.private_config(host)
         with EarlyCheck(host.name, ASKED) as one:
             assert one.answer(host, ASKED) is None
+        monkeypatch.setattr(early_check, "_CONNECT_S", 200)
         began = time.monotonic()
         with EarlyCheck(host.name, ASKED) as one:
             assert one._process and one._process.poll() is None
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 100
         assert one._process.poll() is not None
 
 

@@ -176,7 +176,7 @@ def test_stopping_ends_whatever_was_started_and_keeps_the_home(
     wait_until(lambda: len(census.members(instance_id)) >= expected)
     machine.stop()
     assert census.members(instance_id) == set()
-    assert held.wait(10) == 255
+    assert held.wait(60) == 255
     assert not machine.alive()
 
     assert machine.start(boot(machine_key, port=port)) == port, "the port is taken again"

@@ -57,10 +57,10 @@ def test_a_command_killed_by_a_signal_says_so(ssh: Ssh) -> None:
 
 def test_many_sessions_share_a_connection(ssh: Ssh) -> None:
     with connected(ssh) as client:
-        running = [client.exec_command(f"sleep 0.3; echo {n}") for n in range(8)]
-        started = time.monotonic()
+        # Each waits for all of the others.
+        met = "mkdir -p met; touch met/{0}; until [ $(ls met | wc -l) = 8 ]; do sleep 0.05; done; echo {0}"
+        running = [client.exec_command(met.format(n)) for n in range(8)]
         assert [out.read().decode().strip() for _, out, _ in running] == [str(n) for n in range(8)]
-        assert time.monotonic() - started < 2
 
 
 def test_a_terminal_has_a_size_and_follows_it(ssh: Ssh) -> None:
@@ -159,14 +159,17 @@ def test_a_forwarded_port_reaches_what_listens_on_the_machine(ssh: Ssh) -> None:
 def test_small_commands_are_not_delayed_by_nagle(ssh: Ssh) -> None:
     with connected(ssh) as client:
         client.exec_command("true")[1].channel.recv_exit_status()
-        started = time.monotonic()
+        took = []
         for _ in range(10):
+            started = time.monotonic()
             client.exec_command("true")[1].channel.recv_exit_status()
-        assert time.monotonic() - started < 0.4 * 10 / 2, "a delayed ACK costs 40 ms a round trip"
+            took.append(time.monotonic() - started)
+        # The fastest: a busy machine delays some of them, Nagle every one.
+        assert min(took) < 0.4 / 2, "a delayed ACK costs 40 ms a round trip"
 
 
 def read_until(channel: paramiko.Channel, text: str) -> str:
-    channel.settimeout(10)
+    channel.settimeout(60)
     seen = ""
     while text not in seen:
         data = channel.recv(4096)
