@@ -38,7 +38,7 @@ def program(tmp_path_factory) -> Path:
     with folder.with_suffix(".lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not installed.exists():
-            subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True, timeout=120)
+            subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True, timeout=300)
             install = [uv, "pip", "install", "-q", "--python", python, "jupyter_server", "ipykernel"]
             if subprocess.run(install, timeout=300, capture_output=True).returncode:
                 shutil.rmtree(folder)
