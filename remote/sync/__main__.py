@@ -19,6 +19,10 @@ try:  # imports are local to keep every sync's start fast
         from sync.compare import compare
 
         compare(folder, sys.stdin.buffer.read(), delete="--delete" in options)
+    elif command == "unchanged":
+        from sync.unchanged import unchanged
+
+        unchanged(folder, sys.stdin.buffer.read())
     elif command == "gone":
         from sync.prepare import gone
 
@@ -53,7 +57,8 @@ try:  # imports are local to keep every sync's start fast
         send_files(folder, sys.stdin.buffer.read())
     else:
         sys.exit(
-            "usage: python3 -m sync list|whole|prepare|compare|gone|remove|commit|digest|receive|send ..."
+            "usage: python3 -m sync list|whole|prepare|unchanged|compare|gone|remove|commit|digest|receive|"
+            "send ..."
         )
 except (FileNotFoundError, NotADirectoryError) as problem:
     print(problem, file=sys.stderr)

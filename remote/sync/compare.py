@@ -21,7 +21,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sync.answer import describe, record
 from sync.inside import Folder
@@ -39,7 +39,8 @@ def compare(name: str, wanted: bytes, delete: bool) -> None:
     os.makedirs(folder, exist_ok=True)
     seen = _read(folder)
     with Folder(folder) as inside:
-        way = {path for path in stamps if not _prepare_way(folder, path, seen, inside)}
+        ready: set[bytes] = set()
+        way = {path for path in stamps if not _prepare_way(folder, path, seen, inside, ready)}
         paths = [path for path in stamps if path not in way]
         deleted = prepared(folder, paths, delete, inside, changed_in(folder, seen))
     out = sys.stdout.buffer
@@ -76,9 +77,9 @@ def commit(name: str, pushed: bytes, fingerprint: str) -> None:
                 seen[path] = stamp, state
                 arrived.append(path)
     drop(folder, arrived)
-    # Written atomically: a full disk keeps the old record.
-    lines = [b"%s %s %s" % (stamp, state, path) for path, (stamp, state) in sorted(seen.items())]
-    _write(record_of(folder) + ".seen", b"\0".join(lines))
+    if arrived:  # written atomically: a full disk keeps the old record
+        lines = [b"%s %s %s" % (stamp, state, path) for path, (stamp, state) in sorted(seen.items())]
+        _write(record_of(folder) + ".seen", b"\0".join(lines))
     if fingerprint:
         _write(os.path.expanduser("~/.gpu-box/project"), fingerprint.encode())
 
@@ -97,14 +98,20 @@ def digest(name: str, wanted: bytes) -> None:
             print("-")
 
 
-def _prepare_way(folder: bytes, path: bytes, seen: dict[bytes, tuple[bytes, bytes]], inside: Folder) -> bool:
-    """Make room for `path` and its parent folders. False if that is not possible."""
+def _prepare_way(
+    folder: bytes, path: bytes, seen: dict[bytes, tuple[bytes, bytes]], inside: Folder, ready: set[bytes]
+) -> bool:
+    """Make room for `path` and its parent folders. False if that is not possible. ready: folders to keep."""
+    parent = os.path.dirname(path)
+    if parent in ready and _kind(folder, path) != "folder":
+        return True
     try:
         if not _clear(folder, path, seen, inside):
             return False
         inside.make_parents(path)
     except OSError:  # a folder without write permission
         return False
+    ready.add(parent)
     return True
 
 
@@ -151,7 +158,10 @@ def _kind(folder: bytes, path: bytes) -> str:
 
 def _state(folder: bytes, path: bytes) -> bytes:
     """A text without spaces that changes with the file."""
-    full = os.path.join(folder, path)
+    return state(os.path.join(folder, path))
+
+
+def state(full: bytes) -> bytes:
     try:
         found = os.lstat(full)
         if stat.S_ISLNK(found.st_mode):
@@ -159,15 +169,26 @@ def _state(folder: bytes, path: bytes) -> bytes:
     except OSError:
         return b"-"
     kind = b"f" if stat.S_ISREG(found.st_mode) else b"d"
-    return kind + b"%d.%d.%o" % (found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode))
+    return kind + b"%d.%d.%o" % (found.st_size, found.st_mtime_ns, found.st_mode & 0o7777)
+
+
+def records(folder: bytes) -> Iterator[list[bytes]]:
+    """STAMP, STATE and PATH of each pushed file. Raises ValueError for a broken record."""
+    try:
+        with open(record_of(folder) + ".seen", "rb") as file:
+            lines = file.read().split(b"\0")
+    except OSError:
+        return
+    for line in lines:
+        if line:
+            stamp, its_state, path = line.split(b" ", 2)
+            yield [stamp, its_state, path]
 
 
 def _read(folder: bytes) -> dict[bytes, tuple[bytes, bytes]]:
     try:
-        with open(record_of(folder) + ".seen", "rb") as file:
-            items = [line.split(b" ", 2) for line in file.read().split(b"\0") if line]
-        return {path: (stamp, state) for stamp, state, path in items}
-    except (OSError, ValueError):  # every file counts as unknown: modification times decide
+        return {path: (stamp, its_state) for stamp, its_state, path in records(folder)}
+    except ValueError:  # every file counts as unknown: modification times decide
         return {}
 
 

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 _CLASSES = {
     b"alnum": b"0-9A-Za-z", b"alpha": b"A-Za-z", b"blank": b" \\t", b"cntrl": b"\\x00-\\x1f\\x7f",
@@ -20,6 +21,7 @@ _CLASSES = {
 }  # fmt: skip
 _NOTHING = b"(?!)"
 _ONE = b"[^/]"
+_SPECIAL = frozenset(b"*?[\\")
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,43 @@ class _Pattern:
     includes: bool  # begins with "!": not ignored after all
     folders: bool  # ends with "/": for folders only
     whole: bool  # matches the path, not only its last part
-    regex: re.Pattern[bytes]
+    text: bytes  # without all that
+    regex: bytes
 
     def matches(self, path: bytes, *, folder: bool) -> bool:
         if self.folders and not folder:
             return False
         name = path if self.whole else path.rpartition(b"/")[2]
-        return self.regex.fullmatch(name) is not None
+        return re.compile(self.regex, re.DOTALL).fullmatch(name) is not None
+
+
+class _Quick:
+    """Whether a pattern may match, most often without a regular expression."""
+
+    def __init__(self, patterns: Iterable[_Pattern]) -> None:
+        self._literal: set[str] = set()  # names, and paths
+        endings, others = [], []
+        for pattern in patterns:
+            if not _SPECIAL & set(pattern.text):
+                self._literal.add(os.fsdecode(pattern.text))
+            elif (
+                pattern.text[:1] == b"*"
+                and pattern.text.isascii()
+                and not (_SPECIAL | {ord("/")}) & set(pattern.text[1:])
+            ):
+                endings.append(os.fsdecode(pattern.text[1:]))
+            else:
+                others.append(b"(?:%s)" % (pattern.regex if pattern.whole else b"(?:.*/)?" + pattern.regex))
+        self._endings = tuple(endings)
+        self._others = re.compile(b"|".join(others), re.DOTALL) if others else None
+
+    def may_match(self, path: str, name: str) -> bool:
+        return (
+            name in self._literal
+            or path in self._literal
+            or path.endswith(self._endings)
+            or (self._others is not None and self._others.fullmatch(os.fsencode(path)) is not None)
+        )
 
 
 @dataclass(frozen=True)
@@ -41,7 +73,7 @@ class Patterns:
     """The patterns of one file, relative to its folder. The last one that matches decides."""
 
     patterns: tuple[_Pattern, ...]
-    _folders: dict[bytes, bool] = field(default_factory=dict, compare=False)
+    _ignored: dict[str, bool] = field(default_factory=dict, compare=False)  # folders
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> Patterns:
@@ -50,26 +82,36 @@ class Patterns:
 
     def decide(self, path: str) -> bool | None:
         """Whether they ignore the path itself; None if none matches. A folder ends with "/"."""
-        return self._decide(os.fsencode(path.rstrip("/")), folder=path.endswith("/"))
+        folder = path.endswith("/")
+        path = path.rstrip("/") if folder else path
+        quick = self._for_folders if folder else self._for_files
+        if quick.may_match(path, path.rpartition("/")[2]):
+            whole = os.fsencode(path)
+            for pattern in reversed(self.patterns):
+                if pattern.matches(whole, folder=folder):
+                    return not pattern.includes
+        return None
 
     def ignores(self, path: str) -> bool:
         """Whether they ignore the path or a folder that it is in. A folder ends with "/"."""
-        whole = os.fsencode(path)
-        return self._in_ignored(whole.rstrip(b"/")) or bool(self.decide(path))
+        return self._in_ignored(path.rstrip("/")) or bool(self.decide(path))
 
-    def _in_ignored(self, path: bytes) -> bool:
-        parent = path.rpartition(b"/")[0]
+    def _in_ignored(self, path: str) -> bool:
+        parent = path.rpartition("/")[0]
         if not parent:
             return False
-        if parent not in self._folders:
-            self._folders[parent] = self._in_ignored(parent) or bool(self._decide(parent, folder=True))
-        return self._folders[parent]
+        if (known := self._ignored.get(parent)) is None:
+            known = self._in_ignored(parent) or bool(self.decide(f"{parent}/"))
+            self._ignored[parent] = known
+        return known
 
-    def _decide(self, path: bytes, *, folder: bool) -> bool | None:
-        for pattern in reversed(self.patterns):
-            if pattern.matches(path, folder=folder):
-                return not pattern.includes
-        return None
+    @cached_property
+    def _for_folders(self) -> _Quick:
+        return _Quick(self.patterns)
+
+    @cached_property
+    def _for_files(self) -> _Quick:
+        return _Quick(pattern for pattern in self.patterns if not pattern.folders)
 
 
 def _parse(line: bytes) -> _Pattern | None:
@@ -84,7 +126,8 @@ def _parse(line: bytes) -> _Pattern | None:
     if not text:
         raise ValueError(f"{os.fsdecode(line)!r} names nothing")
     whole = b"/" in text
-    return _Pattern(includes, folders, whole, re.compile(_path(text.removeprefix(b"/")), re.DOTALL))
+    text = text.removeprefix(b"/")
+    return _Pattern(includes, folders, whole, text, _path(text))
 
 
 def _without_spaces(line: bytes) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpu_box.errors import InputError, MachineError
 from gpu_box.machine.files.safe_folder import is_normal
-from gpu_box.machine.files.selection import Entry
+from gpu_box.machine.files.selection import Entry, Selection
 from gpu_box.machine.files.transfer import disk_full
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import PYTHON, quote
@@ -24,6 +24,7 @@ STATES = frozenset({"same", "old", "changed", "both", "unknown", "way"})
 _LONGEST_BYTES = 256 * 1024 * 1024  # a million files
 _LARGEST_BYTES = 1 << 63  # no file is larger
 _LATEST = 1 << 40  # seconds since 1970, beyond any file system
+_MANY = 10_000  # files whose list takes longer than the round trip that may spare it
 
 
 def ask(
@@ -74,6 +75,28 @@ def ask_whole(
     # A box is not trusted: what was not asked for could be a program of the project here.
     ours = GitIgnoreSpec.from_lines(f"/{pattern}" for pattern in patterns)
     return about, {path: entry for path, entry in there.items() if ours.match_file(path)}
+
+
+def differing(
+    connection: Connection, folder: str, selection: Selection
+) -> tuple[dict[str, Any] | None, list[Entry]]:
+    """The files in those folders in which something has changed on either side since the last push
+    (remote/sync/unchanged.py). With few files the box is not asked: it answers None, and they are all here.
+    """
+    entries, digests = selection.entries, selection.folders
+    if len(entries) < _MANY:
+        return None, [*entries]
+    asked = b"".join(b"%s %s\0" % (digest.encode(), os.fsencode(path)) for path, digest in digests.items())
+    try:
+        about, body = _asked(connection, ["unchanged", folder], asked)
+    except OlderCode:
+        return None, [*entries]
+    changed = {os.fsdecode(path) for path in body.split(b"\0")[:-1]}
+    with _checked(connection):
+        if not changed <= digests.keys():
+            raise ValueError
+    about["remembers"] = True
+    return about, [entry for entry in entries if entry.path.rpartition("/")[0] in changed]
 
 
 def compare(
@@ -169,6 +192,7 @@ def _asked(connection: Connection, words: Sequence[str], stdin: bytes) -> tuple[
             "folder": _folder(fields.value("folder")),
             **{key: fields.flag(key) for key in ("single", "rsync")},
             **{key: fields.whole(key, 0) for key in ("free", "deleted")},
+            "project": fields.value("project"),
         }
         return about, body
 

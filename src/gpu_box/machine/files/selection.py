@@ -9,12 +9,14 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from gpu_box.errors import InputError
 from gpu_box.machine.files import git
 from gpu_box.machine.files.ignore import Patterns
-from gpu_box.machine.files.safe_folder import is_normal, leads_inside
+from gpu_box.machine.files.safe_folder import is_normal, is_printable, leads_inside
 
 # In .gitignore syntax. The last ones are remains of an interrupted transfer.
 ALWAYS_EXCLUDED = (
@@ -24,10 +26,10 @@ ALWAYS_EXCLUDED = (
 )  # fmt: skip
 # Results are made on the box and pulled; an older local copy must not overwrite them.
 _NEVER_UP = ("/results/",)
+_SHORT = 63  # characters of a path; at most 252 bytes, and a name may have 255
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """A file, or a link if target is set. path: relative, with "/"; mtime: whole seconds since 1970.
 
     stamp: of a local file; changes with its content or mode, even if mtime does not.
@@ -92,10 +94,20 @@ class Selection:
         return self.scan.entries
 
     @cached_property
+    def folders(self) -> dict[str, str]:
+        """The folders with files, each with a digest of their names and stamps (remote/sync/unchanged.py)."""
+        files: dict[str, list[bytes]] = {}
+        for entry in self.entries:
+            folder, _, name = entry.path.rpartition("/")
+            files.setdefault(folder, []).append(os.fsencode(f"{name} {entry.stamp}"))
+        return {
+            folder: hashlib.sha256(b"\0".join(sorted(names))).hexdigest() for folder, names in files.items()
+        }
+
+    @cached_property
     def fingerprint(self) -> str:
-        """A short hash of all paths, sizes, times and modes."""
-        listed = "\n".join(map(repr, self.entries))
-        return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        """A short hash that changes with any file's path, content or mode."""
+        return hashlib.sha256(repr(sorted(self.folders.items())).encode()).hexdigest()[:16]
 
 
 def select(folder: Path, exclude: Sequence[str]) -> Scan:
@@ -104,7 +116,7 @@ def select(folder: Path, exclude: Sequence[str]) -> Scan:
     """
     walk = _Walk(folder, exclusion(exclude))
     walk.enter("")
-    entries = sorted(walk.entries, key=lambda entry: entry.path)
+    entries = sorted(walk.entries, key=attrgetter("path"))
     return Scan(entries=tuple(entries), left=walk.left)
 
 
@@ -121,6 +133,7 @@ class _Walk:
     ours: Patterns
     entries: list[Entry] = field(default_factory=list)
     left: dict[str, list[str]] = field(default_factory=dict)
+    user: int = field(default_factory=os.geteuid)
 
     def enter(self, base: str) -> None:
         """base: "", or the path of a repository in the folder, ending with a slash."""
@@ -134,12 +147,8 @@ class _Walk:
             self._leave("empty folder", base + path)
         for path in listed.paths:
             found = base + path.rstrip("/")
-            if not self._excluded(found) and not self._excluded(f"{found}/"):
-                full = self.root / found
-                if full.is_dir() and not full.is_symlink():
-                    self.enter(f"{found}/")
-                else:
-                    self._file(found)
+            if not self._excluded(found):
+                self._file(found)
 
     def ignores(self, path: str) -> bool:
         """Whether the .gitignore files of its folders exclude a file that need not exist."""
@@ -157,7 +166,7 @@ class _Walk:
         """Walk without git. rules: each .gitignore with its folder, the outermost first."""
         try:
             with os.scandir(self.root / base) as found:
-                items = sorted(found, key=lambda item: item.name)
+                items = sorted(found, key=attrgetter("name"))
         except FileNotFoundError:  # deleted meanwhile
             return
         except OSError:
@@ -172,13 +181,12 @@ class _Walk:
         if base and not items:
             self._leave("empty folder", base.rstrip("/"))
         for item in items:
-            path = base + item.name
             is_folder = item.is_dir(follow_symlinks=False)
-            name = path + "/" * is_folder
-            if self._excluded(name) or _ignored(name, rules):
+            path = f"{base}{item.name}/" if is_folder else base + item.name
+            if self.ours.decide(path) or (rules and _ignored(path, rules)):
                 continue
             if is_folder:
-                self._folder(name, rules)
+                self._folder(path, rules)
             else:
                 self._file(path)
 
@@ -201,24 +209,27 @@ class _Walk:
             self.left.setdefault(why, []).append(path)
 
     def _file(self, path: str) -> None:
-        full = self.root / path
+        full = f"{self.root}/{path}"  # no Path: it would take most of the time with many files
         try:
-            found = full.lstat()
+            found = os.lstat(full)
             target = os.readlink(full) if stat.S_ISLNK(found.st_mode) else ""
         except (FileNotFoundError, NotADirectoryError):  # deleted meanwhile, or in a checkout
             return
         except OSError:
             self._leave("cannot be read", path)
             return
-        if not is_normal(os.fsencode(path)):
+        if stat.S_ISDIR(found.st_mode):  # a repository in a checkout
+            if not self._excluded(f"{path}/"):
+                self.enter(f"{path}/")
+        elif len(path) > _SHORT and not is_normal(os.fsencode(path)):
             self._leave("path too long", path)
+        elif not path.isprintable() and not is_printable(os.fsencode(path)):
+            self._leave("control characters in the name", path)
         elif target and not leads_inside(os.fsencode(path), os.fsencode(target)):
             self._leave("links out of the project", path)
         elif not target and not stat.S_ISREG(found.st_mode):
             self._leave("not a regular file", path)
-        elif not target and not os.access(
-            full, os.R_OK, effective_ids=os.access in os.supports_effective_ids
-        ):
+        elif not target and not self._readable(full, found):
             self._leave("cannot be read", path)
         else:
             self.entries.append(
@@ -231,6 +242,11 @@ class _Walk:
                     stamp=f"{found.st_mtime_ns:x}.{found.st_ctime_ns:x}",
                 )
             )
+
+    def _readable(self, full: str, found: os.stat_result) -> bool:
+        if found.st_uid == self.user and found.st_mode & stat.S_IRUSR:
+            return True
+        return os.access(full, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _ignored(path: str, rules: list[tuple[str, Patterns]]) -> bool:

@@ -71,12 +71,15 @@ def push(
     report.start(_STEP, f"listing {source}")
     with contextlib.ExitStack() as stack:
         early = early or stack.enter_context(early_rsync(connection.host, source, dest, transport))
-        wanted = _printable(selection.entries, report)
+        every = selection.entries
         _name_left(selection, report)
         deleted = _delete(connection, selection, dest, report) if delete else 0
-        about, compared = listing.compare(connection, dest, wanted)
+        about, wanted = listing.differing(connection, dest, selection)
+        compared: dict[str, tuple[str, Entry]] = {}
+        if wanted or about is None:
+            about, compared = listing.compare(connection, dest, wanted)
         about["deleted"] = deleted
-        if not compared and (source / ".git").exists():  # the first push
+        if not compared and len(wanted) == len(every) and (source / ".git").exists():  # the first push
             report.note("`.git` is never sent; for git on the box, clone there")
         there = {path: entry for path, (_, entry) in compared.items()}
         fates = {entry.path: _fate(entry, compared.get(entry.path)) for entry in wanted}
@@ -102,7 +105,8 @@ def push(
             result = _move(connection, transfer, about, kept, report, transport, early)
         if about["remembers"]:
             known = [e for e in wanted if e.path in alike or fates[e.path] == "known"]
-            listing.commit(connection, dest, [*send, *known], selection.fingerprint)
+            if send or known or about["project"] != selection.fingerprint:
+                listing.commit(connection, dest, [*send, *known], selection.fingerprint)
         return replace(result, kept=(*result.kept, *(entry.path for entry in in_the_way)))
 
 
