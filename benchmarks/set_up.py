@@ -1,6 +1,7 @@
 """Set-up of a new machine until Jupyter answers, compared with the same steps in a shell script.
 
-Both run on a new systemd-nspawn machine each time, with all wheels in a local folder.
+Both run on a new systemd-nspawn machine each time, with all wheels in a local folder; a third machine starts
+from an image of ours.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from testbed.leash import leashed
 from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError
 from gpu_box.machine import setup
+from gpu_box.machine.files import secret
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.machine import Host
 from gpu_box.resources import remote
@@ -59,7 +61,10 @@ def rows() -> Iterator[Row]:
         stack.enter_context(leashed(home))
         cloud = Cloud(home)
         whole: list[float] = []
-        times = in_turns({"ours": lambda: _ours(cloud, whole), "by hand": lambda: _by_hand(cloud)}, rounds(3))
+        baked: list[float] = []
+        times = in_turns(
+            {"ours": lambda: _ours(cloud, whole, baked), "by hand": lambda: _by_hand(cloud)}, rounds(3)
+        )
     by_hand = times["by hand"]
     beside = f"the same steps in sequence with pip {by_hand}"
     ratio = times["ours"].against(by_hand)
@@ -72,21 +77,42 @@ def rows() -> Iterator[Row]:
         wait=Wait.SET_UP, what="all of it, PyTorch too, which comes while Jupyter starts",
         ours=str(all_of_it), beside=beside, ratio=all_of_it.against(by_hand), runs=all_of_it.runs,
     )  # fmt: skip
+    from_image = Times(tuple(baked))
+    ratio = from_image.against(times["ours"])
+    yield Row(
+        wait=Wait.SET_UP, what="of a box from its own image, SSH-ready to Jupyter answering",
+        ours=str(from_image), beside=f"from scratch {times['ours']}", ratio=ratio,
+        aim="0.3", met=ratio <= 0.3, runs=from_image.runs,
+    )  # fmt: skip
 
 
-def _ours(cloud: Cloud, whole: list[float]) -> float:
-    """Seconds until Jupyter answers; appends the seconds of the whole set-up to `whole`."""
+def _ours(cloud: Cloud, whole: list[float], baked: list[float]) -> float:
+    """Seconds until Jupyter answers; appends those of the whole set-up to `whole`, and those until Jupyter
+    answers on another box, started from an image of this one, to `baked`.
+    """
     with _new_box(cloud) as box:
-        began = time.perf_counter()
-        report = _Answering()
+        until_jupyter, until_end = _set_up(box)
+        whole.append(until_end)
         with connect(_host(box)) as connection:
-            wanted = setup.desired(Config(), market="on-demand")
-            found = setup.check(connection, wanted)
+            secret.remove_all(connection)  # as `bake` does
+        baked.append(_set_up(box.baked())[0])
+        return until_jupyter
+
+
+def _set_up(box: Box) -> tuple[float, float]:
+    """Seconds until Jupyter answers, and until the end."""
+    host, report = _host(box), _Answering()
+    began = time.perf_counter()
+    with connect(host) as connection:
+        wanted = setup.desired(Config(), market="on-demand")
+        found = done = setup.check(connection, wanted)
+        if found.jupyter.answering:
+            report.done("jupyter")
+        if found.needs_work:
             done = setup.apply(connection, found, wanted, report)
-        if not done.jupyter.answering or done.needs_work:
-            raise RuntimeError(f"it is not set up: {done}")
-        whole.append(time.perf_counter() - began)
-        return report.at - began
+    if not done.jupyter.answering or done.needs_work:
+        raise RuntimeError(f"it is not set up: {done}")
+    return report.at - began, time.perf_counter() - began
 
 
 class _Answering(Silent):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .cloud import Cloud, KeyFile, make_key, wait_until
 from .ssh import Ssh, reach
@@ -14,6 +14,7 @@ class Box:
     instance: str
     key: KeyFile
     host_key: str
+    user_data: str
 
     def ssh(self) -> Ssh:
         """Return once it answers. Its address differs after each start."""
@@ -29,6 +30,17 @@ class Box:
         self.cloud.wait(self.instance, "running")
         return self.ssh()
 
+    def baked(self) -> Box:
+        """Stop it and make an image of its disk; return another box, launched from that image."""
+        self.cloud.ec2.stop_instances(InstanceIds=[self.instance])
+        self.cloud.wait(self.instance, "stopped")
+        image = self.cloud.ec2.create_image(InstanceId=self.instance, Name="baked")["ImageId"]
+        wait_until(
+            lambda: self.cloud.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available"
+        )
+        launched = self.cloud.run_like(self.instance, ImageId=image, UserData=self.user_data)
+        return replace(self, instance=launched)
+
     def console(self) -> str:
         return str(self.cloud.ec2.get_console_output(InstanceId=self.instance).get("Output", ""))
 
@@ -41,4 +53,5 @@ def start_box(cloud: Cloud, key: KeyFile, *, cloud_config: str = "") -> Box:
         f"#cloud-config\nssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n    {private}\n"
         f"  ed25519_public: {host.public}\n{cloud_config}"
     )
-    return Box(cloud, cloud.run_with_machine(key, user_data=user_data), key, host.public)
+    launched = cloud.run_with_machine(key, user_data=user_data)
+    return Box(cloud, launched, key, host.public, user_data)
