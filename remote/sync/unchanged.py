@@ -32,7 +32,7 @@ def unchanged(name: str, wanted: bytes) -> None:
 
 
 def _by_folder(folder: bytes) -> dict[bytes, dict[bytes, bytes]]:
-    """Of each folder "NAME STAMP" of its pushed files, with their states."""
+    """For each folder, the states of its pushed files by "NAME STAMP"."""
     files: dict[bytes, dict[bytes, bytes]] = {}
     try:
         for stamp, its_state, path in records(folder):
