@@ -39,7 +39,7 @@ class Services:
             "/federation/credentials": "GetRoleCredentials",
             "/token": "CreateToken",
             "/v1/token": "CreateOAuth2Token",
-        }.get(urlsplit(path).path) or form["Action"][0]
+        }.get(urlsplit(path).path) or form.get("Action", [path])[0]
         self.asked.append(operation)
         self.codes += form.get("TokenCode", [])
         if operation in self.refuse:
@@ -57,7 +57,7 @@ class Services:
                 "accessToken": KEYS, "tokenType": "aws_sigv4", "expiresIn": 900, "refreshToken": "next"
             },
         }  # fmt: skip
-        return 200, "", json.dumps(answers[operation])
+        return 200, "", json.dumps(answers.get(operation, {}))
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def serving() -> Iterator[Services]:
             self.end_headers()
             self.wfile.write(answer.encode())
 
-        do_GET = do_POST
+        do_GET = do_PUT = do_POST
 
         def log_message(self, *_: Any) -> None: ...
 

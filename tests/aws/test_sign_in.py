@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.credentials
+import botocore.utils
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -524,3 +525,7 @@ def test_doctor_says_it_too(services: Services) -> None:
 def test_what_the_sdk_keeps_private_is_still_there() -> None:
     """If not, aws/sign_in.py must ask for the code of an MFA device in another way."""
     assert botocore.credentials.AssumeRoleProvider(None, None, {}, "work", prompter=len)._prompter is len
+    assert botocore.credentials.InstanceMetadataProvider(len)._role_fetcher is len
+    assert botocore.credentials.ContainerProvider(fetcher=len)._fetcher is len
+    for fetcher in (botocore.utils.InstanceMetadataFetcher(), botocore.utils.ContainerMetadataFetcher()):
+        assert fetcher._session.send

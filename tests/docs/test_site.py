@@ -96,3 +96,18 @@ def test_every_command_has_examples_that_the_program_accepts(capsys: pytest.Capt
             before = words[: words.index("--")] if "--" in words else words
             assert name in words and main([*before, "--help"]) == 0, typed
             assert f"Usage: gpu-box {name}" in capsys.readouterr().out or name == "help", typed
+
+
+def test_every_promise_about_security_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = page.partition("## Who may attack what")[2].partition("What remains")[0].splitlines()
+    promises = [row.split("|")[1:-1] for row in rows if row.startswith("|")][2:]
+    assert len(promises) > 15
+    for who, *rest, shown_by in promises:
+        names = re.findall(r"`([^`]+)`", shown_by)
+        assert names, rest
+        folder = ROOT
+        for name in names:  # a name alone is in the folder of the one before
+            path = ROOT / name if "/" in name else folder / name
+            assert path.is_file(), (who, name)
+            folder = path.parent

@@ -17,11 +17,13 @@ from datetime import UTC, datetime
 from http.client import responses
 from math import isfinite
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, HTTPClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError, ResponseParserFactory
 
+from gpu_box.aws import trust
 from gpu_box.errors import CloudError, CloudUnreachable
 
 LARGEST = 64 << 20  # bytes; the largest answers, 1,000 instances or 100 prices, have a few million
@@ -180,27 +182,43 @@ def pages(client: Any, operation: str, **arguments: Any) -> Iterator[Any]:
         yield page
 
 
+def bound_clients(session: Any, longest_s: float) -> None:
+    """Bound each client that this session of botocore makes, for us or for itself."""
+    make = session.create_client
+
+    def create_client(*args: Any, **options: Any) -> Any:
+        client = make(*args, **options)
+        trust.read_once(client)
+        client._endpoint.http_session = Bounded(client._endpoint.http_session, longest_s)
+        return client
+
+    session.create_client = create_client
+
+
 def bound(client: Any, longest_s: float) -> None:
-    """Limit the size of each answer, and the time from the request to its last byte."""
-    # The SDK's limits of time are for a single read, and it has none of size.
-    client._endpoint.http_session = _Bounded(client._endpoint.http_session, longest_s)
+    """Set the limit of a client from a session of `bound_clients`."""
+    client._endpoint.http_session.longest_s = longest_s
 
 
-class _Bounded:
-    """Sends requests by the SDK's own HTTP session."""
+class Bounded:
+    """Sends requests by the SDK's own HTTP session, whose limits of time are for a single read.
+
+    Limits the size of each answer, and the time from the request to its last byte.
+    """
 
     def __init__(self, session: Any, longest_s: float) -> None:
-        self._session, self._longest_s = session, longest_s
+        self._session, self.longest_s = session, longest_s
 
     def send(self, request: Any) -> Any:
         """In a thread, which is left behind with an answer that drips for ever."""
         answer: Future[Any] = Future()
         threading.Thread(target=self._send, args=(request, answer), daemon=True).start()
         try:
-            return answer.result(self._longest_s)
+            return answer.result(self.longest_s)
         except TimeoutError:
             raise CloudUnreachable(
-                f"AWS's answer is not complete after {self._longest_s:.0f} s",
+                f"AWS's answer is not complete after {self.longest_s:.0f} s",
+                where=urlsplit(request.url).hostname,
                 remedy="Check your network (and proxy) and run this again to continue.",
             ) from None
 
@@ -238,7 +256,11 @@ def _read(request: Any, response: Any) -> bytes:
             size += len(part)
             if size > LARGEST:
                 response.raw.close()
-                raise CloudError(f"AWS's answer is larger than {LARGEST >> 20} MiB", remedy=_REMEDY)
+                raise CloudError(
+                    f"AWS's answer is larger than {LARGEST >> 20} MiB",
+                    where=urlsplit(request.url).hostname,
+                    remedy=_REMEDY,
+                )
     except CloudError:
         raise
     except Exception as error:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import answers, slim_sdk, throttled, trust
+from gpu_box.aws import answers, slim_sdk, throttled
 from gpu_box.aws.made import Made
 from gpu_box.aws.refusals import CAPACITY_CODES
 from gpu_box.aws.sign_in import AskCode, SignIn, understood
@@ -56,10 +56,15 @@ class _Clients:
         with understood(core):
             core.register_component("response_parser_factory", answers.Parsers())
             slim_sdk.use_small_model(core)
+            # For the clients that the SDK makes by itself, to get or renew credentials.
+            _, connect_s, read_s, answer_s = _PATIENT
+            core.set_default_client_config(_settings(connect_timeout=connect_s, read_timeout=read_s))
+            answers.bound_clients(core, answer_s)
             session = boto3.Session(
                 botocore_session=core, profile_name=self._config.profile, region_name=self._config.region
             )
-            return session, SignIn(core, region=session.region_name, ask_code=self._ask_code)
+            sign_in = SignIn(core, region=session.region_name, ask_code=self._ask_code, answer_s=_BRISK[3])
+            return session, sign_in
 
     def get(self, service: str, region: str, *, brisk: bool) -> Any:
         key = (service, region, brisk)
@@ -76,21 +81,17 @@ class _Clients:
                 self.__dict__.pop(name, None)
 
     def _make(self, service: str, region: str, *, brisk: bool) -> Any:
-        import botocore.config
-
         attempts, connect_s, read_s, answer_s = _BRISK if brisk else _PATIENT
-        settings = botocore.config.Config(
+        settings = _settings(
             retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=connect_s,
             read_timeout=read_s,
-            user_agent_extra="gpu-box",
             max_pool_connections=_MAX_PARALLEL,
         )
         session, sign_in = self._signed_in
         with understood(sign_in.core):
             client = session.client(service, region_name=region, config=settings)
         sign_in.before_requests_of(client)
-        trust.read_once(client)
         answers.bound(client, answer_s)
         client.meta.events.register_first("needs-retry.ec2", _raise_if_no_capacity)
         if not brisk:
@@ -98,6 +99,12 @@ class _Clients:
         if service == "ec2":
             self.made.follow(client)
         return client
+
+
+def _settings(**values: Any) -> Any:
+    import botocore.config
+
+    return botocore.config.Config(user_agent_extra="gpu-box", **values)
 
 
 class Cloud:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from typing import Any
 from botocore import credentials, exceptions
 from botocore.utils import JSONFileCache
 
+from gpu_box.aws.answers import Bounded
 from gpu_box.aws.errors import translated
-from gpu_box.errors import CredentialsError, GpuBoxError, InputError
+from gpu_box.errors import CloudError, CredentialsError, GpuBoxError, InputError
 
 AskCode = Callable[[str], str | None]  # the question; None: there is no terminal to ask on
 _CACHE = "~/.aws/cli/cache"  # the `aws` client's: one MFA code serves both until the role's session ends
 _FILES = "~/.aws/config and ~/.aws/credentials"
+_CREDENTIAL = re.compile("[!-~]+")
 _MOST_WORDS = 300
 _AGAIN = "then run this again"
 # Raised by the SDK, besides its own errors, for malformed files and answers.
@@ -34,14 +37,24 @@ _MALFORMED = (OSError, ValueError, LookupError, TypeError, AttributeError)
 class SignIn:
     """The credentials of one SDK session. Thread-safe; only one thread asks for a code."""
 
-    def __init__(self, core: Any, *, region: str | None, ask_code: AskCode | None) -> None:
-        """core: botocore's session with its profile. ask_code: asks the user for an MFA code."""
+    def __init__(self, core: Any, *, region: str | None, ask_code: AskCode | None, answer_s: float) -> None:
+        """core: botocore's session with its profile. ask_code: asks the user for an MFA code.
+
+        answer_s: the longest time for an answer of a machine's or container's metadata.
+        """
         self.core = core
         self._lock = threading.Lock()
         self._refused: GpuBoxError | None = None
+        self._failed: tuple[float, CloudError] | None = None  # when, in monotonic seconds
         resolver = credentials.create_credential_resolver(core, cache=_Cache(), region_name=region)
         # The session's own resolver takes neither a cache nor a prompt.
         resolver.get_provider("assume-role")._prompter = _prompter(ask_code)
+        # These two use no client.
+        for fetcher in (
+            resolver.get_provider("iam-role")._role_fetcher,
+            resolver.get_provider("container-role")._fetcher,
+        ):
+            fetcher._session = Bounded(fetcher._session, answer_s)
         core.register_component("credential_provider", resolver)
 
     def before_requests_of(self, client: Any) -> None:
@@ -50,19 +63,38 @@ class SignIn:
         client.meta.events.register_first(f"request-created.{service}", self._require)
 
     def _require(self, **_: Any) -> None:
-        """Raises CredentialsError or InputError, the same in all threads: the user is asked once."""
+        """Raises CredentialsError or InputError, the same in all threads: the user is asked once.
+
+        Another CloudError is the same in all threads that waited for it, so that they do not wait in turn.
+        """
+        began = time.monotonic()
         with self._lock:
             if self._refused:
                 raise self._refused
+            if self._failed and began < self._failed[0]:
+                raise self._failed[1]
             try:
                 with understood(self.core):
                     found = self.core.get_credentials()
                     if found is None:
                         raise exceptions.NoCredentialsError
-                    found.get_frozen_credentials()
+                    self._require_text(found.get_frozen_credentials())
             except (CredentialsError, InputError) as error:
                 self._refused = error
                 raise
+            except CloudError as error:
+                self._failed = time.monotonic(), error
+                raise
+
+    def _require_text(self, found: Any) -> None:
+        """The SDK signs with whatever came, and fails then in many ways."""
+        if not all(map(_CREDENTIAL.fullmatch, (found.access_key, found.secret_key, found.token or "none"))):
+            source = _source(self.core)
+            raise CredentialsError(
+                "the AWS credentials have another form than AWS's",
+                where=f"AWS profile {source.profile}",
+                remedy=f"Run this again; if it stays so, sign in again, or correct them in {_FILES}.",
+            )
 
 
 class _Cache(JSONFileCache):  # type: ignore[misc]
