@@ -2,6 +2,11 @@
 if not set -q TMPDIR; and test -L ~/scratch; and test -w ~/scratch/tmp
     set -gx TMPDIR ~/scratch/tmp
 end
+# As in shell.sh: an unknown terminal, and macOS's locale.
+if test -t 0; and not infocmp "$TERM" >/dev/null 2>&1
+    set -gx TERM xterm-256color
+end
+test "$LC_CTYPE" != UTF-8; or set -gx LC_CTYPE C.UTF-8
 set -l gpu_box_bin $HOME/.gpu-box/venv/bin
 test -e ~/.gpu-box/project-venv/ready; and set gpu_box_bin $HOME/.gpu-box/project-venv/bin
 if not contains -- $gpu_box_bin $PATH

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vgg16 import Problem
 from vgg16.files import write_whole
 from vgg16.train import Epoch, HalfPass, Totals, Trainer
+
+_KEYS = {"identity", "trained", "optimizer", "scaler", "history"}
 
 
 def save(
@@ -53,12 +56,14 @@ def save(
 def restore(path: Path, trainer: Trainer, identity: str) -> list[Epoch]:
     """Restore the trainer. Returns the figures so far, none if there is no checkpoint.
 
-    The first rank reads the file for all, as other machines have none. Raises Problem for another run's file.
+    The first rank reads the file for all, as other machines have none. Raises Problem for another run's file
+    and a damaged one.
     """
-    found = trainer.ranks.first and path.exists()
-    state = trainer.ranks.firsts(torch.load(path, map_location="cpu", weights_only=True) if found else None)
+    state = trainer.ranks.firsts(_read(path) if trainer.ranks.first and path.exists() else None)
     if state is None:
         return []
+    if isinstance(state, str):
+        raise Problem(f"{path}: this checkpoint cannot be read ({state}). Without --resume it begins anew.")
     if state["identity"] != identity:
         raise Problem(
             f"{path} is of another run:\n  there {state['identity']}\n  now   {identity}\n"
@@ -78,6 +83,17 @@ def restore(path: Path, trainer: Trainer, identity: str) -> list[Epoch]:
     if half := state.get("half"):
         trainer.half = HalfPass(half["step"], _totals(trainer, half["sums"]))
     return history
+
+
+def _read(path: Path) -> dict[str, Any] | str:
+    """The state, or why the file is none."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch.load raises half a dozen types for damaged files
+        return (str(error) or type(error).__name__).splitlines()[0][:120]
+    return state if isinstance(state, dict) and state.keys() >= _KEYS else "it is none of this program"
 
 
 def _totals(trainer: Trainer, sums: list[tuple[float, int, int]]) -> Totals:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +14,8 @@ from typing import BinaryIO
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Calls write(file); the old content of path stays until the new one is on the disk. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    _remove_remains(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.gpu-box-part")
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -33,21 +35,24 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes path in one move at the end; on an error nothing is at path.
-
-    Remains of killed runs beside path are removed.
-    """
+    """A folder to fill, which becomes path in one move at the end; on an error nothing is at path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.new"):
-        if not _is_running(left.name.split(".")[-2]):
-            shutil.rmtree(left, ignore_errors=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    _remove_remains(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.gpu-box-part")
     temporary.mkdir()
     try:
         yield temporary
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_remains(path: Path) -> None:
+    """Remove what killed runs left beside path: each may be as large as the file itself."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.gpu-box-part"):
+        if not _is_running(left.name.split(".")[-2]):
+            with suppress(OSError):
+                left.unlink() if left.is_file() else shutil.rmtree(left)
 
 
 def _is_running(pid: str) -> bool:

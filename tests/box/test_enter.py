@@ -44,3 +44,4 @@ def test_the_message_says_which_address_was_let_in_and_how_to_name_another(
         pass
     assert "Port 22 allows 127.0.0.1/32." in str(unreachable.value)
     assert "`network.allow_ssh_from`" in str(unreachable.value)
+    assert "no route to an internet gateway, set `network.subnet`" in str(unreachable.value)  # skypilot#2689

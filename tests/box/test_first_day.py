@@ -32,14 +32,16 @@ def checks_of(mine: Laptop) -> dict[str, Check]:
     return {check.name: check for check in doctor.examine(Cloud(mine.config))}
 
 
-def test_no_default_vpc(laptop: Callable[..., Laptop], owner: Owner) -> None:
+def test_no_default_subnet(laptop: Callable[..., Laptop], owner: Owner) -> None:
     far = laptop(region="sa-east-1")
     for subnet in far.cloud.ec2.describe_subnets()["Subnets"]:
         owner("ec2", far.config.region).delete_subnet(SubnetId=subnet["SubnetId"])
     check = checks_of(far)["launch"]
     assert not check.ok
-    assert check.line == "your account has no default VPC in sa-east-1"
-    assert "aws ec2 create-default-vpc" in check.remedy
+    assert check.line == "your account has no default subnet in sa-east-1"
+    # AWS refuses a second default VPC: DefaultVpcAlreadyExists.
+    assert "aws ec2 create-default-subnet --availability-zone sa-east-1a" in check.remedy
+    assert "without a default VPC `aws ec2 create-default-vpc`" in check.remedy
 
 
 def test_a_region_that_the_account_has_not_enabled_is_not_taken_for_wrong_keys(

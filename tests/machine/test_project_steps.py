@@ -368,7 +368,8 @@ def test_pytorch_is_replaced_only_if_the_file_names_it(box: Box) -> None:
     (box.work / "requirements.txt").write_text("greedy\n")
     box.up()
     assert box.job("python -c 'import torch; print(torch.version)'") == ["2.13.0"]
-    (box.work / "requirements.txt").write_text("greedy\ntorch==9.9.9\n")
+    # As PowerShell's `pip freeze >requirements.txt` writes it: pip#733, uv#2276
+    (box.work / "requirements.txt").write_text("greedy\ntorch==9.9.9\n", encoding="utf-16")
     box.up()
     assert box.job("python -c 'import torch; print(torch.version)'") == ["9.9.9"]
 

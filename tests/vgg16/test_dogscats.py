@@ -218,10 +218,10 @@ dogscats.prepare(Path({str(tmp_path / "to")!r}), [Path({str(zips[0])!r})], valid
     killed = subprocess.run([sys.executable, "-c", script], env=env, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "to").exists()
-    assert any(tmp_path.glob(".to.*.new"))  # what it left is beside, under another name
+    assert any(tmp_path.glob(".to.*.gpu-box-part"))  # what it left is beside, under another name
     dogscats.prepare(tmp_path / "to", zips, valid=12)
     assert len(list((tmp_path / "to").glob("[tv]*/*/*.jpg"))) == 70
-    assert not any(tmp_path.glob(".to.*.new"))
+    assert not any(tmp_path.glob(".to.*.gpu-box-part"))
 
 
 def test_fewer_pictures_than_to_hold_out_is_said(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_full_disk_costs_one_checkpoint_and_no_training(settings: Settings) ->
         "checkpoint not written" in line and "the one before it is whole" in line for line in report.lines
     )
     assert (settings.results / "checkpoint.pt").read_bytes() == before
-    assert not list(settings.results.glob(".*.new"))
+    assert not list(settings.results.glob(".*.gpu-box-part"))
 
 
 def linear_source(count: int = 32, batch: int = 8) -> Source:

@@ -4,6 +4,7 @@ uv.lock makes an environment of the project's own, ~/.gpu-box/project-venv, for 
 it is used once the file `ready` is in it. Requirements without a lock go on top of the box's own environment.
 """
 
+import codecs
 import re
 import shutil
 from pathlib import Path
@@ -125,7 +126,10 @@ def _try_cards(session: Session) -> None:
 def _add(session: Session, tool: str, source: Path) -> str:
     session.say("installing the packages of %s" % source.name)
     command = [tool, "pip", "install", "-r", str(source)]
-    text = source.read_text(encoding="utf-8", errors="replace")
+    raw = source.read_bytes()
+    # PowerShell's `pip freeze >requirements.txt` writes UTF-16, which uv reads.
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = raw.decode("utf-16" if utf16 else "utf-8", "replace")
     if not re.search(r"^\W*torch\b(?!-)", text, re.MULTILINE | re.IGNORECASE) and version_of("torch") != "?":
         # The box's build fits its card: another package must not replace it.
         constraint = ROOT / "steps" / "torch.txt"

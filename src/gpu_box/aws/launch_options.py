@@ -189,8 +189,9 @@ def _subnets(cloud: Cloud) -> list[dict[str, Any]]:
             ) from None
     if not found:
         raise CloudError(
-            f"your account has no default VPC in {cloud.region}",
-            remedy="Create one with `aws ec2 create-default-vpc`, or set network.subnet.",
+            f"your account has no default subnet in {cloud.region}",
+            remedy=f"Run `aws ec2 create-default-subnet --availability-zone {cloud.region}a`, or without a "
+            "default VPC `aws ec2 create-default-vpc`; or set network.subnet.",
         )
     if wanted:
         found = [one for one in found if one["SubnetId"] in wanted]

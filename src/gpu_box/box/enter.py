@@ -91,7 +91,8 @@ def _not_allowed(error: MachineUnreachable, group: SecurityGroup) -> MachineUnre
         error.what,
         where=error.where,
         remedy=f"Port 22 allows {allowed}. If SSH leaves this computer by another address (VPN, proxy), "
-        "set it in config.yaml as `network.allow_ssh_from`, then run `gpu-box up` again.",
+        "set it in config.yaml as `network.allow_ssh_from`; if the subnet has no route to an internet "
+        "gateway, set `network.subnet` to one that has. Then run `gpu-box up` again.",
     )
 
 

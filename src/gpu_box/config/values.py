@@ -227,6 +227,8 @@ def time_of_day(raw: str) -> time:
 
 def path(raw: str) -> Path:
     """~ is the home folder. A relative path stays relative, to the config file."""
+    if found := re.search(r"\$\{?[A-Za-z_]\w*\}?", raw):
+        raise ValueError(f"{raw[:60]!r}: {found[0]} is not replaced by its value; write ~ or the whole path")
     try:
         return Path(text(raw)).expanduser()
     except RuntimeError:

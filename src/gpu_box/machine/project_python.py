@@ -5,6 +5,7 @@ The box's own environment is made with it (remote/setup/steps/python.py). With a
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from pathlib import Path
@@ -16,7 +17,10 @@ from gpu_box.errors import InputError
 _MINORS = range(11, 15)
 _OURS = f">=3.{_MINORS.start},<3.{_MINORS.stop}"
 _MOST_BYTES = 1 << 20
-_VERSION = re.compile(r"(?:cpython[@-]?)?(\d+(?:\.\d+){0,2})", re.IGNORECASE)
+# Also as pyenv and uv write it: v3.12, python-3.12.1, 3.12-dev, cpython-3.12.1-linux-x86_64-gnu
+_VERSION = re.compile(r"(?:v|c?python[@-]?)?(\d+(?:\.\d+){0,2})(?:-dev|(?:-[a-z0-9_]+){3})?", re.IGNORECASE)
+# Another Python, such as pypy3.10 or 3.13t. Any other word is a name of pyenv's: myproject, system.
+_OTHER_PYTHON = re.compile(r"(?:pypy|graalpy|ironpython|jython|pyodide)|[\d.]+t\b", re.IGNORECASE)
 # https://packaging.python.org/en/latest/specifications/version-specifiers/, without local versions and epochs
 _CLAUSE = re.compile(
     r"(===|~=|==|!=|<=|>=|<|>)\s*v?(\d+(?:\.\d+){0,2})((?:\.?(?:a|b|rc|dev|post)\d+)*)(\.\*)?"
@@ -32,13 +36,19 @@ def read(config: Config) -> str:
     if config.path is None or config.python == "none" or (source / "uv.lock").is_file():
         return ""
     where, asked = source / ".python-version", _first_line(source / ".python-version")
-    if not asked:
+    if not (_VERSION.fullmatch(asked) or _OTHER_PYTHON.match(asked)):
         where, asked = source / "pyproject.toml", _requires_python(source / "pyproject.toml")
     if not asked:
         return ""
     version = _VERSION.fullmatch(asked)
     if version:
         asked = f"=={version[1]}" + ("" if version[1].count(".") == 2 else ".*")
+    elif not any(map(_CLAUSE.match, asked.split(","))) and where.name == "pyproject.toml":
+        raise InputError(
+            f"requires-python is no version specifier: {asked[:60]!r}",
+            where=str(where),
+            remedy="Write it as `>=3.11,<4`, for example.",
+        )
     clauses = [_CLAUSE.fullmatch(part.strip()) for part in asked.split(",") if part.strip()]
     if not any(
         all(clause and _allows(clause, (3, minor, patch)) for clause in clauses)
@@ -96,6 +106,9 @@ def _text(path: Path) -> str:
         if not path.is_file():
             return ""
         with path.open("rb") as file:
-            return file.read(_MOST_BYTES).decode("utf-8-sig", "replace")
+            raw = file.read(_MOST_BYTES)
+        # PowerShell's `>` writes UTF-16.
+        utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return raw.decode("utf-16" if utf16 else "utf-8-sig", "replace")
     except OSError:
         return ""
