@@ -64,7 +64,7 @@ def _measured(box: _Box) -> Iterator[Row]:
         "pip": lambda: box.pip(),
         "pip without bytecode": lambda: box.pip("--no-compile"),
     }
-    times = in_turns(measured, rounds(5))
+    times = in_turns(measured, rounds(3))
     for what, kind in (("a lock", "`uv.lock`"), ("requirements", "`requirements.txt`")):
         ratio = times[what].against(times["pip"])
         yield Row(
