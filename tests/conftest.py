@@ -66,6 +66,8 @@ def _isolated_session() -> Iterator[Path]:
             patch.delenv(name, raising=False)
         # Without credentials boto3 would ask the instance metadata service, an address beyond loopback.
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        # The session's cloud may be unused for longer than the 10 minutes after which it would end by itself.
+        patch.setenv("GPU_BOX_EMBEDDED_LINGER_S", "7200")
         patch.setenv("HOME", str(folder))
         _keep_installers_fast(patch, real_home)
         patch.delenv("XDG_CACHE_HOME", raising=False)

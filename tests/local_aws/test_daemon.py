@@ -180,13 +180,13 @@ def test_a_state_that_cannot_be_read_is_said_and_not_thrown_away(home: Path) -> 
 
 
 def test_it_ends_by_itself_when_the_last_box_is_gone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPU_BOX_EMBEDDED_LINGER_S", "2")
+    monkeypatch.setenv("GPU_BOX_EMBEDDED_LINGER_S", "5")
     cloud = Cloud(home)
     cloud.weather(delays={"pending": 0.1, "stopping": 0.1, "shutting-down": 0.1})
     instance = cloud.wait(cloud.run(), "running")
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.wait(instance, "stopped")
-    time.sleep(3.5)
+    time.sleep(7)
     assert daemon.status(home) is not None, "a stopped box counts as there"
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     wait_until(lambda: daemon.status(home) is None)
