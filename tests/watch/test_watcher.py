@@ -58,6 +58,7 @@ def test_why_gives_changes_and_signals_as_json(box):
 def test_keep_holds_the_idle_stop_off_until_it_ends(box):
     assert "idle stop is off until" in box.call("keep", "1h").stdout
     box.start()
+    assert until(box.written, 60)
     assert not box.stopped_within(3)
     assert box.status()["verdict"]["state"] == "active"
     assert 3500 < box.status()["keep"] <= 3600
@@ -74,6 +75,7 @@ def test_a_box_stops_after_a_job_and_not_during_it(box):
         (job / "log").write_text("")
         os.utime(job / "log", (1, 1))
         box.start()
+        assert until(box.written, 60)
         assert not box.stopped_within(3.5)
         assert "job train" in box.status()["verdict"]["reason"]
     finally:
@@ -126,6 +128,7 @@ def _idle_for(verdict: Path) -> float:
 def test_a_changed_policy_takes_effect_at_once(box):
     box.policy(idle_after=3600)
     box.start()
+    assert until(box.written, 60)
     assert not box.stopped_within(2.5)
     assert box.call("policy", "idle_after=2s").returncode == 0
     assert box.stopped_within(60)
