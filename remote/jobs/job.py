@@ -84,8 +84,13 @@ class Job:
 
     def alive(self) -> bool:
         """Whether the command runs, or its supervisor is about to record its exit status."""
-        supervisor, _, birth = self.read("supervisor").partition(" ")
-        return _lives(self.read("pid"), self.read("birth")) or _lives(supervisor, birth)
+        before, supervisor = "", self.read("supervisor")
+        while supervisor != before:  # the one that starts it may have handed over, and ended, since the read
+            number, _, birth = supervisor.partition(" ")
+            if _lives(self.read("pid"), self.read("birth")) or _lives(number, birth):
+                return True
+            before, supervisor = supervisor, self.read("supervisor")
+        return _lives(self.read("pid"), self.read("birth"))
 
     def pid(self) -> Optional[int]:
         """The command's pid if it runs."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -241,6 +242,18 @@ def test_a_job_that_was_given_up_does_not_start_later(box: Connection, machine: 
     assert not (machine.home / "work/ran").exists()
 
 
+def test_a_job_whose_start_ends_while_it_is_looked_at_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine; it was recorded as killed while it ran."""
+    monkeypatch.syspath_prepend(str(REMOTE))
+    job = importlib.import_module("jobs.job").Job("a")
+    birth = importlib.import_module("setup.processes").birth_of(os.getpid())
+    found = iter(["1 of the process that has started it and ended", f"{os.getpid()} {birth}"])
+    monkeypatch.setattr(job, "read", lambda what: next(found) if what == "supervisor" else "")
+    assert job.alive()
+
+
 def test_an_older_copy_of_our_code_on_the_box_lists_and_says_how_to_update(
     box: Connection, machine: OpenSshMachine
 ) -> None:
@@ -423,6 +436,23 @@ def test_a_job_without_its_folder_is_reported_and_others_resume(
     reported = resume(box)
     assert reported["b"] == ""
     assert "no folder" in reported["a"]
+
+
+def test_a_job_that_does_not_start_again_is_reported_and_others_resume(
+    box: Connection, machine: OpenSshMachine
+) -> None:
+    for name in ("a", "b"):
+        jobs.start(box, name, "exec " + SAVES % 1, again="true")
+        at_work(box, machine, name)
+    interrupt(box)
+    assert [follow(box, name)[0] for name in ("a", "b")] == [1, 1]
+    code = (machine.home / ".gpu-box/remote").resolve() / "jobs/start.py"
+    late, at_once = "if time.monotonic() > deadline", "if (job.name == 'a' or time.monotonic() > deadline)"
+    assert late in code.read_text()
+    code.write_text(code.read_text().replace(late, at_once))
+    reported = resume(box)
+    assert reported["b"] == ""
+    assert "job a does not start" in reported["a"]
 
 
 def spoil(folder: Path, what: str, how: str) -> None:
