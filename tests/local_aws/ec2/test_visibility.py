@@ -11,7 +11,7 @@ from testbed.cloud import Cloud, KeyFile, wait_until
 
 from ..errors import refused
 
-LATE_S = 0.6
+LATE_S = 1.5
 
 
 @pytest.fixture
