@@ -22,10 +22,12 @@ suite: $(VENV)/ready
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/browser \
 		--ignore tests/emulator --ignore tests/real_machine/test_trixie.py tests
 
-# The tests that failed in the last run, one at a time.
+# The files with a test that failed in the last run, one test at a time. Whole files: the tests of a story need
+# those before them.
+LAST_FAILED := .pytest_cache/v/cache/lastfailed
 failed: $(VENV)/ready
-	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --ignore tests/browser \
-		--ignore tests/emulator --ignore tests/real_machine/test_trixie.py tests
+	$(BIN)/python -m pytest $$($(BIN)/python -c \
+		"import json; print(*sorted({test.split('::')[0] for test in json.load(open('$(LAST_FAILED)'))}) or ['?'])")
 
 # The lesson, notebooks and the report in a real Chromium, which must be there. Minutes: no part of `make test`.
 test-browser: $(VENV)/ready
