@@ -57,6 +57,7 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "train": [
         ("train", "train on the pictures in ~/work/data"),
         ("train --preset demo", "small enough for a CPU"),
+        ("train --queue --detach --epochs 3", "train when the jobs before it have ended"),
     ],
     "doctor": [
         ("doctor", "check for problems, each with a remedy"),

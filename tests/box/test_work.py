@@ -63,6 +63,16 @@ def test_several_gpus_are_a_process_each(machine: Path) -> None:
     assert output.startswith(f"-m vgg16.launch {alone} --nproc-per-node=4 --max-restarts=3 -m vgg16 train")
 
 
+@pytest.mark.parametrize(("cards", "processes"), [("2", 0), ("1,3", 2)])
+def test_a_training_of_the_queue_takes_only_the_gpus_that_it_was_given(
+    machine: Path, cards: str, processes: int
+) -> None:
+    give_gpus(machine, 4)
+    line = f"CUDA_VISIBLE_DEVICES={cards}; " + work.ONE_A_GPU + "python $ranks -m vgg16 train"
+    said = run(machine, line)
+    assert said.startswith("-m vgg16 train") if not processes else f"--nproc-per-node={processes} " in said
+
+
 @pytest.mark.parametrize(("gpus", "processes"), [(None, 1), (8, 8)])
 def test_a_member_joins_the_first_one_by_the_interface_that_leads_to_it(
     machine: Path, gpus: int | None, processes: int

@@ -58,6 +58,8 @@ def test_global_options_may_stand_anywhere_but_in_another_program_s_words(typed:
         (["--config"], "--config needs a value"),
         (["extend"], "an argument is missing: how much later: 45m, 2h, 1d. `gpu-box extend --help`"),
         (["train", "--epochs", "0"], "--epochs: 0 is out of range: 1 or more"),
+        (["train", "--gpus", "2"], "--gpus is for jobs of the queue; without --queue a job sees all GPUs"),
+        (["train", "--queue", "--then", "down"], "the jobs that wait in its queue. Use --then stop"),
         (["train", "--epochs", "x"], "--epochs: 'x' is not a whole number"),
         (["run", "--then", "stpo", "--", "x"], "--then: 'stpo' is not one of 'stop', 'down'"),
         (["--config", "absent.yaml", "plan"], "absent.yaml"),

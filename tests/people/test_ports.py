@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from testbed.openssh import free_port
+
+from tests import needs
 
 from .. import schema
 from .conftest import Desk, Started
@@ -97,6 +100,18 @@ def test_without_a_port_each_new_server_is_shown_and_one_that_vanishes_too(
         web(port, "again")
         assert f"127.0.0.1:{here} " in line_with(tunnel, f"port {port} of the box, http.server")
         assert get(here) == "again"
+
+
+@needs.root
+def test_a_server_on_a_port_that_needs_root_has_a_higher_one_here(
+    desk: Desk, web: Callable[[int, str], subprocess.Popen[bytes]]
+) -> None:
+    port = random.randrange(900, 1024)
+    with desk.started("tunnel") as tunnel:
+        line_with(tunnel, "Ctrl-C closes it.")
+        web(port, "low")
+        here = int(line_with(tunnel, f"port {port} of the box").partition(" ")[0].rpartition(":")[2])
+        assert here >= port + 8000 and get(here) == "low"
 
 
 def test_a_port_where_nothing_listens_is_named_once(desk: Desk) -> None:

@@ -26,6 +26,7 @@ from gpu_box.machine import jobs
 from gpu_box.machine.files.variables import Variables
 from gpu_box.machine.ssh import keys
 from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.job import Queue
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, JobStarted
@@ -103,16 +104,24 @@ def train(
     data: str,
     settings: Mapping[str, object],
     *,
+    queue: Queue | None = None,
     then_stop: bool = False,
     agree: work.Agree = lambda _: None,
 ) -> JobStarted:
     """Run torchrun on every member, with rank 0 and the results on the first. Returns the first's job.
 
     then_stop: each box stops itself when its job has ended. agree: asks the user before anything starts.
+    Raises InputError for a queue of several boxes.
     """
     members = members_of(cloud)
     if len(members) == 1:
-        return work.train(members[0], data, settings, then_stop=then_stop, agree=agree)
+        return work.train(members[0], data, settings, queue=queue, then_stop=then_stop, agree=agree)
+    if queue:
+        raise InputError(
+            f"{len(members)} boxes train together, and each has a queue of its own",
+            where="--queue",
+            remedy="Leave out --queue, or choose one box with --name.",
+        )
     found = [find.locate(member) for member in members]
     for member, observed in zip(members, found, strict=True):
         instance = observed.instance

@@ -46,6 +46,7 @@ OWN_PYTHON = 'export VIRTUAL_ENV="$HOME/.gpu-box/venv"; PATH="$VIRTUAL_ENV/bin:$
 # Shell code that sets `ranks` to Python's arguments on a machine with several GPUs.
 ONE_A_GPU = (
     "gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); ranks=; "
+    '[ -z "$CUDA_VISIBLE_DEVICES" ] || { IFS=,; set -- $CUDA_VISIBLE_DEVICES; unset IFS; gpus=$#; }; '
     '[ "$gpus" -le 1 ] || ranks="-m vgg16.launch --standalone --local-addr=127.0.0.1 --nproc-per-node=$gpus '
     f'--max-restarts={RESTARTS}"; '
 )
@@ -324,12 +325,14 @@ def train(
     data: str,
     settings: Mapping[str, object],
     *,
+    queue: Queue | None = None,
     then_stop: bool = False,
     agree: Agree = lambda _: None,
 ) -> JobStarted:
     """Train VGG16 on the box as the job `train`, with one process per GPU.
 
-    then_stop, agree: as for `start`. settings: options of `python -m vgg16 train`; None values are left out.
+    queue, then_stop, agree: as for `start`; each job of the queue has a folder of its own in results.
+    settings: options of `python -m vgg16 train`; None values are left out.
     """
     observed = locate(cloud)
     host = host_of(cloud.config, observed)
@@ -337,9 +340,10 @@ def train(
     priced = with_price([cloud], [observed], settings)
     with connect(host) as connection:
         push_variables(connection, cloud.config)
-        line = f"{OWN_PYTHON}{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced)}"
-        jobs.start(connection, TRAIN_JOB, line, cwd=WORK, then_stop=then_stop)
-    return JobStarted(host=host, job=TRAIN_JOB)
+        own = "/$GPU_BOX_JOB" if queue else ""
+        line = f"{OWN_PYTHON}{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced, own)}"
+        job, behind = jobs.start(connection, TRAIN_JOB, line, cwd=WORK, queue=queue, then_stop=then_stop)
+    return JobStarted(host=host, job=job, behind=behind)
 
 
 def with_price(
@@ -355,10 +359,10 @@ def with_price(
     return {**settings, "dollars-per-hour": sum(known) if len(known) == len(hours) else None}
 
 
-def training(data: str, settings: Mapping[str, object]) -> str:
-    """`-m vgg16 train ...` for the machine's shell."""
+def training(data: str, settings: Mapping[str, object], own: str = "") -> str:
+    """`-m vgg16 train ...` for the machine's shell. own: a folder in results, shell code."""
     options = [f"--{key}={value}" for key, value in settings.items() if value is not None]
-    places = f"--data {quote(_folder(data))} --results {quote(f'{WORK}/results')}"
+    places = f"--data {quote(_folder(data))} --results {quote(f'{WORK}/results')}{own}"
     return f"-m vgg16 train {places} {shlex.join(options)}"
 
 

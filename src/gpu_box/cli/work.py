@@ -22,6 +22,7 @@ from gpu_box.view import hints
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
     from gpu_box.config.model import Config
+    from gpu_box.model.job import Queue
     from gpu_box.model.observed import Observed
     from gpu_box.model.results import JobStarted
 
@@ -36,6 +37,8 @@ _THEN = typer.Option(
     help="When the job ends, pull results, then stop or remove the box. With --detach the box stops itself "
     "once no job runs or waits; `down` waits here.",
 )
+_QUEUE = typer.Option("--queue", help="Start when the jobs before it have ended; one job per GPU at a time.")
+_GPUS = typer.Option("--gpus", min=1, metavar="N", help="With --queue: the GPUs it needs.", show_default="1")
 _FOLLOW = typer.Option("--follow/--detach", help="Follow the log; Ctrl-C leaves the job running.")
 
 
@@ -129,14 +132,8 @@ def run_command(
     ] = None,
     follow: Annotated[bool, _FOLLOW] = True,
     then: Annotated[Then | None, _THEN] = None,
-    queue: Annotated[
-        bool,
-        typer.Option("--queue", help="Start when the jobs before it have ended; one job per GPU at a time."),
-    ] = False,
-    gpus: Annotated[
-        int | None,
-        typer.Option("--gpus", min=1, metavar="N", help="With --queue: the GPUs it needs.", show_default="1"),
-    ] = None,
+    queue: Annotated[bool, _QUEUE] = False,
+    gpus: Annotated[int | None, _GPUS] = None,
     pull: Annotated[
         list[str] | None,
         typer.Option(
@@ -149,17 +146,8 @@ def run_command(
 ) -> None:
     """Start a job on the box that outlives this laptop: `gpu-box run -- python train.py`."""
     from gpu_box.box import work
-    from gpu_box.model.job import Queue
 
-    if gpus is not None and not queue:
-        raise InputError(
-            "--gpus is for jobs of the queue; without --queue a job sees all GPUs", remedy="Add --queue."
-        )
-    if queue and then is Then.DOWN:
-        raise InputError(
-            "--then down would remove the box with the jobs that wait in its queue",
-            remedy="Use --then stop: the box stops itself when its queue is empty.",
-        )
+    queued = _queue(queue, gpus, then, number=name is None)
     patterns = work.checked_patterns(pull or ())
     if patterns and "--" in command:
         raise InputError(
@@ -175,7 +163,7 @@ def run_command(
         cloud,
         command,
         name=name,
-        queue=Queue(gpus=gpus or 0, number=name is None) if queue else None,
+        queue=queued,
         then_stop=by_itself,
         parameters=parameters or (),
         pull=patterns,
@@ -225,11 +213,17 @@ def train_command(
     preset: Annotated[str | None, typer.Option("--preset", help="demo: small enough for a CPU.")] = None,
     follow: Annotated[bool, _FOLLOW] = True,
     then: Annotated[Then | None, _THEN] = None,
+    queue: Annotated[bool, _QUEUE] = False,
+    gpus: Annotated[int | None, _GPUS] = None,
 ) -> None:
-    """Fine-tune VGG16 on the box with the built-in job, and show a progress bar here."""
+    """Fine-tune VGG16 on the box with the built-in job, and show a progress bar here.
+
+    Results go to results/ on the box; with --queue to a folder of the job's name in it.
+    """
     from gpu_box.box import cluster
 
     _refuse_down_detached(follow, then)
+    queued = _queue(queue, gpus, then, number=True)
     opts = options(context)
     cloud = opts.cloud()
     settings = {
@@ -239,10 +233,26 @@ def train_command(
         "weights": weights,
         "preset": preset,
     }
-    by_itself = then is Then.STOP and not follow
+    by_itself = then is Then.STOP and (queue or not follow)
     agree = _agreement(opts, cloud, then)
-    job = cluster.train(cloud, data, settings, then_stop=by_itself, agree=agree)
+    job = cluster.train(cloud, data, settings, queue=queued, then_stop=by_itself, agree=agree)
     _follow(opts, cloud, job, follow, then, by_itself=by_itself)
+
+
+def _queue(queue: bool, gpus: int | None, then: Then | None, *, number: bool) -> Queue | None:
+    """How the job joins the queue, or None. number: as for `Queue`."""
+    from gpu_box.model.job import Queue
+
+    if gpus is not None and not queue:
+        raise InputError(
+            "--gpus is for jobs of the queue; without --queue a job sees all GPUs", remedy="Add --queue."
+        )
+    if queue and then is Then.DOWN:
+        raise InputError(
+            "--then down would remove the box with the jobs that wait in its queue",
+            remedy="Use --then stop: the box stops itself when its queue is empty.",
+        )
+    return Queue(gpus=gpus or 0, number=number) if queue else None
 
 
 def _refuse_down_detached(follow: bool, then: Then | None) -> None:
