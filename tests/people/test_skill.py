@@ -31,7 +31,10 @@ def test_its_commands_lead_from_a_task_to_results_and_a_stopped_box(tmp_path: Pa
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "config.yaml").write_text("name: by-agent\n" + CONFIG)
-    (folder / "train.py").write_text("open('results/loss.txt', 'w').write('0.1')\n")
+    (folder / "train.py").write_text(
+        "import os\nopen('results/loss.txt', 'w').write('0.1')\n"
+        "os.makedirs('ckpt', exist_ok=True)\nopen('ckpt/last.pt', 'w').write('1')\n"
+    )
     user = User(folder, {**os.environ, "GPU_BOX_HOME": str(tmp_path / "home")}, patience_s=800)
     answers = {}
     try:
@@ -55,6 +58,10 @@ def test_its_commands_lead_from_a_task_to_results_and_a_stopped_box(tmp_path: Pa
         assert answers["--json logs train"]["exit_status"] == 0
         assert answers["--json stop"]["state"] == "stopped"
         assert (folder / "results" / "loss.txt").read_text() == "0.1"
+        assert [job["name"] for job in answers["--json jobs"]] == ["check", "train", "train-2", "train-3"]
+        assert answers["--json logs train-3"]["exit_status"] == 0
+        assert answers["--json cancel train-2"]["was"] == "done"
+        assert (folder / "ckpt" / "last.pt").read_text() == "1", "as --pull asked"
     finally:
         subprocess.run([COMMAND, "local", "stop"], env=user.environment, check=True, capture_output=True)
 
