@@ -3,7 +3,7 @@
 apply sets the machine up; project does what follows the sync: packages of the project, its own commands.
 ahead, beside apply, makes the environment of the project's lock, which needs none of those steps.
 
-It continues after a lost connection; the next `up` waits for it and finds the steps done. `python3 -m setup
+It continues after a lost connection; the next `up` follows it and finds the steps done. `python3 -m setup
 reboot` reboots a machine whose driver needs that; it exits with 1 and the reason if it must not.
 """
 

@@ -2,16 +2,19 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import threading
 import time
+from io import FileIO
 from typing import Dict, Iterator, Sequence
 
 from setup.desired import ROOT, Desired
-from setup.session import Failed, Session, shortened, tell
+from setup.session import Failed, Session, recorded, shortened, tell
 from setup.step import NEEDED, NOT_ASKED_FOR, State, Step
 
 _WAIT_FOR_OTHER_S = 30 * 60
+_FOLLOWED = ("start", "update", "done")
 _FINE, _FAILED, _REBOOT = "fine", "failed", "reboot"  # how a step ends
 
 
@@ -87,25 +90,52 @@ def _apply_with_log(step: Step, desired: Desired) -> State:
 
 @contextlib.contextmanager
 def _locked(name: str) -> Iterator[None]:
-    """Wait while another `up` has the lock. It ends with its process."""
+    """Wait while another set-up has the lock, also one whose laptop is gone, and show how far it is.
+
+    The lock ends with its process. Its file holds that process's pid and events.
+    """
     ROOT.mkdir(parents=True, exist_ok=True)
-    with (ROOT / (name + ".lock")).open("a+") as lock:
-        began = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                waited_s = time.monotonic() - began
-                if waited_s > _WAIT_FOR_OTHER_S:
-                    raise Failed("another `gpu-box up` has been setting this box up for 30 min") from None
-                tell(
-                    "setup",
-                    "waiting",
-                    "another `gpu-box up` is setting this box up: waiting, %d s" % waited_s,
-                )
-                time.sleep(0.5)
+    with (ROOT / (name + ".lock")).open("ab+", buffering=0) as lock:
+        if not _is_free(lock):
+            _follow(lock)
+            tell("setup", "done", "the other set-up has ended")
         lock.truncate(0)
-        lock.write("%d\n" % os.getpid())
-        lock.flush()
-        yield
+        with contextlib.suppress(OSError):  # a full disk
+            lock.write(b"%d\n" % os.getpid())
+        with recorded(lock.fileno()):
+            yield
+
+
+def _is_free(lock: FileIO) -> bool:
+    """Take the lock, if it is free."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _follow(lock: FileIO) -> None:
+    """Pass on what another set-up does until it ends. Raises Failed if it does nothing for long."""
+    began = moved = time.monotonic()
+    rest = b""
+    lock.seek(0)
+    while not _is_free(lock):
+        if lock.tell() > os.fstat(lock.fileno()).st_size:  # the next one has begun
+            lock.seek(0)
+        *lines, rest = (rest + lock.read()).split(b"\n")
+        last = {}
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                event = json.loads(line.decode())
+                if event["event"] in _FOLLOWED:
+                    last[event["step"]] = event["line"]
+        now = time.monotonic()
+        moved = now if lines else moved
+        if now - moved > _WAIT_FOR_OTHER_S:
+            raise Failed("another `gpu-box up` has been setting this box up, without progress, for 30 min")
+        waiting = "another `gpu-box up` is setting this box up: following it, %d s" % (now - began)
+        tell("setup", "waiting", waiting)
+        for step, text in last.items():
+            tell(step, "update", text)
+        time.sleep(0.5)

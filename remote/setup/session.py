@@ -1,5 +1,6 @@
 """A step's tools during apply: its log, its progress line, and commands that write to both."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,12 +9,13 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Deque, Dict, List, Optional, Sequence
+from typing import Deque, Dict, Iterator, List, Optional, Sequence
 
 from setup import addresses, variables
 from setup.desired import LOGS
 
 _STDOUT = threading.Lock()
+_records: List[int] = []
 _LAST_LINES = 12  # of a failed command, for the error
 _MOST_IN_FAILURE, _MOST_IN_LINE = 1000, 400  # characters; the first as in src/gpu_box/model/answer.py
 
@@ -111,12 +113,25 @@ def shortened(text: str) -> str:
     return "\n".join([head, *lines])
 
 
-def tell(step: str, event: str, line: str) -> None:
-    """Send one event to the laptop as a JSON line. Ignores a lost connection."""
+@contextlib.contextmanager
+def recorded(file: int) -> Iterator[None]:
+    """Also append events to this open file, for another `up` that follows this one."""
+    with _STDOUT:
+        _records.append(file)
     try:
+        yield
+    finally:
         with _STDOUT:
-            shown = addresses.without_logins(line)
-            sys.stdout.write(json.dumps({"step": step, "event": event, "line": shown}) + "\n")
+            _records.remove(file)
+
+
+def tell(step: str, event: str, line: str) -> None:
+    """Send one event to the laptop as a JSON line. Ignores a lost connection, and a full disk."""
+    text = json.dumps({"step": step, "event": event, "line": addresses.without_logins(line)}) + "\n"
+    with _STDOUT:
+        for file in _records:
+            with contextlib.suppress(OSError):
+                os.write(file, text.encode())
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(text)
             sys.stdout.flush()
-    except (BrokenPipeError, OSError, ValueError):
-        pass

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shlex
 import shutil
 import socket
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from testbed.cloud import wait_until
 from testbed.openssh import OpenSshMachine, free_port
 
 from gpu_box.errors import MachineError, MachineUnreachable, StepFailed
@@ -22,11 +24,13 @@ from gpu_box.machine import jobs, setup
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh.connection import connect
+from gpu_box.model.machine import Host
 from gpu_box.model.policy import WatchPolicy
 from tests.following import follow_lines
 from tests.paths import REMOTE
 
 from .. import needs
+from ..faults.apart import process
 from .conftest import Recorder, copy_of_remote, host_of
 
 STEPS = {
@@ -343,8 +347,55 @@ def test_two_at_once_do_not_apply_together(
     for thread in threads:
         thread.join()
     lines = [line for mine in reports for _, _, line in mine.events]
-    assert any("another `gpu-box up` is setting this box up: waiting" in line for line in lines)
+    assert any("another `gpu-box up` is setting this box up: following it" in line for line in lines)
     assert not any(mine.of("failed") for mine in reports)
+
+
+def set_up_alone(host: Host, remote: Path, home: Path) -> None:
+    os.environ["HOME"] = str(home)
+    desired = Desired(remote=remote)
+    with connect(host) as connection:
+        setup.apply(connection, setup.check(connection, desired), desired, Recorder())
+
+
+def test_up_after_a_killed_one_follows_its_setup_at_once(
+    machine: OpenSshMachine, bare_remote: Path, report: Recorder, home: Path
+) -> None:
+    body = "session.run(['sh', '-c', 'echo >> ~/begun; until [ -e ~/end ]; do echo part; sleep 0.2; done'])"
+    write_slow_step(bare_remote, body)
+    killed = process(set_up_alone, host_of(machine), bare_remote, home)
+    killed.start()
+    wait_until((machine.home / "begun").exists)
+    killed.terminate()
+    killed.join()
+
+    class Ends(Recorder):
+        """Lets the step end once it is followed."""
+
+        def update(self, step: str, line: str) -> None:
+            super().update(step, line)
+            if (step, line) == ("slow", "part"):
+                (machine.home / "end").touch()
+
+    desired, again = Desired(remote=bare_remote), Ends()
+    with connect(host_of(machine)) as connection:
+        state = setup.apply(connection, setup.check(connection, desired), desired, again)
+    assert not state.needs_work
+    assert (machine.home / "begun").read_text() == "\n"  # applied once
+    assert {"setup", "slow", "code"} <= set(again.of("done"))
+    assert not again.of("failed")
+
+
+def test_the_events_of_a_setup_fit_on_a_full_disk(machine: OpenSshMachine, bare_remote: Path) -> None:
+    write_slow_step(
+        bare_remote, "from setup import session as s; s._records.append(os.open('/dev/full', os.O_WRONLY))"
+    )
+    slow = bare_remote / "setup" / "steps" / "slow.py"
+    slow.write_text("import os\n" + slow.read_text())
+    upload_remote.fingerprint.cache_clear()
+    desired = Desired(remote=bare_remote)
+    with connect(host_of(machine)) as connection:
+        assert not setup.apply(connection, setup.check(connection, desired), desired, Recorder()).needs_work
 
 
 def test_an_interrupted_upload_leaves_the_old_copy(machine: OpenSshMachine, tmp_path: Path) -> None:
