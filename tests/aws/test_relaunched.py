@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -11,6 +12,7 @@ from testbed.cloud import UBUNTU, wait_until
 from gpu_box.aws import tags
 from gpu_box.aws.observe import observe_every_box
 from gpu_box.aws.sweep.sweep import remove, sweep
+from gpu_box.config.model import Aws
 from gpu_box.model.observed import InstanceState
 
 from .conftest import Laptop, Owner, Weather
@@ -73,9 +75,9 @@ def test_up_takes_it_tags_it_and_arms_its_deadline(laptop: Callable[..., Laptop]
     assert up.deadline is not None and up.deadline.instance_id == relaunched
 
 
-@pytest.mark.parametrize("market", ["spot", "on-demand"])
-def test_stop_stops_it(laptop: Callable[..., Laptop], relaunched: str, market: str, owner: Owner) -> None:
-    stopped = laptop(market=market).stop().instance
+@pytest.mark.parametrize("more", [{"market": "spot"}, {}, {"aws": Aws(tags=(("CostCenter", "ml-7"),))}])
+def test_stop_stops_it(laptop: Callable[..., Laptop], relaunched: str, more: dict[str, Any]) -> None:
+    stopped = laptop(**more).stop().instance
     assert stopped is not None
     assert (stopped.id, stopped.state) == (relaunched, InstanceState.STOPPED)
 

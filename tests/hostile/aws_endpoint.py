@@ -173,6 +173,7 @@ class Endpoint:
     _move: str = ""
     _at: int = -1
     _struck: str = ""
+    _asked: str = ""
     _times: int = 0
     _last: Sent = Sent(200, "", b"")
     _draw: Random = field(default_factory=Random)
@@ -181,22 +182,24 @@ class Endpoint:
     def spoil(self, at: int, move: str, *, seed: object = 0, times: int = 3) -> None:
         with self._lock:
             self.operations.clear()
-            self._move, self._at, self._struck, self._times = move, at, "", times
+            self._move, self._at, self._struck, self._asked, self._times = move, at, "", "", times
             self._draw = Random(str((seed, at, move)))
 
-    def spoil_operation(self, operation: str, move: str) -> None:
+    def spoil_operation(self, operation: str, move: str, *, asked: str = "") -> None:
+        """asked: only where the request has this text."""
         self.spoil(-1, move, times=1 << 30)
-        self._struck = operation
+        self._struck, self._asked = operation, asked
 
     def obey(self) -> None:
         self.spoil(-1, "")
 
-    def answer(self, operation: str, sent: Sent) -> Sent:
+    def answer(self, operation: str, sent: Sent, asked: bytes) -> Sent:
         with self._lock:
             if len(self.operations) == self._at:
                 self._struck = operation
             self.operations.append(operation)
             struck = bool(self._move) and operation == self._struck and self._times > 0
+            struck = struck and self._asked.encode() in asked
             self._times -= struck
             if struck and sent.status < 300:
                 self._last = sent
@@ -222,7 +225,8 @@ def hostile_endpoint(beyond: str) -> Iterator[Endpoint]:
             true = Sent(answer.status, answer.getheader("Content-Type", ""), answer.read())
             connection.close()
             with suppress(OSError):
-                self._send(endpoint.answer(_operation(self.command, self.path, self.headers, body), true))
+                operation = _operation(self.command, self.path, self.headers, body)
+                self._send(endpoint.answer(operation, true, body))
 
         do_GET = do_POST = do_PUT = do_DELETE = _pass_on
 

@@ -7,12 +7,14 @@ the next run, and nothing is left by `down`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
+from testbed.cloud import wait_until
 
 from gpu_box.aws import answers, client
 from gpu_box.cli.main import main
@@ -28,6 +30,7 @@ from .test_answers_of_the_box import OBEYED
 
 __all__ = ["one_stage"]
 
+NO_ANSWER = ("a proxy's page that is XML", "half of the answer", "nothing", "an error without a code")
 QUICK = sorted(set(MOVES) - FOR_EVER)
 MOVES_EACH = int(os.environ.get("GPU_BOX_HOSTILE_MOVES", "1"))  # of QUICK, for a command; 22: all
 
@@ -173,7 +176,7 @@ def test_stop_needs_only_the_instance_and_its_stop(
     one_stage: Stage, endpoint: Endpoint, box: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = one_stage.begin("stop")
-    for move in ("a proxy's page that is XML", "half of the answer", "nothing", "an error without a code"):
+    for move in NO_ANSWER:
         for operation in ("DescribeSecurityGroups", "DescribeKeyPairs", "GetRole"):
             one_stage.begin("stop")
             with wired(one_stage, endpoint), impatient():
@@ -181,3 +184,54 @@ def test_stop_needs_only_the_instance_and_its_stop(
                 assert main(["--config", str(box), "--yes", "stop"]) == 0, capsys.readouterr().err
             seen = one_stage.undisturbed(config).observe().instance
             assert seen and seen.state is InstanceState.STOPPED
+
+
+@pytest.fixture
+def spot(one_stage: Stage, box: Path) -> Laptop:
+    """A spot instance runs; its config is the one of `box`."""
+    config = one_stage.begin("stop of spot")
+    text = box.read_text().replace("limits: {budget: 50}", "market: spot")
+    box.write_text(re.sub("^name: .*", f"name: {config.name}", text))
+    return one_stage.undisturbed(config)
+
+
+@pytest.mark.parametrize("move", NO_ANSWER)
+def test_stop_stops_what_aws_launched_again_although_its_request_is_unreadable(
+    one_stage: Stage, endpoint: Endpoint, box: Path, spot: Laptop, move: str
+) -> None:
+    [first] = spot.observe().live
+    spot.cloud.ec2.terminate_instances(InstanceIds=[first.id])
+    wait_until(lambda: [one.id for one in spot.observe().live] not in ([first.id], []))
+    [again] = spot.observe().live
+    assert not again.tagged
+    with wired(one_stage, endpoint), impatient():
+        endpoint.spoil_operation("DescribeSpotInstanceRequests", move)
+        assert main(["--config", str(box), "--yes", "stop"]) == 0
+    assert [(one.id, one.state) for one in spot.observe().live] == [(again.id, InstanceState.STOPPED)]
+
+
+@pytest.mark.parametrize("move", NO_ANSWER)
+def test_a_box_is_shown_stopped_and_removed_although_a_relaunch_cannot_be_read(
+    one_stage: Stage,
+    endpoint: Endpoint,
+    box: Path,
+    spot: Laptop,
+    move: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(command: str) -> tuple[int, str]:
+        with wired(one_stage, endpoint), impatient():
+            endpoint.spoil_operation("DescribeInstances", move, asked="instance.group-name")
+            code = main(["--config", str(box), "--yes", command])
+        out, err = capsys.readouterr()
+        assert err.count("error: ") == code, err
+        return code, " ".join((out + err).split())
+
+    for command in ("status", "stop"):
+        code, said = run(command)
+        assert code == 0 and "another instance" in said, said
+    [stopped] = spot.observe().live
+    assert stopped.state is InstanceState.STOPPED
+    assert run("down")[0] == 1  # whether AWS has launched again is unknown
+    assert spot.observe().live == ()
+    assert main(["--config", str(box), "--yes", "down"]) == 0

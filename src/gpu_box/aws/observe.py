@@ -93,9 +93,18 @@ def _observe(cloud: Cloud, need: Need, skipped: Collection[str]) -> Observed:
     if expected != ANYTHING:
         last_seen.note(cloud, ANYTHING)
     fields |= _ask(reads, reads.keys() - first)
-    known = {instance.id for instance in fields["instances"]}
-    relaunched = tuple(i for i in fields.pop("relaunched", ()) if i.id not in known)
-    return Observed(region=region, **(fields | {"instances": fields["instances"] + relaunched}))
+    return Observed(region=region, **_with_relaunched(fields))
+
+
+def _with_relaunched(fields: dict[str, Any]) -> dict[str, Any]:
+    """Raises CloudError if the read of relaunched instances failed and the box has no other."""
+    tagged, found = fields["instances"], fields.pop("relaunched", ())
+    if isinstance(found, CloudError):
+        if not any(instance.exists for instance in tagged):
+            raise found
+        return fields | {"relaunched_unread": found.what}
+    known = {instance.id for instance in tagged}
+    return fields | {"instances": tagged + tuple(i for i in found if i.id not in known)}
 
 
 def _skipped(cloud: Cloud, need: Need) -> frozenset[str]:
@@ -124,7 +133,7 @@ def _reads(cloud: Cloud, *, brisk: bool) -> dict[str, Callable[[], dict[str, Any
             "instances": tuple(one.instance for one in _listed(cloud, tags.of_box(config)))
         },
         "in_use": lambda: {"others_exist": _others_exist(cloud)},
-        "relaunched": lambda: {"relaunched": read_relaunched(cloud)},
+        "relaunched": lambda: {"relaunched": _relaunched_or_why(cloud, by_key=brisk)},
         "group": optional(lambda: {"group": _read_group(ec2, config.name)}),
         "key_pair": optional(lambda: {"key_pair": _read_key_pair(ec2, config.name)}),
         "deadline": lambda: _of_deadline("deadline", lambda: read_deadline(cloud, brisk=brisk)),
@@ -161,6 +170,15 @@ def _if_readable(read: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, A
             return {}
 
     return fields
+
+
+def _relaunched_or_why(cloud: Cloud, *, by_key: bool) -> tuple[Instance, ...] | CloudError:
+    try:
+        return read_relaunched(cloud, by_key=by_key)
+    except CredentialsError:
+        raise
+    except CloudError as error:
+        return error
 
 
 def _nothing(_: object) -> dict[str, Any]:

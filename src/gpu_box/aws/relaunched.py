@@ -7,18 +7,24 @@ They are found by the box's security group, and belong to the box if their reque
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpu_box.aws import tags
 from gpu_box.aws.answers import pages
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
+from gpu_box.errors import CloudError
 from gpu_box.model.observed import Instance
 
 _THERE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
-def read_relaunched(cloud: Cloud) -> tuple[Instance, ...]:
-    """Usually none; one request."""
+def read_relaunched(cloud: Cloud, *, by_key: bool = False) -> tuple[Instance, ...]:
+    """Usually none; one request.
+
+    by_key: if the requests cannot be read, take an instance with the box's key pair for the box's.
+    """
     config, ec2 = cloud.config, cloud.ec2
     with translated("reading instances that AWS launched again"):
         listed = pages(
@@ -34,11 +40,18 @@ def read_relaunched(cloud: Cloud) -> tuple[Instance, ...]:
         untagged = [i for i in found if tags.NAME not in tags.tag_map(i) and i.get("SpotInstanceRequestId")]
         if not untagged:
             return ()
-        ids = [i["SpotInstanceRequestId"] for i in untagged]
-        requests = ec2.describe_spot_instance_requests(
-            Filters=[{"Name": "spot-instance-request-id", "Values": ids}, *tags.of_box(config)]
-        )["SpotInstanceRequests"]
-    ours = {request["SpotInstanceRequestId"] for request in requests}
+    ids = [i["SpotInstanceRequestId"] for i in untagged]
+    try:
+        with translated("reading spot requests"):
+            requests = ec2.describe_spot_instance_requests(
+                Filters=[{"Name": "spot-instance-request-id", "Values": ids}, *tags.of_box(config)]
+            )["SpotInstanceRequests"]
+        ours = {request["SpotInstanceRequestId"] for request in requests}
+    except CloudError:
+        with_key = [i for i in untagged if i.get("KeyName") == tags.resource_name(config)]
+        if not (by_key and with_key):
+            raise
+        untagged, ours = with_key, set(ids)
     return tuple(parse_instance(i) for i in untagged if i["SpotInstanceRequestId"] in ours)
 
 
@@ -53,6 +66,7 @@ def boxes_behind_requests(cloud: Cloud) -> dict[str, str]:
 
 
 def tag_again(cloud: Cloud, instance_id: str) -> None:
-    """Add the tags of the box's instances. Raises CloudError."""
+    """Add gpu-box's own tags of the box's instances; AWS permits no other here. Raises CloudError."""
+    own = replace(cloud.config, aws=replace(cloud.config.aws, tags=()))
     with translated("tagging the instance that AWS launched again"):
-        cloud.ec2.create_tags(Resources=[instance_id], Tags=tags.tags(cloud.config))
+        cloud.ec2.create_tags(Resources=[instance_id], Tags=tags.tags(own))

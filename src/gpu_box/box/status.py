@@ -128,6 +128,8 @@ def _notices(
         yield from (str(one) for one in observed.instance.unreadable if str(one) not in unreachable)
     if observed.group:
         yield from foreign_lines(observed.group.foreign)
+    if observed.relaunched_unread:
+        yield f"{observed.relaunched_unread}; another instance of this box may run"
     if warning:
         yield warning
     yield from kept_lines(kept)

@@ -49,6 +49,8 @@ def halt(cloud: Cloud, report: Reporter, *, after: str = "") -> Observed:
     observed, _ = converge(cloud, report, steps, need="stop")
     if observed.deadline_unread:
         report.note(f"{observed.deadline_unread}; the stop does not need it")
+    if observed.relaunched_unread:
+        report.note(f"{observed.relaunched_unread}; `gpu-box status` shows whether another instance runs")
     return observed
 
 

@@ -222,6 +222,7 @@ class Observed:
     deadline_role_ready: bool = False  # whether the role was seen with its permissions
     deadline_unavailable: str = ""  # why a deadline cannot be armed in AWS, such as a missing permission
     deadline_unread: str = ""  # why it is unknown whether there is a deadline, such as no answer
+    relaunched_unread: str = ""  # why it is unknown whether AWS launched another instance by itself
     gone: tuple[tuple[date, Decimal], ...] = ()  # US dollars per day of instances that no longer exist
     others: tuple[
         Listed, ...
