@@ -32,7 +32,7 @@ class User:
     folder: Path
     environment: dict[str, str]
     cloud: tuple[str, ...] = ("--local",)  # words for every command; none: real AWS
-    patience_s: float = 240
+    patience_s: float = 480
 
     def run(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -77,7 +77,7 @@ def _force_after(seconds: float) -> List[str]:
     options += ["--property=DefaultDependencies=no", "--property=OOMScoreAdjust=-900"]
     words = ["/bin/sh", "-c", FORCE, "sh", "%.0f" % max(1.0, seconds)]
     try:
-        run(["systemd-run", *options, *words], seconds=10.0, always=True)
+        run(["systemd-run", *options, *words], seconds=30.0, always=True)
         return []
     except OSError as error:  # also if an earlier call still waits
         return [str(error)]

@@ -56,7 +56,7 @@ class Shell:
             input=typed,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=480,
         )
         return done, Path(here.read_text().strip())
 
@@ -110,7 +110,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shutil.rmtree(folder / "cloud", ignore_errors=True)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", RUN)
 def test_every_command_of_the_page_works(shell: Shell, page: str, tmp_path: Path) -> None:
     folder = tmp_path
