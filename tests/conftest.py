@@ -62,7 +62,8 @@ def _isolated_session() -> Iterator[Path]:
         for name in list(os.environ):
             if name.startswith(_TAKEN_AWAY) and not name.startswith("GPU_BOX_REQUIRE_"):
                 patch.delenv(name)
-        for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "NO_COLOR", "FORCE_COLOR"):
+        for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "NO_COLOR", "FORCE_COLOR",
+                     "PYTHONDONTWRITEBYTECODE"):  # fmt: skip
             patch.delenv(name, raising=False)
         # Without credentials boto3 would ask the instance metadata service, an address beyond loopback.
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
