@@ -316,6 +316,7 @@ def scalars(results: Path) -> dict[str, list[tuple[int, float]]]:
 def test_tensorboard_reads_loss_and_accuracy_of_each_epoch_also_of_a_resumed_and_of_a_new_run(
     small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The example of docs/project.md."""
     pytest.importorskip("tensorboard", reason="needs the package tensorboard")
     monkeypatch.setattr("vgg16.run._finish", lambda *arguments: {})  # pictures and predictions
     train(replace(small, epochs=2), Report())
