@@ -114,17 +114,21 @@ def test_certificates_are_read_once_and_not_for_each_connection(
     behind: tuple[Company, Callable[..., Laptop]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, make = behind
-    read: list[str] = []
+    read: list[tuple[ssl.SSLContext, str]] = []
     load = ssl.SSLContext.load_verify_locations
 
     def noted(self: ssl.SSLContext, bundle: str) -> None:
-        read.append(bundle)
+        read.append((self, bundle))
         load(self, bundle)
 
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", noted)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(proxy.certificates))
     observe(Cloud(make().config), need="status")
-    assert read == [str(proxy.certificates)] * 2  # of EC2 and of Scheduler
+    assert {bundle for _, bundle in read} == {str(proxy.certificates)}
+    contexts = {
+        id(context) for context, _ in read
+    }  # one for each client: EC2, Scheduler, those of second tries
+    assert len(contexts) == len(read)
 
 
 @pytest.mark.parametrize(

@@ -446,7 +446,7 @@ def unplaced(config: Config) -> Config:
 def keys_of_type(value: Any, prefix: str = "") -> Iterator[str]:
     for field in fields(value):
         inner = getattr(value, field.name)
-        if field.name in ("cluster", "any_owner", "without_deadline", "run_for", "run_usd"):
+        if field.name in ("cluster", "any_owner", "without_deadline", "run_for", "run_usd", "run_extended"):
             continue  # not from the file: set on members of a cluster, and by options
         if is_dataclass(inner):
             yield from keys_of_type(inner, f"{prefix}{field.name}.")

@@ -52,9 +52,9 @@ def init_command(
     write.check(
         name=opts.name, region=region, instance_type=instance_type, budget=budget, max_hours=max_hours
     )
-    write.refuse_unwritable(path)
     asking = not (opts.yes or opts.json)
     above = None if opts.config else place.find()
+    write.refuse_unwritable(path)
     if above and above.is_absolute():
         line = f"{above} applies to this folder; a config.yaml here makes it a separate project"
         if asking and sys.stdin.isatty():
