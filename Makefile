@@ -31,8 +31,9 @@ suite: $(VENV)/ready
 # those before them.
 LAST_FAILED := .pytest_cache/v/cache/lastfailed
 failed: $(VENV)/ready
-	$(BIN)/python -m pytest $$($(BIN)/python -c \
-		"import json; print(*sorted({test.split('::')[0] for test in json.load(open('$(LAST_FAILED)'))}) or ['?'])")
+	@files=$$($(BIN)/python -c \
+		"import json; print(*sorted({test.split('::')[0] for test in json.load(open('$(LAST_FAILED)'))}) or [1 / 0])") \
+		&& $(BIN)/python -m pytest $$files
 
 # The lesson, notebooks and the report in a real Chromium, which must be there. Minutes: no part of `make test`.
 test-browser: $(VENV)/ready

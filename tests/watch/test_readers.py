@@ -151,6 +151,7 @@ def test_a_module_is_recognised_by_its_whole_name(start, tmp_path, module, kind)
 
 def _kind(process: subprocess.Popen) -> Kind:
     """The Kind of this command as an ordinary user's process."""
+    time.sleep(0.5)  # until a shell has become what it starts
     return classifier(own=1)(process.pid, os.getuid() or 1000, _name(process.pid))
 
 
