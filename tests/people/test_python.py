@@ -40,6 +40,7 @@ began = datetime.now().astimezone()
 for limits, hours in ({"run_for": timedelta(hours=3)}, 3), ({"at_most": Decimal("0.5")}, 1), ({}, 1):
     left = box.up(**limits).deadline - began
     print("held" if timedelta(minutes=30) < left < timedelta(hours=hours, minutes=10) else left)
+box.stop()
 """
 
 
