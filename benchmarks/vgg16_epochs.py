@@ -35,6 +35,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "faces")
         faces.prepare(data)
+        if gpu:
+            epochs(data, None, size, width, 1)  # CUDA starts, cuDNN chooses its algorithms
         cached = epochs(data, Path(folder, "cache"), size, width, asked.epochs)
         computed = epochs(data, None, size, width, asked.epochs)
     if asked.json:

@@ -57,7 +57,7 @@ def main() -> int:
     skipped: list[Skipped] = []
     for part in parts(small=asked.small):
         left = LIMIT_S - (time.monotonic() - started)
-        print(f"{part.name}: measuring", file=sys.stderr, flush=True)
+        print(f"{LIMIT_S - left:3.0f} s  {part.name}", file=sys.stderr, flush=True)
         try:
             rows += measured(part, min(part.limit_s, left))
         except LookupError as reason:
@@ -88,10 +88,10 @@ def parts(*, small: bool) -> Iterator[Part]:
     faces = (*ours, "skimage")
     yield Part("epochs", 60, faces, _script("vgg16_epochs.py", "--json", "--epochs", "3", *tiny), epochs)
     count = ["--pictures", "20" if small else "2048", "--rounds", "1"]
-    pillow = _script("vgg16_decode.py", "--json", "--pillow", *count)
-    yield Part("decoding by Pillow", 60, faces, pillow, decoding)
-    card = _script("vgg16_decode.py", "--json", *count)
-    yield Part("decoding on the card", 60, (*faces, "nvidia.nvimgcodec"), card, decoding)
+    both = _script("vgg16_decode.py", "--json", *count)
+    if not _is_there("nvidia.nvimgcodec"):
+        yield Part("decoding by Pillow", 60, faces, [*both, "--pillow"], decoding)
+    yield Part("decoding on the card", 60, (*faces, "nvidia.nvimgcodec"), both, decoding)
     # Without this project's settings and fixtures, which need other packages.
     alone = ["-c", os.devnull, "--rootdir", str(ROOT), "--noconftest", "-p", "no:cacheprovider"]
     tests = ["-m", "pytest", "-q", *alone, "-m", "gpu", "-rs"]
@@ -115,6 +115,7 @@ def measured(part: Part, limit_s: float) -> list[Row]:
         raise LookupError(f"not done after {limit_s:.0f} s") from None
     lines = [line for line in ran.stdout.splitlines() if line.strip()]
     if ran.returncode:
+        print(ran.stdout + ran.stderr, file=sys.stderr)
         said = lines[-1:] if part.rows is device else ran.stderr.strip().splitlines()[-1:] or lines[-1:]
         raise LookupError(f"exit status {ran.returncode}: {''.join(said)}")
     return part.rows(lines[-1] if lines else "")

@@ -52,7 +52,8 @@ def supervise(name: str) -> int:
 
     def pass_on(number: int, frame: Optional[FrameType]) -> None:
         received.append(number)
-        signal_group(process.pid, number)
+        # A shutdown closes the window, too, maybe before systemd's SIGTERM arrives, at which the job can save.
+        signal_group(process.pid, signal.SIGTERM if number == signal.SIGHUP else number)
 
     for number in _PASSED_ON:
         signal.signal(number, pass_on)

@@ -300,6 +300,15 @@ def test_jobs_have_a_tmux_window_each(box: Connection) -> None:
     assert follow(box, "v1.2")[0] == 128 + signal.SIGINT
 
 
+@needs.programs("tmux")
+def test_a_job_can_save_when_its_window_is_closed_as_by_a_shutdown(box: Connection) -> None:
+    jobs.start(box, "train", "trap 'echo saved; exit 0' TERM; echo at work; while :; do sleep 0.1; done")
+    wait_until(lambda: "at work" in box.run("tmux capture-pane -p -t =job-train:").stdout)
+    box.run("tmux kill-session -t =job-train")
+    status, lines = follow(box, "train")
+    assert (status, lines[0], lines[-1]) == (0, "at work", "saved")
+
+
 def test_jobs_run_without_tmux(machine: OpenSshMachine, box: Connection, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()

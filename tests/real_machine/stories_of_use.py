@@ -73,7 +73,7 @@ def a_queue_that_goes_on_after_a_reboot(box: Box) -> Outcome:
     box.wait_for_ssh()
     box.ssh("cd .gpu-box/jobs && until [ -e third/started ]; do sleep 0.2; done", seconds=LATE)
     ended = box.ssh("cd .gpu-box/jobs && cat first/exit second/exit second/log; id -un").stdout.split()
-    assert ended[0] in ("143", "137") and ended[1] == "0" and ended[2] == ended[3]
+    assert ended[0] in ("143", "137") and ended[1] == "0" and ended[2:3] == ended[3:], ended
     box.ssh("touch /tmp/go")
     outcome = off(box, 60)
     assert "third ended with exit status 3, the last job (--then stop)" in outcome.reason
