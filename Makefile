@@ -19,10 +19,11 @@ check: $(VENV)/ready lint shell
 	@$(MAKE) --no-print-directory -j 2 types suite
 
 # What needs root boots machines, and watches in seconds whether they work or idle: with little beside it.
+TESTS := tests
 suite: $(VENV)/ready
 	@status=0; \
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/browser \
-		--ignore tests/emulator --ignore tests/real_machine tests || status=1; \
+		--ignore tests/emulator --ignore tests/real_machine $(TESTS) || status=1; \
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
 		--ignore tests/real_machine/test_trixie.py tests/real_machine || status=1; \
 	exit $$status

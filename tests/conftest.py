@@ -31,6 +31,7 @@ settings.register_profile("gpu-box", deadline=None)
 settings.load_profile("gpu-box")
 
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
+_SKIPPED = "GPU_BOX_SKIPPED"  # a file: the names of the skipped tests are added to it, for `.ci/run`
 _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
 # The longest first, in this order: the last one to begin is the last one to end.
 _LONGEST = (
@@ -190,6 +191,10 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     _say_what_stopped(terminalreporter)
     _say_what_was_skipped(terminalreporter)
+    if path := os.environ.get(_SKIPPED):
+        names = [f"{report.nodeid}\n" for report in terminalreporter.stats.get("skipped", [])]
+        with open(path, "a", encoding="utf-8") as file:
+            file.writelines(names)
 
 
 def _say_what_was_skipped(terminalreporter: pytest.TerminalReporter) -> None:
