@@ -75,6 +75,10 @@ def parts(*, small: bool) -> Iterator[Part]:
     ours = (*base, "PIL")
     yield Part("PyTorch on the card", 60, base, _python("-m", "vgg16.device"), device)
     yield Part("gpu signal", 60, ("torch",), _script(__file__, "--signal"), signal)
+    # Without this project's settings and fixtures, which need other packages.
+    alone = ["-c", os.devnull, "--rootdir", str(ROOT), "--noconftest", "-p", "no:cacheprovider"]
+    tests = ["-m", "pytest", "-q", *alone, "-m", "gpu", "-rs"]
+    yield Part("pytest -m gpu", 90, (*ours, "pytest"), _python(*tests, "tests/vgg16/test_gpu.py"), tested)
     tiny = ["--seconds", "0.01", "--size", "32", "--batch", "2"] if small else []
     for name, precision, options, limit_s in (
         ("bf16, compiled", "bf16", ["--seconds", "1"], 150.0),
@@ -92,10 +96,8 @@ def parts(*, small: bool) -> Iterator[Part]:
     if not _is_there("nvidia.nvimgcodec"):
         yield Part("decoding by Pillow", 60, faces, [*both, "--pillow"], decoding)
     yield Part("decoding on the card", 60, (*faces, "nvidia.nvimgcodec"), both, decoding)
-    # Without this project's settings and fixtures, which need other packages.
-    alone = ["-c", os.devnull, "--rootdir", str(ROOT), "--noconftest", "-p", "no:cacheprovider"]
-    tests = ["-m", "pytest", "-q", *alone, "-m", "gpu", "-rs"]
-    yield Part("pytest -m gpu", 90, (*ours, "pytest"), _python(*tests, "tests/vgg16/test_gpu.py"), tested)
+    tiny = ["--small"] if small else []
+    yield Part("fused convolutions", 90, (*ours, "triton"), _script("vgg16_fused.py", *tiny), fused)
 
 
 def measured(part: Part, limit_s: float) -> list[Row]:
@@ -159,6 +161,19 @@ def decoding(line: str) -> list[Row]:
         Row(f"JPEGs decoded by {name}", f"{rate:,.0f} images/s", f"{rate / pillow:.2f}x")
         for name, rate in cards
     ]
+
+
+def fused(line: str) -> list[Row]:
+    """vgg16 does not use them: whether it should."""
+    found = json.loads(line)
+    if found["nan"] or found["difference"] > 0.05:
+        raise LookupError(f"wrong: difference {found['difference']:.3f}, NaN {found['nan']}")
+    rows = []
+    for compiled in ("", " compiled"):
+        one, other = (f"{found[kind + compiled]['share']:.0%}" for kind in ("fused", "plain"))
+        times = found["fused" + compiled]["images_per_s"] / found["plain" + compiled]["images_per_s"]
+        rows.append(Row(f"forward, fused convolutions{compiled}", one, f"{other} without: {times:.2f}x"))
+    return rows
 
 
 def signal(line: str) -> list[Row]:
