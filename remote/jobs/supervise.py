@@ -52,7 +52,7 @@ def supervise(name: str) -> int:
 
     def pass_on(number: int, frame: Optional[FrameType]) -> None:
         received.append(number)
-        # A shutdown closes the window, too, maybe before systemd's SIGTERM arrives, at which the job can save.
+        # A shutdown closes the window, too, maybe before systemd's SIGTERM arrives: the job can still save.
         signal_group(process.pid, signal.SIGTERM if number == signal.SIGHUP else number)
 
     for number in _PASSED_ON:

@@ -34,15 +34,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes path in one move at the end; on an error nothing is at path."""
+def new_folder(path: Path, last: str = "") -> Iterator[Path]:
+    """A folder to fill, which becomes path in one move at the end; on an error nothing is at path.
+
+    last: a file that only a whole one has. If another process has made path meanwhile, that one stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_remains(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.gpu-box-part")
     temporary.mkdir()
     try:
         yield temporary
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if not last or not (path / last).is_file():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

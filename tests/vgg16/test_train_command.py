@@ -14,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 from vgg16.__main__ import main
+from vgg16.data import faces
 from vgg16.ending import Ended, listen
 from vgg16.model import VGG16
 from vgg16.report import ProgressReport
@@ -368,6 +370,23 @@ def test_faces_are_prepared_once_and_split_the_same_way(
     assert all((again / file).read_bytes() == (face_set / file).read_bytes() for file in files)
     contents = {path.read_bytes() for path in again.rglob("*.png")}
     assert len(contents) == 200  # no photograph is both learned from and checked on
+
+
+def test_trainings_that_start_at_once_share_the_faces_of_the_faster_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["data", "faces", "--to", str(tmp_path / "faces")]
+    photographs = faces._photographs
+
+    def slow() -> np.ndarray:
+        monkeypatch.setattr(faces, "_photographs", photographs)
+        assert main(words) == 0, "the faster one"
+        return photographs()
+
+    monkeypatch.setattr(faces, "_photographs", slow)
+    assert main(words) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+    assert len([*(tmp_path / "faces").rglob("*.png")]) == 200
 
 
 def test_faces_never_overwrite_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

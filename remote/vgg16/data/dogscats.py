@@ -38,7 +38,7 @@ def prepare(
     """
     if is_prepared(to, say):
         return
-    with new_folder(to) as folder:
+    with new_folder(to, _READY) as folder:
         for archive in zips:
             count = unpack(archive, folder, rename=_place)
             say(f"{archive.name}: {count:,} files")

@@ -17,6 +17,7 @@ from vgg16.files import new_folder, write_text
 _EACH = 100
 _VALID, _TEST = 20, 20  # of each class; the other 60 are for training
 _SEED = 0
+_READY = "README.txt"
 
 _README = """200 photographs from scikit-image's data/lfw_subset.npy in the layout of Dogs vs Cats: 60 of
 each class to learn from (train), 20 of each to check on (valid), 40 without their class (test/unknown).
@@ -25,12 +26,12 @@ each class to learn from (train), 20 of each to check on (valid), 40 without the
 
 def prepare(to: Path) -> str:
     """Makes the data set unless it is there; the line to print. Raises BadData."""
-    if (to / "README.txt").is_file() and (to / "train").is_dir():
+    if (to / _READY).is_file() and (to / "train").is_dir():
         return f"{to}: 200 photographs are already there"
     if to.is_dir() and any(to.iterdir()):
         raise BadData(f"{to} holds something else: choose another folder with --to, or empty it")
     photographs = _photographs()
-    with new_folder(to) as folder:
+    with new_folder(to, _READY) as folder:
         order = np.random.RandomState(_SEED)
         unknown = []
         for name, first in (("face", 0), ("other", _EACH)):
@@ -41,7 +42,7 @@ def prepare(to: Path) -> str:
             unknown.extend(test)
         for number, which in enumerate(order.permutation(len(unknown)), start=1):
             _write(folder / "test" / "unknown" / f"{number}.png", unknown[which])
-        write_text(folder / "README.txt", _README)
+        write_text(folder / _READY, _README)
     return f"{to}: 200 photographs (120 train, 40 valid, 40 test), classes face and other"
 
 
