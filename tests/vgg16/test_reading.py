@@ -39,10 +39,8 @@ def test_the_lesson_loads_what_it_uses_and_nothing_else_of_vgg16(tiny_set: Path,
         Image.open(path).save(path.with_suffix(".jpg"))
         path.unlink()
     net = VGG16(RANDOM.at(32), width=8)
-    kept = tmp_path / "torch/hub/checkpoints/vgg16-397923af.pth"  # as after an earlier download
-    kept.parent.mkdir(parents=True)
-    torch.save(random_state(net, 0), kept)
-    environment = os.environ | {"PYTHONPATH": str(Path(vgg16.__file__).parents[1])}
+    torch.save(random_state(net, 0), kept := str(tmp_path / "kept.pth"))
+    environment = os.environ | {"PYTHONPATH": str(Path(vgg16.__file__).parents[1]), "VGG16_WEIGHTS": kept}
     command = [sys.executable, "-c", LESSON, str(tiny_set)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     files = [Path(file) for file in json.loads(ran.stdout.splitlines()[-1])]

@@ -32,8 +32,11 @@ def save(state: dict[str, Tensor], folder: Path, prefix: str = "vgg16") -> Path:
     """Named as published files are: with the first eight digits of its sha256."""
     path = folder / "new.pth"
     torch.save(state, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return path.rename(folder / f"{prefix}-{digest[:8]}.pth")
+    return path.rename(folder / f"{prefix}-{sha256(path)[:8]}.pth")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -81,7 +84,7 @@ def test_the_official_file_is_found_in_torch_home(
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     path = save(state, folder)
-    entry = weights.Entry("imagenet", f"http://127.0.0.1:9/{path.name}", TORCHVISION)
+    entry = weights.Entry(f"http://127.0.0.1:9/{path.name}", TORCHVISION, sha256(path))
     monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
     vgg = Vgg16("imagenet", size=32, width=WIDTH, cache=None)
     assert vgg.classes[0] == "tench" and len(vgg.classes) == 1000
@@ -90,23 +93,52 @@ def test_the_official_file_is_found_in_torch_home(
     assert names[0] == vgg.classes[numbers[0]] and 0 < best[0] <= 1
 
 
-def test_a_damaged_file_is_refused_by_its_digest(state: dict[str, Tensor], tmp_path: Path) -> None:
-    path = save(state, tmp_path)
+@pytest.mark.parametrize("where", ["in the cache", "given", "given by its kind"])
+@pytest.mark.parametrize("published", ["its whole sha256", "eight digits of it"])
+def test_a_damaged_file_is_refused_by_its_digest(
+    state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, published: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    path = save(state, folder)
+    known = sha256(path) if "whole" in published else sha256(path)[:8]
+    entry = weights.Entry(f"http://127.0.0.1:9/{path.name}", TORCHVISION, known)
+    monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
+    choice = {"in the cache": "imagenet", "given": str(path), "given by its kind": f"imagenet:{path}"}[where]
+    assert load(choice).state is not None
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(BadWeights, match="damaged: its sha256 begins with"):
+    with pytest.raises(BadWeights, match="damaged: its sha256 is"):
+        load(choice)
+
+
+def test_eight_right_digits_are_not_enough_where_all_are_known(
+    state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(state, tmp_path)
+    forged = weights.Entry(f"http://127.0.0.1:9/{path.name}", CAFFE, sha256(path)[:8] + "0" * 56)
+    monkeypatch.setitem(weights.ENTRIES, "caffe", forged)
+    with pytest.raises(BadWeights, match="damaged: its sha256 is"):
         load(str(path))
+    assert load(str(path.rename(tmp_path / "mine.pth"))).preprocessing == TORCHVISION
+
+
+def test_a_date_in_a_file_s_name_is_no_digest(state: dict[str, Tensor], tmp_path: Path) -> None:
+    path = save(state, tmp_path).rename(tmp_path / "pets-20261129.pth")
+    loaded = load(str(path)).state
+    assert loaded is not None and same(loaded, state)
 
 
 def test_a_download_is_checked_by_all_of_its_published_digest(
     state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(state, tmp_path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256(path)
     for number, (whole, fits) in enumerate([(digest, True), (digest[:8] + "0" * 56, False)]):
         monkeypatch.setenv("TORCH_HOME", str(tmp_path / str(number)))
-        entry = weights.Entry("imagenet", path.as_uri(), TORCHVISION, whole)
+        entry = weights.Entry(path.as_uri(), TORCHVISION, whole)
         monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
         with nullcontext() if fits else pytest.raises(BadWeights, match="what came is not the file"):
             load("imagenet", say=lambda line: None)
@@ -118,7 +150,7 @@ def test_caffe_weights_bring_their_own_colours_and_shape(
     path = save(state, tmp_path)
     assert load(f"caffe:{path}").preprocessing == CAFFE
     # Under any name, a published file is known by its content.
-    entry = weights.Entry("caffe", f"http://127.0.0.1:9/{path.name}", CAFFE)
+    entry = weights.Entry(f"http://127.0.0.1:9/{path.name}", CAFFE, sha256(path)[:8])
     monkeypatch.setitem(weights.ENTRIES, "caffe", entry)
     renamed = path.rename(tmp_path / "mine.pth")
     assert load(str(renamed)).preprocessing == CAFFE
@@ -128,7 +160,7 @@ def test_caffe_weights_bring_their_own_colours_and_shape(
 
 def test_without_a_network_the_message_lists_the_other_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vgg16.data.download._TRIES", 1)
-    entry = weights.Entry("imagenet", "http://127.0.0.1:9/vgg16-397923af.pth", TORCHVISION)
+    entry = weights.Entry("http://127.0.0.1:9/vgg16-397923af.pth", TORCHVISION, "397923af")
     monkeypatch.setitem(weights.ENTRIES, "imagenet", entry)
     with pytest.raises(BadWeights, match="cannot be reached.*--weights none.*--weights FILE"):
         load("imagenet", say=lambda line: None)

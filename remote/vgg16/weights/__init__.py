@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +16,19 @@ from vgg16.model import CAFFE, RANDOM, TORCHVISION, Preprocessing
 
 @dataclass(frozen=True)
 class Entry:
-    """A published file. sha256: whole if it is known, else its name has the first eight digits."""
+    """A published file. sha256: as much of it as is published."""
 
-    name: str
     url: str
     preprocessing: Preprocessing
-    sha256: str = ""
-
-    @property
-    def file(self) -> str:
-        return self.url.rsplit("/", 1)[1]
+    sha256: str
 
 
-_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 _SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 ENTRIES = {
     # torchvision, VGG16_Weights.IMAGENET1K_V1: 71.6 % top-1 on ImageNet.
-    "imagenet": Entry("imagenet", _URL, TORCHVISION, _SHA256),
+    "imagenet": Entry("https://download.pytorch.org/models/vgg16-397923af.pth", TORCHVISION, _SHA256),
     # The authors' own Caffe model, as the 2017 lesson used it; converted by github.com/jcjohnson/pytorch-vgg.
-    "caffe": Entry("caffe", "https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth", CAFFE),
+    "caffe": Entry("https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth", CAFFE, "00b39a1b"),
 }
 _CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 LAYERS = (*(f"features.{n}" for n in _CONVOLUTIONS), "classifier.0", "classifier.3", "classifier.6")
@@ -57,9 +51,8 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def load(choice: str, say: Callable[[str], None] = print) -> Weights:
-    """choice: a name of ENTRIES, "none", FILE, or NAME:FILE (a file with that entry's preprocessing).
-
-    Raises BadWeights: no such file, no network, damaged, or not VGG16's.
+    """choice: a name of ENTRIES, "none", FILE, or NAME:FILE (a file with that entry's preprocessing). Raises
+    BadWeights: no such file, no network, damaged, or not VGG16's.
     """
     if choice == "none":
         return Weights("none", None, RANDOM, imagenet_classes())
@@ -68,10 +61,7 @@ def load(choice: str, say: Callable[[str], None] = print) -> Weights:
     path = Path(file if entry else choice).expanduser() if file or not entry else _found(entry, say)
     if not path.is_file():
         raise BadWeights(f"{path}: no such file; weights are imagenet, caffe, none, or a file")
-    if entry is None:
-        from vgg16.weights.published import entry_of
-
-        entry = entry_of(path)
+    recognised = _recognised(path)
     state = _read(path)
     if state.keys() != NAMES or state["classifier.0.weight"].dim() != 2:
         from vgg16.weights.names import to_torchvision_names
@@ -79,7 +69,7 @@ def load(choice: str, say: Callable[[str], None] = print) -> Weights:
         state = to_torchvision_names(state, path)
     state = {name: state[name].float() for name in sorted(state)}
     count = len(state["classifier.6.bias"])
-    classes, preprocessing = imagenet_classes() if count == 1000 else (), entry.preprocessing
+    classes, preprocessing = imagenet_classes() if count == 1000 else (), (entry or recognised).preprocessing
     if path.suffix == ".safetensors":
         from vgg16.weights.safetensors_file import description
 
@@ -89,13 +79,22 @@ def load(choice: str, say: Callable[[str], None] = print) -> Weights:
 
 def _found(entry: Entry, say: Callable[[str], None]) -> Path:
     """The entry's file where torchvision and torch.hub keep theirs; it is downloaded if it is not there."""
-    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
-    path = Path(home).expanduser() / "hub" / "checkpoints" / entry.file
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name)
     if not path.is_file():
         from vgg16.weights.published import fetch
 
         fetch(entry, path, say)
     return path
+
+
+def _recognised(path: Path) -> Entry:
+    """The published file with this content, whatever its name; torchvision's for any other content."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    for one in ENTRIES.values():
+        if path.name == Path(one.url).name and not digest.startswith(one.sha256):
+            raise BadWeights(f"{path}: damaged: its sha256 is {digest}; remove it to download it again")
+    return next((one for one in ENTRIES.values() if digest.startswith(one.sha256)), ENTRIES["imagenet"])
 
 
 def _read(path: Path) -> dict[str, Tensor]:
