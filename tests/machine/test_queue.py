@@ -20,6 +20,7 @@ from gpu_box.machine import jobs
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.model.job import JobState, Queue
+from setup.processes import birth_of
 from tests.following import follow_lines
 from tests.paths import REMOTE
 
@@ -188,8 +189,11 @@ def test_a_job_that_lost_its_gpus_waits_until_they_are_back(
 def kill(machine: OpenSshMachine, name: str) -> None:
     """As when the machine is switched off."""
     for what in ("supervisor", "pid"):
-        number = (machine.home / ".gpu-box/jobs" / name / what).read_text().split()[0]
-        os.kill(int(number), signal.SIGKILL)
+        os.kill(number(machine, name, what), signal.SIGKILL)
+
+
+def number(machine: OpenSshMachine, name: str, what: str) -> int:
+    return int((machine.home / ".gpu-box/jobs" / name / what).read_text().split()[0])
 
 
 def test_the_queue_goes_on_after_a_reboot(box: Connection, machine: OpenSshMachine) -> None:
@@ -201,6 +205,21 @@ def test_the_queue_goes_on_after_a_reboot(box: Connection, machine: OpenSshMachi
     ask(box, "advance", before=LATER)
     assert ended(box, "b", "c")["c"].exit_status == 0
     assert (machine.home / "work/order").read_text().splitlines()[::2] == ["b begins", "c begins"]
+
+
+@pytest.mark.parametrize("first", ["supervisor", "pid"])
+def test_no_job_begins_in_the_place_of_one_that_a_shutdown_ends(
+    box: Connection, machine: OpenSshMachine, first: str
+) -> None:
+    add(box, "a", "sleep 60")
+    add(box, "b", "true")
+    numbers = {what: number(machine, "a", what) for what in ("supervisor", "pid")}
+    os.kill(numbers[first], signal.SIGTERM)
+    assert ended(box, "a")["a"].exit_status == 143
+    wait_until(lambda: birth_of(numbers["supervisor"]) is None)
+    assert states(box)["b"] == "waiting"
+    ask(box, "advance", before=LATER)
+    assert ended(box, "b")["b"].exit_status == 0
 
 
 def test_the_queue_stands_still_while_the_machine_goes_down(box: Connection, machine: OpenSshMachine) -> None:
