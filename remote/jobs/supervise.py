@@ -69,8 +69,8 @@ def supervise(name: str) -> int:
     job.end(status)
     if not job.read("interrupted"):  # the watcher has sent that notice
         notices.begin("job", _ending(job, status, time.monotonic() - began))
-    # A shutdown ends jobs and windows, in any order, and a job that begins now would be lost: the watcher goes on
-    # with the queue, if there is one in a minute.
+    # A shutdown ends jobs and windows in any order, and a job that begins now would be lost: the watcher
+    # goes on with the queue, if there is one in a minute.
     ended_by = {signal.SIGTERM, signal.SIGHUP} & {*received, status - 128}
     if not ended_by or job.read("cancelled"):
         start.advance()
