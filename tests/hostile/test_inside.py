@@ -50,6 +50,7 @@ def test_no_sequence_of_names_and_links_leads_out(steps: list[tuple[str, str, st
         assert (around / "a/b").read_text() == "precious"
         for parent, folders, files in os.walk(root) if not before else ():
             for name in folders + files:
+                assert os.lstat(os.path.join(parent, name)).st_mode & 0o7000 == 0, name
                 if _goes_round(os.path.join(parent, name)):
                     continue  # it leads nowhere; realpath() makes "/a" of a link `a -> a//a`
                 end = os.path.realpath(os.path.join(parent, name))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import paramiko
@@ -71,6 +71,17 @@ def transfer(folder: Path, *, up: bool) -> Transfer:
 
 
 WAYS: dict[str, Callable[[Host, Path], None]] = {"check": check, "fetch": fetch, "send": send}
+
+
+@contextmanager
+def served(move: str, key: Path) -> Iterator[Host]:
+    with Server(move, paramiko.Ed25519Key.from_private_key_file(str(key))) as server:
+        yield Host(
+            name="box", address="127.0.0.1", port=server.port, user="ubuntu", key=key,
+            host_keys=(keys.read_key_pair(key).line,),
+        )  # fmt: skip
+
+
 CASES = [
     (way, move) for move in MOVES for way in WAYS if way == "check" or (MOVES[move].sftp or "request" in move)
 ]
@@ -78,21 +89,27 @@ CASES = [
 
 @pytest.mark.parametrize(("way", "move"), CASES, ids=lambda word: word.replace(" ", "-"))
 def test_one_clear_line_in_bounded_time(way: str, move: str, key: Path, tmp_path: Path) -> None:
-    host_key = paramiko.Ed25519Key.from_private_key_file(str(key))
-    with Server(move, host_key) as server:
-        host = Host(
-            name="box", address="127.0.0.1", port=server.port, user="ubuntu", key=key,
-            host_keys=(keys.read_key_pair(key).line,),
-        )  # fmt: skip
+    with served(move, key) as host:
         began = time.monotonic()
         with pytest.raises(MachineError) as refused:
-            WAYS[way](replace(host), tmp_path)
+            WAYS[way](host, tmp_path)
         assert time.monotonic() - began < 20  # no more than some limits, on a busy machine
     said = str(refused.value)
     assert "\n" not in said
     assert said.isprintable()
-    assert "box" in said or str(server.port) in said
+    assert "box" in said or str(host.port) in said
     assert len(said) < 500
+
+
+@pytest.mark.parametrize("move", ["output without end", "errors without end"])
+def test_text_without_end_is_cut_by_its_size_long_before_its_time(
+    move: str, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (command, connection):
+        monkeypatch.setattr(module, "MOST_BYTES", 1_000_000)
+    with served(move, key) as host, connect(host) as link, pytest.raises(MachineError) as refused:
+        link.run("true", timeout_s=20)
+    assert "sent more than 1 MB of text" in str(refused.value)
 
 
 def test_a_prefetch_that_ends_with_its_link_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
