@@ -14,6 +14,7 @@ import stat
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from testbed.openssh import OpenSshMachine
@@ -223,10 +224,13 @@ def test_a_file_longer_than_listed_is_cut_there(box: HostileBox) -> None:
     assert (box.results / "large").stat().st_size == 3_000_000
 
 
-def test_more_than_this_disk_holds_is_said_before_anything_comes(box: HostileBox) -> None:
+def test_more_than_this_disk_holds_is_said_before_anything_comes(
+    box: HostileBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
     box.offer(("a", "x"))
-    box.answer.write_bytes(box.answer.read_bytes().replace(b"f 1 ", b"f 9000000000000000000 "))
-    with pytest.raises(GpuBoxError, match=r"this disk is full: \d+ MB free, \d+ MB needed.*continues"):
+    box.answer.write_bytes(box.answer.read_bytes().replace(b"f 1 ", b"f 2000000 "))
+    with pytest.raises(GpuBoxError, match="this disk is full: 1 MB free, 2 MB needed.*continues"):
         box.pull()
     assert list(box.results.iterdir()) == []
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -19,7 +20,8 @@ from testbed.cloud import wait_until
 from gpu_box.aws import answers, client
 from gpu_box.cli.main import main
 from gpu_box.errors import GpuBoxError
-from gpu_box.model.observed import InstanceState
+from gpu_box.model.observed import Instance, InstanceState
+from local_aws.faults import weather
 
 from ..faults.apart import impatient
 from ..faults.commands import COMMANDS
@@ -148,12 +150,22 @@ def test_a_malformed_answer_is_one_line(
             assert not OBEYED & set(out + err), what
 
 
+@pytest.fixture
+def one_region() -> Iterator[None]:
+    weather().change({"regions": ["us-east-1"]})
+    yield
+    weather().change({"regions": []})
+
+
+@pytest.mark.usefixtures("one_region")
+@pytest.mark.parametrize("command", ["ls", "sweep"])
 @pytest.mark.parametrize("move", sorted(FOR_EVER))
 def test_an_answer_without_an_end_ends_the_command(
     one_stage: Stage,
     endpoint: Endpoint,
     box: Path,
     move: str,
+    command: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -162,14 +174,54 @@ def test_an_answer_without_an_end_ends_the_command(
     monkeypatch.setattr(answers, "_MOST_PAGES", 5)
     with wired(one_stage, endpoint):
         endpoint.spoil_operation("DescribeInstances", move)
-        assert main(["--config", str(box), "ls"]) == 1
-    said = capsys.readouterr().err
+        assert main(["--config", str(box), command]) == 1
+    said = "".join(capsys.readouterr())
     expected = {
         "pages without end": "its pages do not end",
         "a drip": "is not complete after 3 s",
         "bytes without end": "is larger than 1 MiB",
     }
     assert expected[move] in " ".join(said.split())
+
+
+@pytest.mark.usefixtures("one_region")
+def test_what_a_malformed_answer_kept_sweep_from_removing_goes_with_the_next(
+    one_stage: Stage, endpoint: Endpoint, box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", str(box), "--yes", "sweep", "--remove"]
+    with wired(one_stage, endpoint), impatient():
+        endpoint.obey()
+        assert main(words) == 0
+        calls, draw = len(endpoint.operations), Random("sweep --remove")
+        for move in draw.sample(QUICK, min(3 * MOVES_EACH, len(QUICK))):
+            config, at = one_stage.begin("stop"), draw.randrange(calls)
+            capsys.readouterr()
+            endpoint.spoil(at, move)
+            code = main(words)
+            said = "".join(capsys.readouterr())
+            what = f"{move}, answer {at} of {endpoint.operations}: {code}\n{said}"
+            assert code in (0, 1) and "bug" not in said and "Traceback" not in said, what
+            endpoint.obey()
+            assert main(words) == 0, what
+            assert one_stage.undisturbed(config).observe().live == (), what
+
+
+@pytest.mark.usefixtures("one_region")
+def test_sweep_names_the_region_where_an_instance_that_aws_launched_again_has_no_id(
+    one_stage: Stage,
+    endpoint: Endpoint,
+    box: Path,
+    spot: Laptop,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    its_id = f"<instanceId>{launched_again(spot).id}</instanceId>".encode()
+    monkeypatch.setitem(MOVES, "no id", lambda sent, _: replace(sent, body=sent.body.replace(its_id, b"")))
+    with wired(one_stage, endpoint), impatient():
+        endpoint.spoil_operation("DescribeInstances", "no id")
+        assert main(["--config", str(box), "sweep"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "NOT checked: us-east-1: AWS's answer to DescribeInstances makes no sense: it has no" in said
 
 
 def test_stop_needs_only_the_instance_and_its_stop(
@@ -195,14 +247,20 @@ def spot(one_stage: Stage, box: Path) -> Laptop:
     return one_stage.undisturbed(config)
 
 
-@pytest.mark.parametrize("move", NO_ANSWER)
-def test_stop_stops_what_aws_launched_again_although_its_request_is_unreadable(
-    one_stage: Stage, endpoint: Endpoint, box: Path, spot: Laptop, move: str
-) -> None:
+def launched_again(spot: Laptop) -> Instance:
+    """The instance that AWS launches in the place of the one that ends."""
     [first] = spot.observe().live
     spot.cloud.ec2.terminate_instances(InstanceIds=[first.id])
     wait_until(lambda: [one.id for one in spot.observe().live] not in ([first.id], []))
     [again] = spot.observe().live
+    return again
+
+
+@pytest.mark.parametrize("move", NO_ANSWER)
+def test_stop_stops_what_aws_launched_again_although_its_request_is_unreadable(
+    one_stage: Stage, endpoint: Endpoint, box: Path, spot: Laptop, move: str
+) -> None:
+    again = launched_again(spot)
     assert not again.tagged
     with wired(one_stage, endpoint), impatient():
         endpoint.spoil_operation("DescribeSpotInstanceRequests", move)

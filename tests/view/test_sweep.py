@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -28,6 +29,12 @@ UNPRICED = Leftover(kind="instance", id="i-1", region="us-east-1", usd_month=Non
 def swept(*found: Leftover, unread: tuple[Unread, ...] = ()) -> Swept:
     usd = sum((one.usd_month or Decimal(0) for one in found), Decimal(0))
     return Swept(regions=("eu-west-2", "us-east-1"), found=found, usd_month=usd, unread=unread)
+
+
+def test_what_others_wrote_is_shown_and_not_obeyed(draw: Draw) -> None:
+    hostile = replace(INSTANCE, box="ada\u202e\x9b2J", note="\x1b]0;pwned\x07")
+    for said in (draw(sweep_view(swept(hostile))), removal_lines([hostile])):
+        assert r"ada\u202e\x9b2J" in said and not {"\u202e", "\x9b", "\x1b", "\x07"} & set(said)
 
 
 def test_the_dearest_comes_first_and_the_sum_last(draw: Draw) -> None:

@@ -106,7 +106,9 @@ def _with_their_requests_tags(
     ours = {r["SpotInstanceRequestId"]: r["Tags"] for r in requests if _is_ours(r)}
     for raw in (instance for reservation in reservations for instance in reservation["Instances"]):
         own = None if _is_ours(raw) else ours.get(raw.get("SpotInstanceRequestId", ""))
-        yield {**raw, "Tags": own} if own else raw
+        if own:
+            raw["Tags"] = own
+        yield raw
 
 
 def _instances(
