@@ -189,6 +189,9 @@ With `--json`, before or after its name, a command prints one JSON value on stan
 else, and asks only questions that `--yes` answers. Its exit code is 0 for success, 1 if AWS or the machine
 refused, and 2 for wrong input. If it fails, the value is a [Failure](#failure).
 
+`jupyter`, `open` and `tunnel` stay open after their value, so they print it on one line, which a script can
+read meanwhile. If they fail later, for example because the box was removed, the error is on standard error.
+
 The fields below keep their names and meanings; more may be added. Money is a string of US dollars,
 `"0.526"`, not rounded; a duration is a number of seconds; a time is ISO 8601 with its zone. Unknown values
 are `null`. With `boxes: 2` or more, commands for all boxes print a list.

@@ -40,11 +40,13 @@ def start(
     number: bool = False,
     then_stop: bool = False,
     pull: Sequence[str] = (),
+    check: bool = False,
 ) -> Dict[str, Any]:
     """Start a job and return once its command runs, or put it into the queue.
 
     again: the command for a restart after a spot interruption; "": the same. gpus: see `queue.join`. number:
-    if there is a job of that name, take the next free one (train-2). then_stop: see `then`.
+    if there is a job of that name, take the next free one (train-2). then_stop: see `then`. check: only
+    refuse what cannot start.
 
     Returns {"name", "behind": the jobs that it waits for}. Raises Refused if a job of that name runs or
     waits already.
@@ -57,6 +59,8 @@ def start(
         job = Job(_next_name(name) if number else name)
         _refuse_a_second(job)
         queue.check(gpus)
+        if check:
+            return {"name": job.name, "behind": []}
         then.settle(adding=True)
         job.folder.mkdir(exist_ok=True)
         _claim(job)

@@ -28,7 +28,8 @@ def listed(packages: Sequence[str], env: Dict[str, str]) -> Iterator[Tuple[List[
 
     The packages are in a private file, which is removed afterwards: no image has it.
     """
-    env, values = {**variables.values(), **env}, variables.values()
+    values = variables.values()
+    env = {**values, **env}
     if not packages:
         yield [], env
         return

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from .. import schema
 from ..user import COMMAND
 from .conftest import Desk
 
@@ -113,8 +114,9 @@ def test_files_of_pull_arrive_while_the_job_is_followed_and_otherwise_at_the_nex
     assert sorted(path.name for path in (desk.folder / "ckpt").iterdir()) == ["seen.pt", "unseen.pt"]
 
 
-def test_why_names_the_job_that_a_stop_followed(desk: Desk) -> None:
+def test_a_stop_after_a_job_has_its_log_in_the_json_and_why_names_the_job(desk: Desk) -> None:
     """The last test here: it stops the box."""
-    done = desk.run("run", "--job", "last", "--then", "stop", "--", "exit 3", expect=3)
-    assert "is stopped" in done.stdout
+    words = ("--json", "run", "--job", "last", "--then", "stop", "--", "echo seen; exit 3")
+    answer = schema.held(["run"], desk.run(*words, expect=3).stdout)
+    assert (answer["log"], answer["exit_status"], answer["then"]) == ("seen\n", 3, "stop")
     assert desk.json("why")["stopped"]["reason"].endswith(" after job last ended with exit status 3")

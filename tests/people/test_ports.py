@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import random
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +15,11 @@ from pathlib import Path
 import pytest
 from testbed.openssh import free_port
 
+from gpu_box.cli.main import main
+from gpu_box.errors import CloudError
+from gpu_box.machine import listeners
+from gpu_box.machine.listeners import Listener
+from gpu_box.machine.ssh.tunnel import Tunnel
 from tests import needs
 
 from .. import schema
@@ -142,8 +148,7 @@ def test_the_config_s_ports_come_with_every_tunnel_and_jupyter(
         tunnel.process.wait()
     for words in (["tunnel", str(typed)], ["jupyter", "--no-browser"]):
         with desk.started("--json", "--config", str(config), *words) as tunnel:
-            printed = _one_value(tunnel)
-            answer = schema.held(words, printed)
+            answer = schema.held(words, tunnel.out.readline().decode())
             ports = answer["ports"] if isinstance(answer, dict) else answer
             assert {"port": port, "local_port": mine, "taken": None, "program": ""} in ports
             if isinstance(answer, dict):
@@ -152,14 +157,83 @@ def test_the_config_s_ports_come_with_every_tunnel_and_jupyter(
         tunnel.process.wait()
 
 
-def _one_value(started: Started) -> str:
-    """What it prints until that is JSON; it stays open."""
-    printed = ""
-    for line in started.out:
-        printed += line.decode()
-        try:
-            json.loads(printed)
-        except ValueError:
-            continue
-        return printed
-    raise AssertionError(started.end())
+@pytest.fixture
+def served(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`served(8888)`: the box lists such a server, and the tunnel then ends as with Ctrl-C, or by `end`."""
+    monkeypatch.chdir(desk.folder)
+
+    def make(*ports: int, end: BaseException | None = None) -> None:
+        def watch(_: object, take: Callable[[tuple[Listener, ...]], None]) -> None:
+            take(tuple(Listener(port=port, program="web") for port in ports))
+            raise end or KeyboardInterrupt
+
+        monkeypatch.setattr(listeners, "watch", watch)
+
+    return make
+
+
+BARRED, HIGH = 20000, 29000
+
+
+@pytest.fixture
+def barred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program may open BARRED, one of the next ports, or any port in its place."""
+    real = socket.create_server
+
+    def create_server(address: tuple[str, int], **more: int) -> socket.socket:
+        if address[1] in (0, *range(BARRED, BARRED + 200)):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(address, **more)
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_server_that_cannot_be_brought_here_is_named_and_the_others_come(
+    served: Callable[..., None], barred: None, capfd: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    served(BARRED, HIGH, BARRED + 1)
+    assert main([*options, "tunnel"]) == 130
+    out, err = capfd.readouterr()
+    for port in (BARRED, BARRED + 1):
+        assert f"port {port} of the box: no local port can be opened: Permission denied\n" in err
+    if options:
+        [one] = schema.held(["tunnel"], out)
+        assert one["port"] == HIGH
+    else:
+        assert f"forwards to port {HIGH} of the box, web" in out
+    served(BARRED, BARRED + 1)
+    assert main([*options, "tunnel"]) == 2
+
+
+@pytest.mark.parametrize("words", [["tunnel", "6006"], ["tunnel"], ["jupyter", "--no-browser"]])
+def test_a_link_that_is_lost_for_good_leaves_one_json_value_on_one_line(
+    desk: Desk,
+    served: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    gone = CloudError("there is no such box any more")
+    served(HIGH, end=gone)
+    monkeypatch.setattr(Tunnel, "wait", lambda *_: _raise(gone))
+    (desk.home / ".gpu-box" / "jupyter").mkdir(exist_ok=True)
+    (desk.home / ".gpu-box" / "jupyter" / "port").write_text("8888\n")
+    (desk.home / ".gpu-box" / "jupyter" / "token").write_text("a-token\n")
+    assert main(["--json", *words]) == 1
+    out, err = capfd.readouterr()
+    schema.held(words, out)
+    assert out.count("\n") == 1
+    assert "error: there is no such box any more" in err
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_a_port_above_which_none_is_free_takes_any_other(desk: Desk) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 65535)),
+        desk.started("tunnel", "65535") as tunnel,
+    ):
+        assert "(port 65535 is taken on this laptop)" in line_with(tunnel, "port 65535 of the box")

@@ -15,6 +15,7 @@ from gpu_box.cli.main import main
 from gpu_box.model.observed import InstanceState
 
 from ..aws.conftest import Laptop, aws, laptop
+from .conftest import Desk
 
 __all__ = ["aws", "laptop"]
 
@@ -49,6 +50,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
             file.truncate(2 * 10**9 if large else 1)
         monkeypatch.chdir(folder)
         return folder
+
+    return make
+
+
+@pytest.fixture
+def adas_box(laptop: Callable[..., Laptop], project: Callable[..., Path]) -> Callable[..., Laptop]:
+    """`adas_box("boxes: 2")`: Ada's running box, and Bob's project with a config that names it."""
+
+    def make(more: str = "") -> Laptop:
+        ada = laptop(owner="ada")
+        ada.up()
+        project(ada, f"owner: bob\n{more}")
+        return ada
 
     return make
 
@@ -97,17 +111,14 @@ def test_a_bad_variable_is_refused_before_the_question_about_an_upload_and_befor
 
 @pytest.mark.parametrize("words", [["up"], ["bake"], ["bake", "--remove"], ["move"]])
 def test_another_owner_s_box_is_refused_before_the_question(
-    laptop: Callable[..., Laptop],
-    project: Callable[..., Path],
+    adas_box: Callable[..., Laptop],
     asked: Asked,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
 ) -> None:
-    ada = laptop(owner="ada")
-    ada.up()
+    ada = adas_box()
     if words == ["move"]:
         ada.stop()
-    project(ada, "owner: bob")
     assert main(words) == 1
     assert "ada has a box named" in capsys.readouterr().err
     assert asked == []
@@ -124,17 +135,14 @@ def test_stop_of_another_owner_s_box_does_not_ask_for_its_jobs(laptop: Callable[
     [("", "g9.huge", "g9.huge"), ("boxes: 2", "g5.xlarge", "one box at a time")],
 )
 def test_a_resize_that_cannot_be_is_refused_before_the_question_of_force(
-    laptop: Callable[..., Laptop],
-    project: Callable[..., Path],
+    adas_box: Callable[..., Laptop],
     asked: Asked,
     capsys: pytest.CaptureFixture[str],
     more: str,
     kind: str,
     said: str,
 ) -> None:
-    ada = laptop(owner="ada")
-    ada.up()
-    project(ada, f"owner: bob\n{more}")
+    adas_box(more)
     assert main(["resize", kind, "--force"]) == 2
     assert said in capsys.readouterr().err
     assert asked == []
@@ -176,3 +184,56 @@ def test_init_refuses_a_place_where_it_cannot_write_before_its_questions(
     assert main(["--config", path, "init"]) == 2
     assert "cannot be written" in capsys.readouterr().err
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--job", "taken", "--then", "down", "--", "true"], "job taken is running since"),
+        (["run", "--job", "-x", "--then", "down", "--", "true"], "cannot be a job's name"),
+        (["train", "--then", "down"], "job train is running since"),
+    ],
+)
+def test_a_job_that_cannot_start_is_refused_before_the_question_whether_to_remove_its_box(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Asked,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    for name in ("taken", "train"):
+        if name not in {one["name"] for one in desk.json("jobs")}:
+            desk.run("run", "--detach", "--job", name, "--", "sleep 600")
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--region", "us-east-9"], "AWS has no region 'us-east-9'"),
+        (["--region", "us-east-1", "--type", "g4dn.xlrage"], "AWS has no instance type 'g4dn.xlrage'"),
+    ],
+)
+@pytest.mark.parametrize("path", ["config.yaml", "../config.yaml"])
+def test_init_refuses_what_aws_does_not_have_before_it_asks_about_a_config_that_is_there(
+    aws: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Asked,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+    path: str,
+) -> None:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "home"))
+    Path(path).write_text("name: mine\n")
+    assert main(["init", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert asked == []
+    assert Path(path).read_text() == "name: mine\n"

@@ -23,23 +23,35 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # remote/jobs/job.py
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        (["python3", "тренировка.py"], "job"),
+        (["python3", "тренировка.py"], "job-4b13a4"),
         (["python3", "entraîner.py"], "entrainer"),
         (["./.hidden.sh"], "hidden"),
-        (["python", "x" * 70 + ".py"], "x" * 64),
+        (["python", "x" * 70 + ".py"], "x" * 57 + "-c71bd1"),
         (["python", "a b(1).py"], "a-b-1"),
         (["-x", "--", "_.sh"], "job"),
         (["python", "--lr=1", "train.py"], "train"),
         (["python", "/very/long/" + "d" * 300 + "/train.py"], "train"),
         (["..."], "job"),
         ([""], "job"),
-        (["\udce9.py"], "job"),
-        (["模型.py"], "job"),
+        (["\udce9.py"], "job-b136e1"),
+        (["模型.py"], "job-c98e11"),
+        (["模型 v2.ipynb", ""], "v2-7f68f0"),
+        (["lesson – 1.ipynb", ""], "lesson-1"),
     ],
 )
 def test_any_script_makes_a_job_name(command: list[str], name: str) -> None:
     assert job_name(command) == name
     assert _NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("模型", "数据"), ("模型1", "数据1"), ("урок", "задача"), ("🐱", "🐶"), ("x" * 70, "x" * 70 + "y")],
+)
+def test_scripts_with_different_names_make_different_jobs(one: str, other: str) -> None:
+    names = {job_name([f"{stem}.ipynb", ""]) for stem in (one, other)}
+    assert len(names) == 2
+    assert all(map(_NAME.fullmatch, names))
 
 
 # instructlab#847

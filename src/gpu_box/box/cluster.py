@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import gpu_box.box.up
 from gpu_box.aws.client import Cloud
@@ -27,6 +28,7 @@ from gpu_box.machine.files.variables import Variables
 from gpu_box.machine.ssh import keys
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.model.job import Queue
+from gpu_box.model.machine import Host
 from gpu_box.model.observed import InstanceState
 from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, JobStarted
@@ -106,7 +108,7 @@ def train(
     *,
     queue: Queue | None = None,
     then_stop: bool = False,
-    agree: work.Agree = lambda _: None,
+    agree: work.Agree = lambda *_: None,
 ) -> JobStarted:
     """Run torchrun on every member, with rank 0 and the results on the first. Returns the first's job.
 
@@ -130,7 +132,7 @@ def train(
                 f"{member.config.name} is not running", remedy="`gpu-box up` brings all boxes up."
             )
     hosts = [find.host_of(member.config, observed) for member, observed in zip(members, found, strict=True)]
-    agree(found)
+    agree(found, partial(_refuse_a_second, hosts))
     first = found[0].instance
     assert first is not None and first.private_address is not None
     priced = work.with_price(members, found, settings)
@@ -143,6 +145,12 @@ def train(
             whole = work.OWN_PYTHON + work.prepared(data) + line
             jobs.start(connection, work.TRAIN_JOB, whole, cwd=WORK, then_stop=then_stop)
     return JobStarted(host=hosts[0], job=work.TRAIN_JOB)
+
+
+def _refuse_a_second(hosts: Sequence[Host]) -> None:
+    for host in hosts:
+        with connect(host) as connection:
+            jobs.start(connection, work.TRAIN_JOB, "true", cwd=WORK, check=True)
 
 
 def torchrun(rank: int, count: int, address: str, run: str) -> str:

@@ -47,11 +47,15 @@ def tunnel(cloud: Cloud, forwards: Sequence[Forward], report: Reporter) -> Itera
         yield link
 
 
-def follow_servers(link: Tunnel, on_change: Callable[[tuple[Forwarded, ...], tuple[int, ...]], None]) -> None:
+OnChange = Callable[[tuple[Forwarded, ...], tuple[int, ...], tuple[str, ...]], None]
+
+
+def follow_servers(link: Tunnel, on_change: OnChange) -> None:
     """Forward each new server of the user's own processes on the box, until the tunnel is lost for good.
 
-    on_change receives the new forwards, and the ports whose server has ended. A forward stays open: a server
-    that starts again has the address it had.
+    on_change receives the new forwards, the ports whose server has ended, and a line for each port that
+    cannot be forwarded. A forward stays open: a server that starts again has the address it had. Raises
+    InputError if no port at all can be forwarded.
     """
     known = {one.port for one in link.forwarded}
     before: set[int] | None = None
@@ -61,12 +65,21 @@ def follow_servers(link: Tunnel, on_change: Callable[[tuple[Forwarded, ...], tup
         now = {one.port for one in found}
         began = now if before is None else now - before
         ended = set() if before is None else before - now
-        fresh = [one for one in found if one.port not in known][: max(0, _MOST - len(known))]
-        known.update(one.port for one in fresh)
-        opened = [link.forward(_near(one.port), program=one.program) for one in fresh]
+        fresh = [one for one in found if one.port in began - known][: max(0, _MOST - len(known))]
+        opened, problems = [], []
+        for one in fresh:
+            try:
+                opened.append(link.forward(_near(one.port), program=one.program))
+            except InputError as error:
+                if one is fresh[-1] and not link.forwarded:
+                    raise
+                problems.append(f"port {one.port} of the box: {error.what}")
+        known.update(one.port for one in opened)
         again = [one for one in link.forwarded if one.port in began and one not in opened]
         # What the config and the command line name is shown already.
-        on_change((*(again if before is not None else ()), *opened), tuple(sorted(ended & known)))
+        on_change(
+            (*(again if before is not None else ()), *opened), tuple(sorted(ended & known)), tuple(problems)
+        )
         before = now
 
     while True:

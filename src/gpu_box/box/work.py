@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -34,7 +35,8 @@ from gpu_box.model.progress import Reporter
 from gpu_box.model.results import JobLogged, JobStarted, JupyterOpened
 from gpu_box.store import job_names
 
-Agree = Callable[[Sequence[Observed]], None]  # takes the state of each box
+# Asks the user. Takes the state of each box, and what refuses a job that cannot start.
+Agree = Callable[[Sequence[Observed], Callable[[], object]], None]
 
 TRAIN_JOB = "train"
 _LONGEST_JOB_NAME = 64  # as remote/jobs/job.py accepts
@@ -233,12 +235,12 @@ def start(
     then_stop: bool = False,
     pull: Sequence[str] = (),
     parameters: Sequence[str] = (),
-    agree: Agree = lambda _: None,
+    agree: Agree = lambda *_: None,
 ) -> JobStarted:
     """Start a job, or put it into the queue. The other keywords are those of `jobs.start`.
 
     parameters: NAME=VALUE for a notebook. Raises InputError for those, and for an env_file that cannot be
-    read, before anything starts. agree: asks the user, after these checks.
+    read, before anything starts. agree: called after these checks.
     """
     env = variables.read(cloud.config)
     executed = notebook.requested(cloud.config, command, parameters)
@@ -250,9 +252,12 @@ def start(
         if executed:
             executed.check(connection)
             line = executed.line
-        agree([observed])
+        begin = partial(
+            jobs.start, connection, job, line, cwd=WORK, queue=queue, then_stop=then_stop, pull=pull
+        )
+        agree([observed], partial(begin, check=True))
         push_variables(connection, cloud.config, env)
-        job, behind = jobs.start(connection, job, line, cwd=WORK, queue=queue, then_stop=then_stop, pull=pull)
+        job, behind = begin()
     job_names.remember(host.name, [*job_names.names(host.name), job])
     return JobStarted(host=host, job=job, behind=behind, pull=tuple(pull))
 
@@ -263,8 +268,19 @@ def job_name(command: Sequence[str]) -> str:
     said = command if len(command) > 1 else command[0].split()
     words = [w for w in said if not w.startswith("-") and "=" not in w]
     script = next((w for w in words if w.endswith((".py", ".sh", ".ipynb"))), words[0] if words else "job")
-    plain = unicodedata.normalize("NFKD", Path(script).stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", plain)[:_LONGEST_JOB_NAME].strip("-._") or "job"
+    return _in_ascii(Path(script).stem)
+
+
+def _in_ascii(stem: str) -> str:
+    """Accents are dropped. A hash stands for other letters and for the end of a long name."""
+    letters = unicodedata.normalize("NFKD", stem)
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", letters.encode("ascii", "ignore").decode()).strip("-._")
+    marks = "MPZ"  # Unicode's categories of accents, punctuation and blanks
+    lost = any(not one.isascii() and unicodedata.category(one)[0] not in marks for one in letters)
+    if not lost and len(plain) <= _LONGEST_JOB_NAME:
+        return plain or "job"
+    digest = "-" + sha256(letters.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return (plain[: _LONGEST_JOB_NAME - len(digest)].strip("-._") or "job") + digest
 
 
 def find(cloud: Cloud, name: str | None) -> JobStarted:
@@ -327,7 +343,7 @@ def train(
     *,
     queue: Queue | None = None,
     then_stop: bool = False,
-    agree: Agree = lambda _: None,
+    agree: Agree = lambda *_: None,
 ) -> JobStarted:
     """Train VGG16 on the box as the job `train`, with one process per GPU.
 
@@ -336,13 +352,14 @@ def train(
     """
     observed = locate(cloud)
     host = host_of(cloud.config, observed)
-    agree([observed])
     priced = with_price([cloud], [observed], settings)
+    own = "/$GPU_BOX_JOB" if queue else ""
+    line = f"{OWN_PYTHON}{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced, own)}"
     with connect(host) as connection:
+        begin = partial(jobs.start, connection, TRAIN_JOB, line, cwd=WORK, queue=queue, then_stop=then_stop)
+        agree([observed], partial(begin, check=True))
         push_variables(connection, cloud.config)
-        own = "/$GPU_BOX_JOB" if queue else ""
-        line = f"{OWN_PYTHON}{prepared(data)}{ONE_A_GPU}python $ranks {training(data, priced, own)}"
-        job, behind = jobs.start(connection, TRAIN_JOB, line, cwd=WORK, queue=queue, then_stop=then_stop)
+        job, behind = begin()
     return JobStarted(host=host, job=job, behind=behind)
 
 
@@ -397,6 +414,7 @@ class Ended:
 
     job: str
     exit_status: int
+    log: str  # empty if it was shown
     results: Path | None
     then: Then
     spared: str
@@ -411,10 +429,11 @@ def finish(
     report: Reporter,
     *,
     by_itself: bool = False,
+    log: str = "",
 ) -> Ended:
     """Pull results, then stop or remove the box. Raises GpuBoxError if it cannot be stopped.
 
-    by_itself: leave the stop to the box.
+    by_itself: leave the stop to the box. log: for the result.
     """
     results, missing = None, ""
     try:
@@ -433,6 +452,7 @@ def finish(
     return Ended(
         job=job.job,
         exit_status=exit_status,
+        log=log,
         results=results,
         then="stop" if spared else then,
         spared=spared,

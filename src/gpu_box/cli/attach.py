@@ -64,7 +64,7 @@ def jupyter_command(
 ) -> None:
     """Open JupyterLab in the browser, through a tunnel that reconnects. Ctrl-C closes only the tunnel.
 
-    The config's `ports` come with it. With --json it prints the address and the ports, and stays.
+    The config's `ports` come with it. With --json it prints the address and the ports on one line, and stays.
     """
     from gpu_box.box import watch, work
     from gpu_box.view.ports import forwarded_lines, taken_line
@@ -77,8 +77,7 @@ def jupyter_command(
         jupyter = link.forwarded[0]
         taken = [f"{taken_line(jupyter).capitalize()}: it is on {link.local_port}."] if jupyter.taken else []
         lines = [f"JupyterLab: {opened.address}", *taken, *forwarded_lines(opened.ports)]
-        opts.show(opened, lambda: "\n".join(lines))
-        sys.stdout.flush()
+        opts.show(opened, lambda: "\n".join(lines), stays=True)
         if not opts.json:
             print("Ctrl-C closes the tunnel; kernels keep running.", file=sys.stderr, flush=True)
         if no_browser:
@@ -116,8 +115,7 @@ def open_command(
         lines = [*opened_lines(opened), *forwarded_lines(opened.ports)]
         if opened.ports:
             lines.append("Ctrl-C closes the ports; the editor stays.")
-        opts.show(opened, lambda: "\n".join(lines))
-        sys.stdout.flush()
+        opts.show(opened, lambda: "\n".join(lines), stays=True)
         if opened.ports:
             with watch.beside(cloud, report):
                 link.wait()
@@ -136,7 +134,7 @@ def tunnel_command(
     """Bring ports of the box to this laptop, for example TensorBoard's. Reconnects; Ctrl-C closes it.
 
     Without a port: each server that your own processes start on the box, as it starts. The config's `ports`
-    always come with it. With --json it prints the ports that are open at the start, and stays.
+    always come with it. With --json it prints the ports that are open at the start on one line, and stays.
     """
     from gpu_box.box import ports as forwarding
     from gpu_box.box import watch
@@ -150,22 +148,26 @@ def tunnel_command(
     with forwarding.tunnel(cloud, wanted, report) as link, watch.beside(cloud, report):
         if ports:
             lines = [*forwarded_lines(link.forwarded), "Ctrl-C closes it."]
-            opts.show(link.forwarded, lambda: "\n".join(lines))
-            sys.stdout.flush()
+            opts.show(link.forwarded, lambda: "\n".join(lines), stays=True)
             link.wait()
             return
         shown = False
 
-        def on_change(opened: tuple[Forwarded, ...], ended: tuple[int, ...]) -> None:
+        def on_change(
+            opened: tuple[Forwarded, ...], ended: tuple[int, ...], problems: tuple[str, ...]
+        ) -> None:
             nonlocal shown
+            progress.clear_status()
+            for problem in problems:
+                print(problem, file=sys.stderr)
             if not shown:
                 shown = True
                 lines = forwarded_lines(link.forwarded)
                 none = ["No server of yours listens on the box yet; each one is shown here as it starts."]
-                opts.show(link.forwarded, lambda: "\n".join([*(lines or none), "Ctrl-C closes it."]))
-                sys.stdout.flush()
-            elif not opts.json:
-                progress.clear_status()
+                opts.show(
+                    link.forwarded, lambda: "\n".join([*(lines or none), "Ctrl-C closes it."]), stays=True
+                )
+            elif not opts.json and (opened or ended):
                 gone = [f"The server on port {port} of the box has ended." for port in ended]
                 print("\n".join([*forwarded_lines(opened), *gone]), flush=True)
 

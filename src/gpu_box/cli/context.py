@@ -123,15 +123,18 @@ class Options:
                 f"{option} goes on until Ctrl-C and has no JSON", remedy=f"Leave out --json or {option}."
             )
 
-    def show(self, result: Any, draw: Callable[[], Any]) -> None:
-        """Print the result as JSON, or what `draw` makes of it."""
+    def show(self, result: Any, draw: Callable[[], Any], *, stays: bool = False) -> None:
+        """Print the result as JSON, or what `draw` makes of it.
+
+        stays: the command goes on, so its JSON is a line that a script can read meanwhile.
+        """
         from gpu_box.view import progress
 
         progress.clear_status()
         if self.json:
-            from gpu_box.view.json import dumps
+            from gpu_box.view import json
 
-            print(dumps(result))
+            json.write(result, line=stays)
         else:
             show(draw())
 

@@ -55,15 +55,8 @@ def init_command(
     asking = not (opts.yes or opts.json)
     above = None if opts.config else place.find()
     write.refuse_unwritable(path)
-    if above and above.is_absolute():
-        line = f"{above} applies to this folder; a config.yaml here makes it a separate project"
-        if asking and sys.stdin.isatty():
-            opts.confirm(f"{line}. Write it?")
-        else:
-            opts.reporter().note(line)
-    if asking and not force and os.path.exists(path) and sys.stdin.isatty():
-        force = opts.agrees(f"{path} already exists. Replace it?")
-    write.refuse_existing(path, force=force)
+    to_a_person = asking and sys.stdin.isatty()
+    write.refuse_existing(path, force=force or to_a_person)
     opts.waiting("fetching prices")
     if opts.local:
         enter_embedded_cloud()
@@ -76,6 +69,18 @@ def init_command(
         max_hours=max_hours or write.DEFAULTS.max_hours,
     )
     account = offers.account(Cloud(Config(region=chosen.region), ask_code=ask_code))
+    settled = not asking or bool(region and instance_type)
+    if settled:
+        offers.require_type(account, chosen.instance_type)
+    if above and above.is_absolute():
+        line = f"{above} applies to this folder; a config.yaml here makes it a separate project"
+        if to_a_person:
+            opts.confirm(f"{line}. Write it?")
+        else:
+            opts.reporter().note(line)
+    if to_a_person and not force and os.path.exists(path):
+        force = opts.agrees(f"{path} already exists. Replace it?")
+    write.refuse_existing(path, force=force)
     if asking and not region:
         regions = offers.regions(account, chosen.instance_type)
         show(regions_table(regions, chosen.instance_type))
@@ -88,7 +93,7 @@ def init_command(
             "instance_type", "Instance type", chosen, check=lambda name: offers.require_type(account, name)
         )
         opts.waiting("checking your quota")
-    else:
+    elif not settled:
         offers.require_type(account, chosen.instance_type)
     price, quota = account.price(chosen.instance_type), offers.quota(account, chosen.instance_type)
     if asking:

@@ -126,6 +126,10 @@ def _command(given: list[str], rest: list[str]) -> int:
         return 1
     finally:
         hints.forget()
+        if as_json:
+            from gpu_box.view import json
+
+            json.forget()
 
 
 def _open_closed_streams() -> None:

@@ -21,6 +21,7 @@ from gpu_box.view import hints
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
+    from gpu_box.box.work import Agree
     from gpu_box.config.model import Config
     from gpu_box.model.job import Queue
     from gpu_box.model.observed import Observed
@@ -263,7 +264,7 @@ def _refuse_down_detached(follow: bool, then: Then | None) -> None:
         )
 
 
-def _agreement(opts: Options, cloud: Cloud, then: Then | None) -> Callable[[Sequence[Observed]], None]:
+def _agreement(opts: Options, cloud: Cloud, then: Then | None) -> Agree:
     """Ask about `--then down` before the job begins: the user may be away when it ends."""
     from gpu_box.box.converge import require_own
     from gpu_box.box.members import members_of
@@ -273,11 +274,12 @@ def _agreement(opts: Options, cloud: Cloud, then: Then | None) -> Callable[[Sequ
     if then is Then.DOWN and not opts.can_ask:
         opts.confirm(question)  # refused without --yes, before AWS is asked
 
-    def agree(found: Sequence[Observed]) -> None:
+    def agree(found: Sequence[Observed], refuse_impossible: Callable[[], object]) -> None:
         for member, observed in zip(members_of(cloud), found, strict=True):
             if then:
                 require_own(member, observed)
         if then is Then.DOWN:
+            refuse_impossible()
             opts.confirm(question)
 
     return agree
@@ -369,7 +371,7 @@ def _follow(
         print(f"job {job.job} ended with exit status {status}", file=sys.stderr)
     _tell(cloud.config, job, status)
     if then:
-        _end(opts, cloud, job, status, then, by_itself)
+        _end(opts, cloud, job, status, then, by_itself, "".join(said))
     if status:
         raise typer.Exit(status)
 
@@ -384,11 +386,13 @@ def _tell(config: Config, job: JobStarted, status: int) -> None:
         print(f"gpu-box: {problem}", file=sys.stderr)
 
 
-def _end(opts: Options, cloud: Cloud, job: JobStarted, status: int, then: Then, by_itself: bool) -> None:
+def _end(
+    opts: Options, cloud: Cloud, job: JobStarted, status: int, then: Then, by_itself: bool, log: str
+) -> None:
     from gpu_box.box import work
 
     name = cloud.config.name
-    ended = work.finish(cloud, job, status, then.value, opts.reporter(), by_itself=by_itself)
+    ended = work.finish(cloud, job, status, then.value, opts.reporter(), by_itself=by_itself, log=log)
 
     def draw() -> str:
         came = f"results in {ended.results}; " if ended.results else ""

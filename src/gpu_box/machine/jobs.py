@@ -41,12 +41,14 @@ def start(
     queue: Queue | None = None,
     then_stop: bool = False,
     pull: Sequence[str] = (),
+    check: bool = False,
 ) -> tuple[str, tuple[str, ...]]:
     """Start a command line of the machine's shell as the job `name`; return once it runs or waits.
 
     again: the command line after a spot interruption, if it differs. then_stop: the box stops itself when no
-    job runs or waits any more. pull: patterns of files to copy here. Raises InputError if a job of that name
-    runs or waits, for an invalid name, a missing folder, and more GPUs than the box has.
+    job runs or waits any more. pull: patterns of files to copy here. check: only refuse what cannot start.
+    Raises InputError if a job of that name runs or waits, for an invalid name, a missing folder, and more
+    GPUs than the box has.
 
     Returns its name and the jobs that it waits for.
     """
@@ -61,6 +63,7 @@ def start(
     asked |= {"queued": True, "gpus": queue.gpus, "number": queue.number} if queue else {}
     asked |= {"then_stop": True} if then_stop else {}
     asked |= {"pull": list(pull)} if pull else {}
+    asked |= {"check": True} if check else {}
     said = _call(connection, "start", stdin=json.dumps(asked).encode())
     if not said.stdout.strip():  # an older copy of remote/
         return name, ()

@@ -21,18 +21,19 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """The output of `--json` for a command that fails; its exit code is `error.exit_code`."""
+    """The output of `--json` for a command that fails without a result; `error.exit_code` is its own."""
 
     error: Problem
 
 
 def print_error(error: GpuBoxError, *, as_json: bool = False) -> None:
-    """Print to standard error; with as_json, print one object to standard output."""
+    """Print to standard error; with as_json, one object to standard output if no value is there yet."""
     if as_json:
-        from gpu_box.view.json import dumps
+        from gpu_box.view import json
 
-        print(dumps(failure(error)))
-        return
+        if not json.was_printed():
+            json.write(failure(error))
+            return
     from gpu_box.view.console import fitted
 
     text = hints.complete("\n".join(f"error: {line}" for line in str(error).splitlines()))

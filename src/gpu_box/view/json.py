@@ -16,10 +16,28 @@ from typing import Any
 
 from gpu_box.model.results import printed
 
+_printed = False  # whether the running command has printed its value
 
-def dumps(value: Any) -> str:
+
+def write(value: Any, *, line: bool = False) -> None:
+    """Print the command's one value. line: on a single line, for a reader while the command stays open."""
+    global _printed
+    print(dumps(value, line=line), flush=line)
+    _printed = True
+
+
+def was_printed() -> bool:
+    return _printed
+
+
+def forget() -> None:
+    global _printed
+    _printed = False
+
+
+def dumps(value: Any, *, line: bool = False) -> str:
     """ASCII only, so that any encoding of standard output can print it."""
-    return json.dumps(plain(value), indent=2)
+    return json.dumps(plain(value), indent=None if line else 2)
 
 
 def plain(value: Any) -> Any:

@@ -89,6 +89,16 @@ def test_a_closed_port_of_the_box_ends_the_client_and_not_the_tunnel(
                 assert ask(link.local_port, b"hi") == b""
 
 
+def test_an_ssh_server_that_refuses_to_forward_is_named(machine: OpenSshMachine, report: Recorder) -> None:
+    config = machine.folder / "sshd_config"
+    config.write_text(config.read_text() + "AllowTcpForwarding no\n")
+    machine.reload_host_keys()
+    with Tunnel(host_of(machine), [Forward(local=free_port(), remote=free_port())], report=report) as link:
+        with contextlib.suppress(ConnectionResetError):
+            assert ask(link.local_port, b"hi") == b""
+        until_reported(report, "refuses to forward port")
+
+
 def test_a_broken_link_comes_back(machine: OpenSshMachine, report: Recorder) -> None:
     host = host_of(machine)
     with (

@@ -211,7 +211,7 @@ class Connection:
     def channel_to(self, port: int) -> Channel:
         """A byte stream to 127.0.0.1:port of the machine, or to ::1, where some servers listen only.
 
-        Raises ConnectionRefusedError if nothing listens there.
+        Raises ConnectionRefusedError if nothing listens there, PermissionError if the SSH server refuses.
         """
         import paramiko
 
@@ -227,7 +227,9 @@ class Connection:
                     )
                 except paramiko.ChannelException as error:
                     refused = error
-            raise ConnectionRefusedError(f"port {port} on the box: {refused}")
+            if refused.code == paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED:
+                raise PermissionError(f"the SSH server of {self.host.name} refuses to forward port {port}")
+            raise ConnectionRefusedError(f"nothing listens on port {port} of {self.host.name} now")
 
     @contextlib.contextmanager
     def _sftp(self) -> Iterator[SFTPClient]:

@@ -143,9 +143,9 @@ class Tunnel:
             try:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 channel = self._channel(door)
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, PermissionError) as error:
                 if not door.refused:
-                    self._report.note(f"nothing listens on port {door.remote_port} of {self._host.name} now")
+                    self._report.note(str(error))
                 door.refused = True
                 return
             except (OSError, GpuBoxError):
@@ -245,9 +245,12 @@ class Tunnel:
 
 
 def _listen(wanted: int) -> socket.socket:
-    for port in range(wanted, min(wanted + _PORTS_TRIED, 65536)):
-        with contextlib.suppress(OSError):
+    """On that port, one of the next, or any free one. Raises InputError."""
+    refused: OSError | None = None
+    for port in (*range(wanted, min(wanted + _PORTS_TRIED, 65536)), 0):
+        try:
             return socket.create_server(("127.0.0.1", port), backlog=64)
-    raise InputError(
-        f"no local port is free from {wanted} to {wanted + _PORTS_TRIED - 1}", remedy="Choose another port."
-    )
+        except OSError as error:
+            refused = refused or error
+    assert refused
+    raise InputError(f"no local port can be opened: {refused.strerror}", where=f"port {wanted}")
