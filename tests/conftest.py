@@ -24,6 +24,7 @@ from testbed import control
 
 from gpu_box.errors import GpuBoxError
 from gpu_box.resources import local_policies
+from gpu_box.view import json
 from local_aws import daemon
 
 # Several suites share a machine's cores: an example's time says nothing, a test's own limit holds.
@@ -124,6 +125,12 @@ def _own_home(_isolated_session: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     (home / ".cache" / "gpu-box" / "models").symlink_to(models)
     yield home
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_value_is_printed_yet() -> None:
+    """As when a command begins: what a test prints by itself is no other command's value."""
+    json.forget()
 
 
 # A question or a list that ends with a full stop, two full stops, empty brackets, a value that is None.

@@ -171,11 +171,7 @@ def test_the_config_s_ports_stay_until_ctrl_c(laptop: Desk) -> None:
     config = laptop.folder / "open.yaml"
     config.write_text(config.read_text() + f"ports: {port}\n")
     with laptop.started("--json", "open") as opening:
-        printed = ""
-        for line in opening.out:
-            printed += line.decode()
-            if line == b"}\n":
-                break
+        printed = opening.out.readline().decode()
         [forwarded] = schema.held(["open"], printed)["ports"]
         assert (forwarded["port"], forwarded["local_port"]) == (port, port)
         opening.process.send_signal(signal.SIGINT)
