@@ -34,7 +34,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def new_folder(path: Path, last: str = "") -> Iterator[Path]:
+def new_folder(path: Path, last: str) -> Iterator[Path]:
     """A folder to fill, which becomes path in one move at the end; on an error nothing is at path.
 
     last: a file that only a whole one has. If another process has made path meanwhile, that one stays.
@@ -48,7 +48,7 @@ def new_folder(path: Path, last: str = "") -> Iterator[Path]:
         try:
             temporary.replace(path)
         except OSError:
-            if not last or not (path / last).is_file():
+            if not (path / last).is_file():
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

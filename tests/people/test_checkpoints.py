@@ -53,6 +53,6 @@ def test_parts_that_a_killed_save_left_are_removed_at_the_next(tmp_path: Path) -
     other.write_text("of a running save")
     write_whole(path, lambda file: file.write(b"whole"))
     assert sorted(tmp_path.iterdir()) == sorted([path, other])
-    with new_folder(tmp_path / "folder") as folder:
+    with new_folder(tmp_path / "folder", "last") as folder:
         (folder / "a").touch()
     assert sorted(tmp_path.iterdir()) == sorted([path, other, tmp_path / "folder"])
