@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "remote"), str(Path(__file__).parent)]
 
-from vgg16_speed import Bench, matmul_tflops  # noqa: E402
+from vgg16_speed import Bench, _rate, matmul_tflops  # noqa: E402
 
 from vgg16.device import choose_precision  # noqa: E402
 
@@ -99,25 +98,18 @@ def main() -> None:
                 spoilt = [torch.full((1 << 28,), float("nan"), device=device) for _ in range(4)]
                 del spoilt
             logits[name] = run(images).float()
-            rate = _rate(run, images, seconds)
+
+            def take(run: Callable[[Tensor], Tensor] = run) -> int:
+                run(images)
+                return batch
+
+            rate = _rate(take, device, seconds)
             found[name] = {"images_per_s": rate, "share": rate * gflop / 1000 / limit}
     right = logits["plain"]
     apart = max(float((each - right).abs().max()) for each in logits.values())
     found["difference"] = apart / float(right.abs().max())
     found["nan"] = any(bool(each.isnan().any()) for each in logits.values())
     print(json.dumps(found))
-
-
-def _rate(run: Callable[[Tensor], Tensor], images: Tensor, seconds: float) -> float:
-    """Images per second."""
-    started, done = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        for _ in range(4):
-            run(images)
-            done += len(images)
-        if images.is_cuda:
-            torch.cuda.synchronize()
-    return done / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":
