@@ -66,17 +66,16 @@ async def _serve_pipes(
     for stream in (child.stdin, child.stdout, child.stderr):
         os.set_blocking(stream.fileno(), False)
     stdin = asyncio.create_task(_to_child(process, child.stdin.fileno(), child.pid, close=child.stdin.close))
-    # As with sshd, the session lasts until the command and its children have closed both outputs.
-    outputs = asyncio.gather(
-        _to_client(child.stdout.fileno(), process.stdout), _to_client(child.stderr.fileno(), process.stderr)
-    )
+    outputs = [
+        asyncio.create_task(_to_client(child.stdout.fileno(), process.stdout)),
+        asyncio.create_task(_to_client(child.stderr.fileno(), process.stderr)),
+    ]
     try:
-        await _until_closed(process, asyncio.gather(outputs, _exit(child)))
+        # As with sshd, the session lasts until the command and its children have closed both outputs.
+        await _until_closed(process, asyncio.gather(*outputs, _exit(child)))
         _pass_on_exit(process, child)
     finally:
-        stdin.cancel()
-        with suppress(asyncio.CancelledError):
-            await stdin
+        await _end(stdin, *outputs)
         for stream in (child.stdin, child.stdout, child.stderr):
             stream.close()
 
@@ -106,10 +105,7 @@ async def _serve_terminal(
             await asyncio.wait([output], timeout=_LAST_WORDS_S)
             _pass_on_exit(process, child)
     finally:
-        for task in (stdin, output):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await _end(stdin, output)
         os.close(master)  # the kernel sends SIGHUP to the terminal's processes
 
 
@@ -124,6 +120,17 @@ async def _until_closed(process: asyncssh.SSHServerProcess[bytes], work: asyncio
                 task.cancel()
             with suppress(asyncio.CancelledError, OSError, asyncssh.Error):
                 await task
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Before the files that they wait for are closed: the loop would keep watching the numbers.
+
+    When the client goes away one of them may fail, and `gather` leaves the others at work.
+    """
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError, OSError, asyncssh.Error):
+            await task
 
 
 def _exit(child: subprocess.Popen[bytes]) -> asyncio.Future[Any]:

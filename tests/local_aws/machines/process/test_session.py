@@ -183,3 +183,15 @@ def echo_once(listener: socket.socket) -> None:
     with peer:
         while data := peer.recv(65536):
             peer.sendall(data)
+
+
+def test_after_a_reader_that_went_away_new_commands_still_answer(ssh: Ssh) -> None:
+    """A watcher that was left on a file kept the next command with the same file number from being heard."""
+    for _ in range(5):
+        with connected(ssh) as client:
+            client.exec_command("while echo begun; do :; done")[1].readline()
+        for number in range(3):
+            with connected(ssh) as client:
+                _, stdout, _ = client.exec_command(f"cat; sleep 0.05; echo {number}", timeout=20)
+                stdout.channel.shutdown_write()
+                assert stdout.read().decode() == f"{number}\n"
