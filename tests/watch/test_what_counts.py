@@ -18,6 +18,7 @@ from cgroup import group
 from moved import moved, own_address
 from notebook_server import NOTEBOOK, execute, until_seen
 from only import only
+from testbed.cloud import wait_until
 from tests import needs
 from tests.paths import ROOT
 from traces.decide import decide
@@ -35,9 +36,12 @@ PYTHON = sys.executable
 LOOP = "while True: pass"
 PACED = """
 import sys, time
+before = time.monotonic()
 while True:
-    open(sys.argv[2], "wb").write(b"x" * int(float(sys.argv[1]) / 20))
     time.sleep(0.05)
+    now = time.monotonic()
+    open(sys.argv[2], "wb").write(b"x" * int(float(sys.argv[1]) * (now - before)))
+    before = now
 """
 SMI = """#!/bin/sh
 case $1 in
@@ -83,7 +87,10 @@ class Here:
         return str(path)
 
     def paced(self, name: str, rate: float) -> subprocess.Popen:
-        return self.start(self.script(name, f"#!{PYTHON}\n{PACED}"), str(rate), os.devnull)
+        process = self.start(self.script(name, f"#!{PYTHON} -S\n{PACED}"), str(rate), os.devnull)
+        io = Path(f"/proc/{process.pid}/io")
+        wait_until(lambda: int(io.read_text().partition("wchar: ")[2].split()[0]) > 0)
+        return process
 
     def seen(self, change: Callable[[], object] | None = None) -> str:
         """change: called between the two samples."""
