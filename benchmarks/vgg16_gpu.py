@@ -96,8 +96,6 @@ def parts(*, small: bool) -> Iterator[Part]:
     if not _is_there("nvidia.nvimgcodec"):
         yield Part("decoding by Pillow", 60, faces, [*both, "--pillow"], decoding)
     yield Part("decoding on the card", 60, (*faces, "nvidia.nvimgcodec"), both, decoding)
-    tiny = ["--small"] if small else []
-    yield Part("fused convolutions", 90, (*ours, "triton"), _script("vgg16_fused.py", *tiny), fused)
 
 
 def measured(part: Part, limit_s: float) -> list[Row]:
@@ -161,19 +159,6 @@ def decoding(line: str) -> list[Row]:
         Row(f"JPEGs decoded by {name}", f"{rate:,.0f} images/s", f"{rate / pillow:.2f}x")
         for name, rate in cards
     ]
-
-
-def fused(line: str) -> list[Row]:
-    """vgg16 does not use them: whether it should."""
-    found = json.loads(line)
-    if found["nan"] or found["difference"] > 0.05:
-        raise LookupError(f"wrong: difference {found['difference']:.3f}, NaN {found['nan']}")
-    rows = []
-    for compiled in ("", " compiled"):
-        one, other = (f"{found[kind + compiled]['share']:.0%}" for kind in ("fused", "plain"))
-        times = found["fused" + compiled]["images_per_s"] / found["plain" + compiled]["images_per_s"]
-        rows.append(Row(f"forward, fused convolutions{compiled}", one, f"{other} without: {times:.2f}x"))
-    return rows
 
 
 def signal(line: str) -> list[Row]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vgg16.device import fused
 from vgg16.model import CAFFE, RANDOM, TORCHVISION, VGG16, Dropout, Normalise
 from vgg16.weights.initialise import random_state
 
@@ -49,6 +50,21 @@ def test_the_forward_pass_is_table_d(size: int) -> None:
         ours = net(images).double()
     theirs = table_d(net.state_dict(), images)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_convolutions_with_their_relus_as_one_operation_are_the_same(compiled: bool) -> None:
+    """Only a GPU has that operation (test_gpu.py); the layers and the added channels are the same here."""
+    net = small(4)
+    for layer in net.features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
+    images = net.normalise(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    work = (
+        torch.compile(fused.convolutions, backend="eager", fullgraph=True) if compiled else fused.convolutions
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(work(net.features, images), net.features(images))
 
 
 def test_it_has_the_official_file_s_names_shapes_and_parameters() -> None:
