@@ -70,11 +70,12 @@ class Index(ThreadingHTTPServer):
 
     cut = False
     login = ""  # NAME:PASSWORD that it asks for
+    logins: dict[str, str]  # the same for paths that begin so
     let_in = False
     processes: frozenset[str] = frozenset()  # every command line while it was asked
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.logins = folder, {}
         super().__init__(("127.0.0.1", 0), _Answer)
         self.address = f"http://127.0.0.1:{self.server_port}/simple/"
 
@@ -84,8 +85,10 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.processes |= {*map(command_line, Path("/proc").glob("[0-9]*"))}
-        if self.server.login:
-            wanted = "Basic " + b64encode(self.server.login.encode()).decode()
+        logins = self.server.logins
+        login = next((logins[part] for part in logins if self.path.startswith(part)), self.server.login)
+        if login:
+            wanted = "Basic " + b64encode(login.encode()).decode()
             if self.headers["Authorization"] != wanted:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="private"')
@@ -95,6 +98,8 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.let_in = True
         name = self.path.strip("/").rpartition("/")[2]
         path = self.server.folder / name
+        if self.path.startswith("/git/"):
+            path = self.server.folder / self.path.partition("?")[0].strip("/")
         if path.is_file():
             body = path.read_bytes()
         else:
@@ -109,6 +114,29 @@ class _Answer(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, *_: object) -> None: ...
+
+
+def repository(index: Path, name: str) -> None:
+    """A package in git, as git's "dumb" protocol reads it from a web server: git-update-server-info(1)."""
+    source = index / name
+    source.mkdir()
+    wheel(source, name, "1.0")
+    backend = "import glob, shutil\ndef build_wheel(folder, *_, **__):\n"
+    backend += "    [wheel] = glob.glob('*.whl')\n    shutil.copy(wheel, folder)\n    return wheel\n"
+    (source / "backend.py").write_text(backend)
+    project = f'[project]\nname = "{name}"\nversion = "1.0"\n'
+    project += '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    (source / "pyproject.toml").write_text(project)
+    bare = index / "git" / f"{name}.git"
+    author = ("-c", "user.name=me", "-c", "user.email=me@example.org")
+    for words in (
+        ("init", "--quiet", "--initial-branch=main", source),
+        ("-C", source, "add", "."),
+        ("-C", source, *author, "commit", "--quiet", "--message", "one"),
+        ("clone", "--quiet", "--bare", source, bare),
+        ("-C", bare, "update-server-info"),
+    ):
+        subprocess.run(["git", *words], check=True)
 
 
 def command_line(process: Path) -> str:
@@ -257,6 +285,43 @@ def test_a_project_with_a_lock_gets_an_environment_of_its_own(box: Box) -> None:
 
     box.up(python="none")
     assert not (box.home / ".gpu-box/project-venv").exists()
+
+
+def test_uv_run_uses_the_environment_that_up_made(box: Box) -> None:
+    box.lock()
+    box.up()
+    command = "uv run --frozen --offline python -c 'import small, sys; print(sys.prefix)'"
+    [prefix] = box.job(command)[-1:]
+    assert Path(prefix).resolve() == box.home / ".gpu-box/project-venv"
+    box.up(python="none")
+    assert not (box.work / ".venv").is_symlink()
+    (box.home / "mine").mkdir()
+    (box.work / ".venv").symlink_to(box.home / "mine")
+    box.up()
+    assert (box.work / ".venv").resolve() == box.home / "mine", "the user's own stays"
+
+
+def test_a_project_whose_version_comes_from_git_is_installed_without_its_history(box: Box) -> None:
+    """As setuptools-scm: `.git` is never sent. What it depends on keeps its own version."""
+    wheel(box.work, "mine", "0", "built")
+    (box.work / "backend.py").write_text(
+        "import os, shutil\n"
+        "def build_wheel(folder, *_, **__):\n"
+        "    there = os.path.exists('.git')\n"
+        "    version = '0' if there else os.environ['SETUPTOOLS_SCM_PRETEND_VERSION']\n"
+        "    return os.path.basename(shutil.copy(f'mine-{version}-py3-none-any.whl', folder))\n"
+        "build_editable = build_wheel\n"
+    )
+    built = "import os, shutil; assert 'SETUPTOOLS_SCM_PRETEND_VERSION' not in os.environ; "
+    built += f"name = 'built-1.0-py3-none-any.whl'; shutil.copy('{box.home}/' + name, _[0]); return name"
+    wheel(box.home, "built", "1.0")
+    sdist(box.index, "built", built)
+    system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    (box.work / ".git").mkdir()
+    box.lock(PYPROJECT.replace('version = "0"', 'dynamic = ["version"]').replace("small<2", "built") + system)
+    (box.work / ".git").rmdir()
+    box.up()
+    assert box.job("python -c 'import mine, built; print(mine.version)'") == ["0"]
 
 
 WAITS_FOR_THE_PACKAGE = """
@@ -468,7 +533,7 @@ def test_a_lock_s_environment_that_failed_is_not_used(box: Box) -> None:
     assert box.job('echo "$VIRTUAL_ENV"') == [f"{box.home}/.gpu-box/venv"]
 
 
-@pytest.mark.parametrize("name", ["environment.yml", "pixi.lock", "poetry.lock", "Pipfile.lock"])
+@pytest.mark.parametrize("name", ["environment.yml", "pixi.lock", "poetry.lock", "Pipfile.lock", "setup.py"])
 def test_a_project_of_another_tool_gets_one_line_with_what_to_do(box: Box, name: str) -> None:
     (box.work / name).write_text("")
     report = box.up()
@@ -533,6 +598,135 @@ def test_a_password_in_the_address_of_a_package_is_shown_nowhere(
     assert not [line for line in index.processes if SECRET in line]
     assert SECRET not in said + str(report.events) + log
     assert SECRET not in setup.question(replace(Desired(remote=box.remote), **asked)).command  # type: ignore[arg-type]
+
+
+@needs.programs("git")
+def test_tokens_in_requirements_txt_are_in_no_argument_and_each_goes_to_its_repository(box: Box) -> None:
+    for name in ("first", "second"):
+        repository(box.index, name)
+    box.own_environment()
+    (box.home / ".gpu-box/env.sh").write_text(f"# digest\nexport PASSWORD={SECRET}\n")
+    (box.work / "more").mkdir()
+    with served(box.index) as index:
+        index.logins = {"/git/first": f"{SECRET}-1:", "/git/second": f"me:{SECRET}"}
+        at = f"127.0.0.1:{index.server_port}/git"
+        (box.work / "requirements.txt").write_text(
+            f"-r more/git.txt  # private\nfirst @ git+http://{SECRET}-1@{at}/first.git@main\n"
+        )
+        (box.work / "more/git.txt").write_text(
+            f"-c limits.txt\ngit+http://me:${{PASSWORD}}@{at}/second.git#egg=second\nsmall\n"
+        )
+        (box.work / "more/limits.txt").write_text("small<2\n")
+        report = Recorder()
+        box.up(report, env=None)
+    assert box.job("python -c 'import first, second, small; print(small.version)'") == ["1.0"]
+    assert index.let_in and not [line for line in index.processes if SECRET in line]
+    assert SECRET not in str(report.events) + (box.home / ".gpu-box/logs/environment.log").read_text()
+    assert sorted(path.name for path in box.work.rglob("*.txt")) == [
+        "git.txt",
+        "limits.txt",
+        "requirements.txt",
+    ]
+
+
+@needs.programs("git")
+def test_a_token_is_in_no_argument_however_its_address_is_written(box: Box) -> None:
+    addresses = {  # as uv accepts them
+        "dotgit": "http://me:{secret}@{at}/dotgit.git",
+        "capital": "git+HTTP://me:{secret}@{at}/capital.git",
+        "slash": "git+http:/me:{secret}@{at}/slash.git",
+        "signs": "git+http://me:x@{secret}@{at}/signs.git",
+        "variable": "git+http://me:${{SIGNS}}@{at}/variable.git@main  # git+http://old@{at}/variable.git",
+        "whole": "git+${{ADDRESS}}",
+        "dollars": "git+http://me:$$x{secret}@{at}/dollars.git",
+    }
+    passwords = {"signs": f"x@{SECRET}", "variable": f"{SECRET}/@:?", "dollars": f"$$x{SECRET}"}
+    for name in addresses:
+        repository(box.index, name)
+    box.own_environment()
+    with served(box.index) as index:
+        index.logins = {f"/git/{name}": f"me:{passwords.get(name, SECRET)}" for name in addresses}
+        at = f"127.0.0.1:{index.server_port}/git"
+        address = f"http://me:{SECRET}@{at}/whole.git"
+        variables = f"export ADDRESS={address}\nexport SIGNS='{passwords['variable']}'\n"
+        (box.home / ".gpu-box/env.sh").write_text(f"# digest\n{variables}")
+        lines = [f"{name} @ {text.format(secret=SECRET, at=at)}\n" for name, text in addresses.items()]
+        (box.work / "requirements.txt").write_text("".join(lines))
+        left = box.work / "without-logins-12345678-requirements.txt"
+        left.write_text("of a set-up that was killed")
+        report = Recorder()
+        box.up(report, env=None)
+    assert box.job(f"python -c 'import {', '.join(addresses)}; print(1)'") == ["1"]
+    assert index.let_in and not [line for line in index.processes if SECRET in line]
+    assert SECRET not in str(report.events) + (box.home / ".gpu-box/logs/environment.log").read_text()
+    assert not left.exists()
+
+
+@needs.programs("git")
+def test_a_wrong_token_in_requirements_txt_is_in_no_error(box: Box) -> None:
+    repository(box.index, "first")
+    box.own_environment()
+    with served(box.index) as index:
+        index.login = "me:another"
+        at = f"127.0.0.1:{index.server_port}/git"
+        (box.work / "requirements.txt").write_text(f"first @ git+http://me:{SECRET}@{at}/first.git\n")
+        report = Recorder()
+        failure = box.failure(report)
+    log = (box.home / ".gpu-box/logs/environment.log").read_text()
+    assert "Authentication failed" in log or "could not read" in log
+    assert SECRET not in failure + str(report.events) + log + "".join(index.processes)
+    assert [path.name for path in box.work.iterdir()] == ["requirements.txt"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'more = { git = "https://s3cr3t@127.0.0.1/more.git" }',
+        'more = { git = "https://me:s3cr@3t@127.0.0.1/more", branch = "main" }',
+    ],
+)
+def test_a_token_that_cannot_be_hidden_is_said(box: Box, source: str) -> None:
+    box.own_environment()
+    (box.work / "pyproject.toml").write_text(f"{PYPROJECT}[tool.uv.sources]\n{source}\n")
+    [note] = [line for kind, _, line in box.up().events if kind == "note"]
+    assert "token" in note and "pyproject.toml" in note and "s3cr3t" not in note
+
+
+@pytest.mark.parametrize("changed", ["more files.txt", "limits.txt", "last.txt"])
+def test_a_file_that_requirements_txt_includes_is_part_of_it(box: Box, changed: str) -> None:
+    box.own_environment()
+    (box.work / "requirements.txt").write_text(
+        "-r 'more files.txt'\n--no-index --constraint=folder/../limits.txt # newest\n"
+    )
+    (box.work / "more files.txt").write_bytes(b"\xef\xbb\xbfsmall\r\n-r ${PROJECT_ROOT}/requirements.txt\r\n")
+    (box.work / "limits.txt").write_text(f"small<2\n-c file://{box.work}/last.txt\n")
+    (box.work / "last.txt").write_text("more<2\n")
+    (box.work / "folder").mkdir()
+    box.up()
+    assert not box.up().of("update")
+    (box.work / changed).write_text("small>=1,<2\n")
+    assert box.up().of("update"), "it is installed again"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements.txt", "-r more.txt\n"),
+        ("pyproject.toml", PYPROJECT.replace('"small<2"', '"small<2", "torch==9.9.9"')),
+    ],
+)
+def test_the_project_s_own_pytorch_replaces_the_box_s_wherever_the_files_name_it(
+    box: Box, name: str, text: str
+) -> None:
+    box.own_environment()
+    for version in ("2.13.0", "9.9.9"):
+        wheel(box.index, "torch", version)
+    own = {**box.uv, "VIRTUAL_ENV": str(box.home / ".gpu-box/venv")}
+    subprocess.run([UV, "pip", "install", "--quiet", "torch==2.13.0"], env=own, check=True)
+    (box.work / name).write_text(text)
+    (box.work / "more.txt").write_text("torch==9.9.9\n")
+    box.up()
+    assert box.job("python -c 'import torch; print(torch.version)'") == ["9.9.9"]
 
 
 def test_a_private_index_gets_its_password_of_the_variables(box: Box) -> None:

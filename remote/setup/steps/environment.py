@@ -4,13 +4,12 @@ uv.lock makes an environment of the project's own, ~/.gpu-box/project-venv, for 
 it is used once the file `ready` is in it. Requirements without a lock go on top of the box's own environment.
 """
 
-import codecs
 import re
 import shutil
 from pathlib import Path
 from typing import Dict, List
 
-from setup import addresses, card, kernels, records, uv, variables, watcher
+from setup import addresses, card, kernels, records, requirement_files, uv, variables, watcher
 from setup.desired import PROJECT, PROJECT_READY, REMOTE, ROOT, WORK, Desired, fingerprint
 from setup.session import Failed, Session, shortened
 from setup.step import NOT_ASKED_FOR, State, Step, done, needed
@@ -24,8 +23,25 @@ _OTHERS = {
     "pixi.lock": "install pixi and run `pixi install` with `setup:`",
     "poetry.lock": "`poetry export -o requirements.txt` writes what gpu-box installs",
     "Pipfile.lock": "`pipenv requirements >requirements.txt` writes what gpu-box installs",
+    "setup.py": "`setup: pip install -e .` in config.yaml does it",
 }
-_MOST_BYTES = 16 << 20
+# As a requirement, which begins a line of requirements.txt or a string of pyproject.toml.
+_TORCH = re.compile(r"(?:^[ \t]*|[\"'])torch(?![\w.-])", re.MULTILINE | re.IGNORECASE)
+_SHOWN = (
+    "other users of the box can see the token of an address in pyproject.toml while git runs; "
+    "`packages:` in config.yaml and requirements.txt keep it private"
+)
+_DYNAMIC_VERSION = re.compile(r"^\s*dynamic\s*=\s*\[[^\]]*[\"']version[\"']", re.MULTILINE)
+# For setuptools-scm and hatch-vcs, pdm-backend, uv-dynamic-versioning, poetry-dynamic-versioning.
+_NO_HISTORY = dict.fromkeys(
+    (
+        "SETUPTOOLS_SCM_PRETEND_VERSION",
+        "PDM_BUILD_SCM_VERSION",
+        "UV_DYNAMIC_VERSIONING_BYPASS",
+        "POETRY_DYNAMIC_VERSIONING_BYPASS",
+    ),
+    "0",
+)
 _TIMEOUT_S = 4 * 3600  # an extension that is compiled
 _FULL = "No space left on device"
 # How the line of uv's output that says what is wrong looks; the first pattern that matches any line counts.
@@ -57,9 +73,13 @@ def apply(desired: Desired, session: Session) -> State:
     source = _source() if desired.python != "none" else None
     if source is None or source.name != "uv.lock":
         shutil.rmtree(str(PROJECT), ignore_errors=True)
+        if (WORK / ".venv").is_symlink() and not (WORK / ".venv").exists():
+            (WORK / ".venv").unlink()
         kernels.write()
     if source is None:
         return check(desired)
+    if addresses.shown_by_git(WORK / "pyproject.toml"):
+        session.note(_SHOWN)
     tool = uv.ensure(session)
     try:
         line = _sync(desired, session, tool) if source.name == "uv.lock" else _add(session, tool, source)
@@ -72,6 +92,7 @@ def apply(desired: Desired, session: Session) -> State:
 def _sync(desired: Desired, session: Session, tool: str) -> str:
     _install(desired, session, tool)
     _try_cards(session)
+    _serve_uv(tool)
     records.write_atomically(PROJECT_READY, "")
     kernels.write()
     return "the project's environment is that of uv.lock"
@@ -82,10 +103,31 @@ def _install(desired: Desired, session: Session, tool: str) -> None:
     PROJECT_READY.unlink(missing_ok=True)
     env = {name: value for name, value in _environment().items() if name != "VIRTUAL_ENV"}
     env.update(UV_PROJECT_ENVIRONMENT=str(PROJECT), UV_PYTHON_INSTALL_DIR=str(ROOT / "pythons"))
-    session.run([tool, "sync", "--frozen", "--project", str(WORK)], env=env, cwd=WORK, timeout_s=_TIMEOUT_S)
+    sync = [tool, "sync", "--frozen", "--project", str(WORK)]
+    if _has_a_version_of_git():
+        # Only the project itself is without its history here: other packages keep their own versions.
+        session.run([*sync, "--no-install-workspace"], env=env, cwd=WORK, timeout_s=_TIMEOUT_S)
+        env = {**_NO_HISTORY, **env}
+    session.run(sync, env=env, cwd=WORK, timeout_s=_TIMEOUT_S)
     with addresses.listed(desired.packages, dict(environment(), VIRTUAL_ENV=str(PROJECT))) as (more, env):
         # Notebooks need a kernel in it.
         session.run([tool, "pip", "install", "ipykernel", *more], env=env, timeout_s=_TIMEOUT_S)
+
+
+def _serve_uv(tool: str) -> None:
+    """Let `uv run` in ~/work find uv, and this environment instead of making one of its own."""
+    for link, target in ((PROJECT / "bin" / "uv", tool), (WORK / ".venv", str(PROJECT))):
+        if link.exists():
+            continue  # the lock's own uv; an environment that the user has made
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(target)
+
+
+def _has_a_version_of_git() -> bool:
+    """Whether the project's version may come from its .git, which is not sent."""
+    text = requirement_files.text_of(WORK / "pyproject.toml") if (WORK / "pyproject.toml").is_file() else ""
+    return _DYNAMIC_VERSION.search(text) is not None and not (WORK / ".git").exists()
 
 
 def _check_ahead(desired: Desired) -> State:
@@ -125,18 +167,29 @@ def _try_cards(session: Session) -> None:
 
 def _add(session: Session, tool: str, source: Path) -> str:
     session.say("installing the packages of %s" % source.name)
-    command = [tool, "pip", "install", "-r", str(source)]
-    raw = source.read_bytes()
-    # PowerShell's `pip freeze >requirements.txt` writes UTF-16, which uv reads.
-    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = raw.decode("utf-16" if utf16 else "utf-8", "replace")
-    if not re.search(r"^\W*torch\b(?!-)", text, re.MULTILINE | re.IGNORECASE) and version_of("torch") != "?":
+    constraint: List[str] = []
+    if not _names_torch(source) and version_of("torch") != "?":
         # The box's build fits its card: another package must not replace it.
-        constraint = ROOT / "steps" / "torch.txt"
-        records.write_atomically(constraint, "torch==%s\n" % version_of("torch"))
-        command += ["--constraint", str(constraint)]
-    session.run(command, env=_environment(), cwd=WORK, timeout_s=_TIMEOUT_S)
+        path = ROOT / "steps" / "torch.txt"
+        records.write_atomically(path, "torch==%s\n" % version_of("torch"))
+        constraint = ["--constraint", str(path)]
+    file = source if source.name == "requirements.txt" else None
+    with addresses.listed((), _environment(), file) as (files, env):
+        command = [tool, "pip", "install", *(files or ["-r", str(source)]), *constraint]
+        session.run(command, env=env, cwd=WORK, timeout_s=_TIMEOUT_S)
     return "the packages of %s are installed" % source.name
+
+
+def _names_torch(source: Path) -> bool:
+    texts = map(requirement_files.text_of, _files(source))
+    return any(map(_TORCH.search, texts))
+
+
+def _files(source: Path) -> List[Path]:
+    """The file and, of requirements.txt, those that it includes."""
+    if source.name != "requirements.txt":
+        return [source]
+    return requirement_files.with_included(source)
 
 
 def _environment() -> Dict[str, str]:
@@ -170,8 +223,8 @@ def _has_dependencies(path: Path) -> bool:
 
 def _fingerprint(desired: Desired, source: Path) -> str:
     parts = [desired.packages]
-    for path in (source, WORK / "pyproject.toml", WORK / ".python-version"):
-        parts.append(path.read_bytes()[:_MOST_BYTES].hex() if path.is_file() else "")
+    for path in (*_files(source), WORK / "pyproject.toml", WORK / ".python-version"):
+        parts.append(path.read_bytes()[: requirement_files.MOST_BYTES].hex() if path.is_file() else "")
     if source.name != "uv.lock":  # what it is put on top of
         parts += [
             record["fingerprint"] if record else "" for record in map(records.read, ("python", "packages"))

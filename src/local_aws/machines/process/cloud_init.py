@@ -1,7 +1,8 @@
 """Reads the one part of an instance's user data that a process machine uses: the SSH host key.
 
 The rest of cloud-init (packages, write_files, bootcmd, runcmd, units) needs root and is not run on a process
-machine; nspawn machines run the real cloud-init with the same user data.
+machine: its /etc, /var and /home are those of this computer, so a bootcmd that removes jobs from /home would
+remove this computer's. nspawn machines run the real cloud-init with the same user data.
 """
 
 from __future__ import annotations
