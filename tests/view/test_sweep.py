@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from gpu_box.aws.doctor import Check
 from gpu_box.model.leftovers import Leftover, Swept, Unread
+from gpu_box.view.console import fitted
 from gpu_box.view.doctor import checks_table
 from gpu_box.view.sweep import removal_lines, removed_view, sweep_view
 
@@ -33,7 +35,7 @@ def swept(*found: Leftover, unread: tuple[Unread, ...] = ()) -> Swept:
 
 def test_what_others_wrote_is_shown_and_not_obeyed(draw: Draw) -> None:
     hostile = replace(INSTANCE, box="ada\u202e\x9b2J", note="\x1b]0;pwned\x07")
-    for said in (draw(sweep_view(swept(hostile))), removal_lines([hostile])):
+    for said in (draw(sweep_view(swept(hostile))), fitted(removal_lines([hostile]), sys.stderr)):
         assert r"ada\u202e\x9b2J" in said and not {"\u202e", "\x9b", "\x1b", "\x07"} & set(said)
 
 

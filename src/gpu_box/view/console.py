@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gpu_box.errors import GpuBoxError, ReaderGone, printable
 
@@ -48,7 +48,11 @@ def redraws(stream: TextIO) -> bool:
 
 
 def fitted(text: str, stream: TextIO) -> str:
-    """Wrap the text between words, if the stream is a terminal, and keep each line's indentation."""
+    """Wrap the text between words, if the stream is a terminal, and keep each line's indentation.
+
+    Control characters become visible: names, tags and messages of others may hold them.
+    """
+    text = printable(text)
     if not stream.isatty():
         return text
     width, lines = shutil.get_terminal_size().columns, []
@@ -137,14 +141,22 @@ def _console(*, stderr: bool) -> Console:
     import sys
 
     from rich.console import Console
+    from rich.segment import Segment
     from rich.theme import Theme
+
+    class Harmless(Console):
+        """Makes control characters of what it prints visible: a name, tag or message may be another's."""
+
+        def render(self, *drawn: Any, **options: Any) -> Iterator[Segment]:
+            for text, style, control in super().render(*drawn, **options):
+                yield Segment(text if control else printable(text), style, control)
 
     stream = sys.stderr if stderr else sys.stdout
     replace_unencodable(stream)
     # Readable on light and dark backgrounds: yellow vanishes on white, and bright black is the background
     # of Solarized's dark theme.
     theme = Theme({"good": "green", "bad": "red", "warn": "magenta", "quiet": "dim", "what": "bold"})
-    return Console(
+    return Harmless(
         stderr=stderr,
         theme=theme,
         highlight=False,

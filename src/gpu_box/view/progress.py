@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gpu_box.errors import printable
 from gpu_box.model.progress import Reporter
 from gpu_box.view import console, hints
 
@@ -113,7 +114,7 @@ class PlainLines:
 
 def _print_line(line: str) -> None:
     with console.reader():
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 class LiveLines:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gpu_box.errors import printable
 from gpu_box.model.leftovers import Leftover, Swept, Unread
 from gpu_box.model.observed import Listed
 from gpu_box.model.stop_reason import is_forgotten, stopped_for
@@ -56,8 +55,7 @@ def leftovers_table(found: Sequence[Leftover]) -> RenderableType:
         whose = f"{one.box} ({one.owner})" if one.owner else one.box or "of no box"
         usd = "?" if one.usd_month is None else format_money(one.usd_month) if one.usd_month else ""
         row = one.kind, one.id, one.state, usd, one.note
-        # Others may write names and tags.
-        places.setdefault(printable(f"{whose}, {one.region}"), []).append(tuple(map(printable, row)))
+        places.setdefault(f"{whose}, {one.region}", []).append(row)
     return _Places(places)
 
 
@@ -91,7 +89,7 @@ class _Places:
 def removal_lines(found: Iterable[Leftover]) -> str:
     """The list in the confirmation: one line each."""
     return "\n".join(
-        printable(f"  {one.region}  {one.kind} {one.id}{f' ({one.state})' if one.state else ''} of {one.box}")
+        f"  {one.region}  {one.kind} {one.id}{f' ({one.state})' if one.state else ''} of {one.box}"
         for one in sorted(found, key=lambda one: (one.region, one.box, one.kind, one.id))
     )
 
