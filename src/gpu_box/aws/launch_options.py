@@ -12,6 +12,7 @@ from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.instance_types import read_hardware, unknown
 from gpu_box.aws.observe import image_created, parse_image, read_images
+from gpu_box.aws.routes import refuse_unreachable
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError, PermissionDenied
 from gpu_box.model.observed import Launchable, Placement
@@ -199,6 +200,7 @@ def _subnets(cloud: Cloud) -> list[dict[str, Any]]:
             raise malformed("DescribeSubnets", "it has none of the subnets asked for")
         found.sort(key=lambda one: wanted.index(one["SubnetId"]))
         _refuse_conflicting(found)
+        refuse_unreachable(cloud, found)
     return found
 
 

@@ -23,6 +23,7 @@ from local_aws.ec2 import (
     interruption,
     launch,
     lifecycle,
+    routes,
     spot,
     spot_follow,
 )
@@ -83,6 +84,16 @@ class EC2(EC2Backend):  # type: ignore[misc]
         for subnet_id in subnet_ids or ():
             self.get_subnet(subnet_id)
         return list(super().describe_subnets(subnet_ids, filters))
+
+    def create_default_vpc(self) -> Any:
+        vpc = super().create_default_vpc()
+        routes.open_to_internet(self, vpc)
+        return vpc
+
+    def create_route(self, *where: Any, **target: Any) -> Any:
+        route = super().create_route(*where, **target)
+        route.__class__ = routes.Route
+        return route
 
     def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
         """As moto's, without its look at the tags of all resources for each resource of an answer."""

@@ -50,8 +50,8 @@ _TYPES_PAGE = (
 _FILTERED = (
     "DescribeAddresses", "DescribeImages", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes",
     "DescribeInstances", "DescribeKeyPairs", "DescribePlacementGroups", "DescribeRegions",
-    "DescribeSecurityGroups", "DescribeSnapshots", "DescribeSpotInstanceRequests", "DescribeSubnets",
-    "DescribeVolumes", "DescribeVolumesModifications",
+    "DescribeRouteTables", "DescribeSecurityGroups", "DescribeSnapshots", "DescribeSpotInstanceRequests",
+    "DescribeSubnets", "DescribeVolumes", "DescribeVolumesModifications",
 )  # fmt: skip
 READS = (
     Row(where="DescribeInstances:", takes=_asks_one_way, code=COMBINATION,

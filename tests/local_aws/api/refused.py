@@ -238,8 +238,8 @@ RULES = [
 FILTERED = (
     "DescribeAddresses", "DescribeImages", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes",
     "DescribeInstances", "DescribeKeyPairs", "DescribePlacementGroups", "DescribeRegions",
-    "DescribeSecurityGroups", "DescribeSnapshots", "DescribeSpotInstanceRequests", "DescribeSubnets",
-    "DescribeVolumes", "DescribeVolumesModifications",
+    "DescribeRouteTables", "DescribeSecurityGroups", "DescribeSnapshots", "DescribeSpotInstanceRequests",
+    "DescribeSubnets", "DescribeVolumes", "DescribeVolumesModifications",
 )  # fmt: skip
 PAGE = "for parameter maxResults is invalid. Expecting a value"
 READS = [
