@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 
-from vgg16.device import DTYPES, NAMES, Precision, choose_precision, speed  # noqa: E402
+from vgg16.device import DTYPES, NAMES, Precision, choose_precision, fused, speed  # noqa: E402
 from vgg16.model import HIDDEN, RANDOM, TABLE_D, VGG16, Normalise  # noqa: E402
 from vgg16.pictures import Source  # noqa: E402
 from vgg16.train import Portions, Report, Trainer, predict  # noqa: E402
@@ -141,7 +141,7 @@ class Bench:
         net = VGG16(RANDOM.at(self.size), CLASSES, width=self.width)
         net.load_state_dict(random_state(net, 0), assign=True)
         net.to(self.device)
-        return net.to(memory_format=torch.channels_last) if self.device.type == "cuda" else net
+        return fused.prepare(net) if self.device.type == "cuda" else net
 
     def _source(self, inputs: Tensor, steps: int, start: int = 0) -> Source:
         rows = torch.arange(self.batch)

@@ -77,9 +77,9 @@ class Vgg16:
         self.classes = list(chosen.classes)
         self.model = _build(chosen, self.preprocessing, width, seed).to(self.device)
         if self.device.type == "cuda":
-            self.model = self.model.to(memory_format=torch.channels_last)
-            # All batches but the last have one shape: cuDNN tries its convolutions once and keeps the best.
-            torch.backends.cudnn.benchmark = True
+            from vgg16.device import fused
+
+            self.model = fused.prepare(self.model)
         self._uncalibrated = chosen.state is None
         self.trainer: Trainer | None = None
 

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgg16.device import fused
-
 # Channels of each convolution; "M" halves the picture.
 TABLE_D = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
 HIDDEN = 2  # the layers of the classifier up to the first linear one and its ReLU
@@ -118,10 +116,7 @@ class VGG16(nn.Module):
 
     def convolve(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) -> the classifier's inputs (n, 25088)."""
-        images = self.normalise(images)
-        at_once = fused.pays(self.features, images)
-        features = fused.convolutions(self.features, images) if at_once else self.features(images)
-        return self.avgpool(features).flatten(1)
+        return self.avgpool(self.features(self.normalise(images))).flatten(1)
 
     def classify(self, features: Tensor, start: int = 0, end: int | None = None) -> Tensor:
         """The layers [start, end) of the classifier: by default (n, 25088) -> logits (n, classes)."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vgg16.device import choose_precision
+from vgg16.device import choose_precision, fused
 from vgg16.model import RANDOM, VGG16
 from vgg16.pictures import Source
 from vgg16.train import Report, Trainer, evaluate
@@ -38,7 +38,7 @@ def network(device: str) -> VGG16:
         for name, parameter in net.named_parameters():
             if name.endswith("bias"):  # 0 in a new network
                 parameter.uniform_(-0.2, 0.2, generator=random)
-    return net.to(device, memory_format=torch.channels_last)
+    return fused.prepare(net.to(device)) if device == "cuda" else net
 
 
 def pictures(count: int) -> Tensor:
