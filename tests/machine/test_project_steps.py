@@ -478,7 +478,7 @@ FAILURES: dict[str, tuple[Callable[[Box], object], str]] = {
     ),
     "a lock that is cut off": (
         lambda box: (box.lock(), (box.work / "uv.lock").write_text("version = 1\n[[pack")),
-        "uv.lock",
+        "`uv lock` on your computer",
     ),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,6 +137,31 @@ def test_a_passphrase_is_refused_with_the_line_that_removes_it(tmp_path: Path) -
 def test_what_is_no_private_key_is_refused_by_what_it_is(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "key").write_bytes(content)
     assert said in refusal(tmp_path / "key")
+
+
+# A relative: `chmod 600 /etc/passwd` or `chmod 600 /dev/null` would damage the computer
+def test_chmod_is_advised_for_a_private_key_alone(made: dict[str, bytes], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    files = {
+        "mine": (made["ed25519"], f"Run: chmod 600 {tmp_path}/mine"),
+        "mine.pub": (b"ssh-ed25519 AAAA me\n", "this is a public key"),
+        "passwd": (b"root:x:0:0:root:/root:/bin/bash\n", "this is not a private SSH key"),
+    }
+    for name, (content, said) in files.items():
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o644)
+        with pytest.raises(InputError, match=re.escape(said)):
+            keys.ensure_key_pair(tmp_path / name)
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(InputError, match="the SSH key is no file"):
+            keys.ensure_key_pair(path)
+
+
+def test_no_private_key_is_made_under_the_name_of_a_public_one(tmp_path: Path) -> None:
+    for ask in (keys.ensure_key_pair, keys.read_public_line):
+        with pytest.raises(InputError, match=re.escape(f"Set ssh.key to the private key: {tmp_path}/new")):
+            ask(tmp_path / "new.pub")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_security_key_is_refused_by_its_kind(tmp_path: Path) -> None:

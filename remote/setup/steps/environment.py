@@ -44,6 +44,7 @@ _NO_HISTORY = dict.fromkeys(
 )
 _TIMEOUT_S = 4 * 3600  # an extension that is compiled
 _FULL = "No space left on device"
+_NO_LOCK = "Failed to parse `uv.lock`"
 # How the line of uv's output that says what is wrong looks; the first pattern that matches any line counts.
 _MATTERS = (
     re.compile(r"cause: Because |^ *[\u2570\u251c]\u2500\u25b6 Because "),
@@ -239,6 +240,8 @@ def _with_the_reason_last(text: str) -> str:
         return "\n".join(
             [*lines, "the box's disk is full: raise disk.size_gib in config.yaml, or remove files"]
         )
+    if _NO_LOCK in text:
+        return "\n".join([*lines, "uv.lock is damaged, or not uv's: `uv lock` on your computer makes it anew"])
     found = next((line for pattern in _MATTERS for line in lines[1:] if pattern.search(line)), lines[-1])
     rest = [line for line in lines if line is not found]
     if found.startswith("error: "):  # uv tells the address first, the root of the trouble last

@@ -9,6 +9,7 @@ import codecs
 import contextlib
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from gpu_box.files import write_whole
 _CANONICAL = re.compile(
     rb"-----BEGIN ((?:OPENSSH |RSA )?PRIVATE KEY)-----\n(?:[A-Za-z0-9+/=]+\n)+-----END \1-----\n.*", re.DOTALL
 )
+_MOST_BYTES = 1 << 20
 # PKCS8: OpenSSH before 9.6 reads it only for RSA, whose smallest key is far longer than an ed25519 key.
 _PKCS8, _SHORTEST_RSA_BYTES = b"-----BEGIN PRIVATE KEY", 400
 
@@ -41,21 +43,25 @@ def for_openssh(path: Path, copy: Path) -> Path:
 
 
 def read(path: Path) -> bytes:
-    """The content. Raises InputError if the file is missing, or if other users can read it."""
+    """The content. Raises InputError if the file is missing, or a private key that other users can read."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
             raise InputError(
-                "the SSH key is a folder", where=str(path), remedy="Set ssh.key to a private key file."
+                f"the SSH key is {kind}", where=str(path), remedy="Set ssh.key to a private key file."
             )
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES)
         # ssh refuses such a key too; like ssh, check only files that the user owns.
-        if stat.S_IMODE(mode) & 0o077 and path.stat().st_uid == os.getuid():
+        others = stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == os.getuid()
+        if others and b"PRIVATE KEY" in as_text(content):  # of another file the caller says what it is
             raise InputError(
-                f"the SSH key can be read by others (mode {stat.S_IMODE(mode):04o})",
+                f"the SSH key can be read by others (mode {stat.S_IMODE(found.st_mode):04o})",
                 where=str(path),
-                remedy=f"Run: chmod 600 {path}",
+                remedy=f"Run: chmod 600 {shlex.quote(str(path))}",
             )
-        return path.read_bytes()
+        return content
     except FileNotFoundError:
         raise InputError(
             "there is no SSH key here",

@@ -48,7 +48,7 @@ def ensure_key_pair(path: Path) -> PublicKey:
 
     Raises InputError if the file exists but cannot be used; nothing is overwritten.
     """
-    if not path.exists() and not path.is_symlink():
+    if _is_to_be_made(path):
         _make_key_pair(path)
     return read_key_pair(path)
 
@@ -60,7 +60,19 @@ def read_key_pair(path: Path) -> PublicKey:
 
 def read_public_line(path: Path) -> str | None:
     """The public line of the key at `path`; None if there is no file yet (`up` will make it)."""
-    return read_key_pair(path).line if path.exists() or path.is_symlink() else None
+    return None if _is_to_be_made(path) else read_key_pair(path).line
+
+
+def _is_to_be_made(path: Path) -> bool:
+    if path.exists() or path.is_symlink():
+        return False
+    if path.suffix == ".pub":
+        raise InputError(
+            "the name of a public key, and there is no such file",
+            where=str(path),
+            remedy=f"Set ssh.key to the private key: {path.with_suffix('')}",
+        )
+    return True
 
 
 def first_host_key(private_key_path: Path, box_name: str, generation: str) -> HostKey:
