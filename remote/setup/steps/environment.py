@@ -241,7 +241,8 @@ def _with_the_reason_last(text: str) -> str:
             [*lines, "the box's disk is full: raise disk.size_gib in config.yaml, or remove files"]
         )
     if _NO_LOCK in text:
-        return "\n".join([*lines, "uv.lock is damaged, or not uv's: `uv lock` on your computer makes it anew"])
+        reason = "uv.lock is damaged, or not uv's: `uv lock` on your computer makes it anew"
+        return "\n".join([*lines, reason])
     found = next((line for pattern in _MATTERS for line in lines[1:] if pattern.search(line)), lines[-1])
     rest = [line for line in lines if line is not found]
     if found.startswith("error: "):  # uv tells the address first, the root of the trouble last
