@@ -187,7 +187,7 @@ JSON_PAGE = """\
 
 With `--json`, before or after its name, a command prints one JSON value on standard output and nothing
 else, and asks only questions that `--yes` answers. Its exit code is 0 for success, 1 if AWS or the machine
-refused, and 2 for wrong input. If it fails, the value is a [Failure](#failure).
+refused, 2 for wrong input, and 130 after Ctrl-C. If it fails, the value is a [Failure](#failure).
 
 `jupyter`, `open` and `tunnel` stay open after their value, so they print it on one line, which a script can
 read meanwhile. If they fail later, for example because the box was removed, the error is on standard error.

@@ -10,6 +10,7 @@
     │   ├── UnsupportedError             AWS does not offer that combination there
     │   ├── QuotaError                   a quota of the account is exhausted
     │   └── CloudUnreachable             no answer from the endpoint
+    ├── Interrupted         exit 130     Ctrl-C; only of the command line
     └── MachineError                     the machine refused
         ├── MachineUnreachable           no SSH connection, or it broke
         ├── HostKeyChanged               another machine answers at that address
@@ -63,6 +64,16 @@ class GpuBoxError(Exception):
 
 class InputError(GpuBoxError):
     exit_code = 2
+
+
+class Interrupted(GpuBoxError):
+    """Ctrl-C. what: what it leaves behind. job: the job on the box that the command had to do with."""
+
+    exit_code = 130
+
+    def __init__(self, what: str, *, remedy: str | None = None, job: str | None = None) -> None:
+        super().__init__(what, remedy=remedy)
+        self.job = job
 
 
 class Unanswered(Exception):

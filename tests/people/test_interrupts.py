@@ -2,20 +2,114 @@
 
 from __future__ import annotations
 
+import json
+import signal
+from typing import Any
+
 import pytest
 
+from gpu_box.box import work
 from gpu_box.cli import main as cli
+from gpu_box.config import read
+
+from .. import schema
+from .conftest import Desk
 
 
-@pytest.mark.parametrize("command", ["up", "stop", "down", "resize", "bake", "move", "sync", "pull", "run"])
+def interrupt(*_: object, **__: object) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "stop", "down", "resize", "bake", "move", "sync", "pull", "run", "jupyter", "tunnel"]
+)
 def test_ctrl_c_says_what_is_left_and_what_to_type(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(words: list[str]) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "_run", interrupted)
+    monkeypatch.setattr(cli, "_run", interrupt)
     assert cli.main(["--local", command]) == 130
     said = capsys.readouterr().err.strip()
     assert said.startswith("interrupted: ")
     assert f"gpu-box {command if command != 'run' else 'logs'}" in said
+
+
+def test_ctrl_c_within_a_command_is_a_line_and_no_silence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(read, "load", interrupt)
+    assert cli.main(["status"]) == 130
+    assert capsys.readouterr() == ("", "\ninterrupted: run the same command again to continue\n")
+
+
+def test_ctrl_c_with_json_is_an_error_in_json_and_the_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(read, "load", interrupt)
+    assert cli.main(["--json", "status"]) == 130
+    out, err = capsys.readouterr()
+    error = schema.held(["status"], out, failed=True)["error"]
+    assert (error["kind"], error["exit_code"], error["job"]) == ("Interrupted", 130, None)
+    assert error["what"] == err.strip() == "interrupted: run the same command again to continue"
+
+
+def test_ctrl_c_before_the_first_import_is_a_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gpu_box import __main__ as entry
+
+    monkeypatch.setattr(cli, "main", interrupt)
+    monkeypatch.setattr("sys.argv", ["gpu-box", "--json", "down"])
+    assert entry.main() == 130
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"]["kind"] == "Interrupted"
+    assert "`gpu-box down` again removes the rest" in said.err
+
+
+def test_ctrl_c_while_a_job_is_followed_names_it_and_its_log(desk: Desk) -> None:
+    with desk.started("run", "--job", "night", "--", "echo begun; sleep 600") as command:
+        assert command.out.readline() == b"begun\n"
+        command.process.send_signal(signal.SIGINT)
+        status, said = command.end()
+    assert status == 130
+    assert said == (
+        "\ninterrupted: job night goes on. `gpu-box logs night` follows its log. The box stops when idle.\n"
+    )
+    desk.run("cancel", "night")
+
+
+@pytest.mark.parametrize(
+    ("then", "box"),
+    [((), "The box stops when idle."), (("--then", "stop"), "The box will not be stopped")],
+)
+def test_ctrl_c_with_json_names_the_job_that_goes_on(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    then: tuple[str, ...],
+    box: str,
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setattr(work, "follow", interrupt)
+    assert cli.main(["--json", "run", "--job", "late", *then, "--", "sleep 600"]) == 130
+    said = capsys.readouterr()
+    error = schema.held(["run"], said.out, failed=True)["error"]
+    assert (error["job"], error["what"]) == ("late", "interrupted: job late goes on")
+    assert "`gpu-box logs late` follows its log" in error["remedy"] and box in error["remedy"]
+    assert "job late goes on" in said.err
+    desk.run("cancel", "late")
+
+
+def test_ctrl_c_after_the_job_s_end_does_not_say_that_it_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setattr(work, "finish", interrupt)
+    assert cli.main(["run", "--job", "short", "--then", "stop", "--", "true"]) == 130
+    said = capsys.readouterr().err
+    assert "interrupted: job short has ended. `gpu-box status` shows the box." in said
+    assert "will not be stopped" in said
+
+
+def test_a_job_that_ends_with_130_is_no_ctrl_c(desk: Desk) -> None:
+    said = desk.run("run", "--job", "own", "--", "exit 130", expect=130).stderr
+    assert "ended with exit status 130" in said and "interrupted" not in said

@@ -9,6 +9,10 @@ from collections.abc import Sequence
 
 from gpu_box.cli.reader import READER_GONE
 
+TYPE_CHECKING = False  # as in gpu_box/__init__.py
+if TYPE_CHECKING:
+    from gpu_box.errors import Interrupted
+
 # Options accepted before and after the command, and whether each takes a value.
 _GLOBAL = {
     "--config": True,
@@ -21,7 +25,6 @@ _GLOBAL = {
 }
 # Commands that pass the remaining words to another program.
 _PASS_ON = frozenset({"run", "ssh"})
-INTERRUPTED = 130
 _WINDOWS = (
     "error: gpu-box does not run in Windows itself. Run `wsl --install` in PowerShell, then install and use "
     "gpu-box in the Linux shell that `wsl` opens."
@@ -43,6 +46,9 @@ _LEFT = {
     "train": "a training that began keeps running, and its box stops when idle. `gpu-box logs` follows it",
     "cancel": "the job may still run. `gpu-box cancel` again ends it; `gpu-box jobs` shows it",
     "logs": "the job keeps running, and its box stops when idle. `gpu-box logs` follows it again",
+    "jupyter": "the tunnel is closed, kernels keep running. `gpu-box jupyter` opens it again",
+    "tunnel": "the tunnel is closed. `gpu-box tunnel` opens it again",
+    "open": "the ports are closed, the editor stays. `gpu-box open` opens them again",
 }
 # A write that failed: every file of our own is written by code that names it.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -86,7 +92,7 @@ def _command(given: list[str], rest: list[str]) -> int:
 
         print(f"gpu-box {__version__}", flush=True)
         return 0
-    from gpu_box.errors import GpuBoxError, InputError, ReaderGone, Unanswered
+    from gpu_box.errors import GpuBoxError, InputError, Interrupted, ReaderGone, Unanswered
     from gpu_box.view import hints
 
     try:
@@ -98,6 +104,8 @@ def _command(given: list[str], rest: list[str]) -> int:
             return code
         finally:
             _give_terminal_back()
+    except Interrupted as error:
+        return _say(error, as_json)
     except GpuBoxError as error:
         if debug:
             raise
@@ -106,11 +114,9 @@ def _command(given: list[str], rest: list[str]) -> int:
         print_error(error, as_json=as_json)
         return error.exit_code
     except Unanswered:
-        print("\nnothing was changed", file=sys.stderr)
-        return INTERRUPTED
+        return _say(Interrupted("nothing was changed"), as_json)
     except KeyboardInterrupt:
-        print("\n" + hints.complete(_interrupted(words)), file=sys.stderr)
-        return INTERRUPTED
+        return _say(_interrupted(words), as_json)
     except ReaderGone:
         return READER_GONE
     except Exception as error:
@@ -150,11 +156,25 @@ def _drop_unwritten() -> None:
             os.close(nowhere)
 
 
-def _interrupted(words: list[str]) -> str:
+def interrupted() -> int:
+    """Say so for the words of this process, and return the exit code. For Ctrl-C outside of `main`."""
+    given, rest = split_global_options(sys.argv[1:])
+    return _say(_interrupted(given + rest), "--json" in given)
+
+
+def _interrupted(words: list[str]) -> Interrupted:
     """What Ctrl-C leaves behind, and what to type."""
+    from gpu_box.errors import Interrupted
+
     command = next((word for word in words if word in _LEFT), "")
-    left = _LEFT.get(command, "run the same command again to continue")
-    return f"interrupted: {left}"
+    return Interrupted(f"interrupted: {_LEFT.get(command, 'run the same command again to continue')}")
+
+
+def _say(error: Interrupted, as_json: bool) -> int:
+    from gpu_box.view.error import print_interrupted
+
+    print_interrupted(error, as_json=as_json)
+    return error.exit_code
 
 
 def _give_terminal_back() -> None:
@@ -168,16 +188,18 @@ def _run(words: list[str]) -> int:
     import typer
 
     from gpu_box.cli.app import app
-    from gpu_box.errors import ReaderGone
 
+    if "_GPU_BOX_COMPLETE" in os.environ:
+        app(words, standalone_mode=False, prog_name="gpu-box")  # prints completions and exits
     try:
-        code = app(words, standalone_mode=False, prog_name="gpu-box")
+        # Not `app(...)`, which makes an exit status of Ctrl-C, like that of a job, without a word.
+        command = typer.main.get_command(app)
+        with command.make_context("gpu-box", words) as context:
+            code = command.invoke(context)
+    except typer.Exit as end:
+        code = end.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # typer's own exit status for that is 1
-            raise ReaderGone from None
-        raise
     except Exception as error:
         # typer's usage errors have no public base class; format_message describes them.
         if getattr(error, "format_message", None) is None:

@@ -16,8 +16,7 @@ from gpu_box.cli.completion import job_names
 from gpu_box.cli.consent import before_deletion, before_upload
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.reader import ending_with_reader
-from gpu_box.errors import InputError
-from gpu_box.view import hints
+from gpu_box.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
@@ -339,6 +338,10 @@ def _follow(
             lambda: f"{_begun(job)}; `gpu-box logs {job.job}` follows its log.{stops}",
         )
         return
+    if then and not by_itself:
+        idle = f" The box will not be {'stopped' if then is Then.STOP else 'removed'}; it stops when idle."
+    else:
+        idle = stops or " The box stops when idle."
     if job.behind and not opts.json:
         print(f"{_begun(job)}.", file=sys.stderr)
     progress.clear_status()
@@ -355,23 +358,25 @@ def _follow(
                 with JobLog(needs_reader=then is None, raw=raw) as log:
                     status = work.follow(job, log.take)
     except KeyboardInterrupt:
-        print(
-            "\n" + hints.complete(f"Job {job.job} goes on; `gpu-box logs {job.job}` follows its log.{stops}"),
-            file=sys.stderr,
-        )
-        if then and not by_itself:
-            print(
-                f"The box will not be {'stopped' if then is Then.STOP else 'removed'}; it stops when idle.",
-                file=sys.stderr,
-            )
-        raise
+        raise Interrupted(
+            f"interrupted: job {job.job} goes on",
+            remedy=f"`gpu-box logs {job.job}` follows its log.{idle}",
+            job=job.job,
+        ) from None
     if opts.json and not then:
         _show_log(opts, job, status, said)
     elif status:
         print(f"job {job.job} ended with exit status {status}", file=sys.stderr)
-    _tell(cloud.config, job, status)
-    if then:
-        _end(opts, cloud, job, status, then, by_itself, "".join(said))
+    try:
+        _tell(cloud.config, job, status)
+        if then:
+            _end(opts, cloud, job, status, then, by_itself, "".join(said))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted: job {job.job} has ended",
+            remedy=f"`gpu-box status` shows the box.{idle}",
+            job=job.job,
+        ) from None
     if status:
         raise typer.Exit(status)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from gpu_box.errors import ConfigError, GpuBoxError
+from gpu_box.errors import ConfigError, GpuBoxError, Interrupted
 from gpu_box.view import hints
 
 
@@ -15,8 +15,9 @@ class Problem:
     what: str
     where: str | None
     remedy: str | None  # what to do now
-    exit_code: int  # 1: AWS or the machine refused; 2: the input is wrong
+    exit_code: int  # 1: AWS or the machine refused; 2: the input is wrong; 130: Ctrl-C
     problems: tuple[str, ...] = ()  # every problem of a config file
+    job: str | None = None  # Ctrl-C: the job that the command followed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,16 @@ def print_error(error: GpuBoxError, *, as_json: bool = False) -> None:
     print(fitted(text, sys.stderr), file=sys.stderr)
 
 
+def print_interrupted(error: Interrupted, *, as_json: bool = False) -> None:
+    """Print a line to standard error; with as_json also one object, unless a value is there already."""
+    if as_json:
+        from gpu_box.view import json
+
+        if not json.was_printed():
+            json.write(failure(error))
+    print(f"\n{hints.complete(str(error))}", file=sys.stderr)
+
+
 def failure(error: GpuBoxError) -> Failure:
     problem = Problem(
         kind=type(error).__name__,
@@ -48,5 +59,6 @@ def failure(error: GpuBoxError) -> Failure:
         remedy=hints.complete(error.remedy) if error.remedy else None,
         exit_code=error.exit_code,
         problems=error.problems if isinstance(error, ConfigError) else (),
+        job=error.job if isinstance(error, Interrupted) else None,
     )
     return Failure(error=problem)

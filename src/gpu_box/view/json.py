@@ -22,8 +22,9 @@ _printed = False  # whether the running command has printed its value
 def write(value: Any, *, line: bool = False) -> None:
     """Print the command's one value. line: on a single line, for a reader while the command stays open."""
     global _printed
-    print(dumps(value, line=line), flush=line)
-    _printed = True
+    text = dumps(value, line=line)
+    _printed = True  # before it: Ctrl-C within it is no reason for a second value
+    print(text, flush=line)
 
 
 def was_printed() -> bool:
