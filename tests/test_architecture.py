@@ -15,7 +15,7 @@ LOCAL_AWS = ROOT / "src" / "local_aws"
 
 # A package may import itself and these:
 # cli -> view -> box -> {aws, machine, plan} -> {store, config} -> model.
-BASE = {"errors", "units", "resources", "files", "polling", "nearest"}
+BASE = {"errors", "units", "resources", "files", "home", "polling", "nearest"}
 FACTS = BASE | {"model"}
 OWN = FACTS | {"store", "config"}
 MAY_IMPORT = {
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "units": {"errors"},
     "resources": {"errors"},
     "files": set(),
+    "home": set(),
     "polling": set(),
     "nearest": set(),
     "model": BASE,

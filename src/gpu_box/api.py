@@ -25,6 +25,7 @@ from gpu_box.box import cluster, status, stop, up, work
 from gpu_box.box.members import only_member
 from gpu_box.config.model import Config
 from gpu_box.config.read import load
+from gpu_box.home import forget_empty_home
 from gpu_box.model.machine import SyncResult
 from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, JobLogged, StatusView, StoppedBox
@@ -39,12 +40,14 @@ class Box:
 
     def __init__(self, config: Config, *, progress: bool = False) -> None:
         """progress: show the commands' own progress lines on standard error."""
+        forget_empty_home()
         self._cloud = only_member(Cloud(config), "Box")
         self._report: Reporter = make_reporter(silent=not progress)
 
     @classmethod
     def load(cls, path: Path | str | None = None, *, name: str | None = None, progress: bool = False) -> Box:
         """path, name: as --config and --name. Raises InputError, with every problem of the file."""
+        forget_empty_home()
         return cls(load(None if path is None else Path(path), name=name), progress=progress)
 
     @property

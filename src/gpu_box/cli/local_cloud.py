@@ -10,7 +10,7 @@ from dataclasses import asdict
 from gpu_box import resources
 from gpu_box.errors import GpuBoxError, InputError
 from gpu_box.model.results import LocalCloud, LocalStopped
-from gpu_box.store.files import data_home
+from gpu_box.store.files import data_home, not_written
 from gpu_box.view import progress
 from local_aws import daemon
 from local_aws.failure import Failure
@@ -36,7 +36,9 @@ def status() -> LocalCloud:
 
 def require_answer() -> None:
     """Raise GpuBoxError if a daemon runs. Call it when the daemon did not answer."""
-    if daemon.is_up(data_home()):
+    with _failures():
+        is_up = daemon.is_up(data_home())
+    if is_up:
         raise GpuBoxError(
             "the embedded cloud runs but does not answer", remedy="Try again, or run `gpu-box local stop`."
         )
@@ -55,9 +57,13 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Translate Failure into InputError or GpuBoxError."""
+    """Translate Failure, and what cannot be written of our own, into InputError or GpuBoxError."""
     try:
         yield
+    except OSError as error:
+        if problem := not_written(error):
+            raise problem from None
+        raise
     except Failure as failure:
         kind = InputError if failure.bad_input else GpuBoxError
         raise kind(failure.what, where=failure.where or None, remedy=failure.remedy or None) from None

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from gpu_box.cli.reader import READER_GONE
+from gpu_box.home import forget_empty_home
 
 TYPE_CHECKING = False  # as in gpu_box/__init__.py
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         print(_WINDOWS, file=sys.stderr)
         return 2
+    forget_empty_home()
     given, rest = split_global_options(list(sys.argv[1:] if argv is None else argv))
     try:
         return _command(given, rest)

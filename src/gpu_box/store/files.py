@@ -20,16 +20,46 @@ def data_home() -> Path:
     For this user alone; made by the first file that is written there. Raises InputError.
     """
     own = os.environ.get("GPU_BOX_HOME")
-    data = Path(os.environ.get("XDG_DATA_HOME", "")).expanduser()
-    shared = data if data.is_absolute() else Path.home() / ".local" / "share"
-    folder = Path(own) if own else shared / "gpu-box"
+    folder = Path(own) if own else _shared() / "gpu-box"
     _require_private(folder)
     return folder
 
 
+def not_written(error: OSError) -> InputError | None:
+    """The error for what could not be made in `data_home`; None if the error is about another file."""
+    named = error.filename
+    if not isinstance(named, str | bytes):
+        return None
+    folder, at = data_home(), Path(os.fsdecode(named))
+    if not (at.is_relative_to(folder) or folder.is_relative_to(at)):  # making it begins at a parent
+        return None
+    name = "GPU_BOX_HOME" if os.environ.get("GPU_BOX_HOME") else "HOME or XDG_DATA_HOME"
+    return InputError(
+        f"cannot be written ({error.strerror})",
+        where=str(at),
+        remedy=f"Set {name} to a folder that you can write.",
+    )
+
+
+def _shared() -> Path:
+    """The user's data folder."""
+    try:
+        data = Path(os.environ.get("XDG_DATA_HOME", "")).expanduser()
+        return data if data.is_absolute() else Path.home() / ".local" / "share"
+    except RuntimeError:
+        raise InputError(
+            "you have no home folder", where="HOME", remedy="Set HOME to a folder that you can write."
+        ) from None
+
+
 def cache_home() -> Path | None:
-    """gpu-box's folder in the user's cache folder; None if it is another user's: a cache is dispensable."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gpu-box"
+    """gpu-box's folder in the user's cache folder; None if there is none, or it is another user's: a cache is
+    dispensable.
+    """
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gpu-box"
+    except RuntimeError:  # no home folder
+        return None
     return None if _not_private(folder) else folder
 
 
