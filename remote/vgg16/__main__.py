@@ -7,9 +7,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from vgg16 import Problem
+from vgg16.command import printable, values
 from vgg16.elastic import HOPELESS, Interrupted, end_with_launcher, leave_word, restarts
 from vgg16.ending import EXIT_STATUS, Ended, listen
 from vgg16.kaggle import competition
@@ -25,30 +25,45 @@ def main(words: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except Interrupted as problem:
-        print(f"error: {problem}", file=sys.stderr, flush=True)
+        _complain(f"error: {problem}")
         return 1
     except Problem as problem:
         return _fail(str(problem))
     except OSError as error:  # a full disk, a folder that is not ours to write
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}; {arguments.goes_on}")
+        return _fail(f"{where}{error.strerror or error}{_goes_on(arguments)}")
     except Ended as ended:
         if os.environ.get("RANK", "0") == "0":
-            print(ended, file=sys.stderr, flush=True)
+            _complain(str(ended))
         return EXIT_STATUS
     except KeyboardInterrupt:
-        print(f"interrupted; {arguments.goes_on}", file=sys.stderr)
+        _complain(f"interrupted{_goes_on(arguments)}")
         return 130
 
 
 def _fail(text: str) -> int:
     """The exit status of an error that a restart would meet again."""
     if restarts() < 0:
-        print(f"error: {text}", file=sys.stderr, flush=True)
+        _complain(f"error: {text}")
         return 1
     if not leave_word(text):
-        print(f"error: {text}", file=sys.stderr, flush=True)
+        _complain(f"error: {text}")
     return HOPELESS
+
+
+def _complain(line: str) -> None:
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    print(printable(line), flush=True)
+
+
+def _goes_on(arguments: argparse.Namespace) -> str:
+    """How to go on after an error of the machine, to append to it; "" for a training that kept nothing."""
+    if arguments.run is _train and not os.path.exists(arguments.results / "checkpoint.pt"):
+        return ""
+    return f"; {arguments.goes_on}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,11 +80,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_evaluate(add: AddParser) -> None:
     score = add("evaluate", help="top-1 and top-5 accuracy of a network over a folder of pictures")
     option = score.add_argument
-    option("--data", type=_path, required=True, help="folder with one sub-folder for each class")
-    option("--weights", help="imagenet, caffe, FILE or caffe:FILE (imagenet)")
-    option("--batch-size", type=_positive, default=64, help="pictures at once (64)")
-    option("--image-size", type=_size, help="pixels a side, 32 or more (224)")
-    option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
+    option("--data", type=values.path, required=True, help="folder with one sub-folder for each class")
+    option("--weights", type=values.weights, help="imagenet, caffe, FILE or caffe:FILE (imagenet)")
+    option("--batch-size", type=values.positive, default=64, help="pictures at once (64)")
+    option("--image-size", type=values.size, help="pixels a side, 32 or more (224)")
+    option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products (auto)")
     option("--device", help="cuda, cuda:1 or cpu (default: a GPU if there is one)")
     score.set_defaults(run=_evaluate, goes_on="run it again")
 
@@ -78,25 +93,29 @@ def _add_data(add: AddParser) -> None:
     data = add("data", help="prepare pictures: train/CLASS, valid/CLASS, test/unknown")
     kinds = data.add_subparsers(required=True, metavar="KIND")
     faces = kinds.add_parser("faces", help="200 real photographs that scikit-image ships: no download")
-    faces.add_argument("--to", type=_path, required=True, help="folder to make")
+    faces.add_argument("--to", type=values.path, required=True, help="folder to make")
     faces.set_defaults(run=_faces)
 
 
 def _add_kaggle(add: AddParser) -> None:
     fetch = add("fetch", help="Kaggle's Dogs vs Cats, downloaded, unpacked and split")
-    fetch.add_argument("--to", type=_path, required=True, help="folder to make")
-    fetch.add_argument("--zip", type=_path, nargs="+", help="Kaggle's zip files, if you have them already")
+    fetch.add_argument("--to", type=values.path, required=True, help="folder to make")
+    fetch.add_argument(
+        "--zip", type=values.path, nargs="+", help="Kaggle's zip files, if you have them already"
+    )
     fetch.set_defaults(run=_fetch)
     split = add("split", help="a folder with Kaggle's flat train/cat.0.jpg, split in place")
-    split.add_argument("folder", type=_path, help="with train/ and maybe test/")
+    split.add_argument("folder", type=values.path, help="with train/ and maybe test/")
     split.set_defaults(run=_split)
     for parser in (fetch, split):
-        parser.add_argument("--valid", type=_positive, default=2000, help="pictures to hold out (2000)")
-        parser.add_argument("--seed", type=int, default=0, help="chooses the held-out pictures (0)")
+        parser.add_argument("--valid", type=values.positive, default=2000, help="pictures to hold out (2000)")
+        parser.add_argument("--seed", type=values.seed, default=0, help="chooses the held-out pictures (0)")
     submit = add("submit", help="a trained run's answers to Kaggle, as id,label")
-    submit.add_argument("--results", type=_path, required=True, help="the folder that `train` filled")
-    submit.add_argument("--clip", type=_clip, help="as for train (default: chosen on valid)")
-    submit.add_argument("--sample", type=_path, help="Kaggle's sample_submission.csv (default: the data's)")
+    submit.add_argument("--results", type=values.path, required=True, help="the folder that `train` filled")
+    submit.add_argument("--clip", type=values.clip, help="as for train (default: chosen on valid)")
+    submit.add_argument(
+        "--sample", type=values.path, help="Kaggle's sample_submission.csv (default: the data's)"
+    )
     submit.add_argument("--message", default="VGG16, fine-tuned", help="what Kaggle shows beside the score")
     submit.add_argument("--no-send", action="store_true", help="write and check the file only")
     submit.set_defaults(run=_submit)
@@ -105,46 +124,61 @@ def _add_kaggle(add: AddParser) -> None:
 
 
 def _add_train(add: AddParser) -> None:
-    train = add("train", help="fine-tune VGG16", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    train = add("train", help="fine-tune VGG16")
     option = train.add_argument
     option(
         "--data",
-        type=_path,
+        type=values.path,
         required=True,
         help="folder with train/CLASS, valid/CLASS and maybe test/unknown",
     )
-    option("--results", type=_path, required=True, help="folder for figures, plots and submission")
+    option("--results", type=values.path, required=True, help="folder for figures, plots and submission")
     option("--preset", choices=["demo"], help=f"demo: no GPU, no download: {_words(_DEMO)}")
-    option("--epochs", type=_positive, help="passes over the training pictures (default: 1)")
-    option("--batch-size", type=_positive, help="pictures a step (default: 64)")
-    option("--image-size", type=_size, help="pixels a side, 32 or more (default: 224)")
-    option("--weights", help="imagenet, caffe, none (random), FILE or caffe:FILE (default: imagenet)")
-    option("--lr", type=float, default=0.001, help="Adam's learning rate")
-    option("--seed", type=int, default=0, help="of the order, dropout and new layers")
-    option("--layers", choices=["last", "classifier", "all"], default="last", help="which layers learn")
+    option("--epochs", type=values.positive, help="passes over the training pictures (default: 1)")
+    option("--batch-size", type=values.positive, help="pictures a step (default: 64)")
+    option("--image-size", type=values.size, help="pixels a side, 32 or more (default: 224)")
+    option(
+        "--weights",
+        type=values.weights,
+        help="imagenet, caffe, none (random), FILE or caffe:FILE (default: imagenet)",
+    )
+    option("--lr", type=values.rate, default=0.001, help="Adam's learning rate (default: 0.001)")
+    option("--seed", type=values.seed, default=0, help="of the order, dropout and new layers (default: 0)")
+    option("--layers", choices=["last", "classifier", "all"], default="last", help="to train (default: last)")
     option("--augment", action="store_true", help="vary the training pictures at random")
-    option("--clip", type=_clip, help="keep probabilities this far from 0 and 1 (default: chosen on valid)")
+    option(
+        "--clip", type=values.clip, help="keep probabilities this far from 0 and 1 (default: chosen on valid)"
+    )
     option("--resume", action="store_true", help="go on from the last finished epoch in --results")
-    option("--cache", type=_path, help="folder for features (default: $VGG16_CACHE or ~/scratch/vgg16)")
+    option("--cache", type=values.path, help="folder for features (default: $VGG16_CACHE or ~/scratch/vgg16)")
     option("--no-cache", action="store_true", help="compute features anew every epoch")
-    option("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto", help="of products")
+    option(
+        "--precision",
+        choices=["auto", "fp32", "fp16", "bf16"],
+        default="auto",
+        help="of products (default: auto, what this device is fast at)",
+    )
     option(
         "--decoder",
         choices=["auto", "pillow", "nvimgcodec"],
         default="auto",
-        help="of JPEGs: on the GPU (nvimgcodec) if the package is installed, else pillow",
+        help="of JPEGs (default: auto, on the GPU, nvimgcodec, if the package is installed, else pillow)",
     )
     option("--device", help="cuda, cuda:1 or cpu (default: a GPU; the CPU only on a machine without one)")
     option("--no-compile", action="store_true", help="never compile the network, even if it would be faster")
-    option("--save", type=_path, help="write the trained network to this .safetensors file")
-    option("--dollars-per-hour", type=float, help="the box's price, for the running cost in progress lines")
+    option("--save", type=values.path, help="write the trained network to this .safetensors file")
+    option(
+        "--dollars-per-hour",
+        type=values.price,
+        help="the box's price, for the running cost in progress lines (default: $GPU_BOX_DOLLARS_PER_HOUR)",
+    )
     train.set_defaults(run=_train, goes_on="--resume goes on from the last finished epoch")
 
 
 def _faces(arguments: argparse.Namespace) -> int:
     from vgg16.data import faces
 
-    print(faces.prepare(arguments.to), flush=True)
+    _say(faces.prepare(arguments.to))
     return 0
 
 
@@ -153,13 +187,13 @@ def _fetch(arguments: argparse.Namespace) -> int:
     from vgg16.data.archive import DamagedArchive
 
     to = arguments.to
-    if dogscats.is_prepared(to):
+    if dogscats.is_prepared(to, _say):
         return 0
     # Kept until all is unpacked, so that an interrupted download continues.
     kept = to.with_name(f".{to.name}.download")
     zips = arguments.zip or [competition.fetch(arguments.competition, kept)]
     try:
-        dogscats.prepare(to, zips, valid=arguments.valid, seed=arguments.seed)
+        dogscats.prepare(to, zips, valid=arguments.valid, seed=arguments.seed, say=_say)
     except DamagedArchive:
         shutil.rmtree(kept, ignore_errors=True)
         raise
@@ -171,7 +205,7 @@ def _split(arguments: argparse.Namespace) -> int:
     from vgg16.data import dogscats
 
     folder = arguments.folder
-    print(f"{folder}: {dogscats.split(folder, valid=arguments.valid, seed=arguments.seed)}")
+    _say(f"{folder}: {dogscats.split(folder, valid=arguments.valid, seed=arguments.seed)}")
     return 0
 
 
@@ -182,19 +216,19 @@ def _submit(arguments: argparse.Namespace) -> int:
     predicted = predictions.load(arguments.results)
     path = arguments.results / "submission.csv"
     clip = submission.make_submission(path, predicted, arguments.clip)
-    print(f"{path}: {submission.describe(predicted, clip)}")
+    _say(f"{path}: {submission.describe(predicted, clip)}")
     sample = arguments.sample or predicted.data / SAMPLE
     if arguments.sample or sample.is_file():
         count = submission.check_submission(path, sample)
-        print(f"{count:,} rows with the ids of {sample}")
+        _say(f"{count:,} rows with the ids of {sample}")
     else:
-        print(f"{submission.check_submission(path):,} rows; no {SAMPLE} here, so the ids are not compared")
+        _say(f"{submission.check_submission(path):,} rows; no {SAMPLE} here, so the ids are not compared")
     if arguments.no_send:
-        print("not sent: --no-send")
+        _say("not sent: --no-send")
     elif not competition.has_credentials():
-        print("not sent: no Kaggle credentials here (kaggle: true in config.yaml brings them)")
+        _say("not sent: no Kaggle credentials here (kaggle: true in config.yaml brings them)")
     else:
-        print(competition.send(path, arguments.competition, arguments.message))
+        _say(competition.send(path, arguments.competition, arguments.message))
     return 0
 
 
@@ -203,6 +237,10 @@ def _train(arguments: argparse.Namespace) -> int:
     from vgg16.report import ProgressReport
     from vgg16.run import Settings, train
 
+    price = arguments.dollars_per_hour
+    if price is None:
+        price = values.variable("GPU_BOX_DOLLARS_PER_HOUR", values.price)
+    values.variable("VGG16_CACHE", values.path)  # or an unknown user's home would be a traceback
     given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "image_size", "weights")}
     chosen = (_DEMO if arguments.preset == "demo" else {}) | {k: v for k, v in given.items() if v is not None}
     same = (
@@ -227,8 +265,7 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     listen()
     end_with_launcher()
-    price = arguments.dollars_per_hour or os.environ.get("GPU_BOX_DOLLARS_PER_HOUR")
-    train(settings, ProgressReport(dollars_per_hour=float(price) if price else None))
+    train(settings, ProgressReport(dollars_per_hour=price))
     return 0
 
 
@@ -239,8 +276,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     report = ProgressReport()
     vgg = Vgg16(
-        arguments.weights,
-        size=arguments.image_size,
+        arguments.weights or values.variable("VGG16_WEIGHTS", values.weights),
+        size=arguments.image_size or values.variable("VGG16_SIZE", values.size),
         device=arguments.device,
         precision_name=arguments.precision,
         cache=None,
@@ -257,28 +294,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _words(preset: dict[str, object]) -> str:
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in preset.items())
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("1 or more is needed")
-    return number
-
-
-def _size(text: str) -> int:
-    if (number := int(text)) < 32:
-        raise argparse.ArgumentTypeError("32 or more is needed")
-    return number
-
-
-def _clip(text: str) -> float:
-    if not 0 <= (number := float(text)) < 0.5:
-        raise argparse.ArgumentTypeError("0 to 0.5 is needed")
-    return number
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vgg16 import Problem
-from vgg16.files import write_whole
+from vgg16.files import refuse_special, write_whole
 from vgg16.train import Epoch, HalfPass, Totals, Trainer
 
 _KEYS = {"identity", "trained", "optimizer", "scaler", "history"}
@@ -59,14 +59,16 @@ def restore(path: Path, trainer: Trainer, identity: str) -> list[Epoch]:
     The first rank reads the file for all, as other machines have none. Raises Problem for another run's file
     and a damaged one.
     """
-    state = trainer.ranks.firsts(_read(path) if trainer.ranks.first and path.exists() else None)
+    state = trainer.ranks.firsts(
+        _read(path) if trainer.ranks.first and refuse_special(path).exists() else None
+    )
     if state is None:
         return []
     if isinstance(state, str):
         raise Problem(f"{path}: this checkpoint cannot be read ({state}). Without --resume it begins anew.")
     if state["identity"] != identity:
         raise Problem(
-            f"{path} is of another run:\n  there {state['identity']}\n  now   {identity}\n"
+            f"{path} is of another run, with {state['identity']}; this one has {identity}. "
             "Without --resume it begins anew."
         )
     trained = _trained(trainer)

@@ -13,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from vgg16 import UnreadableImage
+from vgg16.command import printable
 from vgg16.files import write_whole
 from vgg16.model import RANDOM
 from vgg16.pictures import Folder, read_image
@@ -30,6 +31,7 @@ _STYLE = {
     "ytick.color": _INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "text.parse_math": False,  # of a class's or file's name with dollars
 }
 
 
@@ -45,7 +47,7 @@ def curves(history: Sequence[Epoch], title: str) -> Figure:
         _draw(loss, history, "loss")
         loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
         loss.set_ylabel("nats a picture")
-        figure.suptitle(title, fontsize=11, fontweight="bold")
+        figure.suptitle(printable(title), fontsize=11, fontweight="bold")
     return figure
 
 
@@ -72,7 +74,7 @@ def confusion(probabilities: np.ndarray, folder: Folder) -> Figure:
     """Counts by class (rows) and answer (columns). The shade is the share of the row."""
     counts = confusion_counts(probabilities, folder)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    names = folder.classes
+    names = [printable(name) for name in folder.classes]
     many = len(names) > 4
     with matplotlib.rc_context(_STYLE):
         side = 2.4 + 0.5 * len(names)
@@ -120,6 +122,7 @@ def examples(probabilities: np.ndarray, folder: Folder, *, each: int = 6) -> Fig
         "wrong: the least sure": bad[each:][::-1][:each],
     }
     rows = {title: chosen for title, chosen in rows.items() if len(chosen)}
+    names = [printable(name) for name in folder.classes]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(1.6 * each, 2.3 * len(rows)), layout=ConstrainedLayoutEngine(h_pad=0.1))
         grid = figure.subplots(len(rows), each, squeeze=False)
@@ -128,10 +131,10 @@ def examples(probabilities: np.ndarray, folder: Folder, *, each: int = 6) -> Fig
                 axes.axis("off")
             axes_row[0].set_title(title, loc="left", fontsize=10, fontweight="bold")
             for axes, row in zip(axes_row, chosen, strict=False):
-                answer = folder.classes[int(probabilities[row].argmax())]
+                answer = names[int(probabilities[row].argmax())]
                 caption = f"{answer} {sure[row]:.0%}"
                 if not right[row]:
-                    caption += f", is {folder.classes[folder.labels[row]]}"
+                    caption += f", is {names[folder.labels[row]]}"
                 _show(axes, folder, row)
                 for line, (text, colour) in enumerate(
                     ((caption, _GREEN if right[row] else _ORANGE), (_short(folder.files[row]), _FAINT))
@@ -153,7 +156,7 @@ def _show(axes: Axes, folder: Folder, row: int) -> None:
 
 def _short(file: str, most: int = 24) -> str:
     """The end of a file's name, which differs between neighbours."""
-    name = file.rsplit("/", 1)[-1]
+    name = printable(file.rsplit("/", 1)[-1])
     return name if len(name) <= most else "..." + name[3 - most :]
 
 

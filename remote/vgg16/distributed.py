@@ -52,6 +52,7 @@ class Watched(Ranks):
 
     @contextmanager
     def together(self) -> Iterator[None]:
+        ending.begin()
         yield
         if any(self.gather(self.ended())):
             raise Ended
@@ -63,6 +64,7 @@ class Group(Watched):
     def __init__(self, rank: int, world: int, local: int, device: str) -> None:
         super().__init__(device)
         self.rank, self.world, self.local, self.first = rank, world, local, rank == 0
+        ending.begin()  # ranks end together
 
     def share(self, rows: np.ndarray) -> np.ndarray:
         return rows[self.rank :: self.world]
@@ -138,7 +140,8 @@ class GroupTrainer(Trainer):
             if reason := shortage(error):
                 raise Interrupted(
                     f"{reason} on rank {self.ranks.rank} in the middle of epoch {self.done + 1}: "
-                    "take a smaller --batch-size; --resume goes on from the last finished epoch"
+                    "take a smaller --batch-size"
+                    + ("; --resume goes on from the last finished epoch" if self.done else "")
                 ) from None
             raise
 

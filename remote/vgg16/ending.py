@@ -1,5 +1,6 @@
 """What a training is asked to do in the middle of an epoch: end (SIGTERM), or save and continue.
 
+Before there is anything to save, SIGTERM ends the process at once: it may wait for what never comes.
 SIGTERM comes before AWS takes a spot machine back and before Slurm's time is over. If EC2 sees a higher risk
 for a spot machine (rebalance recommendation), the file $GPU_BOX_SAVE changes, which `gpu-box run` and `train`
 name.
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
 EXIT_STATUS = 128 + signal.SIGTERM
 # Ranks add up what each was asked: one END outweighs all SAVEs.
 SAVE, END = 1, 1 << 20
 _signals: list[int] = []
+_begun: list[bool] = []
 _last_save: list[int] = []  # when the file was last written, in ns; empty: not listening
 
 
@@ -24,8 +27,14 @@ class Ended(Exception):  # noqa: N818 - not an error: the user or AWS asked for 
 
 def listen() -> None:
     _signals.clear()
+    _begun.clear()
     _last_save[:] = [_written()]
     signal.signal(signal.SIGTERM, _take)
+
+
+def begin() -> None:
+    """From now on someone asks, between two steps, whether to end."""
+    _begun[:] = [True]
 
 
 def ended() -> bool:
@@ -55,3 +64,7 @@ def _written() -> int:
 
 def _take(number: int, frame: FrameType | None) -> None:
     _signals.append(number)
+    if not _begun:
+        with suppress(OSError):
+            os.write(2, b"ended by SIGTERM before training began\n")  # print may be in the middle of a line
+        os._exit(EXIT_STATUS)

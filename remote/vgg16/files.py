@@ -10,6 +10,15 @@ from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
+from vgg16 import BadData
+
+
+def refuse_special(path: Path) -> Path:
+    """path itself. Raises BadData for what is no file (a FIFO: its reader may wait for ever)."""
+    if path.exists() and not path.is_file():
+        raise BadData(f"{path}: not a regular file")
+    return path
+
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Calls write(file); the old content of path stays until the new one is on the disk. Raises OSError."""

@@ -18,6 +18,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher import api
 
+from vgg16.command import printable
 from vgg16.elastic import HOPELESS, launching
 from vgg16.ending import EXIT_STATUS
 
@@ -60,7 +61,7 @@ def main() -> int:
             return EXIT_STATUS
         reasons = {text for failure in error.failures.values() if (text := _message(failure))}
         for text in sorted(reasons) or [_lost(error.failures)]:
-            print(f"error: {text}", file=sys.stderr, flush=True)
+            print(printable(f"error: {text}"), file=sys.stderr, flush=True)
         return 1
     return 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import exists, expanduser, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 # By its name a file is a picture or not; Pillow sees its format in the content. A picture that Pillow cannot
 # decode (HEIC) is named and left out.
 _NAMES = "jpg jpeg jfif png bmp gif webp tif tiff ppm pgm avif jp2 dds heic heif"
-SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 # Folders that programs make beside the pictures.
 _NOT_DATA = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", "__pycache__", "lost+found"})
 _WORKERS_FROM = 400  # pictures: fewer are read before worker processes have started
@@ -52,7 +52,7 @@ class Folder:
 
 def find_pictures(path: str | Path) -> Folder:
     """One sub-folder a class, in alphabetical order. Raises BadData if there is none, or an empty one."""
-    root = Path(path).expanduser()
+    root = Path(expanduser(path))
     if not root.is_dir():
         raise BadData(f"{root}: no such folder")
     classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and is_data(entry.name))
@@ -64,7 +64,8 @@ def find_pictures(path: str | Path) -> Folder:
         found = sorted(
             file.relative_to(root).as_posix()
             for file in (root / name).rglob("*")
-            if file.suffix.lower() in SUFFIXES and all(map(is_data, file.relative_to(root).parts))
+            if file.suffix[1:].lower() in _NAMES.split() and all(map(is_data, file.relative_to(root).parts))
+            if isfile(file) or not exists(file)  # no folder or FIFO; of a dangling link, readers say so
         )
         if not found:
             raise BadData(f"{root / name}: no picture in this class's folder; add some or remove the folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+from vgg16.command import printable
 from vgg16.elastic import began
 from vgg16.train import Report
 
@@ -18,7 +19,7 @@ class Silent(Report):
         pass
 
     def warn(self, line: str) -> None:
-        print(line, flush=True)
+        print(printable(line), flush=True)
 
 
 class ProgressReport(Report):
@@ -32,6 +33,9 @@ class ProgressReport(Report):
         self._started, self._phase_started = began(), time.monotonic()
         self._last = -_EVERY_S
         self._phase, self._first, self._done = "", 0, 0
+
+    def say(self, line: str) -> None:
+        print(printable(line), flush=True)
 
     def due(self, *, last: bool = False) -> bool:
         return last or time.monotonic() - self._last >= _EVERY_S

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from vgg16.device import Ranks
+from vgg16.ending import begin
 from vgg16.pictures import Batches, Source
 
 
@@ -15,6 +16,8 @@ def from_pictures(batches: Batches, ranks: Ranks) -> Source:
 
     def epoch(number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         plan = [ranks.share(rows) for rows in batches.plan(number)[skip:]]
-        return batches.load(plan, number, every_step=True)
+        for batch in batches.load(plan, number, every_step=True):
+            begin()
+            yield batch
 
     return Source(batches.nb_sample, len(batches), batches.classes, epoch)

@@ -40,10 +40,10 @@ def starts(folder: Path) -> list[str]:
 
 
 def test_what_a_restart_cannot_cure_fails_at_once_with_its_line(tmp_path: Path) -> None:
-    words = "import vgg16.elastic as e; e.leave_word('the loss is no number'); raise SystemExit(e.HOPELESS)"
+    words = r"import vgg16.elastic as e; e.leave_word('\x1b is no number'); raise SystemExit(e.HOPELESS)"
     script = f'PYTHONPATH={Path(vgg16.__file__).parents[1]} exec {sys.executable} -c "{words}"'
     (result,) = as_ranks(1, launched, script, tmp_path)
-    assert result == (1, "error: the loss is no number\n")
+    assert result == (1, "error: \\x1b is no number\n")
     assert starts(tmp_path) == ["0", "0"]
 
 

@@ -408,7 +408,7 @@ def test_a_disk_that_takes_nothing_is_one_clear_line(
     words = ["train", "--data", str(small.data), "--results", str(tmp_path / "file"), "--preset", "demo"]
     (tmp_path / "file").write_text("in the way")
     assert main(words) == 1
-    line = f"error: {tmp_path}/file: File exists; --resume goes on from the last finished epoch\n"
+    line = f"error: {tmp_path}/file: File exists\n"
     assert capsys.readouterr().err == line
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from vgg16 import BadData
+from vgg16.files import refuse_special
 
 
 class DamagedArchive(BadData):
@@ -23,7 +24,7 @@ def unpack(archive: Path, to: Path, *, rename: Callable[[PurePosixPath], Path | 
     of this zip is unpacked).
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with zipfile.ZipFile(refuse_special(archive)) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
             for member in members:
                 _refuse_escape(archive, member)

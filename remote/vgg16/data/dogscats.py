@@ -70,7 +70,8 @@ def split(root: Path, *, valid: int = 2000, sample: tuple[int, int] = (200, 50),
     Which are held out depends on the names and the seed alone, so that a killed split is finished by the
     next. sample: copies from train and from valid. The line to print. Raises BadData.
     """
-    places = {path.name: path for part in ("train", "valid") for path in (root / part).rglob("*.jp*g")}
+    found = [path for part in ("train", "valid") for path in (root / part).rglob("*.jp*g")]
+    places = {path.name: path for path in found if path.is_file()}
     names = sorted(name for name in places if _LABELLED.match(name))
     classes = sorted({_class(name) for name in names})
     if not names:
@@ -107,7 +108,7 @@ def _gather_test(test: Path) -> None:
     if test.is_dir():
         (test / "unknown").mkdir(exist_ok=True)
         for path in sorted(test.iterdir()):
-            if _NUMBERED.match(path.name):
+            if _NUMBERED.match(path.name) and path.is_file():
                 path.replace(test / "unknown" / path.name)
 
 

@@ -27,6 +27,8 @@ def named(name: str | None) -> torch.device:
     if name is None:
         raise Problem(f"{why_not()}. To compute on the CPU all the same: --device cpu, Vgg16(device='cpu')")
     try:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+            raise RuntimeError  # as PyTorch for a name that it does not know; it knows mps and meta
         device = torch.device(name)
     except RuntimeError:
         raise Problem(f"--device {name}: there is no such device; use cuda, cuda:1 or cpu") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg16.files import write_whole
+from vgg16.files import refuse_special, write_whole
 from vgg16.kaggle import BadSubmission
 
 FILE = "predictions.npz"
@@ -46,7 +46,7 @@ def load(results: Path) -> Predictions:
     """Raises BadSubmission if no run left any in the folder."""
     path = results / FILE
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(refuse_special(path).read_bytes()), allow_pickle=False) as arrays:
             return Predictions(
                 data=Path(str(arrays["data"])),
                 classes=tuple(arrays["classes"].tolist()),

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vgg16.files import write_text
+from vgg16.files import refuse_special, write_text
 from vgg16.kaggle import BadSubmission
 from vgg16.kaggle.predictions import Predictions
 
@@ -113,8 +113,11 @@ def check_submission(path: Path, sample: Path | None = None) -> int:
 
 
 def _ids(path: Path) -> list[int]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
+    try:
+        with refuse_special(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadSubmission(f"{path}: no CSV file ({error})") from None
     if not rows or rows[0] != ["id", "label"]:
         raise BadSubmission(f"{path}: its first line is not id,label")
     ids = []

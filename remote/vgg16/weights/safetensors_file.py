@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vgg16 import BadWeights
-from vgg16.files import write_whole
+from vgg16.files import refuse_special, write_whole
 from vgg16.model import CAFFE, RANDOM, TORCHVISION, VGG16, Preprocessing
 
 _BY_NAME = {each.name: each for each in (CAFFE, RANDOM, TORCHVISION)}
@@ -18,6 +18,7 @@ def check(path: Path) -> None:
     """Raises BadWeights, before hours of training, for a file that could not be written at their end."""
     if path.suffix != ".safetensors":
         raise BadWeights(f"{path}: the name must end in .safetensors")
+    refuse_special(path)
     _require_library(path)
 
 
