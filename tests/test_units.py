@@ -48,7 +48,9 @@ def test_a_duration_is_read_as_people_write_it(text: str, seconds: int) -> None:
         ("1w", "'1w' is not a duration such as 30m, 2h or 1h30m"),
         ("٣h", "'٣h' is not a duration such as 30m, 2h or 1h30m"),
         ("9999999999d", "'9999999999d' is too long"),
-        ("1" * 5_000 + "d", f"{'1' * 60!r} is not a duration such as 30m, 2h or 1h30m"),
+        ("1" * 5_000 + "d", f"{'1' * 60!r} is too long"),
+        ("0", "'0' is not a duration such as 30m, 2h or 1h30m"),
+        ("030", "'030' is not a duration such as 30m, 2h or 1h30m; 30m or 30h?"),
     ],
 )
 def test_what_is_no_duration_says_what_is(text: str, said: str) -> None:

@@ -35,7 +35,8 @@ from setup.records import write_atomically
 from watch.read.text import read
 
 JOBS = ROOT / "jobs"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LONGEST_NAME = 64
 # The supervisor died with the job, or the box stopped: record it as SIGKILL.
 _UNSEEN_EXIT = 128 + 9
 _MOST_BYTES = 1 << 20  # of each file except the log
@@ -48,8 +49,15 @@ class Refused(Exception):
 
 class Job:
     def __init__(self, name: str) -> None:
+        if len(name) > _LONGEST_NAME:
+            raise Refused(
+                "a job's name has at most %d characters; this one has %d" % (_LONGEST_NAME, len(name))
+            )
         if not _NAME.fullmatch(name):
-            raise Refused("%r cannot be a job's name: letters, digits, - _ . are fine" % name)
+            raise Refused(
+                "%r cannot be a job's name: begin with a letter (A-Z) or digit; more of these, - _ . follow"
+                % name
+            )
         self.name = name
         self.folder = JOBS / name
         self.log = self.folder / "log"

@@ -6,8 +6,9 @@ import re
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
-_DURATION = re.compile(r"(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m(?:in)?)?(?:(\d{1,12})s)?", re.ASCII)
-_MONEY = re.compile(r"\$? ?(\d{1,12}(?:\.\d{1,6})?)", re.ASCII)
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?", re.ASCII)
+_MOST_DIGITS = 12
+_MONEY = re.compile(r"\$? ?(\d{1,40}(?:\.\d{1,6})?)", re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -15,9 +16,13 @@ def parse_duration(text: str) -> timedelta:
     compact = text.replace(" ", "").lower()
     match = _DURATION.fullmatch(compact)
     if not compact or match is None:
-        hint = f"; {compact}m or {compact}h?" if re.fullmatch("[0-9]{1,6}", compact) else ""
+        number = compact.lstrip("0") if re.fullmatch("[0-9]{1,6}", compact) else ""
+        hint = f"; {number}m or {number}h?" if number else ""
         raise ValueError(f"{text[:60]!r} is not a duration such as 30m, 2h or 1h30m{hint}")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    parts = [part or "0" for part in match.groups()]
+    if max(map(len, parts)) > _MOST_DIGITS:
+        raise ValueError(f"{text[:60]!r} is too long")
+    days, hours, minutes, seconds = map(int, parts)
     try:
         return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     except OverflowError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,16 @@ def test_global_options_may_stand_anywhere_but_in_another_program_s_words(typed:
         (["run", "--job"], "--job needs a value. `gpu-box run --help`"),
         (["status", "--watch=3"], "--watch takes no value. `gpu-box status --help`"),
         (["status", "--name"], "--name needs a value"),
+        (["keep", ""], "an argument is empty: how long from now: 45m, 3h, 1d. Is a variable unset?"),
+        (["pull", "--name=", "x"], "--name has an empty value. Is a variable unset? `gpu-box --help`"),
+        (["status", "--json=", "x"], "--json takes no value"),
+        (["pull", "/etc/passwd"], "/etc/passwd: the path must be below ~/work"),
+        (["pull", "~/work/results"], "must be below ~/work, without `..`. Name it as seen from there"),
+        (["run", "--", " "], "run: the command is empty. Is a variable unset?"),
+        (["ssh", "--", " "], "ssh: the command is empty. Is a variable unset?"),
+        (["run", "--pull", "[", "--", "x"], "--pull: a pattern cannot be read: '[' has a [ without its ]"),
+        (["keep", "0"], "'0' is not a duration such as 30m, 2h or 1h30m. Give"),
+        (["up", "--wait", "0"], "--wait: '0' is not a duration such as 30m, 2h or 1h30m. Give"),
         (["--config"], "--config needs a value"),
         (["extend"], "an argument is missing: how much later: 45m, 2h, 1d. `gpu-box extend --help`"),
         (["train", "--epochs", "0"], "--epochs: 0 is out of range: 1 or more"),
@@ -73,6 +84,37 @@ def test_a_wrong_word_is_one_line_and_exit_code_2(
     assert said in " ".join(answer.err.split())
     assert "Traceback" not in answer.err and "unexpected" not in answer.err and "?." not in answer.err
     assert answer.out == ""
+
+
+def _places_of_a_word() -> Iterator[list[str]]:
+    """Each command line with "" for one argument or option, of all that take a word."""
+    group: Any = typer.main.get_command(app)
+    commands = [([], group), *(([name], group.get_command(None, name)) for name in group.commands)]
+    for path, command in commands:
+        arguments: list[str] = []
+        for param in command.params:
+            if param.param_type_name == "argument":
+                yield [*path, *arguments, ""]
+                arguments.append("x")
+            elif not param.is_flag:
+                yield [*path, param.opts[0], "", *(["status"] if not path else [])]
+
+
+@pytest.mark.parametrize("words", [*_places_of_a_word()], ids=" ".join)
+def test_an_unset_variable_of_a_script_is_refused_and_means_nothing_else(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`gpu-box keep "$HOURS"` ended the keep."""
+    assert main(words) == 2
+    answer = capsys.readouterr()
+    assert "empty" in answer.err and "Is a variable unset?" in " ".join(answer.err.split())
+    assert answer.out == ""
+
+
+def test_a_program_on_the_box_may_have_empty_arguments() -> None:
+    run: Any = typer.main.get_command(app).get_command(None, "run")  # type: ignore[attr-defined]
+    read = run.make_context("run", ["--", "python", "x.py", ""]).params["command"]
+    assert list(read) == ["python", "x.py", ""]
 
 
 @pytest.mark.parametrize(

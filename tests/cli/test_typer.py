@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 
 TYPER = f"typer {version('typer')}"
 LAZY = "cli/lazy.py"
@@ -28,10 +28,12 @@ def small() -> typer.Typer:
         (small().registered_commands[0], ("name", "callback", "rich_help_panel"), LAZY, "the help page"),
         (small().registered_groups[0], ("name", "typer_instance", "rich_help_panel"), LAZY, "`local`"),
         (small().registered_groups[0].typer_instance.info, ("help",), LAZY, "the help page"),
+        (typer.main.get_command(small()), ("params", "context_settings", "commands"), LAZY, "empty words"),
+        (TyperOption(param_decls=["--x"]), ("process_value", "param_type_name", "opts"), LAZY, "empty words"),
         (TyperGroup, ("format_commands", "get_command"), "cli/help.py", "the help page"),
         (DESCRIBED, ("format_message", "ctx"), "cli/main.py", "one line for what was mistyped"),
     ],
-    ids=["app", "command", "group", "group's info", "TyperGroup", "usage error"],
+    ids=["app", "command", "group", "group's info", "built group", "option", "TyperGroup", "usage error"],
 )  # fmt: skip
 def test_typer_has_what_we_use(owner: object, names: tuple[str, ...], where: str, what: str) -> None:
     kind = owner if isinstance(owner, type) else type(owner)

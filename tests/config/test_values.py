@@ -104,7 +104,7 @@ def test_taken(parse: Callable[[str], Any], raw: str, value: object) -> None:
         (SIZE, "1e2", "'1e2' is not a whole number"),
         (SIZE, "0x64", "'0x64' is not a whole number"),
         (SIZE, "١٠٠", "'١٠٠' is not a whole number"),
-        (SIZE, "9" * 13, "'9999999999999' is not a whole number"),
+        (SIZE, "9" * 13, "9999999999999 is out of range: 8 to 16384"),
         (SIZE, "7", "7 is out of range: 8 to 16384"),
         (SIZE, "-8", "-8 is out of range: 8 to 16384"),
         (values.boolean, "1", "'1' is not true or false"),

@@ -88,7 +88,11 @@ def test_a_sweep_runs_through_the_queue(desk: Desk) -> None:
         (["--queue", "--gpus", "4", "--", "true"], "this box has no GPU, and --gpus asks for 4"),
         (["--queue", "--then", "down", "--", "true"], "the jobs that wait in its queue"),
         (["--detach", "--then", "down", "--", "true"], "Use --then stop, which the box does by itself"),
-        (["--queue", "--job", "-x", "--", "true"], "cannot be a job's name"),
+        (
+            ["--queue", "--job", "-x", "--", "true"],
+            "cannot be a job's name: begin with a letter (A-Z) or digit;",
+        ),
+        (["--job", "a" * 65, "--", "true"], "a job's name has at most 64 characters; this one has 65"),
         (["--pull", "../x", "--", "true"], "--pull: it leads out of ~/work"),
         (["--pull", "/etc/passwd", "--", "true"], "--pull: it leads out of ~/work"),
         (["--pull", "**", "--", "true"], "--pull: it matches everything"),

@@ -23,6 +23,7 @@ from gpu_box.config.model import Config
 from gpu_box.errors import GpuBoxError, InputError, MachineError
 from gpu_box.machine import jobs
 from gpu_box.machine.files import sync, variables
+from gpu_box.machine.files.selection import exclusion
 from gpu_box.machine.jupyter_login import OneTimeLink
 from gpu_box.machine.ssh import attach
 from gpu_box.machine.ssh.connection import Connection, connect
@@ -55,7 +56,9 @@ ONE_A_GPU = (
 
 
 def ssh_command(cloud: Cloud, command: Sequence[str], *, tty: bool) -> list[str]:
-    """The verified command line of the system's ssh, to replace this process."""
+    """The verified command line of the system's ssh, to replace this process. No command: a shell."""
+    if command:
+        require_command(command, where="ssh")
     return attach.ssh_command(
         _ready_host(cloud), command, tty=tty, forward_agent=cloud.config.ssh.forward_agent
     )
@@ -63,6 +66,7 @@ def ssh_command(cloud: Cloud, command: Sequence[str], *, tty: bool) -> list[str]
 
 def ssh(cloud: Cloud, command: Sequence[str]) -> int:
     """Run a command on our own streams and pass signals on; returns its exit status."""
+    require_command(command, where="ssh")
     return attach.run(_ready_host(cloud), command)
 
 
@@ -140,8 +144,14 @@ def push_watching(cloud: Cloud, *, delete: bool, report: Reporter) -> None:
 
 def pull(cloud: Cloud, path: str, to: Path | None, report: Reporter) -> tuple[SyncResult, Path]:
     """path: below ~/work on the box. Also returns the target. Raises InputError for a path with `..`."""
-    if ".." in PurePosixPath(path).parts:
-        raise InputError("the path must be below ~/work, without `..`", where=path)
+    if not path:
+        raise InputError("the path is empty", where="pull", remedy="`gpu-box pull .` copies all of ~/work.")
+    if path.startswith(("/", "~/")) or path == "~" or ".." in PurePosixPath(path).parts:
+        raise InputError(
+            "the path must be below ~/work, without `..`",
+            where=path,
+            remedy="Name it as seen from there: `gpu-box pull results`.",
+        )
     config = cloud.config
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
@@ -187,6 +197,8 @@ def checked_patterns(patterns: Sequence[str]) -> tuple[str, ...]:
         wrong = "it matches everything" if not plain.strip("/*") else ""
         wrong = "it leads out of ~/work" if leads_out else wrong
         wrong = wrong if plain.isprintable() else "it has control characters"
+        if not wrong:
+            exclusion([plain], where="--pull")
         if wrong:
             raise InputError(
                 f"{wrong}: {pattern!r}", where="--pull", remedy="Name files below ~/work, as in 'ckpt/*.pt'."
@@ -242,12 +254,13 @@ def start(
     parameters: NAME=VALUE for a notebook. Raises InputError for those, and for an env_file that cannot be
     read, before anything starts. agree: called after these checks.
     """
+    require_command(command, where="run")
     env = variables.read(cloud.config)
     executed = notebook.requested(cloud.config, command, parameters)
     observed = locate(cloud)
     host = host_of(cloud.config, observed)
     line = command[0] if len(command) == 1 else shlex.join(command)
-    job = name or job_name([str(executed.path), ""] if executed else command)
+    job = name if name is not None else job_name([str(executed.path), ""] if executed else command)
     with connect(host) as connection:
         if executed:
             executed.check(connection)
@@ -260,6 +273,12 @@ def start(
         job, behind = begin()
     job_names.remember(host.name, [*job_names.names(host.name), job])
     return JobStarted(host=host, job=job, behind=behind, pull=tuple(pull))
+
+
+def require_command(command: Sequence[str], *, where: str) -> None:
+    """Raise InputError for a command line that would run nothing and succeed."""
+    if not command or not command[0].strip():
+        raise InputError("the command is empty", where=where, remedy="Is a variable unset?")
 
 
 def job_name(command: Sequence[str]) -> str:

@@ -97,7 +97,7 @@ def up_command(
         raise _cannot_be_held()
     cloud = opts.cloud()
     cloud = cloud.sharing(cluster.limited(cloud.config, **limited)) if limited else cloud
-    waiting = _duration(wait, "--wait") if wait else timedelta(0)
+    waiting = _duration(wait, "--wait") if wait is not None else timedelta(0)
     env = require_usable(cloud.config)
     before_upload(opts, cloud, lambda member: require_own(member, observe(member)))
     if remove_foreign_rules:

@@ -31,7 +31,7 @@ def cost_command(
     from gpu_box.view.cost import cost_lines
 
     opts = options(context)
-    shown = _days_of(month) if month else _last(days)
+    shown = _days_of(month) if month is not None else _last(days)
     members = members_of(opts.cloud())
     found = each_member(members, lambda member, _: total(member), opts.reporter())
     opts.show(one_or_all(found), lambda: stacked([cost_lines(one, shown) for one in found]))

@@ -65,7 +65,7 @@ def keep_command(
             where="keep",
             remedy="`gpu-box keep 3h`, or `gpu-box keep --off`.",
         )
-    wanted = _span(span) if span else None
+    wanted = _span(span) if span is not None else None
     members = members_of(opts.cloud())
     kept = each_member(members, lambda member, its: keep(member, wanted, its), opts.reporter())
     opts.show(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import typer
@@ -26,6 +27,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        refuse_empty(self)
         self.commands: Any = dict.fromkeys(self._registered)  # typer lists and suggests by these names
 
     @classmethod
@@ -60,7 +62,36 @@ def _build(info: Any) -> Any:
     if group is None:
         group = typer.Typer(add_completion=False, rich_markup_mode=None)
         group.registered_commands.append(info)  # typer makes a single command of it, not a group
-    return get_command(group)
+    return refuse_empty(get_command(group))
+
+
+def refuse_empty(command: Any) -> Any:
+    """Refuse "" for each argument and option: it is an unset variable of a script, and means none of them.
+
+    A command that passes words to another program may have empty ones, but not as the first.
+    """
+    passes_on = command.context_settings.get("allow_interspersed_args") is False
+    for param in command.params:
+        first_only = passes_on and param.param_type_name == "argument"
+        param.process_value = partial(_value, param, param.process_value, first_only)
+    for name, inner in (getattr(command, "commands", None) or {}).items():
+        command.commands[name] = inner and refuse_empty(inner)
+    return command
+
+
+def _value(param: Any, process: Callable[..., Any], first_only: bool, context: Any, value: Any) -> Any:
+    """value: as typed, or the default."""
+    words = value if isinstance(value, list | tuple) else (value,)
+    if "" in (words[:1] if first_only else words):
+        from gpu_box.errors import InputError
+
+        about = getattr(param, "help", None) or ""
+        what = f"an argument is empty: {about[:1].lower()}{about[1:].rstrip('.')}"
+        raise InputError(
+            what if param.param_type_name == "argument" else f"{param.opts[0]} has an empty value",
+            remedy=f"Is a variable unset? `{context.command_path} --help` shows the usage.",
+        )
+    return process(context, value)
 
 
 def _summary(info: Any) -> str:

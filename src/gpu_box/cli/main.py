@@ -229,10 +229,10 @@ def split_global_options(words: list[str]) -> tuple[list[str], list[str]]:
         if word == "--" or (command in _PASS_ON and not word.startswith("-") and not notebook):
             rest += words[index:]
             break
-        option, _, value = word.partition("=")
+        option, equals, value = word.partition("=")
         if option in _GLOBAL and not (value and not _GLOBAL[option]):
             front.append(word)
-            if _GLOBAL[option] and not value and index + 1 < len(words):
+            if _GLOBAL[option] and not equals and index + 1 < len(words):
                 index += 1
                 front.append(words[index])
         else:

@@ -228,6 +228,10 @@ class _Reading:
                 continue
             self.places[name] = _place(key_node)
             wanted = schema.get(key)
+            if wanted is None and key == "<<":
+                what = "merge keys (<<) are not supported; write out the values"
+                self._problem(key_node, name, what)
+                continue
             if wanted is None:
                 self._problem(key_node, name, f"unknown key; {_suggestion(key, prefix, schema)}")
                 continue
@@ -254,6 +258,10 @@ class _Reading:
 
     def _list(self, node: Any, wanted: Many, name: str) -> tuple[Any, ...] | None:
         items = node.value if node.id == "sequence" else [node]
+        if node.id == "mapping":
+            hint = _as_items(node, wanted.parse)
+            self._problem(node, name, f"must be one value or a list; it is {_describe(node)}{hint}")
+            return None
         if parts := _listed(node, wanted.parse):
             self._problem(node, name, f"is a list: write [{', '.join(parts)}]")
             return None
@@ -282,7 +290,8 @@ class _Reading:
 
     def _scalar(self, node: Any, parse: Parse, name: str) -> Any:
         if node.id != "scalar":
-            self._problem(node, name, f"must be one value; it is {_describe(node)}")
+            hint = _as_items(node, parse) if node.id == "mapping" else ""
+            self._problem(node, name, f"must be one value; it is {_describe(node)}{hint}")
             return None
         if _is_null(node):
             self._problem(node, name, "has no value; give one, or remove the line")
@@ -328,6 +337,22 @@ def _listed(node: Any, parse: Parse) -> list[str]:
         return parts if len(parts) > 1 and [parse(part) for part in parts] else []
     except ValueError:
         return []
+
+
+def _as_items(node: Any, parse: Parse) -> str:
+    """ "; write [A=VALUE]" for a group of keys that is meant as a list, or "". No value of `env` is shown."""
+    pairs = [(name.value, value.value) for name, value in node.value if name.id == value.id == "scalar"]
+    if parse is values.variable:
+        items = [f"{name}=VALUE" for name, _ in pairs]
+    elif parse is values.forward:
+        items = [f"{name}:{value}" for name, value in pairs]
+    else:
+        return ""
+    try:
+        parsed = [parse(item) for item in items]
+    except ValueError:
+        return ""
+    return f"; write [{', '.join(items)}]" if parsed and len(parsed) == len(node.value) else ""
 
 
 def _suggestion(key: str, prefix: str, schema: Schema) -> str:

@@ -150,13 +150,18 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+_MOST_DIGITS = 12  # without leading zeros; int() refuses thousands
+
+
 def integer(least: int, most: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,12}", raw):
+        if not re.fullmatch(r"[+-]?[0-9]+", raw):
             raise ValueError(f"{raw[:60]!r} is not a whole number")
-        value = int(raw)
-        if not least <= value <= most:
-            raise ValueError(f"{value} is out of range: {least} to {most}")
+        digits = raw.lstrip("+-0")
+        value = int(raw) if len(digits) <= _MOST_DIGITS else None
+        if value is None or not least <= value <= most:
+            shown = raw if len(raw) <= 60 else f"{raw[:60]}..."
+            raise ValueError(f"{shown if value is None else value} is out of range: {least} to {most}")
         return value
 
     return parse

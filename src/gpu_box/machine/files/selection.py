@@ -120,11 +120,12 @@ def select(folder: Path, exclude: Sequence[str]) -> Scan:
     return Scan(entries=tuple(entries), left=walk.left)
 
 
-def exclusion(exclude: Iterable[str]) -> Patterns:
+def exclusion(exclude: Iterable[str], *, where: str = "sync.exclude") -> Patterns:
+    """Raises InputError, which names `where`, for a pattern that can match nothing."""
     try:
         return Patterns.of([*exclude, *ALWAYS_EXCLUDED])
     except ValueError as error:
-        raise InputError(f"a pattern cannot be read: {error}", where="sync.exclude") from None
+        raise InputError(f"a pattern cannot be read: {error}", where=where) from None
 
 
 @dataclass
