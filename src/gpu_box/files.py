@@ -6,11 +6,14 @@ import errno
 import json
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _LARGEST_BYTES = 16_000_000  # of a file of our own
+_PIPE_PATIENCE_S = 5.0  # until a named pipe has a writer
+_POLL_S = 0.02
 
 
 def write_whole(
@@ -46,6 +49,40 @@ def make_folder(folder: Path) -> None:
         missing.mkdir(mode=0o700, exist_ok=True)
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def read_given(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a file that the user named, which may be a pipe (`<(...)`, a secret .env).
+
+    Raises OSError; TimeoutError for a named pipe without a writer. A writer may take its time.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        # A named pipe without a writer reads as if it were at its end; a nameless one, of
+        # `<(...)`, is.
+        named = not str(path).startswith(("/dev/", "/proc/"))
+        may_begin = named and stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        deadline = time.monotonic() + _PIPE_PATIENCE_S
+        content = b""
+        while len(content) < most:
+            try:
+                part = os.read(descriptor, most - len(content))
+            except BlockingIOError:  # it has a writer, which has nothing yet
+                may_begin = False
+                time.sleep(_POLL_S)
+                continue
+            content += part
+            if part:
+                may_begin = False
+            elif not may_begin:
+                break
+            elif time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "it is a pipe without a writer", str(path))
+            else:
+                time.sleep(_POLL_S)
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def read_own(path: Path) -> str:

@@ -153,7 +153,7 @@ def test_chmod_is_advised_for_a_private_key_alone(made: dict[str, bytes], tmp_pa
         with pytest.raises(InputError, match=re.escape(said)):
             keys.ensure_key_pair(tmp_path / name)
     for path in (tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(InputError, match="the SSH key is no file"):
+        with pytest.raises(InputError, match="the SSH key is no regular file"):
             keys.ensure_key_pair(path)
 
 

@@ -29,6 +29,7 @@ from gpu_box.config.model import (
     Sync,
 )
 from gpu_box.errors import ConfigError, InputError
+from gpu_box.files import read_given
 
 Parse = Callable[[str], Any]
 
@@ -150,8 +151,7 @@ def load(path: Path | None = None, *, name: str | None = None) -> Config:
         config = _anchored(Config(), _resolved(Path(".")))
         return config if name is None else _named(config, name)
     try:
-        with found.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = read_given(found, MOST_BYTES + 1)
     except FileNotFoundError:
         what = "is a broken link" if found.is_symlink() else "no such file"
         raise InputError(what, where=str(found), remedy="`gpu-box init` writes a config.yaml.") from None

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gpu_box.config.model import Config
 from gpu_box.errors import InputError
+from gpu_box.files import read_given
 from gpu_box.machine.files import secret
 from gpu_box.machine.ssh.connection import Connection
 
@@ -114,6 +115,8 @@ def content(config: Config, variables: Variables | None = None) -> bytes | None:
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.values.items()]
     text = os.fsencode("".join(lines))
     try:
+        if not config.ssh.key.is_file():
+            return None
         key = config.ssh.key.read_bytes()
     except OSError:
         return None  # without the key the box cannot be reached
@@ -131,8 +134,7 @@ def push(connection: Connection, wanted: bytes) -> None:
 
 def _parse(path: Path) -> dict[str, str]:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MOST_FILE_BYTES + 1)
+        raw = read_given(path, _MOST_FILE_BYTES + 1)
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None

@@ -47,7 +47,7 @@ def read(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
             raise InputError(
                 f"the SSH key is {kind}", where=str(path), remedy="Set ssh.key to a private key file."
             )
