@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.box import converge, image
-from gpu_box.box.resize import change_type, takes_an_image
+from gpu_box.box.resize import change_type, resize, takes_an_image
 from gpu_box.errors import InputError
 from gpu_box.model.observed import InstanceState
 from gpu_box.plan import images
@@ -115,3 +116,17 @@ def test_a_type_that_its_zone_does_not_offer_is_refused_with_the_zones_that_do(
         refuse_unfit(mine.cloud, "g5.xlarge", like=replace(instance, zone="us-east-1z"))
     assert "not offered in us-east-1z" in refused.value.what
     assert "us-east-1a" in (refused.value.remedy or "")
+
+
+def test_a_running_box_stays_as_it_is_if_its_start_would_be_refused_here(
+    laptop: Callable[..., Laptop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = laptop()
+    before = mine.up().instance
+    (tmp_path / "user/.ssh/config").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    config = mine.cloud.config
+    cloud = mine.cloud.sharing(replace(config, ssh=replace(config.ssh, config=True)))
+    with pytest.raises(InputError, match="~/.ssh/config is a folder"):
+        resize(cloud, "g5.xlarge", mine.report)
+    assert mine.observe().instance == before

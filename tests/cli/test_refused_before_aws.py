@@ -20,8 +20,36 @@ WRONG = {
         "would copy AWS credentials",
     ),
     "a value that is too long": ("env_file: .env\n", {".env": "T=" + "s3cr3t" * 22_000}, "over 128 KiB"),
+    "no folder to sync": ("sync: {source: nope}\n", {}, "sync.source: no folder"),
+    "another user's folder": ("sync: {source: ~root/nope}\n", {}, "sync.source: no folder"),
+    "the whole disk": ("sync: {source: /}\n", {}, "sync.source: all of / would be synced"),
+    "results into a file": ("sync: {results: config.yaml}\n", {}, "config.yaml is no folder"),
+    "results below a file": ("sync: {results: config.yaml/x}\n", {}, "config.yaml is no folder"),
     "another Python": ("", {".python-version": "3.9\n"}, ".python-version: it asks for Python 3.9"),
 }
+
+
+@pytest.mark.parametrize("command", ["up", "plan"])
+def test_a_folder_in_place_of_the_ssh_config_is_refused_before_anything_bills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "config.yaml").write_text("region: us-east-1\nssh: {key: key}\n")
+    (tmp_path / "user/.ssh/config").mkdir(parents=True)
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 2
+    said = "~/.ssh/config is a folder. Move it away, or set ssh.config: false."
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_pull_names_the_setting_if_a_file_is_in_place_of_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("region: us-east-1\nsync: {results: config.yaml}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["pull"]) == 2
+    assert "error: sync.results: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["up", "plan"])

@@ -12,8 +12,10 @@ import pytest
 
 from gpu_box.machine.files import git
 from gpu_box.machine.files.selection import Selection
+from gpu_box.machine.files.sync import _name_left
 
 from .. import needs
+from ..aws.conftest import Recorder
 
 
 @pytest.fixture(params=["git", "no git"])
@@ -214,3 +216,19 @@ def test_a_file_that_goes_away_meanwhile_ends_nothing(tmp_path: Path, by_git: bo
     run(tmp_path, "add", "a", "b")
     (tmp_path / "a").unlink()
     assert sent(tmp_path) == {"b"}
+
+
+def test_a_broken_line_of_gitignore_is_named_and_the_file_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git, "list_files", lambda folder: None)
+    write(tmp_path, **{".gitignore": "*.log\n!\n[\n\\\n/\n", "a.log": "", "b": ""})
+    report = Recorder()
+    _name_left(Selection(tmp_path), report)
+    assert sent(tmp_path) == {".gitignore", "b"}
+    assert report.lines == [
+        ".gitignore: line 2: pattern '!' is ignored",
+        ".gitignore: line 3: pattern '[' is ignored",
+        ".gitignore: line 4: pattern '\\\\' is ignored",
+        "ignored patterns of .gitignore files: 1 more",
+    ]

@@ -20,6 +20,7 @@ from gpu_box.aws.cluster import make_cluster, remove_cluster
 from gpu_box.box import find, stop, work
 from gpu_box.box.members import Named, each_member, members_of
 from gpu_box.box.project import WORK
+from gpu_box.box.usable import require_usable
 from gpu_box.config import values
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError
@@ -65,7 +66,7 @@ def up(
 
     wait, loosen, env: as for `box.up`.
     """
-    env = env or gpu_box.box.up.require_usable(cloud.config)
+    env = env or require_usable(cloud.config)
     first, *others = members = members_of(cloud)
     if not others:
         return [gpu_box.box.up.up(first, report, wait=wait, loosen=loosen, env=env)]

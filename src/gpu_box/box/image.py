@@ -13,6 +13,7 @@ from gpu_box.aws.act import act
 from gpu_box.aws.client import Cloud
 from gpu_box.box import converge, find
 from gpu_box.box.up import up
+from gpu_box.box.usable import require_usable
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, InputError
 from gpu_box.machine.files import secret
@@ -114,11 +115,12 @@ def move(cloud: Cloud, report: Reporter) -> Moved:
     """
     observed = find.observe_box(cloud)
     require_deadline(cloud.config, observed)
+    env = require_usable(cloud.config)  # `up` would refuse the same after the instance is removed
     before = None
     if observed.instance or not observed.images:  # otherwise an earlier move was interrupted
         before = require_movable(cloud.config, observed).zone
         carry(cloud, report)
-    done = up(cloud, report)
+    done = up(cloud, report, env=env)
     return Moved(box=done.box, state=done.state, instance=done.instance, before=before, zone=done.zone)
 
 

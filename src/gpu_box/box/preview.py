@@ -13,9 +13,8 @@ from gpu_box.aws.quotas import missing_quota
 from gpu_box.box import find
 from gpu_box.box.converge import require_own
 from gpu_box.box.facts import FactsReader
+from gpu_box.box.usable import require_usable
 from gpu_box.config.model import Config
-from gpu_box.machine import project_python
-from gpu_box.machine.files import variables
 from gpu_box.machine.ssh import keys
 from gpu_box.model.observed import Observed
 from gpu_box.model.results import VIEW_ONLY, PlannedStep
@@ -49,8 +48,7 @@ class Plan:
 
 def preview(cloud: Cloud) -> Plan:
     """The steps that `up` would take first. Changes nothing, here or in AWS."""
-    env = variables.require(cloud.config)
-    project_python.read(cloud.config)
+    env = require_usable(cloud.config)
     public_key = keys.read_public_line(cloud.config.ssh.key) or _PLACEHOLDER_KEY
     observed = find.observe_box(cloud, need="plan")
     require_own(cloud, observed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -39,7 +40,7 @@ def folder(config: Config) -> Path | None:
             where="sync.source",
             remedy="Put config.yaml into your project's own folder, or set sync.source to it.",
         )
-    if not source.is_dir():
+    if not os.path.isdir(source):  # Path.is_dir raises for a folder that may not be entered
         raise InputError(
             f"no folder {source}", where="sync.source", remedy="Set it to your project's folder."
         )
@@ -49,6 +50,20 @@ def folder(config: Config) -> Path | None:
 def results_folder(config: Config) -> Path:
     """The folder into which `pull` copies ~/work/results."""
     return (config.path.parent if config.path else Path.cwd()) / config.sync.results
+
+
+def require_results_folder(config: Config) -> None:
+    """Raise InputError if `pull` could not copy into it, because a file is in the way."""
+    results = results_folder(config)
+    for path in (results, *results.parents):
+        if os.path.lexists(path):
+            if not os.path.isdir(path):
+                raise InputError(
+                    f"{path} is no folder",
+                    where="sync.results",
+                    remedy="Set it to the folder that shall get ~/work/results.",
+                )
+            return
 
 
 def required_folder(config: Config) -> Path:

@@ -12,6 +12,7 @@ from gpu_box.aws.instance_types import refuse_unfit
 from gpu_box.aws.prices.prices import read_price, read_price_of
 from gpu_box.box import converge, find, image, spent, stop, up
 from gpu_box.box.converge import require_own
+from gpu_box.box.usable import require_usable
 from gpu_box.errors import CloudError, GpuBoxError
 from gpu_box.model.observed import MOVING, Observed
 from gpu_box.model.progress import Reporter
@@ -71,11 +72,13 @@ def resize(cloud: Cloud, instance_type: str, report: Reporter) -> Resized:
     cloud = cloud.sharing(config)
     ran = instance is None or instance.state.bills or bool(instance.resizing) or instance.baking
     started = None
+    # `up` would refuse the same after the box has stopped.
+    env = require_usable(cloud.config) if ran or takes_an_image(observed, instance_type) else None
     if takes_an_image(observed, instance_type):
         if instance:
             image.carry(cloud, report)
         try:
-            started = up.up(cloud.sharing(replace(config, instance_types=(instance_type,))), report)
+            started = up.up(cloud.sharing(replace(config, instance_types=(instance_type,))), report, env=env)
         except CloudError:
             if ran:
                 note_unfinished(cloud, instance_type, report)
@@ -85,7 +88,7 @@ def resize(cloud: Cloud, instance_type: str, report: Reporter) -> Resized:
     else:
         change_type(cloud, instance_type, report)
         if instance and ran:
-            started = up.up(cloud, report)
+            started = up.up(cloud, report, env=env)
             act(cloud, [NoteResize(instance_id=instance.id, type="")], report, started.observed)
     before = budget.deadline_of(observed, instance) if instance and instance.state.bills else None
     if started and (line := sooner(before, started.deadline)):

@@ -18,10 +18,11 @@ from gpu_box.aws.steps.deadline import NotArmable, NotArmed
 from gpu_box.box import enter, find, last_session, late_deadline, project, spent
 from gpu_box.box.converge import converge
 from gpu_box.box.facts import FactsReader
+from gpu_box.box.usable import require_usable
 from gpu_box.config.model import Config
 from gpu_box.errors import CapacityError
-from gpu_box.machine import jobs, project_python, reboot, setup, watcher
-from gpu_box.machine.files import kaggle, variables
+from gpu_box.machine import jobs, reboot, setup, watcher
+from gpu_box.machine.files import variables
 from gpu_box.machine.ssh import keys, ssh_config
 from gpu_box.machine.ssh.connection import Connection, load_libraries
 from gpu_box.model.machine import MachineState
@@ -63,18 +64,6 @@ class Up:
     observed: Observed = field(metadata=VIEW_ONLY)
     rules: Config = field(metadata=VIEW_ONLY)  # with the limits that the running box keeps
     stops_at: datetime | None = field(metadata=VIEW_ONLY)  # by AWS; None: cannot be armed
-
-
-def require_usable(config: Config) -> variables.Variables:
-    """Check what `up` takes from this laptop; returns the variables. Raises InputError.
-
-    env_file may be a pipe, so it is read once.
-    """
-    project.folder(config)
-    kaggle.require_credentials(config)
-    project_python.read(config)
-    keys.read_public_line(config.ssh.key)
-    return variables.require(config)
 
 
 def up(

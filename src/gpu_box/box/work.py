@@ -153,6 +153,8 @@ def pull(cloud: Cloud, path: str, to: Path | None, report: Reporter) -> tuple[Sy
             remedy="Name it as seen from there: `gpu-box pull results`.",
         )
     config = cloud.config
+    if path == "results" and to is None:
+        project.require_results_folder(config)
     base = config.path.parent if config.path else Path.cwd()
     target = to or base / (config.sync.results if path == "results" else Path(path).name)
     with connect(find_host(cloud)) as connection:

@@ -86,7 +86,7 @@ def up_command(
     from gpu_box.aws.observe import observe
     from gpu_box.box import cluster
     from gpu_box.box.converge import require_own
-    from gpu_box.box.up import require_usable
+    from gpu_box.box.usable import require_usable
     from gpu_box.cli.results import one_or_all
     from gpu_box.plan import limits
     from gpu_box.view.up import up_lines

@@ -55,10 +55,14 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """entries: sorted by path. left: reason -> paths that cannot be sent although nothing excludes them."""
+    """entries: sorted by path. left: reason -> paths that cannot be sent although nothing excludes them.
+
+    broken: a line for each pattern of a .gitignore that is incomplete.
+    """
 
     entries: tuple[Entry, ...]
     left: dict[str, list[str]]
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def select(folder: Path, exclude: Sequence[str]) -> Scan:
     walk = _Walk(folder, exclusion(exclude))
     walk.enter("")
     entries = sorted(walk.entries, key=attrgetter("path"))
-    return Scan(entries=tuple(entries), left=walk.left)
+    return Scan(entries=tuple(entries), left=walk.left, broken=tuple(walk.broken))
 
 
 def exclusion(exclude: Iterable[str], *, where: str = "sync.exclude") -> Patterns:
@@ -134,6 +138,7 @@ class _Walk:
     ours: Patterns
     entries: list[Entry] = field(default_factory=list)
     left: dict[str, list[str]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
     user: int = field(default_factory=os.geteuid)
 
     def enter(self, base: str) -> None:
@@ -194,12 +199,13 @@ class _Walk:
     def _rules(self, file: Path, path: str) -> Patterns:
         """Like git, ignore a byte order mark and invalid (half-typed) lines."""
         patterns: list[str] = []
-        for line in file.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"):
+        lines = file.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
+        for number, line in enumerate(lines, 1):
             try:
                 Patterns.of([line.removesuffix("\r")])
                 patterns.append(line.removesuffix("\r"))
             except ValueError:
-                self._leave("invalid pattern", path)
+                self.broken.append(f"{path}: line {number}: pattern {line[:60]!a} is ignored")
         return Patterns.of(patterns)
 
     def _excluded(self, path: str) -> bool:

@@ -27,6 +27,7 @@ from gpu_box.model.machine import Host, SyncResult
 from gpu_box.model.progress import Reporter
 
 EARLY_RSYNC = True  # False: rsync starts only when its list of files is ready
+_MOST_BROKEN = 3  # lines of .gitignore that are named
 _STEP = "sync"
 _WATCH_EVERY_S = 1.0
 # An edited file or two arrive over the open connection before rsync has logged in.
@@ -146,7 +147,12 @@ def _fate(ours: Entry, found: tuple[str, Entry] | None) -> str:
 
 
 def _name_left(selection: Selection, report: Reporter) -> None:
-    """Note the files that cannot be sent although nothing excludes them."""
+    """Note the files that cannot be sent although nothing excludes them, and broken lines of .gitignore."""
+    broken = selection.scan.broken
+    for line in broken[:_MOST_BROKEN]:
+        report.note(line)
+    if len(broken) > _MOST_BROKEN:
+        report.note(f"ignored patterns of .gitignore files: {len(broken) - _MOST_BROKEN} more")
     for why, paths in selection.scan.left.items():
         report.note(f"left out ({why}): {_some(paths)}")
 

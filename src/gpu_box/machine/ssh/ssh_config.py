@@ -62,6 +62,20 @@ def write(host: Host, *, forward_agent: bool = False) -> None:
             _write(config, ours + b"\n" + (b"" if theirs is None else b"\n" + theirs))
 
 
+def require_writable() -> None:
+    """Raise InputError for what `write` would fail at, because something else is in the way."""
+    folder, config = _ssh_folder(), _user_config()
+    for path, wanted in ((folder, "folder"), (folder / _FOLDER, "folder"), (config, "file")):
+        if not path.exists() or (path.is_dir() if wanted == "folder" else path.is_file()):
+            continue
+        what = "a folder" if path.is_dir() else "no folder" if wanted == "folder" else "no regular file"
+        raise InputError(
+            f"~/{path.relative_to(folder.parent)} is {what}",
+            where="ssh.config",
+            remedy="Move it away, or set ssh.config: false.",
+        )
+
+
 def remove(name: str) -> None:
     """Remove the box's files, and with the last box our line in the user's config. No files are fine."""
     if not (_ssh_folder() / _FOLDER).is_dir() and not (_private_folder() / f"{name}.conf").exists():
