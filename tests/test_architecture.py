@@ -122,6 +122,7 @@ INSIDE = {
     "src/gpu_box/aws/answers.py",
     "src/gpu_box/aws/sign_in.py",
     "src/gpu_box/aws/trust.py",
+    "src/gpu_box/machine/ssh/sftp_limits.py",
     "src/local_aws/moto_inside.py",
 }
 

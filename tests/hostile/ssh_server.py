@@ -10,12 +10,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 import paramiko
 
 _PIECE = b"A" * 32768
+_PATIENCE_S = 25.0  # no move is longer, so that a missing limit makes a test fail and not hang
 _LOST = (OSError, EOFError, paramiko.SSHException)
 
 
@@ -30,12 +31,16 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
+        self._patience = threading.Timer(_PATIENCE_S, self.over.set)
+        self._patience.daemon = True
+        self._patience.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.over.set()
+        self._patience.cancel()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -188,6 +193,48 @@ def _sftp(*packets: bytes, version: bytes = struct.pack(">IBI", 5, 2, 3)) -> Cal
     return move
 
 
+def _reads(*answers: Callable[[int, int], Iterable[bytes]]) -> Callable[..., None]:
+    """Opens every file. Each reading of `length` bytes is answered by packets from one of `answers`, which
+    gets the request's number and the length: the first reading by the first, all after the last by the last.
+    """
+
+    def move(channel: paramiko.Channel, over: threading.Event) -> None:
+        wire, count = channel.makefile("rb"), 0
+        while not over.is_set():
+            asked = wire.read(int.from_bytes(wire.read(4), "big"))
+            if not asked:
+                return
+            kind, number = asked[0], int.from_bytes(asked[1:5], "big")
+            packets: Iterable[bytes] = [_packet(101, number, struct.pack(">III", 0, 0, 0))]
+            if kind == 1:
+                packets = [struct.pack(">IBI", 5, 2, 3)]
+            elif kind == 3:
+                packets = [_packet(102, number, struct.pack(">I", 1) + b"h")]
+            elif kind == 5:
+                packets = answers[min(count, len(answers) - 1)](number, int.from_bytes(asked[-4:], "big"))
+                count += 1
+            for packet in packets:
+                channel.sendall(packet)
+
+    return move
+
+
+def _packet(kind: int, number: int, rest: bytes) -> bytes:
+    return struct.pack(">IBI", 5 + len(rest), kind, number) + rest
+
+
+def _data(number: int, length: int) -> list[bytes]:
+    return [_packet(103, number, struct.pack(">I", length) + bytes(length))]
+
+
+def _nothing(number: int, length: int) -> list[bytes]:
+    return []
+
+
+def _strays(number: int, length: int) -> list[bytes]:
+    return [_packet(103, 0xFFFFFF, struct.pack(">I", 0)) * 1000] * 5
+
+
 _HELLO = b"SSH-2.0-OpenSSH_9.6\r\n"
 MOVES = {
     "accepts and says nothing": Move(socket=_silent),
@@ -226,6 +273,12 @@ MOVES = {
     "SFTP: data without end": Move(
         sftp=_sftp(b"\x66" + struct.pack(">I", 1) + b"h", b"\x67" + struct.pack(">I", 30000) + bytes(30000))
     ),
+    "SFTP: the first piece of a file, then nothing": Move(sftp=_reads(_data, _nothing)),
+    "SFTP: every piece of a file but the first": Move(sftp=_reads(_nothing, _data)),
+    "SFTP: more of a file than was asked for": Move(
+        sftp=_reads(_nothing, lambda number, length: _data(number, 30 * length))
+    ),
+    "SFTP: thousands of answers to nothing": Move(sftp=_reads(_strays, _nothing)),
 }
 
 if __name__ == "__main__":

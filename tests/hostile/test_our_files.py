@@ -15,6 +15,7 @@ import pytest
 from gpu_box.aws import slim_sdk
 from gpu_box.aws.prices.prices import _are_rates
 from gpu_box.box import names
+from gpu_box.cli import known_names
 from gpu_box.errors import GpuBoxError, InputError
 from gpu_box.files import read_own, write_whole
 from gpu_box.machine.files.transfer import local_disk_full
@@ -107,6 +108,24 @@ def test_a_damaged_memory_is_as_good_as_none(damaged: Path, monkeypatch: pytest.
     cache.write("key", {"a": "1"}, now=NOW)
     if not (folder / "key.json").is_dir():
         assert cache.read("key", now=NOW, longest=timedelta(days=1)) == ({"a": "1"}, NOW)
+
+
+@pytest.mark.parametrize("kind", ["a link", "another user's", "a fifo"])
+def test_the_tab_key_offers_nothing_of_a_neighbour_s(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "another user's" and os.geteuid() != 0:
+        pytest.skip("needs root: it gives a file away")
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path))
+    known_names.note(["ada"], config=None, read=None)
+    assert known_names._fresh(None) == ["ada"]
+    tab = tmp_path / "tab.json"
+    if kind == "another user's":
+        os.chown(tab, 1, 1)
+    else:
+        tab.rename(tmp_path / "theirs")
+        tab.symlink_to(tmp_path / "theirs") if kind == "a link" else os.mkfifo(tab)
+    assert known_names._fresh(None) == []
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -204,6 +223,10 @@ def test_a_folder_of_a_neighbour_in_the_place_of_ours_is_refused(
     (tmp_path / "planted/link").symlink_to(tmp_path)
     os.lchown(tmp_path / "planted/link", 1, 1)
     monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "planted/link"))
+    with pytest.raises(InputError, match="belongs to another user"):
+        data_home()
+    (tmp_path / "link").symlink_to(tmp_path / "planted")  # our own, to a neighbour's folder
+    monkeypatch.setenv("GPU_BOX_HOME", str(tmp_path / "link"))
     with pytest.raises(InputError, match="belongs to another user"):
         data_home()
 

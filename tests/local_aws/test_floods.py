@@ -18,7 +18,7 @@ import pytest
 from testbed.cloud import Cloud, KeyFile, wait_until
 from testbed.ssh import Ssh, reach
 
-from local_aws import daemon
+from local_aws import daemon, server
 from local_aws.connections import Connections
 from local_aws.failure import Failure
 from local_aws.files import Files
@@ -122,6 +122,34 @@ def test_a_flood_of_a_box_s_metadata_service_leaves_files_for_the_owner(
         wait_until(lambda: len(list(open_files.iterdir())) < FEW * 0.6, seconds=5)
         assert small_cloud.state(instance) == "running"
         ssh_works(ssh)
+
+
+def test_a_flood_of_the_cloud_s_own_port_keeps_its_owner_from_nothing(small_cloud: Cloud) -> None:
+    port = int(small_cloud.endpoint.rpartition(":")[2])
+    with flood("127.0.0.1", port, FEW + 100):
+        for _ in range(5):
+            assert daemon.status(small_cloud.home) is not None
+        assert small_cloud.http("GET", "/embedded/weather")[0] == 200
+
+
+def test_a_request_that_drips_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_REQUEST_S", 0.3)
+    listener = server.listening(0)
+    address = listener.getsockname()
+    running = server.serving(lambda environ, start_response: [], listener)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        with closing(socket.create_connection(address)) as connection:
+            connection.setblocking(False)
+            end = time.monotonic() + 10
+            with suppress(OSError):  # sent after the end
+                while not cut(connection):
+                    assert time.monotonic() < end
+                    connection.sendall(b"G")
+                    time.sleep(0.02)
+    finally:
+        running.shutdown()
+        running.server_close()
 
 
 def test_a_connection_that_does_not_log_in_is_cut(

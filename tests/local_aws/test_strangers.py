@@ -220,6 +220,16 @@ def test_the_cloud_itself_is_changed_by_its_owner_alone(cloud: Cloud, method: st
     assert control.send(method, url, b"{}", for_aws)[0] == 403
 
 
+def test_a_call_of_the_cloud_s_own_cannot_be_repeated_later(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{cloud.endpoint}/embedded/status"
+    _sign_as_of(timedelta(minutes=14), monkeypatch)
+    assert control.send("GET", url, headers=control.signed("GET", url, b"", owner(cloud)))[0] == 200
+    _sign_as_of(timedelta(minutes=16), monkeypatch)
+    assert control.send("GET", url, headers=control.signed("GET", url, b"", owner(cloud)))[0] == 403
+
+
 @pytest.mark.parametrize(
     "header",
     [

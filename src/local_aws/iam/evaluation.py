@@ -86,8 +86,14 @@ def _like(pattern: str, value: str) -> bool:
     return _compiled(pattern).fullmatch(value) is not None
 
 
+def _same_truth(pattern: str, value: str) -> bool:
+    return pattern.lower() == value.lower()
+
+
 # "ArnEquals and ArnLike condition operators behave identically" (IAM User Guide).
-_OPERATORS = {"StringEquals": _equal, "StringLike": _like, "ArnEquals": _like, "ArnLike": _like}
+_OPERATORS = {
+    "StringEquals": _equal, "StringLike": _like, "ArnEquals": _like, "ArnLike": _like, "Bool": _same_truth,
+}  # fmt: skip
 
 
 @lru_cache(maxsize=4096)

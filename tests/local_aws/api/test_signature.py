@@ -12,9 +12,9 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SdkCredentials
 
-from local_aws.api import signature
+from local_aws.api import authentication, signature
 from local_aws.api.signature import Incomplete, Request
-from local_aws.credentials import Credentials
+from local_aws.credentials import Account, Credentials
 
 # AWS's aws4_testsuite, as botocore carries it (Apache License 2.0): its signed requests.
 SUITE: dict[str, str] = json.loads(Path(__file__).with_name("sigv4.json").read_text("utf-8"))
@@ -126,3 +126,30 @@ def test_a_header_that_changes_the_meaning_must_be_signed(header: str) -> None:
     whole = by_sdk("http://127.0.0.1:4566/")
     with pytest.raises(Incomplete, match=header):
         signature.read(Request(method="GET", target="/", headers={**whole.headers, header: "x"}))
+
+
+@pytest.mark.parametrize(("minutes", "refused"), [(1, False), (-1, True)])
+def test_temporary_credentials_end_with_their_session(
+    minutes: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = by_sdk("http://127.0.0.1:4566/", token="t")
+    signed = signature.read(request)
+    assert signed is not None
+    until = datetime.now(UTC) + timedelta(minutes=minutes)
+    key = authentication._Key(secret=SECRET, token="t", until=until)
+    monkeypatch.setattr(authentication, "_find", lambda *_: key)
+    account = Account(owner=Credentials("o", "o"), operator=Credentials("p", "p"))
+    assert (authentication.unproven(request, signed, account) is not None) is refused
+
+
+@pytest.mark.parametrize("seconds", ["0", "604801", "9999999", "-1", "many"])
+def test_a_presigned_request_lasts_a_week_at_most(seconds: str) -> None:
+    week = by_sdk("http://127.0.0.1:4566/?Action=GetCallerIdentity", query=True)
+    for lasts, right in (("604800", True), (seconds, False)):
+        target = week.target.replace("X-Amz-Expires=60", f"X-Amz-Expires={lasts}")
+        changed = Request(method="GET", target=target, headers=week.headers)
+        if right:
+            assert signature.read(changed) is not None
+        else:
+            with pytest.raises(Incomplete, match="X-Amz-Expires"):
+                signature.read(changed)

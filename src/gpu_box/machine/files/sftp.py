@@ -13,10 +13,9 @@ import re
 import stat
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.transfer import Transfer, disk_full, local_disk_full
 from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.sftp_limits import pieces
 from gpu_box.machine.ssh.shell import PYTHON, quote
 
 if TYPE_CHECKING:
@@ -192,34 +192,13 @@ def _download(
         folder.writing(path, size=entry.size, mtime=entry.mtime, mode=entry.mode) as sink,
     ):
         have = sink.tell()
-        source.seek(have)
         moved(have)
-        _silence_prefetch()
-        source.prefetch(entry.size)
-        left = entry.size - have
-        while left and (piece := source.read(min(left, _CHUNK_BYTES))):
-            sink.write(piece[:left])
+        for piece in pieces(source, have, entry.size):
+            sink.write(piece)
             moved(len(piece))
-            left -= len(piece[:left])
         now = source.stat() if transfer.whole else None
         if now and (now.st_size, int(now.st_mtime or 0)) != (entry.size, entry.mtime):
             raise _Changed
-
-
-@cache
-def _silence_prefetch() -> None:
-    """Print no traceback when the link breaks under paramiko's prefetch, which requests a file in a thread.
-
-    The reader of the file gets an error, too.
-    """
-    others = threading.excepthook
-
-    def hook(args: threading.ExceptHookArgs) -> None:
-        within = [frame.f_code.co_name for frame, _ in traceback.walk_tb(args.exc_traceback)]
-        if "_prefetch_thread" not in within:
-            others(args)
-
-    threading.excepthook = hook
 
 
 def _copy(source: IO[bytes], sink: SFTPFile, moved: Callable[[int], None]) -> None:

@@ -36,6 +36,7 @@ from gpu_box.machine.ssh.errors import (
     too_much,
 )
 from gpu_box.machine.ssh.handshake import MALFORMED, WINDOW_BYTES, open_connection
+from gpu_box.machine.ssh.sftp_limits import client_on
 from gpu_box.machine.ssh.shell import LineSplitter
 from gpu_box.model.machine import Host
 from gpu_box.model.progress import Reporter
@@ -241,7 +242,7 @@ class Connection:
             try:
                 with answering(channel, STALLED_S):
                     self._begin_sftp(channel)
-                with contextlib.closing(paramiko.SFTPClient(channel)) as client:
+                with contextlib.closing(client_on(channel)) as client:
                     yield client
             except TimeoutError:
                 channel.close()
