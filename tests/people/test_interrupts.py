@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +18,7 @@ from gpu_box.cli import main as cli
 from gpu_box.config import read
 
 from .. import schema
+from ..user import COMMAND
 from .conftest import Desk
 
 
@@ -50,6 +56,30 @@ def test_ctrl_c_with_json_is_an_error_in_json_and_the_line_too(
     error = schema.held(["status"], out, failed=True)["error"]
     assert (error["kind"], error["exit_code"], error["job"]) == ("Interrupted", 130, None)
     assert error["what"] == err.strip() == "interrupted: run the same command again to continue"
+
+
+def test_ctrl_c_does_not_wait_for_an_aws_that_never_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {
+            **os.environ,
+            "GPU_BOX_HOME": str(tmp_path / "data"),
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        silent.settimeout(60)
+        with subprocess.Popen(
+            [COMMAND, "status"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        ) as command:
+            try:
+                with silent.accept()[0]:
+                    time.sleep(0.5)  # so that it waits for the answer
+                    command.send_signal(signal.SIGINT)
+                    said = command.communicate(timeout=20)[1]
+            finally:
+                command.kill()
+    assert (command.returncode, said) == (130, "\ninterrupted: run the same command again to continue\n")
 
 
 def test_ctrl_c_before_the_first_import_is_a_line_too(
