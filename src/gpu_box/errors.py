@@ -37,6 +37,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def one_line(text: object) -> str:
+    r"""The same for a path in a message, which may have a newline in it: \n."""
+    return printable(str(text)).replace("\n", "\\n").replace("\t", "\\t")
+
+
 class GpuBoxError(Exception):
     """Base of every error that `cli` turns into one line and an exit code.
 
@@ -51,7 +56,7 @@ class GpuBoxError(Exception):
 
     def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
         self.what = printable(what)
-        self.where = None if where is None else printable(where)
+        self.where = None if where is None else one_line(where)
         self.remedy = None if remedy is None else printable(remedy)
         super().__init__(self.what)
 

@@ -70,3 +70,16 @@ def test_it_is_one_line_with_exit_code_2(
     assert main([command]) == 2
     printed = capsys.readouterr()
     assert said in " ".join(printed.err.split()) and "s3cr3t" not in printed.err + printed.out
+
+
+def test_a_newline_in_the_name_of_the_project_s_folder_breaks_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for config, said in (("sync: {source: x}\n", "a\\nb/x"), ("nam: x\n", "a\\nb/config.yaml: line 1")):
+        (folder / "config.yaml").write_text(config)
+        assert main(["--config", str(folder / "config.yaml"), "plan"]) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.splitlines()) == 1

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpu_box.config.model import Config
-from gpu_box.errors import GpuBoxError, InputError
+from gpu_box.errors import GpuBoxError, InputError, one_line
 from gpu_box.machine import setup
 from gpu_box.machine.files import sync
 from gpu_box.machine.files.selection import Selection
@@ -36,13 +36,13 @@ def folder(config: Config) -> Path | None:
     source = config.sync.source.resolve()
     if source in (Path.home().resolve(), Path(source.anchor)):
         raise InputError(
-            f"all of {source} would be synced",
+            f"all of {one_line(source)} would be synced",
             where="sync.source",
             remedy="Put config.yaml into your project's own folder, or set sync.source to it.",
         )
     if not os.path.isdir(source):  # Path.is_dir raises for a folder that may not be entered
         raise InputError(
-            f"no folder {source}", where="sync.source", remedy="Set it to your project's folder."
+            f"no folder {one_line(source)}", where="sync.source", remedy="Set it to your project's folder."
         )
     return source
 
@@ -59,7 +59,7 @@ def require_results_folder(config: Config) -> None:
         if os.path.lexists(path):
             if not os.path.isdir(path):
                 raise InputError(
-                    f"{path} is no folder",
+                    f"{one_line(path)} is no folder",
                     where="sync.results",
                     remedy="Set it to the folder that shall get ~/work/results.",
                 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gpu_box.aws.client import Cloud
 from gpu_box.box import project
+from gpu_box.errors import one_line
 from gpu_box.machine.files.selection import Entry, Selection
 from gpu_box.store import agreed_upload, last_project
 from gpu_box.units import format_bytes, format_duration
@@ -37,7 +38,8 @@ def ahead(cloud: Cloud) -> Upload | None:
     asked = []
     if other := last_project.other(cloud.memory("project"), folder):
         asked.append(
-            f"~/work of {cloud.config.name} has the project of {other}, and would also get that of {folder}; "
+            f"~/work of {cloud.config.name} has the project of {one_line(other)}, and would also get that of "
+            f"{one_line(folder)}; "
             "`name` in config.yaml, or --name, makes another box. Mix them?"
         )
     chosen = Selection(folder, project.excluded(cloud.config))
