@@ -150,6 +150,12 @@ def _closes(channel: paramiko.Channel, over: threading.Event) -> None:
     channel.close()
 
 
+def _no_status(channel: paramiko.Channel, over: threading.Event) -> None:
+    time.sleep(0.02)
+    channel.shutdown_write()
+    over.wait()
+
+
 def _status(status: int) -> Callable[..., None]:
     def move(channel: paramiko.Channel, over: threading.Event) -> None:
         time.sleep(0.02)
@@ -257,6 +263,7 @@ MOVES = {
     "output without end": Move(run=_endless, sftp=_endless),
     "errors without end": Move(run=_endless_errors, sftp=_endless_errors),
     "closes at once": Move(run=_closes, sftp=_closes),
+    "the end of the output and no status": Move(run=_no_status),
     "a status of 2^32-1": Move(run=_status(2**32 - 1)),
     "ends by a signal that is markup": Move(run=_signal),
     "a login banner that is obeyed": Move(run=_status(1), banner="\x1b]52;c;cHdu\x07\x1b[2J"),
