@@ -45,6 +45,7 @@ def test_for_a_script_it_is_one_object(capsys: pytest.CaptureFixture[str]) -> No
         "remedy": "Try later.",
         "exit_code": 1,
         "problems": [],
+        "job": None,
     }
 
 
