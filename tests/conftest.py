@@ -128,11 +128,22 @@ def _own_home(_isolated_session: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture(autouse=True)
+def _few_open_files() -> Iterator[None]:
+    """Commands that ran in this process leave connections to their cloud, which Python closes when it looks
+    for cycles: with all that the tests import, after more files than an ordinary user may open.
+    """
+    yield
+    if _FILES.is_dir() and len(os.listdir(_FILES)) > _MOST_FILES:
+        gc.collect()
+
+
+@pytest.fixture(autouse=True)
 def _no_value_is_printed_yet() -> None:
     """As when a command begins: what a test prints by itself is no other command's value."""
     json.forget()
 
 
+_FILES, _MOST_FILES = Path("/dev/fd"), 200  # of this process; a test may add hundreds, and 1,024 are allowed
 # A question or a list that ends with a full stop, two full stops, empty brackets, a value that is None.
 _ILL_JOINED = re.compile(r"[?!:;,]\.(?=\s|$)|(?<!\.)\.\.(?=\s|$)|[a-z)]\s[.,;](?=\s|$)| \(\)|: None\b")
 
