@@ -49,3 +49,15 @@ def test_a_policy_names_what_the_config_names(
     [lent] = [one for one in json.loads(policy)["Statement"] if one["Action"] == "iam:PassRole"]
     assert lent["Resource"] == role
     assert "arn:aws:" not in policy
+
+
+def test_a_policy_that_is_too_long_for_aws_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+    for config, said in (("", False), (f"aws: {{kms_key: '{key}'}}\n", True)):
+        (tmp_path / "config.yaml").write_text(f"region: us-east-1\n{config}")
+        assert main(["policy", "--boundary"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["Version"] and ("a managed policy may have 6,144" in err) == said

@@ -23,6 +23,7 @@ ROLE = "gpu-box-deadline"  # created by an administrator, for every region
 BOUNDARY = "gpu-box-boundary"
 POLICY_NAME = "stop-boxes"
 SCHEDULER = "scheduler.amazonaws.com"
+MOST_CHARACTERS = 6144  # of a managed policy, without white space (IAM User Guide, "IAM and AWS STS quotas")
 Document = dict[str, Any]
 # Actions that could give a role more permissions than intended.
 _BOUNDED = {"iam:CreateRole", "iam:PutRolePolicy"}

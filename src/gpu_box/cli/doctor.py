@@ -67,7 +67,14 @@ def policy_command(
         make = permissions.boundary_commands if boundary else permissions.role_commands
         print(make(config, partition), end="")
     else:
-        print(json.dumps(permissions.user_policy(config, partition, boundary=boundary), indent=2))
+        policy = permissions.user_policy(config, partition, boundary=boundary)
+        print(json.dumps(policy, indent=2))
+        size = len(json.dumps(policy, separators=(",", ":")))
+        if size > permissions.MOST_CHARACTERS:
+            opts.reporter().note(
+                f"it has {size:,} characters without spaces, and a managed policy may have "
+                f"{permissions.MOST_CHARACTERS:,}: put some of its statements into a second one"
+            )
 
 
 def _request(opts: Options, cloud: Cloud) -> None:

@@ -56,6 +56,17 @@ EVERYWHERE: dict[str, tuple[Need, Need]] = {  # refused, allowed
             ("RunInstances", "key-pair"), ("RunInstances", "placement-group"),
         ]
     },
+    # IAM's guide leaves open whether aws:RequestTag is there for what a call makes, or for all that it uses.
+    **{
+        f"{action} with another's {kind} and a tag of what is made": (
+            ec2(action, kind, given=MADE),
+            ec2(action, kind, given=MADE | MINE),
+        )
+        for action, kind in [
+            ("AuthorizeSecurityGroupIngress", "security-group"), ("RunInstances", "security-group"),
+            ("RunInstances", "key-pair"), ("RunInstances", "placement-group"),
+        ]
+    },
     **{
         f"{action} without a tag on {kind}": (ec2(action, kind), ec2(action, kind, given=MADE))
         for action, kind in [
