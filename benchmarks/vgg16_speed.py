@@ -63,9 +63,7 @@ def main() -> None:
         asked.batch or (256 if gpu else 8),
         64 if gpu else 16,
     )
-    if gpu:
-        torch.backends.cudnn.benchmark = True  # as lesson.Vgg16
-    else:
+    if not gpu:
         torch.set_num_threads(1)
     bench = Bench(device, precision, size, batch, width, compiled=gpu and not asked.no_compile)
     cases = bench.cases()

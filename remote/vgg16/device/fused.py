@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from vgg16.model import VGG16
 
 _ONE = (1, 1)
-_CHANNELS = (
-    8  # cuDNN's fast kernels take multiples of 8; with three channels it was slow (pytorch issue 68506)
-)
+# cuDNN's fast kernels take multiples of 8; with three channels it was slow (pytorch issue 68506).
+_CHANNELS = 8
 _cudnn_can = True
 
 
