@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from testbed import control
+from testbed.scheduling import pytest_xdist_make_scheduler  # noqa: F401 - a hook
 
 from gpu_box.errors import GpuBoxError
 from gpu_box.resources import local_policies
