@@ -75,6 +75,7 @@ EXPECTED: list[tuple[str, str, type[CloudError], tuple[str, ...]]] = [
             "administrators of your AWS organisation",
             "Encoded authorization failure message: g4oZPBqZ4Bni8dE5dGjxYTnOZ",
             "decode-authorization-message",
+            "the permission sts:DecodeAuthorizationMessage",
         ),
     ),
     (
@@ -90,7 +91,12 @@ EXPECTED: list[tuple[str, str, type[CloudError], tuple[str, ...]]] = [
         "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
         "",
         PermissionDenied,
-        ("iam:CreateServiceLinkedRole", "create-service-linked-role"),
+        (
+            "no role for spot instances yet",
+            "run this once for the account: `aws iam create-service-linked-role --aws-service-name "
+            "spot.amazonaws.com`",
+            "`market: on-demand`",
+        ),
     ),
     (
         "InvalidParameterCombination",
@@ -174,7 +180,101 @@ MORE: list[tuple[str, str, str, str, type[CloudError], tuple[str, ...]]] = [
         "arn:aws:iam::123456789012:policy/NoGpus",
         "IAM User Guide, policy ARNs in access denied error messages",
         PermissionDenied,
-        ("an explicit deny (identity-based policy) forbids ec2:RunInstances", "policy/NoGpus", "override"),
+        (
+            "an explicit deny (identity-based policy) forbids ec2:RunInstances",
+            "policy/NoGpus",
+            "demands MFA",
+            "get-session-token",
+            "override",
+        ),
+    ),
+    (
+        "RunInstances",
+        "UnauthorizedOperation",
+        DENIED.format("ec2:RunInstances", INSTANCE)
+        + "with an explicit deny in an identity-based policy: arn:aws:iam::123456789012:policy/Force_MFA. "
+        "Encoded authorization failure message: QN7w7t3DAbfvg8Glu6KVPjGh0L6qxL",
+        "aws/aws-cdk#27622, with AWS's form of the message",
+        PermissionDenied,
+        (
+            f"the policy Force_MFA forbids ec2:RunInstances on {INSTANCE}, probably",
+            "Sign in with MFA",
+            "mfa_serial",
+            "get-session-token --serial-number ARN --token-code CODE",
+        ),
+    ),
+    *(
+        (
+            operation,
+            code,
+            DENIED.format(action, INSTANCE) + "with an explicit deny in an identity-based policy: "
+            f"arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantine{version}",
+            "AWS Managed Policy Reference; the message: several public repositories, 2026",
+            CredentialsError,
+            ("access key in public", "Replace the key", "support case (https://support.console.aws"),
+        )
+        for operation, code, action, version in (
+            ("RunInstances", "UnauthorizedOperation", "ec2:RunInstances", "V2"),
+            ("StartInstances", "UnauthorizedOperation", "ec2:StartInstances", "V3"),
+            ("CreateRole", "AccessDenied", "iam:CreateRole", "V4"),
+        )
+    ),
+    (
+        "GetServiceQuota",
+        "SubscriptionRequiredException",
+        "The AWS Access Key Id needs a subscription for the service",
+        "webiny/webiny-js#1517",
+        CloudError,
+        ("not signed up for this service", "Finish the sign-up", "AWS Support"),
+    ),
+    (
+        "DescribeInstances",
+        "AccessDeniedException",
+        "Your account is currently suspended.",
+        "AppStream's API reference, InvalidAccountStatusException; EC2's own code is Blocked",
+        CloudError,
+        ("AWS has blocked your account", "Only AWS Support", "unpaid bills"),
+    ),
+    *(
+        (
+            "GetCallerIdentity",
+            code,
+            message,
+            "aws/aws-sdk-go#289, smarty-archives/go-aws-auth#48, EC2 Developer Guide",
+            CredentialsError,
+            ("no whole signature", "spaces and line ends", "proxy"),
+        )
+        for code, message in (
+            ("MissingAuthenticationToken", "Request is missing Authentication Token"),
+            ("MissingAuthenticationTokenException", "Missing Authentication Token"),
+            (
+                "IncompleteSignature",
+                "'x' not a valid key=value pair (missing equal-sign) in Authorization header",
+            ),
+            ("IncompleteSignatureException", "Authorization header requires 'Signature' parameter."),
+        )
+    ),
+    *(
+        (
+            "GetCallerIdentity",
+            code,
+            message,
+            "EngineerBetter/control-tower#51, EC2 Developer Guide",
+            CredentialsError,
+            ("clock is wrong", "timedatectl"),
+        )
+        for code, message in (
+            (
+                "SignatureDoesNotMatch",
+                "Signature expired: 20191029T154623Z is now earlier than 20191029T163344Z "
+                "(20191029T164844Z - 15 min.)",
+            ),
+            (
+                "InvalidSignatureException",
+                "Signature not yet current: 20210502T183640Z is still later than 20210502T175140Z",
+            ),
+            ("InvalidSecurity.RequestHasExpired", ""),
+        )
     ),
     (
         "RunInstances",
@@ -223,7 +323,93 @@ MORE: list[tuple[str, str, str, str, type[CloudError], tuple[str, ...]]] = [
         "MultiFactorAuthentication failed with invalid MFA one time pass code.",
         "aws/aws-cli#2279",
         CredentialsError,
-        ("MFA code", "type the current code"),
+        ("does not accept the MFA code", "works once", "the next one"),
+    ),
+    (
+        "AssumeRole",
+        "AccessDenied",
+        "MultiFactorAuthentication failed, unable to validate MFA code. Please verify your MFA serial number "
+        "is valid and associated with this user.",
+        "99designs/aws-vault#676",
+        CredentialsError,
+        ("no such MFA device", "mfa_serial", "Security credentials"),
+    ),
+    (
+        "AssumeRole",
+        "AccessDenied",
+        "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code.",
+        "y13i/sgviz#9",
+        CredentialsError,
+        ("demands an MFA code", "mfa_serial, beside role_arn"),
+    ),
+    *(
+        (
+            "AssumeRole",
+            "ValidationError",
+            message,
+            source,
+            CredentialsError,
+            ("longer session", "duration_seconds", "3600"),
+        )
+        for message, source in (
+            ("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.", "awsu#27"),
+            (
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role "
+                "chaining.",
+                "99designs/aws-vault#263",
+            ),
+        )
+    ),
+    (
+        "AssumeRole",
+        "ValidationError",
+        "1 validation error detected: Value 'a' at 'roleArn' failed to satisfy constraint: Member must have "
+        "length greater than or equal to 20",
+        "STS API reference, AssumeRole",
+        CredentialsError,
+        ("setting of your AWS profile", "role_arn"),
+    ),
+    (
+        "AssumeRole",
+        "RegionDisabledException",
+        "STS is not activated in this region for account:123456789012. Your account administrator can "
+        "activate STS in this region using the IAM Console.",
+        "turbot/steampipe-plugin-aws#1510",
+        CredentialsError,
+        ("has not activated STS in this region", "IAM console", "`region:`"),
+    ),
+    (
+        "AssumeRoleWithWebIdentity",
+        "InvalidIdentityToken",
+        "No OpenIDConnect provider found in your account for https://token.actions.githubusercontent.com",
+        "aws-actions/configure-aws-credentials#280",
+        CredentialsError,
+        ("does not know the provider", "Identity providers"),
+    ),
+    (
+        "AssumeRoleWithWebIdentity",
+        "InvalidIdentityToken",
+        "Couldn't retrieve verification key from your identity provider, please reference "
+        "AssumeRoleWithWebIdentity documentation for requirements",
+        "GitLab's documentation of OpenID Connect",
+        CredentialsError,
+        ("cannot ask the provider", "Run this again"),
+    ),
+    (
+        "AssumeRoleWithWebIdentity",
+        "InvalidIdentityToken",
+        "Incorrect token audience",
+        "several public repositories",
+        CredentialsError,
+        ("does not accept the web identity token", "audience"),
+    ),
+    (
+        "AssumeRoleWithWebIdentity",
+        "AccessDenied",
+        "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+        "STS API reference",
+        CredentialsError,
+        ("the role does not accept your web identity token", "trust policy"),
     ),
     (
         "AssumeRole",

@@ -308,6 +308,23 @@ def test_a_wrong_mfa_code_is_asked_for_once(services: Services) -> None:
     assert services.codes == ["654321"]
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "message", "said"),
+    [
+        (403, "AccessDenied", "MultiFactorAuthentication failed, unable to validate MFA code.", "mfa_serial"),
+        (400, "ValidationError", "The requested DurationSeconds exceeds the limit", "duration_seconds"),
+        (403, "RegionDisabledException", "STS is not activated in this region", "`region:`"),
+    ],
+)
+def test_a_role_that_sts_refuses_names_the_setting(
+    services: Services, status: int, code: str, message: str, said: str
+) -> None:
+    profile(MFA, BASE)
+    services.refuse["AssumeRole"] = (status, code, message)
+    raised = refusal(ask=lambda _: "123456")
+    assert isinstance(raised, CredentialsError) and said in str(raised.remedy)
+
+
 def test_an_mfa_code_of_the_wrong_length(services: Services) -> None:
     profile(MFA, BASE)
     assert "six digits" in str(refusal(ask=lambda _: "1234"))
@@ -419,22 +436,31 @@ def test_a_web_identity_token_that_is_missing(monkeypatch: pytest.MonkeyPatch, b
 
 
 @pytest.mark.parametrize(
-    ("code", "message"),
+    ("code", "message", "said"),
     [
-        ("ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time"),
-        ("InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"),
-        ("IDPRejectedClaim", "The identity provider rejected the claim"),
-        ("IDPCommunicationError", "The identity provider does not answer"),
+        (
+            "ExpiredTokenException",
+            "Token expired: current date/time must be before the expiration date/time",
+            "web_identity_token_file",
+        ),
+        (
+            "InvalidIdentityToken",
+            "Couldn't retrieve verification key from your identity provider",
+            "from the internet",
+        ),
+        ("InvalidIdentityToken", "Incorrect token audience", "web_identity_token_file"),
+        ("IDPRejectedClaim", "The identity provider rejected the claim", "web_identity_token_file"),
+        ("IDPCommunicationError", "The identity provider could not be reached", "from the internet"),
     ],
 )
 def test_a_web_identity_token_that_aws_does_not_accept(
-    services: Services, tmp_path: Path, code: str, message: str
+    services: Services, tmp_path: Path, code: str, message: str, said: str
 ) -> None:
     (tmp_path / "token").write_text(TOKEN)
     profile(f"web_identity_token_file = {tmp_path}/token\nrole_arn = {ROLE}\n")
     services.refuse["AssumeRoleWithWebIdentity"] = (400, code, message)
     line = str(refusal())
-    assert message in line and "web_identity_token_file" in line
+    assert message in line and said in line
 
 
 def test_a_web_identity_without_a_role(tmp_path: Path) -> None:

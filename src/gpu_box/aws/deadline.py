@@ -21,7 +21,7 @@ from gpu_box.aws import permissions, tags
 from gpu_box.aws.answers import pages
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.refusals import DENIED_CODES
+from gpu_box.aws.refused_access import DENIED_CODES
 from gpu_box.errors import CloudError, CloudUnreachable, PermissionDenied
 from gpu_box.model.observed import Deadline
 from gpu_box.polling import attempts

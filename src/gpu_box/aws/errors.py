@@ -9,12 +9,16 @@ from contextlib import contextmanager
 
 from botocore import exceptions
 
-from gpu_box.aws.refusals import TABLE, Refusal
+from gpu_box.aws.refusal import Refusal
+from gpu_box.aws.refusals import TABLE
 from gpu_box.errors import CloudError, CloudUnreachable, InputError
 
 _URL = re.compile(r"https?://[^\s'\"<>)]+[^\s'\"<>).,]")
 _ENCODED = "Encoded authorization failure message:"
-_DECODE = " `aws sts decode-authorization-message --encoded-message TEXT` shows more."
+_DECODE = (
+    " `aws sts decode-authorization-message --encoded-message TEXT` shows more, to users with the permission "
+    "sts:DecodeAuthorizationMessage."
+)
 _NETWORK = "Check your network (and proxy) and run this again to continue."
 
 

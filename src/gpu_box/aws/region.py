@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
-from gpu_box.aws.refusals import CREDENTIAL_CODES
+from gpu_box.aws.refused_access import CREDENTIAL_CODES
 from gpu_box.errors import CloudError
 
 # A region that is always enabled, for each partition by its regions' prefix.
