@@ -44,6 +44,12 @@ def output(instance: Any, *, latest: bool) -> bytes:
     return b"" if _is_gone(instance) else _screen(instance)
 
 
+def updated(instance: Any, *, latest: bool) -> datetime:
+    """When the output was last updated."""
+    mark = extra(instance)
+    return now() if latest else mark.posted_at or mark.changed or now()
+
+
 def changed(instance: Any) -> None:
     """The instance's state changed: AWS posts the console some time later."""
     mark = extra(instance)

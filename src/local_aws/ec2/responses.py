@@ -113,12 +113,12 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
 
     def get_console_output(self) -> Any:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        shown = consoles.output(instance, latest=self._get_bool_param("Latest", False))
-        output = base64.b64encode(shown)
+        latest = self._get_bool_param("Latest", False)
+        output = base64.b64encode(consoles.output(instance, latest=latest))
         return ActionResult(
             {
                 "InstanceId": instance.id,
-                "Timestamp": utcnow(),
+                "Timestamp": consoles.updated(instance, latest=latest),
                 "Output": Base64EncodedString.from_encoded_bytes(output),
             }
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from testbed.cloud import Cloud, KeyFile, wait_until
 
 from ..errors import refused
@@ -30,3 +32,11 @@ def test_the_latest_output_is_for_nitro_alone(cloud: Cloud) -> None:
     with refused("UnsupportedOperation", saying="latest console logs"):
         cloud.ec2.get_console_output(InstanceId=instance, Latest=True)
     cloud.ec2.get_console_output(InstanceId=instance)
+
+
+def test_its_time_is_that_of_the_last_change_not_of_the_question(cloud: Cloud) -> None:
+    instance = cloud.wait(cloud.run(), "running")
+    first = cloud.ec2.get_console_output(InstanceId=instance)["Timestamp"]
+    time.sleep(1.1)  # it is given in whole seconds
+    assert cloud.ec2.get_console_output(InstanceId=instance)["Timestamp"] == first
+    assert cloud.ec2.get_console_output(InstanceId=instance, Latest=True)["Timestamp"] > first
