@@ -62,7 +62,19 @@ EXPECTED: list[tuple[str, str, type[CloudError], tuple[str, ...]]] = [
         ("--remove-foreign-rules", "network.allow_ssh_from"),
     ),
     ("Unsupported", "requested configuration", UnsupportedError, ("Waiting does not help", "instance_types")),
-    ("Unsupported", "Availability Zone", CapacityError, ("no capacity there now",)),
+    (
+        "Unsupported",
+        "Availability Zone",
+        UnsupportedError,
+        ("does not offer this instance type in this zone", "waiting does not help", "set other zones"),
+    ),
+    ("InvalidAMIID.NotFound", "", CloudError, ("image.id",)),
+    ("InvalidAMIID.Malformed", "", CloudError, ("image.id",)),
+    ("IllegalArgumentException", "", CloudError, ("that large already", "`gpu-box doctor` again")),
+    *(
+        (code, "", CloudError, ("AWS refused", "deleted meanwhile", "run this again"))
+        for code in ("InvalidGroup.NotFound", "InvalidVolume.NotFound", "NoSuchEntity")
+    ),
     ("InsufficientInstanceCapacity", "", CapacityError, ("no capacity there now",)),
     ("InsufficientFreeAddressesInSubnet", "", CapacityError, ("network.subnet",)),
     (
@@ -309,13 +321,124 @@ MORE: list[tuple[str, str, str, str, type[CloudError], tuple[str, ...]]] = [
         CloudError,
         ("too many requests",),
     ),
+    *(
+        (
+            operation,
+            code,
+            message,
+            "EC2 Developer Guide, and the API references of IAM, Scheduler, SSM, Service Quotas",
+            CloudError,
+            (
+                f"a fault in AWS itself stopped {operation}",
+                "Run this again",
+                "health.aws.amazon.com/health/status",
+            ),
+        )
+        for operation, code, message in (
+            ("DescribeVolumes", "InternalError", "An internal error has occurred"),
+            ("DescribeVolumes", "InternalFailure", ""),
+            ("DescribeVolumes", "Unavailable", "The service is unavailable. Please try again shortly."),
+            ("DescribeVolumes", "ServiceUnavailable", "The request has failed due to a temporary failure."),
+            ("CreateRole", "ServiceFailure", "Service failure"),
+            ("CreateSchedule", "InternalServerException", "Unexpected error encountered."),
+            ("GetParameter", "InternalServerError", ""),
+            ("GetServiceQuota", "ServiceException", "Something went wrong."),
+        )
+    ),
     (
         "DescribeVolumes",
-        "InternalError",
-        "",
-        "EC2 Developer Guide",
+        "503",
+        "Service Unavailable",
+        "botocore, of an answer without AWS's form",
         CloudError,
-        ("DescribeVolumes (InternalError)",),
+        ("AWS, or a proxy before it", "check your proxy", "health.aws.amazon.com/health/status"),
+    ),
+    *(
+        (
+            operation,
+            code,
+            message,
+            "Service Quotas API reference",
+            PermissionDenied,
+            ("no access to this quota", "Service Quotas console", "AWSServiceRoleForServiceQuotas"),
+        )
+        for operation, code, message in (
+            (
+                "RequestServiceQuotaIncrease",
+                "DependencyAccessDeniedException",
+                "You can't perform this action because a dependency does not have access.",
+            ),
+            ("GetServiceQuota", "DEPENDENCY_ACCESS_DENIED_ERROR", "The caller lacks permissions."),
+        )
+    ),
+    (
+        "RequestServiceQuotaIncrease",
+        "TooManyRequestsException",
+        "Due to throttling, the request was denied. Slow down the rate of request calls.",
+        "Service Quotas API reference",
+        CloudError,
+        ("too many requests", "in a minute"),
+    ),
+    (
+        "StartInstances",
+        "Unsupported",
+        "Your requested instance type (p3.2xlarge) is not supported in your requested Availability Zone "
+        "(us-east-1e).",
+        "EC2 Auto Scaling User Guide, troubleshooting of launches",
+        UnsupportedError,
+        ("zone of the box's disk", "`gpu-box resize TYPE`", "`gpu-box move`"),
+    ),
+    (
+        "RunInstances",
+        "VolumeTypeNotAvailableInZone",
+        "The specified Availability Zone does not support Provisioned IOPS SSD volumes.",
+        "EC2 Developer Guide",
+        UnsupportedError,
+        ("does not offer this type of disk", "disk.type"),
+    ),
+    *(
+        (
+            "CreateImage",
+            code,
+            "",
+            "EC2 Developer Guide; IAM, Scheduler",
+            CloudError,
+            ("busy", "Wait some minutes"),
+        )
+        for code in (
+            "ConcurrentSnapshotLimitExceeded",
+            "ConcurrentCreateImageNoRebootLimitExceeded",
+            "SnapshotCreationPerVolumeRateExceeded",
+            "ConcurrentTagAccess",
+            "ConcurrentModification",
+            "ConflictException",
+        )
+    ),
+    *(
+        ("RunInstances", code, message, "runs-on/runs-on#485, EC2", CloudError, ("these tags", "aws.tags"))
+        for code, message in (
+            ("TagLimitExceeded", ""),
+            ("InvalidTagKey.Malformed", ""),
+            (
+                "TagPolicyViolation",
+                "The tag policy does not allow the specified value for the following tag key: 'Project'.",
+            ),
+        )
+    ),
+    *(
+        (
+            "RunInstances",
+            code,
+            "",
+            "EC2 Developer Guide",
+            CloudError,
+            ("such a disk", "`disk` in config.yaml"),
+        )
+        for code in ("BootForVolumeTypeUnsupported", "UnknownVolumeType", "VolumeIOPSLimit")
+    ),
+    *(
+        ("RunInstances", code, "", "EC2 Developer Guide", CloudError, ("KMS key", "aws.kms_key"))
+        for code in ("CustomerKeyHasBeenRevoked", "InvalidKMSKey.InvalidState")
     ),
     (
         "AssumeRole",

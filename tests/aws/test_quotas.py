@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -139,3 +140,17 @@ def test_who_may_not_read_quotas_gets_a_plan_nevertheless(
 
 def test_a_type_without_a_known_quota_is_not_asked_about(laptop: Callable[..., Laptop]) -> None:
     assert read_quotas(laptop(instance_types=("trn1.2xlarge",)).cloud) == []
+
+
+def test_a_quota_that_aws_may_not_show_is_no_broken_answer(laptop: Callable[..., Laptop]) -> None:
+    """AWS answers with status 200, an ErrorReason and no value (hashicorp/terraform-provider-aws#19719)."""
+    mine = laptop()
+
+    def hide(parsed: dict[str, Any], **_: Any) -> None:
+        del parsed["Quota"]["Value"]
+        parsed["Quota"]["ErrorReason"] = {"ErrorCode": "DEPENDENCY_ACCESS_DENIED_ERROR"}
+
+    events = mine.cloud.client("service-quotas").meta.events
+    events.register("after-call.service-quotas.GetServiceQuota", hide)
+    with pytest.raises(PermissionDenied, match="no access to this quota"):
+        read_quotas(mine.cloud)

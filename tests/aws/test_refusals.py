@@ -26,6 +26,11 @@ from gpu_box.model.observed import InstanceState
 
 from .conftest import Laptop, Owner, Weather
 
+NOT_OFFERED = (
+    "Your requested instance type (g5.xlarge) is not supported in your requested Availability Zone "
+    "(us-east-1a). Please retry your request by not specifying an Availability Zone or choosing us-east-1c."
+)
+
 
 def test_capacity_is_looked_for_in_the_next_zone_then_in_the_next_type(
     laptop: Callable[..., Laptop], weather: Weather
@@ -68,6 +73,7 @@ def test_whatever_a_zone_lacks_the_next_one_is_asked_at_once(
         ("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded", QuotaError, 2),
         # Permanent: a later try fails too, another placement may work.
         ("Unsupported", "The requested configuration is currently not supported.", UnsupportedError, 4),
+        ("Unsupported", NOT_OFFERED, UnsupportedError, 4),
         # Of the account: the same for all placements.
         ("PendingVerification", "Your account is currently being verified.", CloudError, 1),
         ("InvalidParameterCombination", "... is not eligible for Free Tier.", CloudError, 1),
@@ -89,6 +95,16 @@ def test_a_refusal_is_not_asked_for_again_where_it_is_the_same(
         mine.up()
     assert type(refused.value) is kind and len(sent) == asked
     assert "try again in some minutes" not in str(refused.value)
+
+
+def test_a_type_that_no_zone_offers_is_not_called_a_lack_of_capacity(
+    laptop: Callable[..., Laptop], weather: Weather
+) -> None:
+    mine = laptop(zones=("us-east-1a",))
+    weather(faults=[{"operation": "RunInstances", "code": "Unsupported", "message": NOT_OFFERED}])
+    with pytest.raises(UnsupportedError, match="us-east-1a: not offered, Unsupported") as refused:
+        mine.up()
+    assert "no capacity" not in str(refused.value) and "It is not offered there" in str(refused.value)
 
 
 def test_where_one_can_wait_for_any_place_it_is_a_lack_of_capacity(
@@ -118,6 +134,8 @@ def test_a_region_that_is_not_enabled_is_not_taken_for_wrong_keys(
 @pytest.mark.parametrize(
     "code",
     [
+        "InsufficientAddressCapacity",
+        "InsufficientCapacity",
         "InsufficientHostCapacity",
         "InsufficientInstanceCapacity",
         "InsufficientReservedInstanceCapacity",

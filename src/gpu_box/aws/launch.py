@@ -74,7 +74,8 @@ def run_instance(cloud: Cloud, step: RunInstance, *, group_id: str, report: Repo
                     raise
                 used_up.add((placement.type, placement.market))
             refusals.append(error)
-            attempts.append(f"{placement}: {error.code}")
+            never = "not offered, " if isinstance(error, UnsupportedError) else ""
+            attempts.append(f"{placement}: {never}{error.code}")
             report.note(f"{placement}: {error.what}")
     refused = next((one for one in refusals if isinstance(one, CapacityError)), refusals[-1])
     raise type(refused)(

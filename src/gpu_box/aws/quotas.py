@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from gpu_box.aws.answers import malformed, pages
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import translated
@@ -154,6 +156,9 @@ def _quota(cloud: Cloud, code: str) -> dict[str, Any]:
         quota: dict[str, Any] = cloud.client("service-quotas").get_service_quota(
             ServiceCode=_SERVICE, QuotaCode=code
         )["Quota"]
+        if "Value" not in quota and (reason := quota.get("ErrorReason")):  # with HTTP's status 200
+            error = {"Code": reason["ErrorCode"], "Message": reason.get("ErrorMessage", "")}
+            raise ClientError({"Error": error}, "GetServiceQuota")
     return quota
 
 

@@ -1,7 +1,7 @@
 """AWS's refusals and their remedies: one table, used by `errors.translated`.
 
-Codes and messages are AWS's: "Error codes for the Amazon EC2 API" (EC2 Developer Guide), "Troubleshoot access
-denied error messages" (IAM User Guide), and public reports (see a row's comment).
+Codes and messages are AWS's: "Error codes for the Amazon EC2 API" (EC2 Developer Guide), the API references
+of IAM, Service Quotas and EventBridge Scheduler, and public reports (see a row's comment).
 """
 
 from __future__ import annotations
@@ -9,11 +9,7 @@ from __future__ import annotations
 from gpu_box.aws import throttled
 from gpu_box.aws.refusal import Refusal
 from gpu_box.aws.refused_access import ACCESS
-from gpu_box.errors import (
-    CapacityError,
-    QuotaError,
-    UnsupportedError,
-)
+from gpu_box.errors import CapacityError, PermissionDenied, QuotaError, UnsupportedError
 
 # Codes after which another zone or type may work. Reserved Instances have two: a client error, and a server
 # error in the singular.
@@ -21,6 +17,8 @@ CAPACITY_CODES = frozenset(
     {
         "InsufficientInstanceCapacity",
         "InsufficientHostCapacity",
+        "InsufficientAddressCapacity",
+        "InsufficientCapacity",
         "InsufficientCapacityOnOutpost",
         "InsufficientReservedInstanceCapacity",
         "InsufficientReservedInstancesCapacity",
@@ -34,6 +32,20 @@ CAPACITY_CODES = frozenset(
 )
 # Quotas of vCPUs or instances of a kind: another family or market may have some left.
 FAMILY_QUOTA_CODES = frozenset({"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded"})
+
+# Server errors of EC2, IAM, Scheduler, SSM, STS and Service Quotas, after the SDK's retries.
+_FAULTS = (
+    "Internal(Error|Failure|ServerError|ServerException|ServiceError|ServiceException)|Unavailable|"
+    "Service(Exception|Failure|Unavailable)(Exception)?|DEPENDENCY_SERVICE_ERROR|"
+    "SERVICE_QUOTA_NOT_AVAILABLE_ERROR"
+)
+_OUTAGES = "AWS reports outages at https://health.aws.amazon.com/health/status"
+_BUSY = (
+    "Concurrent(CreateImageNoReboot|Snapshot)LimitExceeded|PendingSnapshotLimitExceeded|"
+    "SnapshotCreationPerVolumeRateExceeded|ConcurrentTagAccess|ConcurrentModification(Exception)?|"
+    "EntityTemporarilyUnmodifiable|ConflictException|IncorrectState"
+)
+_OTHER_ZONE = "is not supported in your requested Availability Zone"
 
 # The first matching row is used.
 TABLE = (
@@ -54,7 +66,7 @@ TABLE = (
         "... instances'); new accounts start at 0 vCPUs for GPUs.",
     ),
     Refusal(
-        codes="VolumeLimitExceeded|MaxIOPSLimitExceeded",
+        codes="VolumeLimitExceeded|MaxIOPSLimitExceeded|VolumeModificationSizeLimitExceeded",
         kind=QuotaError,
         what="your account's quota for EBS disks in this region does not allow it",
         remedy="Delete disks that you do not need (`gpu-box sweep` lists gpu-box's), make `disk` in "
@@ -83,9 +95,34 @@ TABLE = (
         remedy="Wait for AWS to decide it (Service Quotas console, 'Quota request history').",
     ),
     Refusal(
-        codes="|".join(throttled.CODES),
+        codes="IllegalArgumentException",
+        operations="RequestServiceQuotaIncrease",
+        words="greater than the current quota value",
+        what="the quota is that large already",
+        remedy="AWS has just raised it: run `gpu-box doctor` again in some minutes.",
+    ),
+    Refusal(
+        # ErrorReason in the API reference; the role: AWS Support User Guide, "AWS Support App".
+        codes="DependencyAccessDeniedException|DEPENDENCY_ACCESS_DENIED_ERROR",
+        kind=PermissionDenied,
+        what="Service Quotas has no access to this quota for your AWS user",
+        remedy="Ask an administrator to request it in the Service Quotas console: the first request there "
+        "makes the role that Service Quotas needs (AWSServiceRoleForServiceQuotas).",
+    ),
+    Refusal(
+        codes="|".join((*throttled.CODES, "DEPENDENCY_THROTTLING_ERROR")),
         what="your account has sent AWS too many requests",
         remedy="Run this again in a minute to continue.",
+    ),
+    Refusal(
+        codes=_BUSY,
+        what="AWS is still busy with an earlier request",
+        remedy="Wait some minutes, then run this again.",
+    ),
+    Refusal(  # runs-on/runs-on#485
+        codes="TagLimitExceeded|InvalidTagKey.Malformed|TagPolicyViolation(Exception)?",
+        what="AWS, or a tag policy of your organisation, does not accept these tags",
+        remedy="Correct aws.tags in config.yaml.",
     ),
     Refusal(
         codes=r"\w*LimitExceeded(Exception)?|ServiceQuotaExceededException",
@@ -103,7 +140,29 @@ TABLE = (
     ),
     Refusal(
         codes="Unsupported",
-        words="The requested configuration",
+        words=_OTHER_ZONE,
+        operations="RunInstances",
+        kind=UnsupportedError,
+        what="AWS does not offer this instance type in this zone",
+        remedy="It is not offered there, so waiting does not help: set other zones, or other instance_types, "
+        "in config.yaml.",
+    ),
+    Refusal(
+        codes="Unsupported",
+        words=_OTHER_ZONE,
+        kind=UnsupportedError,
+        what="AWS does not offer this instance type in the zone of the box's disk",
+        remedy="Waiting does not help: `gpu-box resize TYPE` takes another type, `gpu-box move` another "
+        "zone.",
+    ),
+    Refusal(
+        codes="VolumeTypeNotAvailableInZone",
+        kind=UnsupportedError,
+        what="AWS does not offer this type of disk in this zone",
+        remedy="Waiting does not help: set other zones, or another disk.type, in config.yaml.",
+    ),
+    Refusal(
+        codes="Unsupported",
         kind=UnsupportedError,
         what="AWS does not support this combination of instance type, image, disk and zone",
         remedy="Waiting does not help: change instance_types, image or disk in config.yaml.",
@@ -121,12 +180,29 @@ TABLE = (
         remedy="Choose instance_types for cluster placement groups (g5, g6, p4d, p5), or `boxes: 1`.",
     ),
     # What the config asks for.
+    *(
+        Refusal(
+            codes=codes,
+            words=words,
+            operations="RunInstances|ModifyVolume",
+            what="AWS does not offer such a disk",
+            remedy="Correct `disk` in config.yaml.",
+        )
+        for codes, words in (
+            ("InvalidParameterCombination|InvalidParameterValue", "(?i)throughput|iops|volume"),
+            ("BootForVolumeTypeUnsupported|UnknownVolumeType|VolumeIOPSLimit", ""),
+        )
+    ),
     Refusal(
-        codes="InvalidParameterCombination|InvalidParameterValue",
-        words=r"(?i)throughput|iops|volume",
-        operations="RunInstances|ModifyVolume",
-        what="AWS does not offer such a disk",
-        remedy="Correct `disk` in config.yaml.",
+        codes=r"CustomerKeyHasBeenRevoked|(InvalidKMSKey|KMS|Kms)\S*",
+        what="EC2 cannot use the KMS key of the disk",
+        remedy="Check aws.kms_key in config.yaml, or the account's own key (EC2 console, EBS encryption): it "
+        "must be enabled, in this region, and allowed to your AWS user.",
+    ),
+    Refusal(
+        codes=r"InvalidAMIID\.\w+",
+        what="the image was deleted, or is in another region",
+        remedy="Set image.id to an image of this region, or remove it.",
     ),
     Refusal(
         codes="InvalidInstanceAttributeValue",
@@ -154,6 +230,22 @@ TABLE = (
         what="the instance is protected against this call",
         remedy="The protection was set in the EC2 console (Actions, Instance settings): clear it there, then "
         "run this again. A running instance bills until then.",
+    ),
+    Refusal(
+        codes=_FAULTS,
+        what="a fault in AWS itself stopped {operation}",
+        remedy=f"Run this again; if it stays so, {_OUTAGES}.",
+    ),
+    Refusal(  # an answer that is not in AWS's form: the SDK takes HTTP's status as the code
+        codes=r"5\d\d",
+        what="AWS, or a proxy before it, failed at {operation}",
+        remedy=f"Run this again; if it stays so, check your proxy. {_OUTAGES}.",
+    ),
+    Refusal(
+        # "Eventual consistency", EC2 Developer Guide
+        codes=r"Invalid\w+\.(NotFound|Unknown)|NoSuchEntity",
+        what="AWS refused {operation}",
+        remedy="It was deleted meanwhile, or AWS does not show it yet: run this again.",
     ),
     Refusal(codes=".*", what="AWS refused {operation}", remedy=""),
 )
