@@ -605,6 +605,27 @@ def test_each_documented_error_has_its_remedy(
         assert piece in str(raised)
 
 
+def test_a_spot_instance_that_cannot_use_its_key_names_the_grant_of_aws_s_role() -> None:
+    lines = {
+        market: str(
+            failed_start(
+                Instance(
+                    id="i-1",
+                    state=InstanceState.TERMINATED,
+                    type="g5.xlarge",
+                    zone="us-east-1a",
+                    launched=datetime(2026, 11, 29, tzinfo=UTC),
+                    market=market,
+                    reason_code="Client.InternalError",
+                )
+            )
+        )
+        for market in ("spot", "on-demand")
+    }
+    assert "aws kms create-grant" in lines["spot"] and "AWSServiceRoleForEC2Spot" in lines["spot"]
+    assert "create-grant" not in lines["on-demand"] and "aws.kms_key" in lines["on-demand"]
+
+
 def test_no_recorded_error_of_our_calls_is_left_out() -> None:
     if not RECORDINGS.is_dir():
         pytest.skip("needs the recorded answers beside the project")

@@ -14,6 +14,13 @@ _NO_DISK_LEFT = "Client.VolumeLimitExceeded"
 # EC2 says "Client.InternalError: Client error on launch" if it may not use the disk's key.
 _DISK = frozenset({"Client.InvalidParameterCombination", "Client.InvalidSnapshot.NotFound"})
 _KEY = ("Client.InternalError", "Client.InvalidKMSKey", "Client.KMS")
+# EC2 User Guide, "Service-linked role for Spot Instance requests".
+_SPOT_KEY = (
+    " For spot instances, AWS's own role for them needs a grant for a key of yours: `aws kms create-grant "
+    "--key-id KEY --grantee-principal arn:aws:iam::ACCOUNT:role/aws-service-role/spot.amazonaws.com/"
+    "AWSServiceRoleForEC2Spot --operations Decrypt Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext "
+    "CreateGrant DescribeKey ReEncryptFrom ReEncryptTo`."
+)
 
 
 def had_no_room(instance: Instance) -> bool:
@@ -42,9 +49,10 @@ def failed_start(instance: Instance) -> CloudError:
         return CloudError(
             f"{what}: it probably cannot use the disk's KMS key ({instance.reason or code})",
             code=code,
-            remedy="The account encrypts disks with its own key (EC2 console, EBS encryption): enable it, "
+            remedy="The key is aws.kms_key, or the account's own (EC2 console, EBS encryption): enable it, "
             "and allow your AWS user kms:CreateGrant, kms:Decrypt, kms:DescribeKey and "
-            "kms:GenerateDataKeyWithoutPlaintext in its policy.",
+            "kms:GenerateDataKeyWithoutPlaintext in its policy."
+            + (_SPOT_KEY if instance.market == "spot" else ""),
         )
     if code in _DISK:
         return CloudError(
