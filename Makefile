@@ -6,13 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml requirements-dev.lock
 
-.PHONY: demo test suite failed test-browser test-emulator test-aws check walk kill bench bench-gpu lint format types \
+.PHONY: demo test test-all suite failed test-browser test-emulator test-aws check walk kill bench bench-gpu lint format types \
 	shell lock dist docs clean
 
 demo: .demo/venv/ready
 	@bash docs/demo.sh .demo
 
+# Minutes: without what tests/long.txt names, which `make test-all` and CI run as well.
+test: export GPU_BOX_SHORT = yes
 test: check
+
+test-all: check
 
 # mypy works while the tests of machines wait.
 check: $(VENV)/ready lint shell

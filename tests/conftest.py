@@ -33,6 +33,7 @@ settings.register_profile("gpu-box", deadline=None)
 settings.load_profile("gpu-box")
 
 _REQUIRE_MACHINES = "GPU_BOX_REQUIRE_MACHINES"
+_SHORT = "GPU_BOX_SHORT"  # not empty: without what tests/long.txt names
 _SKIPPED = "GPU_BOX_SKIPPED"  # a file: the names of the skipped tests are added to it, for `.ci/run`
 _DOCUMENTATION = ipaddress.ip_network("192.0.2.0/24")
 # The longest first, in this order: the last one to begin is the last one to end.
@@ -200,6 +201,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return len(_LONGEST) + (1 if item.path.name in _STORIES else 2)
 
     items.sort(key=turn)
+    if os.environ.get(_SHORT):
+        text = Path(__file__).with_name("long.txt").read_text(encoding="utf-8")
+        long = {line for line in text.splitlines() if not line.startswith("#")}
+        for item in items:
+            name = item.nodeid
+            if not long.isdisjoint({name, name.partition("[")[0], name.partition("::")[0]}):
+                item.add_marker(pytest.mark.skip(reason="it takes long: `make test-all` runs it"))
 
 
 def pytest_collection_finish() -> None:

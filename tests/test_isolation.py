@@ -11,6 +11,8 @@ from pathlib import Path
 import boto3
 import pytest
 
+from .paths import ROOT
+
 CONFTEST = Path(__file__).with_name("conftest.py")
 NEEDS_A_MACHINE = """
 import pytest
@@ -94,3 +96,10 @@ def test_the_summary_says_once_why_tests_were_skipped_and_how_many(tmp_path: Pat
     lines = done.stdout.splitlines()
     assert lines[-4].strip("= ") == "skipped: 5", done.stdout
     assert lines[-3:-1] == ["   4  needs rsync", "   1  needs root"]
+
+
+def test_each_test_that_takes_long_is_there() -> None:
+    """A line of tests/long.txt that names none, after a rename, would have no effect."""
+    lines = (ROOT / "tests" / "long.txt").read_text().splitlines()
+    for path, _, test in (line.partition("::") for line in lines if not line.startswith("#")):
+        assert f"def {test.partition('[')[0]}" in (ROOT / path).read_text(), f"{path}::{test}"
