@@ -104,7 +104,7 @@ EXPECTED: list[tuple[str, str, type[CloudError], tuple[str, ...]]] = [
         "",
         PermissionDenied,
         (
-            "no role for spot instances yet",
+            "(iam:CreateServiceLinkedRole, for the first spot instance)",
             "run this once for the account: `aws iam create-service-linked-role --aws-service-name "
             "spot.amazonaws.com`",
             "`market: on-demand`",

@@ -221,13 +221,14 @@ _ACCOUNT = (
 # The policy types are from "Troubleshoot access denied error messages".
 _PERMISSIONS = (
     Refusal(
-        # EC2 User Guide, "Service-linked role for Spot Instance requests": before a request by the
-        # API the role must exist. No policy of ours gives iam:CreateServiceLinkedRole.
+        # EC2 User Guide, "Service-linked role for Spot Instance requests": before a request by the API the
+        # role must exist; EC2 makes it for a user with this permission.
         codes="AuthFailure.ServiceLinkedRoleCreationNotPermitted",
         kind=PermissionDenied,
-        what="your AWS account has no role for spot instances yet, and your user may not create it",
+        what="your AWS user may not do this (iam:CreateServiceLinkedRole, for the first spot instance)",
         remedy="Ask an administrator to run this once for the account: `aws iam create-service-linked-role "
-        "--aws-service-name spot.amazonaws.com`. `market: on-demand` does not need it.",
+        "--aws-service-name spot.amazonaws.com`. `market: on-demand` does not need it; of our policies, only "
+        "`gpu-box policy --boundary` gives the permission.",
     ),
     Refusal(
         # AWS Managed Policy Reference, AWSCompromisedKeyQuarantineV2 to V4.
