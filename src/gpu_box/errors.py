@@ -68,7 +68,12 @@ class GpuBoxError(Exception):
 
 
 class InputError(GpuBoxError):
+    """Its `what` stays on one line: it may quote a name or a value with a newline in it."""
+
     exit_code = 2
+
+    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(one_line(what), where=where, remedy=remedy)
 
 
 class Interrupted(GpuBoxError):
@@ -96,7 +101,7 @@ class ConfigError(InputError):
 
     def __init__(self, problems: Sequence[str], *, where: str) -> None:
         super().__init__(problems[0] if len(problems) == 1 else f"{len(problems)} problems", where=where)
-        self.problems = tuple(printable(problem) for problem in problems)
+        self.problems = tuple(map(one_line, problems))
 
     def __str__(self) -> str:
         return "\n".join(f"{self.where}: {problem}" for problem in self.problems)

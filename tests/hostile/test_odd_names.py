@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from testbed.openssh import OpenSshMachine
 
 from gpu_box.box.work import job_name
-from gpu_box.errors import InputError
+from gpu_box.errors import ConfigError, GpuBoxError, InputError
 from gpu_box.machine import jobs
 from gpu_box.machine.files import sync, upload_remote
 from gpu_box.machine.files.selection import Selection
@@ -132,3 +133,9 @@ def files(folder: Path) -> dict[str, str]:
 
 def nothing_ran(machine: OpenSshMachine) -> None:
     assert not [path for path in machine.home.rglob("pwned") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", [InputError, lambda text: ConfigError([text], where="config.yaml")])
+def test_a_newline_in_a_name_breaks_no_line_of_an_error(kind: Callable[[str], GpuBoxError]) -> None:
+    said = str(kind("notes\nerror: all is well is no folder"))
+    assert "\n" not in said and "notes\\nerror" in said

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gpu_box.errors import InputError
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.model.machine import Host
 
@@ -110,3 +112,55 @@ def test_a_key_in_a_folder_that_is_no_utf_8(config: Path) -> None:
     odd = Host(name="odd", address="192.0.2.1", port=1, user="me", key=Path(f"/{folder}/key"), host_keys=())
     ssh_config.write(odd)
     assert b"Andr\xe9" in (config.parent / "gpu-box.d" / "odd.conf").read_bytes()
+
+
+def locked(path: Path, mode: int) -> Callable[[], None]:
+    """Take the permission to write, from root too; returns what gives it back."""
+    path.chmod(mode)
+    if os.geteuid() == 0 and subprocess.run(["chattr", "+i", path]).returncode != 0:
+        pytest.skip("nothing here can be read-only for root")
+    return lambda: _unlock(path)
+
+
+def _unlock(path: Path) -> None:
+    if os.geteuid() == 0:
+        subprocess.run(["chattr", "-i", path], check=True)
+    path.chmod(0o700)
+
+
+# Found beside asyncssh#118: a ~/.ssh that cannot be written, as configuration managers leave it
+@pytest.mark.parametrize("which", [".ssh", ".ssh/gpu-box.d", ".", "dotfiles"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_made(
+    _own_home: Path, which: str
+) -> None:
+    folder = _own_home / which
+    folder.mkdir(parents=True, exist_ok=True)
+    if which == "dotfiles":
+        (folder / "config").write_text("Host work\n")
+        (_own_home / ".ssh").mkdir()
+        (_own_home / ".ssh" / "config").symlink_to(folder / "config")
+    else:
+        ssh_config.require_writable()
+    unlock = locked(folder, 0o500)
+    try:
+        with pytest.raises(InputError, match="cannot be written") as raised:
+            ssh_config.require_writable()
+        with pytest.raises(InputError):
+            ssh_config.write(HOST)
+    finally:
+        unlock()
+    assert "ssh.config: false" in str(raised.value.remedy)
+    ssh_config.require_writable()
+
+
+def test_a_folder_with_our_line_in_a_read_only_dotfile_will_do(_own_home: Path) -> None:
+    (_own_home / "dotfiles").mkdir()
+    (_own_home / ".ssh").mkdir()
+    (_own_home / ".ssh" / "config").symlink_to(_own_home / "dotfiles" / "config")
+    ssh_config.write(HOST)
+    unlock = locked(_own_home / "dotfiles", 0o500)
+    try:
+        ssh_config.require_writable()
+        ssh_config.write(HOST)
+    finally:
+        unlock()

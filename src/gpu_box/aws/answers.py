@@ -188,11 +188,23 @@ def bound_clients(session: Any, longest_s: float) -> None:
 
     def create_client(*args: Any, **options: Any) -> Any:
         client = make(*args, **options)
+        _require_address(client.meta.endpoint_url)
         trust.read_once(client)
         client._endpoint.http_session = Bounded(client._endpoint.http_session, longest_s)
         return client
 
     session.create_client = create_client
+
+
+def _require_address(url: str) -> None:
+    """Raise ValueError, as the SDK does, for what it would find only while it signs."""
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no number as its port
+        valid = False
+    if not valid or url != url.strip():
+        raise ValueError(f"Invalid endpoint: {url}")
 
 
 def bound(client: Any, longest_s: float) -> None:

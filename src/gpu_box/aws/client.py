@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -60,8 +61,10 @@ class _Clients:
             _, connect_s, read_s, answer_s = _PATIENT
             core.set_default_client_config(_settings(connect_timeout=connect_s, read_timeout=read_s))
             answers.bound_clients(core, answer_s)
+            # AWS_REGION as for the `aws` client, which the SDK itself does not read.
+            region = self._config.region or os.environ.get("AWS_REGION") or None
             session = boto3.Session(
-                botocore_session=core, profile_name=self._config.profile, region_name=self._config.region
+                botocore_session=core, profile_name=self._config.profile, region_name=region
             )
             sign_in = SignIn(core, region=session.region_name, ask_code=self._ask_code, answer_s=_BRISK[3])
             return session, sign_in
@@ -139,7 +142,7 @@ class Cloud:
             raise InputError(
                 "no AWS region is set",
                 where="region",
-                remedy="Set `region:` in config.yaml (`gpu-box init` does), or AWS_DEFAULT_REGION.",
+                remedy="Set `region:` in config.yaml (`gpu-box init` does), or AWS_REGION.",
             )
         # From the SDK's own data, so that an unknown name makes no request.
         known = [

@@ -11,13 +11,12 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws import requests
+from gpu_box.aws import clock, requests
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
@@ -33,9 +32,6 @@ from gpu_box.plan.deadline import REMEDY
 from gpu_box.plan.steps import RunInstance
 from gpu_box.units import format_duration, format_money
 
-# AWS refuses a request signed more than 5 minutes off (IAM User Guide, "Signature Version 4"); deadlines use
-# this clock, so the limit is tighter.
-_CLOCK_OFF = timedelta(seconds=60)
 # A deprecated image can still be launched by its id until its owner removes it (EC2 User Guide, "Deprecate an
 # Amazon EC2 AMI").
 _DEPRECATED_SOON = timedelta(days=30)
@@ -68,17 +64,10 @@ def check_caller(cloud: Cloud, *, brisk: bool = False) -> list[Check]:
 
 def check_clock(sent: datetime, received: datetime, dated: str) -> Check:
     """sent, received: this clock's times, aware. dated: the answer's Date header, in whole seconds."""
-    theirs = parsedate_to_datetime(dated)
-    early, late = theirs - received, theirs + timedelta(seconds=1) - sent
-    off = max(early, -late, timedelta(0))  # the smallest possible, without the travel time
-    if off <= _CLOCK_OFF:
+    if not (line := clock.off(sent, received, dated)):
         return Check(name="clock", ok=True, line="agrees with AWS's")
-    which = "behind" if early > -late else "ahead of"
     return Check(
-        name="clock",
-        ok=False,
-        line=f"this computer's clock is {format_duration(off)} {which} AWS's",
-        remedy="Synchronize it (`sudo timedatectl set-ntp true`): at 5 min AWS refuses every call.",
+        name="clock", ok=False, line=line, remedy=f"{clock.REMEDY}: at 5 min AWS refuses every call."
     )
 
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 from ipaddress import ip_address, ip_network
 
+from gpu_box.aws import trust
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudUnreachable
 from gpu_box.model.check import Check
@@ -69,6 +70,6 @@ def _only_ipv6(addresses: str) -> Check:
 
 
 def _trust(url: str) -> ssl.SSLContext | None:
-    """AWS_CA_BUNDLE's certificates, as the SDK uses them, for a company proxy."""
-    bundle = os.environ.get("AWS_CA_BUNDLE")
+    """The certificates that the SDK uses, for a company proxy."""
+    _, bundle = trust.bundle()
     return ssl.create_default_context(cafile=bundle) if bundle and url.startswith("https:") else None

@@ -19,6 +19,8 @@ CREDENTIAL_CODES = frozenset(
         "InvalidSignatureException",  # the same, of JSON services
     }
 )
+# AWS's answers to a request whose time is wrong; each may have another reason.
+CLOCK_CODES = CREDENTIAL_CODES | {"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"}
 
 _DENIED = "|".join(sorted(DENIED_CODES))
 _STS = "AssumeRole|AssumeRoleWithSAML|AssumeRoleWithWebIdentity"

@@ -20,15 +20,16 @@ from typing import Any
 from botocore import credentials, exceptions
 from botocore.utils import JSONFileCache
 
+from gpu_box.aws import own_settings
 from gpu_box.aws.answers import Bounded
 from gpu_box.aws.errors import translated
 from gpu_box.errors import CloudError, CredentialsError, GpuBoxError, InputError
 
 AskCode = Callable[[str], str | None]  # the question; None: there is no terminal to ask on
 _CACHE = "~/.aws/cli/cache"  # the `aws` client's: one MFA code serves both until the role's session ends
-_FILES = "~/.aws/config and ~/.aws/credentials"
-_CREDENTIAL = re.compile("[!-~]+")
+_FILES = own_settings.FILES
 _MOST_WORDS = 300
+_SOURCE_PROFILE = re.compile('The source_profile "([^"]+)" referenced')
 _AGAIN = "then run this again"
 # Raised by the SDK, besides its own errors, for malformed files and answers.
 _MALFORMED = (OSError, ValueError, LookupError, TypeError, AttributeError)
@@ -78,7 +79,7 @@ class SignIn:
                     found = self.core.get_credentials()
                     if found is None:
                         raise exceptions.NoCredentialsError
-                    self._require_text(found.get_frozen_credentials())
+                    self._require_text(found.get_frozen_credentials(), str(found.method))
             except (CredentialsError, InputError) as error:
                 self._refused = error
                 raise
@@ -86,14 +87,18 @@ class SignIn:
                 self._failed = time.monotonic(), error
                 raise
 
-    def _require_text(self, found: Any) -> None:
-        """The SDK signs with whatever came, and fails then in many ways."""
-        if not all(map(_CREDENTIAL.fullmatch, (found.access_key, found.secret_key, found.token or "none"))):
-            source = _source(self.core)
+    def _require_text(self, found: Any, method: str) -> None:
+        """The SDK signs with whatever came, and fails then in many ways. method: where it is from."""
+        which, variable, odd = own_settings.odd_key(
+            found.access_key, found.secret_key, found.token or "", method=method
+        )
+        if odd:
+            why = f": {which}" if which else ""
+            again = "Run this again; if it stays so, sign in again, or correct them in"
             raise CredentialsError(
-                "the AWS credentials have another form than AWS's",
-                where=f"AWS profile {source.profile}",
-                remedy=f"Run this again; if it stays so, sign in again, or correct them in {_FILES}.",
+                f"the AWS credentials have another form than AWS's{why}",
+                where=variable or f"AWS profile {_source(self.core).profile}",
+                remedy="Set the variable again, without that." if variable else f"{again} {_FILES}.",
             )
 
 
@@ -191,11 +196,16 @@ def _explained(core: Any, error: exceptions.BotoCoreError) -> GpuBoxError | None
     """None if the error is not about credentials."""
     match error:
         case exceptions.ConfigParseError():
-            return InputError(
-                f"{error.kwargs['path']} is not valid for AWS's SDK",
-                remedy="Correct the file: `[profile NAME]`, then lines of `key = value`.",
-            )
-        case exceptions.ConfigNotFound() | exceptions.ProfileNotFound():
+            return own_settings.unreadable(error)
+        case exceptions.ProfileNotFound():
+            return own_settings.unknown_profile(core, error)
+        # Of the network, or of no setting at all: see `translated`.
+        case (
+            exceptions.ConfigNotFound()
+            | exceptions.NoRegionError()
+            | exceptions.ConnectionError()
+            | exceptions.HTTPClientError()
+        ):
             return None
     source = _source(core)
     where = f"AWS profile {source.profile}"
@@ -233,8 +243,9 @@ def _explained(core: Any, error: exceptions.BotoCoreError) -> GpuBoxError | None
                 f"credential_process failed: {words}", where=where, remedy=_by_hand(source)
             )
         case exceptions.NoCredentialsError():
+            why = own_settings.no_default(core)
             return CredentialsError(
-                "no AWS credentials found",
+                f"no AWS credentials found{f': {why}' if why else ''}",
                 remedy="Run `aws configure`, `aws login` or `aws sso login`; without an account, try "
                 "`gpu-box --local up`.",
             )
@@ -246,12 +257,21 @@ def _explained(core: Any, error: exceptions.BotoCoreError) -> GpuBoxError | None
             | exceptions.ParamValidationError()
             | exceptions.MetadataRetrievalError()
         ):
+            named = _SOURCE_PROFILE.search(str(error))
+            section = own_settings.section_of(core, named[1]) if named else ""
             return CredentialsError(
                 own_words(str(error)),
                 where=where,
-                remedy=f"Correct it in {_FILES}, or in your AWS_ variables.",
+                remedy=section or f"Correct it in {_FILES}, or in your AWS_ variables.",
             )
-    return None
+    return _of_settings(error)
+
+
+def _of_settings(error: Exception) -> InputError:
+    return InputError(
+        f"AWS's SDK cannot use your settings: {own_words(str(error))}",
+        remedy=f"Correct {_FILES}, or your AWS_ variables.",
+    )
 
 
 def _malformed(core: Any, error: Exception) -> GpuBoxError:
@@ -283,10 +303,9 @@ def _malformed(core: Any, error: Exception) -> GpuBoxError:
             where=where,
             remedy=f"Run {source.sign_in}, {_AGAIN}.",
         )
-    return InputError(
-        f"AWS's SDK cannot use your settings: {own_words(str(error))}",
-        remedy=f"Correct {_FILES}, or your AWS_ variables.",
-    )
+    if address := re.fullmatch("Invalid endpoint: (.*)", str(error), re.DOTALL):
+        return own_settings.malformed_address(address[1])
+    return _of_settings(error)
 
 
 def _by_hand(source: _Source) -> str:

@@ -6,9 +6,34 @@ time each, for the seven connections of `status`. Private names of botocore and 
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
+
+_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")  # in the SDK's order
+# Of OpenSSL, for a file without a certificate; an SSLError has no errno for it.
+_NO_CERTIFICATE = ("NO_CERTIFICATE_OR_CRL_FOUND", "[X509", "PEM lib", "NO_START_LINE")
+
+
+def bundle() -> tuple[str, str]:
+    """The variable that names a bundle, and the bundle; empty without one. `ca_bundle` of a profile is not
+    looked for.
+    """
+    return next(((name, path) for name in _VARIABLES if (path := os.environ.get(name))), ("", ""))
+
+
+def fault(path: str, reason: str) -> str:
+    """What is wrong with the bundle, or "". path: the bundle's, or ""; reason: of the failed connection."""
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return ""
+    if os.path.isdir(path) or "Is a directory" in reason:
+        return "is a folder, not a file"
+    if any(word in reason for word in _NO_CERTIFICATE):
+        return "has no certificate in PEM"
+    if any(word in reason for word in ("No such file", "Permission denied")):
+        return "cannot be read"
+    return ""
 
 
 def read_once(client: Any) -> None:

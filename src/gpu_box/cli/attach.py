@@ -52,8 +52,12 @@ def ssh_command(
 
 def tmux_command(context: typer.Context) -> None:
     """Open a shell that survives a lost connection, in tmux on the box."""
-    remote = "command -v tmux >/dev/null || { echo 'tmux is not installed on this machine' >&2; exit 1; }; "
-    _become_ssh(context, [remote + "exec tmux new-session -A -s main -c ~/work"])
+    import shlex
+
+    from gpu_box.resources import remote
+
+    script = (remote() / "attach" / "tmux.sh").read_text(encoding="utf-8")
+    _become_ssh(context, [f"exec sh -c {shlex.quote(script)}"])
 
 
 def jupyter_command(

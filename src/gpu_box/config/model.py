@@ -95,7 +95,7 @@ class Config:
     """One box. Paths are absolute; durations are timedeltas; money is Decimal US dollars."""
 
     name: str = "gpu-box"
-    region: str | None = None  # None: the AWS SDK's default (AWS_DEFAULT_REGION, profile)
+    region: str | None = None  # None: AWS_REGION, or the SDK's (AWS_DEFAULT_REGION, profile)
     profile: str | None = None
     owner: str | None = None  # tag value; None: the local user name
     instance_types: tuple[str, ...] = ("g4dn.xlarge",)  # tried in this order

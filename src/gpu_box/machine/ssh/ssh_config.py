@@ -30,6 +30,7 @@ from gpu_box.model.public_key import is_public_key
 from gpu_box.store.files import data_home
 
 _FOLDER = "gpu-box.d"
+_REMEDY = "Make it a folder that you can write to, or set ssh.config: false."
 _WINDOWS_INCLUDE = f"Include {_FOLDER}/*.conf\n".encode()
 _WINDOWS = "windows-folder"  # a file in gpu-box's own folder, with the last path of `write_windows`
 _SOCKET_PATH_LIMIT = 104  # bytes of a Unix socket's path on macOS; 108 on Linux
@@ -63,17 +64,27 @@ def write(host: Host, *, forward_agent: bool = False) -> None:
 
 
 def require_writable() -> None:
-    """Raise InputError for what `write` would fail at, because something else is in the way."""
+    """Raise InputError for what `write` would fail at: something else in the way, or no permission."""
     folder, config = _ssh_folder(), _user_config()
-    for path, wanted in ((folder, "folder"), (folder / _FOLDER, "folder"), (config, "file")):
-        if not path.exists() or (path.is_dir() if wanted == "folder" else path.is_file()):
-            continue
-        what = "a folder" if path.is_dir() else "no folder" if wanted == "folder" else "no regular file"
-        raise InputError(
-            f"~/{path.relative_to(folder.parent)} is {what}",
-            where="ssh.config",
-            remedy="Move it away, or set ssh.config: false.",
-        )
+    try:
+        for path, wanted in ((folder, "folder"), (folder / _FOLDER, "folder"), (config, "file")):
+            if not path.exists() or (path.is_dir() if wanted == "folder" else path.is_file()):
+                continue
+            what = "a folder" if path.is_dir() else "no folder" if wanted == "folder" else "no regular file"
+            raise InputError(
+                f"~/{path.relative_to(folder.parent)} is {what}",
+                where="ssh.config",
+                remedy="Move it away, or set ssh.config: false.",
+            )
+        theirs = _read_bytes(config)
+        # The config is replaced by a new file beside the one that it may link to.
+        ours = theirs is not None and os.fsencode(_include()) in map(bytes.strip, theirs.split(b"\n"))
+        for needed in (folder / _FOLDER, *([] if ours else [config.resolve().parent])):
+            there = next(each for each in (needed, *needed.parents) if each.exists())
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "not writable", str(there))
+    except OSError as error:
+        raise _not_kept(error, folder, _REMEDY) from None
 
 
 def remove(name: str) -> None:
@@ -278,8 +289,7 @@ def _locked() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
     except OSError as error:
-        remedy = "Make it a folder that you can write to, or set ssh.config: false."
-        raise _not_kept(error, _ssh_folder(), remedy) from None
+        raise _not_kept(error, _ssh_folder(), _REMEDY) from None
 
 
 def _not_kept(error: OSError, where: Path, remedy: str) -> InputError:
