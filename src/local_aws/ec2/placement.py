@@ -94,7 +94,7 @@ def shape(backend: Any, group: PlacementGroup) -> dict[str, Any]:
 
 
 def _passes(shown: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    name, values = wanted["Name"], wanted["Values"]
+    name, values = wanted["Name"], wanted.get("Values", [])
     tags = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
     if name == "tag-key":
         return any(value in tags for value in values)

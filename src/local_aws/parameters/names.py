@@ -11,7 +11,15 @@ _ASCII = (
 )
 _SIGNS = r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}"
 _THE_SET = "a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
+_OPENSTACK = "openstack/ec2-api: its tests against AWS"
+_MATERIAL = "Value for parameter PublicKeyMaterial is invalid. "
+_OF_MATERIAL = "quoted by users of Terraform's aws_key_pair"
 NAMES = (
+    Row(where="CreateSecurityGroup:(GroupName|Description)", takes=bool, code="MissingParameter",
+        says="The request must contain the parameter {name}", source=_OPENSTACK),
+    Row(where="CreateSecurityGroup:GroupName", takes=lambda name: name != "default", code=VALUE,
+        says="Cannot use reserved security group name: {value}",
+        source=_OPENSTACK),
     Row(where="CreateSecurityGroup:GroupName", takes=lambda name: not name.startswith("sg-"), code=VALUE,
         says=BAD + "Group names may not be in the format sg-*.", doc="Can't start with sg-",
         source=HUB + "pulumi/pulumi-awsx/issues/328"),
@@ -41,7 +49,11 @@ NAMES = (
         doc="Constraints: 3-128 alphanumeric characters, parentheses (()), square brackets ([]), spaces",
         source=HUB + "base2Services/shelvery-aws-backups/issues/28"),
     Row(where=_ASCII, takes=at_most(255), code=VALUE, doc="Up to 255 ASCII characters",
-        says=BAD + "It may be up to 255 characters long.", source=OWN_WORDS),
+        says=BAD + "Length exceeds maximum of 255.", source=HUB + "CrowdStrike/Cloud-AWS/issues/241"),
+    Row(where="ImportKeyPair:PublicKeyMaterial", takes=at_most(2048), code=VALUE,
+        says=_MATERIAL + "Length exceeds maximum of 2048.", source=_OF_MATERIAL),
+    Row(where="ImportKeyPair:PublicKeyMaterial", takes=bytes.isascii, code=VALUE,
+        says=_MATERIAL + "Character sets beyond ASCII are not supported.", source=_OF_MATERIAL),
     Row(where="ImportKeyPair:PublicKeyMaterial", takes=values.is_public_key, code="InvalidKey.Format",
         says="Key is not in valid OpenSSH public key format", source="recorded: ImportKeyPair"),
 )  # fmt: skip
@@ -55,7 +67,17 @@ _TAGGED = {
     "CreatePlacementGroup": ("placement-group",),
     "CreateImage": ("image", "snapshot"),
 }
+_SPECIFIED = ".*:TagSpecifications"
 TAGS = (
+    Row(where="CreateTags:Resources", takes=at_most(1000), code="ResourceCountExceeded",
+        says="The maximum number of resources tagged on a single call is 1000",
+        doc="Constraints: Up to 1000 resource IDs.", source=OWN_WORDS),
+    Row(where=_SPECIFIED, takes=lambda given: not values.duplicate(given, "ResourceType"), code=VALUE,
+        says="The same resource type may not be specified more than once in tag specifications",
+        source=HUB + "skypilot-org/skypilot/pull/10627"),
+    Row(where=_SPECIFIED + ".N", takes=lambda one: bool(one.get("ResourceType")), code=VALUE,
+        says="Tag specification resource type must have a value", covers=_SPECIFIED + ".N.ResourceType",
+        source=HUB + "yegor256/rultor/issues/1991"),
     Row(where=_TAGS, takes=at_most(50), code="TagLimitExceeded", source=OWN_WORDS,
         says="The maximum number of Tags for a resource has been reached."),
     Row(where=_TAGS, takes=lambda tags: not values.duplicate(tags), code=VALUE,
@@ -106,9 +128,13 @@ IDS = (
       )),
     Row(where="CreateTags:Resources.N", takes=like("[a-z-]+-[0-9a-f]{8,17}"), code="InvalidID",
         says="The ID '{value}' is not valid", source=HUB + "kubernetes/cloud-provider-aws/pull/1387"),
-    Row(where="(DescribeImages:Owners|DescribeSnapshots:OwnerIds).N", code="InvalidUserID.Malformed",
-        takes=like("self|amazon|aws-marketplace|aws-backup-vault|[0-9]{12}"),
-        says="User ID '{value}' is invalid", doc="You can specify a combination of Amazon Web Services "
-        "account IDs, self,",
-        source=HUB + "aws/aws-fpga/blob/master/hdk/docs/describe_fpga_images.md"),
+    *(Row(where=f"{owners}.N", code="InvalidUserID.Malformed", takes=like(f"{aliases}|[0-9]{{12}}"),
+          says="User ID '{value}' is invalid", doc="You can specify a combination of Amazon Web Services "
+          f"account IDs, self, {documented}",
+          source=HUB + "aws/aws-fpga/blob/master/hdk/docs/describe_fpga_images.md")
+      for owners, aliases, documented in (
+          ("DescribeImages:Owners", "self|amazon|aws-marketplace|aws-backup-vault",
+           "amazon, aws-backup-vault, and aws-marketplace."),
+          ("DescribeSnapshots:OwnerIds", "self|amazon", "and amazon."),
+      )),
 )  # fmt: skip

@@ -12,8 +12,9 @@ from local_aws.api.calls import Call
 from local_aws.parameters import service_model
 from local_aws.parameters.launches import LAUNCHES
 from local_aws.parameters.names import IDS, NAMES, TAGS
-from local_aws.parameters.reads import POLICIES, READS, RULES
+from local_aws.parameters.reads import POLICIES, READS
 from local_aws.parameters.row import VOLUME, Refusal, Row
+from local_aws.parameters.rules import RULES
 from local_aws.parameters.service_model import Given, Unreadable
 from local_aws.parameters.volumes import VOLUMES
 

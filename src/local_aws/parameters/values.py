@@ -6,10 +6,12 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from html import unescape
 from ipaddress import ip_network
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from moto.ec2.utils import public_key_parse
 
 from local_aws.parameters import service_model
@@ -35,25 +37,35 @@ def is_json(text: str) -> bool:
     return True
 
 
-def is_network(text: str) -> bool:
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return "/" in text
+def is_network(version: int) -> Callable[[str], bool]:
+    """Whether a text is a block of addresses of that version of IP, with its prefix's length in digits."""
+
+    def takes(text: str) -> bool:
+        try:
+            network = ip_network(text, strict=False)
+        except ValueError:
+            return False
+        return network.version == version and re.fullmatch(r"[0-9a-fA-F.:]+/[0-9]+", text) is not None
+
+    return takes
 
 
-def is_public_key(line: bytes) -> bool:
+# The EC2 User Guide ("Create a key pair and import the public key") names 1024, 2048 and 4096, and RFC 4716's
+# format for RSA only. AWS imported one of 3072 bits, the default of ssh-keygen: aws/aws-cli#5336.
+_RSA_BITS = (1024, 2048, 3072, 4096)
+
+
+def is_public_key(material: bytes) -> bool:
     try:
-        public_key_parse(line)
+        key = public_key_parse(material)
     except Exception:  # ValueError, and exceptions of `cryptography`
         return False
-    return True
+    return key.key_size in _RSA_BITS if isinstance(key, RSAPublicKey) else material.startswith(b"ssh-ed25519")
 
 
-def duplicate(tags: list[dict[str, str]]) -> str:
-    """The first key that occurs twice, or ""."""
-    keys = [tag.get("Key", "") for tag in tags]
+def duplicate(items: list[dict[str, str]], name: str = "Key") -> str:
+    """The first value of that name that occurs twice, or ""."""
+    keys = [item.get(name, "") for item in items]
     return next((key for nth, key in enumerate(keys) if key in keys[:nth]), "")
 
 
@@ -68,8 +80,22 @@ def documented(operation: str, path: str) -> str:
 def filters(operation: str) -> frozenset[str]:
     """The names of an EC2 operation's filters, from botocore's text; "tag" for every tag:KEY."""
     text = service_model.shape_at("ec2", operation, "Filters").documentation
-    names = re.findall(r"<li> <p> ?<code>([^<]+)</code>", text)
-    return frozenset(unescape(name).partition(":")[0] for name in names)
+    names, depth = set(), 0  # a list within a filter's item is of its values
+    for tag, name in re.findall(r"(</?ul>)|<li> <p> ?<code>([^<]+)</code>", text):
+        depth += {"<ul>": 1, "</ul>": -1}.get(tag, 0)
+        if name and depth == 1:
+            names.add(unescape(name).partition(":")[0])
+    return frozenset(names)
+
+
+def is_filter(operation: str) -> Callable[[str], bool]:
+    """Whether it is the name of one of an EC2 operation's filters."""
+
+    def takes(name: str) -> bool:
+        kind, colon, _ = name.partition(":")
+        return kind in filters(operation) and bool(colon) == (kind == "tag")
+
+    return takes
 
 
 @cache

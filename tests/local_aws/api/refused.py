@@ -9,9 +9,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 VALUE, COMBINATION = "InvalidParameterValue", "InvalidParameterCombination"
 INSTANCE, GROUP, VOLUME = "i-" + "0" * 17, "sg-" + "0" * 17, "vol-" + "0" * 17
 KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+RFC4716 = b"---- BEGIN SSH2 PUBLIC KEY ----\n%b\n---- END SSH2 PUBLIC KEY ----" % KEY.split()[1]
+ADDRESS = {"CidrIp": "192.0.2.1/32"}
 TRUST = {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}
 # A valid request; each case changes one thing.
 GOOD: dict[str, dict[str, Any]] = {
@@ -56,10 +62,23 @@ def disk(code: str, message: str, **ebs: Any) -> Case:
     return launch(code, message, BlockDeviceMappings=[mapping])
 
 
-def rule(message: str, **changes: Any) -> Case:
-    wanted = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **changes}
+def rule(message: str, *, code: str = VALUE, **changes: Any) -> Case:
+    wanted = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [ADDRESS], **changes}
     kept = {key: value for key, value in wanted.items() if value is not None}
-    return Case("AuthorizeSecurityGroupIngress", {"IpPermissions": [kept]}, VALUE, message)
+    return Case("AuthorizeSecurityGroupIngress", {"IpPermissions": [kept]}, code, message)
+
+
+def rsa(bits: int) -> bytes:
+    """An RSA public key of that length, as OpenSSH writes it."""
+    return _line(RSAPublicNumbers(65_537, 2 ** (bits - 1) + 1).public_key())
+
+
+def _line(public_key: Any) -> bytes:
+    line: bytes = public_key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return line
+
+
+ECDSA = _line(derive_private_key(7, SECP256R1()).public_key())
 
 
 def tagged(code: str, message: str, tags: dict[str, str]) -> list[Case]:
@@ -84,12 +103,20 @@ BEYOND = "Character sets beyond ASCII are not supported."
 DASH = "an em dash: \u2014"
 SIGNS = "a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
 TWICE = [{"Key": "keep", "Value": "1"}, {"Key": "keep", "Value": "2"}]
-TOO_LONG = "It may be up to 255 characters long."
+TOO_LONG = "Length exceeds maximum of 255."
+MATERIAL = "Value for parameter PublicKeyMaterial is invalid. "
+NO_KEY = "Key is not in valid OpenSSH public key format"
 RULE = (
     "Invalid rule description. Valid descriptions are strings less than 256 characters from the following "
     f"set: {SIGNS}"
 )
 NAMES = [
+    Case("CreateSecurityGroup", {"GroupName": ""}, "MissingParameter",
+         "The request must contain the parameter GroupName"),
+    Case("CreateSecurityGroup", {"Description": ""}, "MissingParameter",
+         "The request must contain the parameter GroupDescription"),
+    Case("CreateSecurityGroup", {"GroupName": "default"}, VALUE,
+         "Cannot use reserved security group name: default"),
     Case("CreateSecurityGroup", {"GroupName": "sg-86c8964"}, VALUE,
          "Value (sg-86c8964) for parameter GroupName is invalid. "
          "Group names may not be in the format sg-*."),
@@ -118,8 +145,12 @@ NAMES = [
     Case("ImportKeyPair", {"KeyName": "clé"}, VALUE, BEYOND),
     Case("CreatePlacementGroup", {"GroupName": "k" * 256}, VALUE, TOO_LONG),
     Case("CreatePlacementGroup", {"GroupName": "clé"}, VALUE, BEYOND),
-    Case("ImportKeyPair", {"PublicKeyMaterial": b"no key"}, "InvalidKey.Format",
-         "Key is not in valid OpenSSH public key format"),
+    Case("ImportKeyPair", {"PublicKeyMaterial": KEY + b" " * 2048}, VALUE,
+         MATERIAL + "Length exceeds maximum of 2048."),
+    Case("ImportKeyPair", {"PublicKeyMaterial": KEY + " josé@laptop".encode()}, VALUE,
+         MATERIAL + "Character sets beyond ASCII are not supported."),
+    *(Case("ImportKeyPair", {"PublicKeyMaterial": material}, "InvalidKey.Format", NO_KEY)
+      for material in (b"no key", b"", KEY.split()[1], RFC4716, rsa(512), rsa(1536), rsa(8192), ECDSA)),
 ]  # fmt: skip
 TAGS = [
     *tagged("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.",
@@ -137,6 +168,12 @@ TAGS = [
            "'vpc' is not a valid taggable resource type for this operation.")
       for operation in ("RunInstances", "CreateSecurityGroup", "ImportKeyPair", "CreatePlacementGroup",
                         "CreateImage", "AuthorizeSecurityGroupIngress")),
+    *(launch(VALUE, "Tag specification resource type must have a value",
+             TagSpecifications=[{"Tags": TWICE[:1], **kind}]) for kind in ({}, {"ResourceType": ""})),
+    launch(VALUE, "The same resource type may not be specified more than once in tag specifications",
+           TagSpecifications=[{"ResourceType": "volume", "Tags": [one]} for one in TWICE]),
+    Case("CreateTags", {"Resources": [f"i-{n:017x}" for n in range(1001)]}, "ResourceCountExceeded",
+         "The maximum number of resources tagged on a single call is 1000"),
     Case("CreateTags", {"Resources": ["107.20.243.249"]}, "InvalidID",
          "The ID '107.20.243.249' is not valid"),
     Case("CreateTags", {"Resources": ["i-09d9c3cf55f726eea"]}, "InvalidInstanceID.NotFound",
@@ -158,7 +195,8 @@ IDS = [
               "InvalidSpotInstanceRequestID.Malformed", "sir"),
     malformed("ReleaseAddress", "AllocationId", "InvalidAllocationID.Malformed", "eipalloc"),
     Case("DescribeImages", {"Owners": ["12345"]}, "InvalidUserID.Malformed", "User ID '12345' is invalid"),
-    Case("DescribeSnapshots", {"OwnerIds": ["me"]}, "InvalidUserID.Malformed", "User ID 'me' is invalid"),
+    *(Case("DescribeSnapshots", {"OwnerIds": [owner]}, "InvalidUserID.Malformed",
+           f"User ID '{owner}' is invalid") for owner in ("me", "aws-marketplace", "12345")),
 ]  # fmt: skip
 LAUNCHES = [
     launch(VALUE, "Maximum instance count must be greater than zero", MinCount=0, MaxCount=0),
@@ -229,22 +267,47 @@ DISKS = [
 RULES = [
     rule("Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.",
          IpProtocol=None),
-    rule("Unknown protocol", IpProtocol="ssh"),
-    rule("Invalid value for portRange. Must specify both from and to ports with TCP/UDP.", ToPort=None),
-    rule("Invalid value '65536' for portRange.", ToPort=65_536),
-    rule("CIDR block 192.0.2.1 is malformed", IpRanges=[{"CidrIp": "192.0.2.1"}]),
-    rule("CIDR block 2001:db8::/129 is malformed", Ipv6Ranges=[{"CidrIpv6": "2001:db8::/129"}]),
+    *(rule(f"Invalid value '{protocol}' for IP protocol. Unknown protocol.", IpProtocol=protocol)
+      for protocol in ("ssh", "all", "256", "999", "-2", "06")),
+    *(rule("Invalid value for portRange. Must specify both from and to ports with TCP/UDP.", **half)
+      for half in ({"ToPort": None}, {"IpProtocol": "17", "FromPort": None})),
+    rule("TCP/UDP (from) port (-1) out of range", FromPort=-1, ToPort=-1),
+    rule("TCP/UDP (to) port (-1) out of range", ToPort=-1),
+    rule("TCP/UDP (to) port (65536) out of range", IpProtocol="udp", ToPort=65_536),
+    *(rule("Invalid TCP/UDP port range (443:22)", IpProtocol=protocol, FromPort=443)
+      for protocol in ("tcp", "udp", "6", "17")),
+    *(rule("Invalid value for portRange. Must specify both from and to ports with ICMP.", IpProtocol=protocol,
+           **{end: None}) for protocol in ("icmp", "1") for end in ("FromPort", "ToPort")),
+    *(rule("ICMP code (65535) out of range", IpProtocol=protocol, FromPort=0, ToPort=65_535)
+      for protocol in ("icmp", "1", "icmpv6", "58")),
+    rule("ICMP type (256) out of range", IpProtocol="icmp", FromPort=256, ToPort=0),
+    rule("ICMP code (0) must be -1 with ICMP type (-1)", IpProtocol="icmp", FromPort=-1, ToPort=0),
+    *(rule("Missing source specification: include source security group or CIDR information",
+           code="MissingParameter", **{"IpRanges": None, **source})
+      for source in ({}, {"IpRanges": [{"Description": "home"}]}, {"UserIdGroupPairs": [{"UserId": "1"}]})),
+    *(rule(f"CIDR block {block} is malformed", IpRanges=[{"CidrIp": block}])
+      for block in ("192.0.2.1", "192.0.2.1/33", "192.0.2.0/255.255.255.0", "::/0", "home")),
+    *(rule(f"CIDR block {block} is malformed", Ipv6Ranges=[{"CidrIpv6": block}])
+      for block in ("2001:db8::/129", "2001:db8::1", "0.0.0.0/0", "fe80::1%eth0/64")),
 ]  # fmt: skip
 FILTERED = (
-    "DescribeAddresses", "DescribeImages", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes",
-    "DescribeInstances", "DescribeKeyPairs", "DescribePlacementGroups", "DescribeRegions",
-    "DescribeRouteTables", "DescribeSecurityGroups", "DescribeSnapshots", "DescribeSpotInstanceRequests",
-    "DescribeSubnets", "DescribeVolumes", "DescribeVolumesModifications",
+    "DescribeAddresses", "DescribeAvailabilityZones", "DescribeImages", "DescribeInstanceStatus",
+    "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways",
+    "DescribeKeyPairs", "DescribeNetworkInterfaces", "DescribePlacementGroups", "DescribeRegions",
+    "DescribeRouteTables", "DescribeSecurityGroupRules", "DescribeSecurityGroups", "DescribeSnapshots",
+    "DescribeSpotInstanceRequests", "DescribeSpotPriceHistory", "DescribeSubnets", "DescribeTags",
+    "DescribeVolumes", "DescribeVolumesModifications", "DescribeVpcs",
 )  # fmt: skip
 PAGE = "for parameter maxResults is invalid. Expecting a value"
 READS = [
-    Case("DescribeInstances", {"InstanceIds": [INSTANCE], "MaxResults": 5}, COMBINATION,
-         "The parameter instancesSet cannot be used with the parameter maxResults"),
+    *(Case(operation, {ids: [one], "MaxResults": 5}, COMBINATION,
+           f"The parameter {shown} cannot be used with the parameter maxResults")
+      for operation, ids, one, shown in (
+          ("DescribeInstances", "InstanceIds", INSTANCE, "instancesSet"),
+          ("DescribeVolumes", "VolumeIds", VOLUME, "volumeSet"),
+          ("DescribeSnapshots", "SnapshotIds", "snap-" + "0" * 17, "snapshotSet"),
+          ("DescribeImages", "ImageIds", "ami-" + "0" * 17, "imageIdsSet"),
+      )),
     Case("DescribeInstances", {"MaxResults": 2}, VALUE, f"Value ( 2 ) {PAGE} greater than 5."),
     *(Case("DescribeInstanceTypes", {"MaxResults": most}, "InvalidMaxResults",
            f"Value ( {most} ) {PAGE} from ( 5 ) to  ( 100 ).") for most in (4, 101)),
@@ -256,9 +319,18 @@ READS = [
          "FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200"),
     Case("DescribeVolumes", {"Filters": [{"Name": "tag:k", "Values": ["x" * 256]}]}, "FilterLimitExceeded",
          "The maximum length for a filter value is 255 characters"),
+    *(Case(operation, {"Filters": [{"Name": "tag:k", "Values": ["v"]} for _ in range(51)]},
+           "FilterLimitExceeded", "The maximum number of filters specified on a single call is 50")
+      for operation in ("DescribeVolumes", "DescribeSnapshots")),
+    *(Case(operation, {"Filters": [{"Values": ["red"]}]}, VALUE, "The filter 'null' is invalid")
+      for operation in FILTERED),
+    *(Case("DescribeImages", {"Filters": [{"Name": name, "Values": ["v"]}]}, VALUE,
+           f"The filter '{name}' is invalid") for name in ("tag", "state:available", "Name", "", "critical")),
     *(Case(operation, {"Filters": [{"Name": "colour", "Values": ["red"]}]}, VALUE,
            "The filter 'colour' is invalid") for operation in FILTERED),
     Case("DescribeSpotPriceHistory", {"ProductDescriptions": ["BSD"]}, VALUE, "Value (BSD) for parameter"),
+    Case("DescribeSpotPriceHistory", {"AvailabilityZone": "us-east-1a", "AvailabilityZoneId": "use1-az1"},
+         COMBINATION, "The parameters availabilityZone and availabilityZoneId exclude each other"),
     Case("GetProducts", {"ServiceCode": ""}, "InvalidParameterException",
          "Input Parameters are invalid. serviceCode cannot be null or empty", "pricing"),
 ]  # fmt: skip

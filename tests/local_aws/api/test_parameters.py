@@ -22,7 +22,7 @@ from local_aws.parameters.validation import ROWS, covers
 from ..errors import refused
 from ..groups import make_group
 from ..scheduler.test_scheduler import TRUST, make_role, schedule
-from .refused import CASES, Case
+from .refused import CASES, KEY, RFC4716, Case, rsa
 from .wire import as_call
 
 EVERY_SIGN = "az AZ 09 ._-:/()#,@[]+=&;{}!$*"
@@ -134,6 +134,57 @@ def test_a_description_of_every_sign_that_ec2_takes(cloud: Cloud) -> None:
     rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
     ranges = [{"CidrIp": "192.0.2.1/32", "Description": EVERY_SIGN.ljust(255, "x")}]
     cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[{**rule, "IpRanges": ranges}])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"IpProtocol": "-1"},
+        {"IpProtocol": "50", "FromPort": -1, "ToPort": -1},
+        {"IpProtocol": "255", "FromPort": 7, "ToPort": 1},  # its ports are ignored
+        {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65_535},
+        {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1},
+        {"IpProtocol": "icmp", "FromPort": 8, "ToPort": -1},
+        {"IpProtocol": "icmp", "FromPort": 8, "ToPort": 0},
+        {"IpProtocol": "icmpv6", "FromPort": -1, "ToPort": -1},
+    ],
+    ids=str,
+)
+def test_a_rule_that_ec2_takes(cloud: Cloud, rule: dict[str, Any]) -> None:
+    group = make_group(cloud)
+    source = {"IpRanges": [{"CidrIp": "192.0.2.0/24"}], "Ipv6Ranges": [{"CidrIpv6": "2001:db8::/64"}]}
+    cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[{**rule, **source}])
+
+
+@pytest.mark.parametrize("material", [KEY, rsa(1024), rsa(2048), rsa(3072), rsa(4096)], ids=len)
+def test_a_key_that_ec2_takes(cloud: Cloud, material: bytes) -> None:
+    cloud.ec2.import_key_pair(KeyName="box", PublicKeyMaterial=material + b" ada@laptop")
+
+
+def test_an_rsa_key_in_the_format_of_rfc_4716(cloud: Cloud) -> None:
+    material = RFC4716.replace(KEY.split()[1], rsa(2048).split()[1])
+    cloud.ec2.import_key_pair(KeyName="box", PublicKeyMaterial=material)
+
+
+@pytest.mark.parametrize("operation", ["DescribePlacementGroups", "DescribeSubnets", "DescribeInstances"])
+def test_a_filter_without_values_finds_nothing(cloud: Cloud, unchecked: Any, operation: str) -> None:
+    """As AWS answers it: getmoto/moto#8570."""
+    cloud.ec2.create_placement_group(GroupName="box", Strategy="cluster")
+    cloud.run()
+    answer = getattr(unchecked("ec2"), xform_name(operation))(Filters=[{"Name": "tag:k"}])
+    assert [one for found in answer.values() if isinstance(found, list) for one in found] == []
+
+
+def test_fifty_filters_are_not_too_many(cloud: Cloud) -> None:
+    cloud.ec2.describe_volumes(Filters=[{"Name": f"tag:{n}", "Values": ["v"]} for n in range(50)])
+
+
+def test_a_resource_has_no_more_than_fifty_tags(cloud: Cloud) -> None:
+    group = make_group(cloud)
+    cloud.ec2.create_tags(Resources=[group], Tags=[{"Key": f"{n}", "Value": "v"} for n in range(50)])
+    cloud.ec2.create_tags(Resources=[group], Tags=[{"Key": "0", "Value": "another"}])
+    with refused("TagLimitExceeded"):
+        cloud.ec2.create_tags(Resources=[group], Tags=[{"Key": "50", "Value": "v"}])
 
 
 def test_a_parameter_that_nothing_checks_is_not_covered() -> None:
