@@ -249,7 +249,9 @@ def test_an_endpoint_that_does_not_answer_is_said_to(
     mine = laptop()
     with monkeypatch.context() as env:
         env.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        with pytest.raises(CloudUnreachable, match="does not answer, which AWS_ENDPOINT_URL sets in AWS.s place"):
+        with pytest.raises(
+            CloudUnreachable, match="does not answer, which AWS_ENDPOINT_URL sets in AWS.s place"
+        ):
             mine.up()
 
 

@@ -192,7 +192,7 @@ def test_an_endpoint_that_is_no_address(
 # localstack#8066: left from another tool that has ended
 def test_an_endpoint_of_a_server_that_has_ended_is_named(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write("credentials", f"[default]\n{keys}")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://ada:hunter2@127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     said = refusal(CloudUnreachable)
     assert "http://127.0.0.1:9 does not answer, which AWS_ENDPOINT_URL sets in AWS's place" in said

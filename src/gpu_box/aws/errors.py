@@ -71,12 +71,12 @@ def _from_network(error: exceptions.BotoCoreError, doing: str) -> CloudError:
             f"{_proxy()} is no proxy's address: {reason}", where=doing, remedy="Write it as http://HOST:PORT."
         )
     address = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
-    chosen = f"{address.scheme}://{address.netloc}"
-    names = [name for name, value in os.environ.items() if name.startswith(_ENDPOINT) and chosen in value]
-    if not names:
+    host = address.netloc.rpartition("@")[2]  # without a name and a password
+    names = [name for name, value in os.environ.items() if name.startswith(_ENDPOINT) and host in value]
+    if not host or not names:
         return CloudUnreachable("AWS does not answer", where=doing, remedy=_NETWORK)
     return CloudUnreachable(
-        f"{chosen} does not answer, which {names[0]} sets in AWS's place",
+        f"{address.scheme}://{host} does not answer, which {names[0]} sets in AWS's place",
         where=doing,
         remedy=f"Start what answers there, or `unset {names[0]}` for AWS itself.",
     )
