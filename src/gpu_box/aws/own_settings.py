@@ -146,8 +146,9 @@ def malformed_address(address: str) -> InputError:
         for name, value in os.environ.items()
         if name.startswith("AWS_ENDPOINT_URL") and value and value.strip() in address
     ]
+    shown = re.sub(r"//[^/@]*@", "//", address)  # without a name and a password
     return InputError(
-        f"{address!r} is no address of AWS's API",
+        f"{shown!r} is no address of AWS's API",
         where=variables[0] if variables else "endpoint_url",
         remedy="Write it as https://HOST or http://HOST:PORT, or remove it from your AWS_ variables and "
         "~/.aws/config.",
