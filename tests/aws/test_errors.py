@@ -343,6 +343,7 @@ MORE: list[tuple[str, str, str, str, type[CloudError], tuple[str, ...]]] = [
             ("CreateSchedule", "InternalServerException", "Unexpected error encountered."),
             ("GetParameter", "InternalServerError", ""),
             ("GetServiceQuota", "ServiceException", "Something went wrong."),
+            ("GetProducts", "InternalErrorException", "An error on the server occurred."),
         )
     ),
     (
@@ -378,6 +379,60 @@ MORE: list[tuple[str, str, str, str, type[CloudError], tuple[str, ...]]] = [
         "Service Quotas API reference",
         CloudError,
         ("too many requests", "in a minute"),
+    ),
+    *(
+        (
+            "RunInstances",
+            code,
+            message,
+            source,
+            UnsupportedError,
+            ("image does not work on this instance type", "image.id", "instance_types"),
+        )
+        for code, message, source in (
+            (
+                "InvalidParameterCombination",
+                "Enhanced networking with the Elastic Network Adapter (ENA) is required for the "
+                "'g4dn.xlarge' instance type. Ensure that you are using an AMI that is enabled for ENA.",
+                "keithvassallomt/parsec-aws-automation#4",
+            ),
+            (
+                "InvalidParameterValue",
+                "The t2.micro instance type does not support an AMI with a boot mode of UEFI. Only instance "
+                "types built on the Nitro System support UEFI.",
+                "RhinoSecurityLabs/cloudgoat#247",
+            ),
+            (
+                "UnsupportedOperation",
+                "The instance configuration for this AWS Marketplace product is not supported. Please see "
+                "the AWS Marketplace site for more information about supported instance types.",
+                "ansible/workshops#378",
+            ),
+        )
+    ),
+    (
+        "RequestServiceQuotaIncrease",
+        "InvalidResourceStateException",
+        "The resource is in an invalid state.",
+        "Service Quotas API reference",
+        CloudError,
+        ("cannot show or raise this quota", "AWS Support"),
+    ),
+    (
+        "ImportKeyPair",
+        "InvalidKeyPair.Format",
+        "",
+        "EC2 Developer Guide",
+        CloudError,
+        ("ed25519 and RSA", "ssh.key"),
+    ),
+    (
+        "ReleaseAddress",
+        "InvalidAddress.Locked",
+        "",
+        "EC2 Developer Guide",
+        CloudError,
+        ("reverse DNS", "AWS Support"),
     ),
     (
         "StartInstances",

@@ -7,7 +7,7 @@ of IAM, Service Quotas and EventBridge Scheduler, and public reports (see a row'
 from __future__ import annotations
 
 from gpu_box.aws import throttled
-from gpu_box.aws.refusal import Refusal
+from gpu_box.aws.refusal import SUPPORT, Refusal
 from gpu_box.aws.refused_access import ACCESS
 from gpu_box.errors import CapacityError, PermissionDenied, QuotaError, UnsupportedError
 
@@ -35,7 +35,7 @@ FAMILY_QUOTA_CODES = frozenset({"VcpuLimitExceeded", "InstanceLimitExceeded", "M
 
 # Server errors of EC2, IAM, Scheduler, SSM, STS and Service Quotas, after the SDK's retries.
 _FAULTS = (
-    "Internal(Error|Failure|ServerError|ServerException|ServiceError|ServiceException)|Unavailable|"
+    "Internal(Error|Failure|ServerError|ServiceError|Server|Service)(Exception)?|Unavailable|"
     "Service(Exception|Failure|Unavailable)(Exception)?|DEPENDENCY_SERVICE_ERROR|"
     "SERVICE_QUOTA_NOT_AVAILABLE_ERROR"
 )
@@ -102,6 +102,13 @@ TABLE = (
         remedy="AWS has just raised it: run `gpu-box doctor` again in some minutes.",
     ),
     Refusal(
+        codes="NoSuchResourceException|InvalidResourceStateException",
+        operations=".*ServiceQuota.*",
+        what="Service Quotas cannot show or raise this quota in this region",
+        remedy="`gpu-box up` shows whether AWS starts the type here; AWS Support changes such quotas "
+        f"({SUPPORT}).",
+    ),
+    Refusal(
         # ErrorReason in the API reference; the role: AWS Support User Guide, "AWS Support App".
         codes="DependencyAccessDeniedException|DEPENDENCY_ACCESS_DENIED_ERROR",
         kind=PermissionDenied,
@@ -110,7 +117,7 @@ TABLE = (
         "makes the role that Service Quotas needs (AWSServiceRoleForServiceQuotas).",
     ),
     Refusal(
-        codes="|".join((*throttled.CODES, "DEPENDENCY_THROTTLING_ERROR")),
+        codes="|".join((*throttled.CODES, "DEPENDENCY_THROTTLING_ERROR", "TooManyRequestsError")),
         what="your account has sent AWS too many requests",
         remedy="Run this again in a minute to continue.",
     ),
@@ -180,6 +187,15 @@ TABLE = (
         remedy="Choose instance_types for cluster placement groups (g5, g6, p4d, p5), or `boxes: 1`.",
     ),
     # What the config asks for.
+    Refusal(
+        # keithvassallomt/parsec-aws-automation#4, RhinoSecurityLabs/cloudgoat#247, ansible/workshops#378
+        codes="InvalidParameterCombination|InvalidParameterValue|UnsupportedOperation",
+        words="is required for the .* instance type|boot mode|Marketplace product is not supported",
+        operations="RunInstances",
+        kind=UnsupportedError,
+        what="the image does not work on this instance type",
+        remedy="Waiting does not help: set another image.id or remove it, or set other instance_types.",
+    ),
     *(
         Refusal(
             codes=codes,
@@ -212,7 +228,7 @@ TABLE = (
         "--keep-image`, set instance_types, `gpu-box up`.",
     ),
     Refusal(
-        codes="InvalidKey.Format",
+        codes=r"InvalidKey(Pair)?\.Format",
         what="EC2 does not accept the public key",
         remedy="It takes ed25519 and RSA keys: set ssh.key to one, or to a new path, where `up` creates one.",
     ),
@@ -223,6 +239,11 @@ TABLE = (
         operations="CreateRole|TagRole",
         what="IAM does not accept a tag of the deadline's role",
         remedy="Set `owner:` in config.yaml to letters, digits, spaces and _ . : / = + - @ only.",
+    ),
+    Refusal(
+        codes="InvalidAddress.Locked",
+        what="AWS has locked this address, mostly because of a reverse DNS record",
+        remedy=f"AWS Support unlocks it: {SUPPORT}",
     ),
     Refusal(
         codes="OperationNotPermitted",
