@@ -78,7 +78,8 @@ def _from_network(error: exceptions.BotoCoreError, doing: str) -> CloudError:
     return CloudUnreachable(
         f"{address.scheme}://{host} does not answer, which {names[0]} sets in AWS's place",
         where=doing,
-        remedy=f"Start what answers there, or `unset {names[0]}` for AWS itself.",
+        remedy=f"Start what answers there, or `unset {names[0]}` for AWS itself. Then run this again to "
+        "continue.",
     )
 
 
