@@ -68,9 +68,18 @@ class EC2(EC2Backend):  # type: ignore[misc]
                 spot.make_request(self, instance, order.spot_options, given, asked)
         return reservation
 
-    def modify_volume(self, volume_id: str, target_size: int | None = None, *rest: Any, **more: Any) -> Any:
-        disks.check_modify(self.get_volume(volume_id), target_size)
-        volume = super().modify_volume(volume_id, target_size, *rest, **more)
+    def modify_volume(
+        self,
+        volume_id: str,
+        target_size: int | None = None,
+        target_volume_type: str | None = None,
+        target_iops: int | None = None,
+        target_throughput: int | None = None,
+        target_multi_attach_enabled: bool | None = None,
+    ) -> Any:
+        asked = (target_size, target_volume_type, target_iops, target_throughput)
+        disks.check_modify(self.get_volume(volume_id), *asked)
+        volume = super().modify_volume(volume_id, *asked, target_multi_attach_enabled)
         volume.modifications[-1].__class__ = disks.Modification
         return volume
 

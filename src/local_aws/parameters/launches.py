@@ -1,4 +1,4 @@
-"""RunInstances and ModifyInstanceAttribute."""
+"""RunInstances, ModifyInstanceAttribute and CreatePlacementGroup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from local_aws.ec2 import catalogue
 from local_aws.parameters import values
-from local_aws.parameters.row import BAD, COMBINATION, HUB, OWN_WORDS, VALUE, Row, like, one_of
+from local_aws.parameters.row import BAD, COMBINATION, HUB, OWN_WORDS, VALUE, Row, at_most, like, one_of
 
 
 def _spot(request_type: str, *behaviors: str) -> Callable[[Any], bool]:
@@ -24,6 +24,31 @@ def _fills(given: Any) -> bool:
 
 def _not_both(one: str, other: str) -> Callable[[Any], bool]:
     return lambda given: not (given.get(one) and given.get(other))
+
+
+def _only_for(strategy: str, parameter: str) -> Callable[[Any], bool]:
+    return lambda given: parameter not in given or given.get("Strategy") == strategy
+
+
+_PUBLIC = "AssociatePublicIpAddress"
+
+
+def _asks_for_addresses_alone(interfaces: Any) -> bool:
+    return len(interfaces) < 2 or not any(_PUBLIC in one for one in interfaces)
+
+
+def _tags_what_it_makes(given: Any) -> bool:
+    tagged = {one.get("ResourceType") for one in given.get("TagSpecifications", ())}
+    return "spot-instances-request" not in tagged or bool(given.get("InstanceMarketOptions"))
+
+
+def _device(mapping: Any) -> str:
+    """A device's name as it is compared: `xvda` and `/dev/xvda` are one device."""
+    return str(mapping.get("DeviceName", "")).removeprefix("/dev/")
+
+
+def _twice(mappings: Any) -> str:
+    return values.duplicate([{"Key": _device(one)} for one in mappings])
 
 
 _INTERFACES = "Network interfaces and an instance-level {what} may not be specified on the same request"
@@ -68,9 +93,36 @@ LAUNCHES = (
         doc="persistent Spot Instance requests are only supported when the instance interruption behavior is "
         "either hibernate or stop",
         covers=_SPOT_OPTIONS + ".SpotInstanceType", source="recorded: RunInstances"),
-    Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", "SecurityGroupIds"), code=COMBINATION,
-        says=_INTERFACES.format(what="security groups"), source=HUB + "aws/aws-sdk-ruby/issues/662",
-        covers="RunInstances:SecurityGroupIds"),
+    Row(where="RunInstances:InstanceMarketOptions", takes=lambda given: bool(given.get("MarketType")),
+        code="MissingParameter", says="The request must contain the parameter MarketType",
+        covers="RunInstances:InstanceMarketOptions.MarketType",
+        source=HUB + "hashicorp/terraform-provider-aws/issues/38588"),
+    Row(where="RunInstances:", takes=_tags_what_it_makes, code=COMBINATION,
+        says="You cannot specify tags for Spot instances requests if there are no Spot instances requests "
+        "being created by the request.",
+        covers="RunInstances:TagSpecifications.N.ResourceType",
+        source=HUB + "github-aws-runners/terraform-aws-github-runner/issues/4561, which has no code"),
+    *(Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", groups), code=COMBINATION,
+          says=_INTERFACES.format(what="security groups"), source=HUB + "aws/aws-sdk-ruby/issues/662",
+          covers=f"RunInstances:{groups}")
+      for groups in ("SecurityGroupIds", "SecurityGroups")),
+    Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", "PrivateIpAddress"), code=COMBINATION,
+        says=_INTERFACES.format(what="private IP address"), covers="RunInstances:PrivateIpAddress",
+        doc="You cannot specify this option and the network interfaces option in the same request.",
+        source=HUB + "puppetlabs-toy-chest/puppetlabs-aws/pull/394"),
+    Row(where="RunInstances:", takes=_not_both("SecurityGroups", "SubnetId"), code=COMBINATION,
+        says="The parameter groupName cannot be used with the parameter subnet",
+        covers="RunInstances:SecurityGroups", source=HUB + "aws/aws-sdk/issues/401"),
+    Row(where="RunInstances:(NetworkInterfaces.N.Groups|SecurityGroupIds|SecurityGroups)", takes=at_most(5),
+        code="SecurityGroupsPerInterfaceLimitExceeded",
+        says="The maximum number of security groups per interface has been reached.",
+        source=HUB + "kubernetes-sigs/aws-load-balancer-controller/issues/682"),
+    Row(where="RunInstances:NetworkInterfaces", takes=_asks_for_addresses_alone, code=COMBINATION,
+        says="The associatePublicIPAddress parameter cannot be specified when launching with multiple "
+        "network interfaces.",
+        doc="You cannot specify more than one network interface in the request.",
+        covers=f"RunInstances:NetworkInterfaces.N.{_PUBLIC}",
+        source=HUB + "zalando-incubator/kubernetes-on-aws/pull/8733"),
     Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", "SubnetId"), code=COMBINATION,
         says=_INTERFACES.format(what="subnet ID"), source=HUB + "aws/aws-cli/issues/809",
         covers="RunInstances:SubnetId"),
@@ -80,7 +132,30 @@ LAUNCHES = (
         "index.",
         source="openstack/ec2-api: its tests against AWS",
         covers="RunInstances:NetworkInterfaces.N.DeviceIndex"),
+    Row(where="RunInstances:NetworkInterfaces.N", code=COMBINATION,
+        takes=lambda one: not one.get(_PUBLIC) or one.get("DeviceIndex", 0) == 0,
+        says="The associatePublicIPAddress parameter can only be specified for the network interface with "
+        "DeviceIndex 0.",
+        doc="The public IP address can only be assigned to a network interface for eth0",
+        covers=f"RunInstances:NetworkInterfaces.N.({_PUBLIC}|DeviceIndex)",
+        source="EC2 User Guide, \"Monitor fleet events\"; the code is its neighbour's"),
+    Row(where="RunInstances:BlockDeviceMappings", takes=lambda given: not _twice(given),
+        code="InvalidBlockDeviceMapping", covers="RunInstances:BlockDeviceMappings.N.DeviceName",
+        says=lambda given: f"The device '{_twice(given)}' is used in more than one block-device mapping",
+        source=HUB + "hashicorp/terraform/issues/7233"),
     Row(where="RunInstances:BlockDeviceMappings.N.DeviceName", code="InvalidBlockDeviceMapping",
         takes=like("(/dev/)?(sd[a-z][0-9]{0,2}|xvd[a-z]{1,2}[0-9]{0,2}|hd[a-z])"),
         says="Invalid device name {value}", source=HUB + "aws/karpenter-provider-aws, troubleshooting"),
+    *(Row(where="RunInstances:Placement", takes=_not_both(f"{what}{one}", f"{what}{other}"), code=COMBINATION,
+          says=f"The parameters {what}{one} and {what}{other} exclude each other", source=OWN_WORDS,
+          doc=doc, covers=f"RunInstances:Placement.{what}({one}|{other})")
+      for what, one, other, doc in (
+          ("Group", "Id", "Name", "On input, you can specify GroupId or GroupName, but not both."),
+          ("AvailabilityZone", "", "Id",
+           "On input, you can specify AvailabilityZone or AvailabilityZoneId, but not both."),
+      )),
+    *(Row(where="CreatePlacementGroup:", takes=_only_for(strategy, parameter), code=COMBINATION,
+          says=f"The parameter {parameter} is valid only for the strategy {strategy}", source=OWN_WORDS,
+          doc=f"Valid only when Strategy is set to {strategy}.", covers=f"CreatePlacementGroup:{parameter}")
+      for strategy, parameter in (("partition", "PartitionCount"), ("cluster", "ParentGroupId"))),
 )  # fmt: skip

@@ -78,9 +78,18 @@ READS = (
         source=HUB + "aws/aws-sdk-js/issues/3329"),
 )  # fmt: skip
 
+_WINDOW = "(Create|Update)Schedule:FlexibleTimeWindow"
+_MINUTES = "MaximumWindowInMinutes"
+_OF_WINDOWS = "AWS's words, as in rules that check CloudFormation's templates and in wata727/elastic_whenever"
 POLICIES = (
     Row(where="CreateRole:AssumeRolePolicyDocument", takes=values.is_json, code="MalformedPolicyDocument",
         says="This policy contains invalid Json", source="recorded: CreateRole"),
     Row(where="(Create|Update)Schedule:Target.Input", takes=values.is_json, code="ValidationException",
         says="Target Input must be well-formed JSON", source=OWN_WORDS),
+    Row(where=_WINDOW, takes=lambda window: window.get("Mode") != "FLEXIBLE" or _MINUTES in window,
+        code="ValidationException", source=_OF_WINDOWS, covers=f"{_WINDOW}.{_MINUTES}",
+        says=f"{_MINUTES} must be provided when FlexibleTimeWindowMode is set to FLEXIBLE"),
+    Row(where=_WINDOW, takes=lambda window: window.get("Mode") != "OFF" or _MINUTES not in window,
+        code="ValidationException", source=_OF_WINDOWS, covers=f"{_WINDOW}.{_MINUTES}",
+        says=f"{_MINUTES} must not be provided when FlexibleTimeWindowMode is set to OFF"),
 )  # fmt: skip

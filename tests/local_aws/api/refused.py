@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 VALUE, COMBINATION = "InvalidParameterValue", "InvalidParameterCombination"
 INSTANCE, GROUP, VOLUME = "i-" + "0" * 17, "sg-" + "0" * 17, "vol-" + "0" * 17
+SIX = [f"sg-{n:017x}" for n in range(6)]
 KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 RFC4716 = b"---- BEGIN SSH2 PUBLIC KEY ----\n%b\n---- END SSH2 PUBLIC KEY ----" % KEY.split()[1]
 ADDRESS = {"CidrIp": "192.0.2.1/32"}
@@ -223,6 +224,39 @@ LAUNCHES = [
            "the same request", NetworkInterfaces=[{"DeviceIndex": 0}], SecurityGroupIds=[GROUP]),
     launch(COMBINATION, "Network interfaces and an instance-level subnet ID may not be specified on the same "
            "request", NetworkInterfaces=[{"DeviceIndex": 0}], SubnetId="subnet-" + "0" * 17),
+    launch(COMBINATION, "Network interfaces and an instance-level security groups may not be specified on "
+           "the same request", NetworkInterfaces=[{"DeviceIndex": 0}], SecurityGroups=["box"]),
+    launch(COMBINATION, "Network interfaces and an instance-level private IP address may not be specified on "
+           "the same request", NetworkInterfaces=[{"DeviceIndex": 0}], PrivateIpAddress="172.31.0.9"),
+    launch(COMBINATION, "The parameter groupName cannot be used with the parameter subnet",
+           SecurityGroups=["box"], SubnetId="subnet-" + "0" * 17),
+    *(launch("SecurityGroupsPerInterfaceLimitExceeded",
+             "The maximum number of security groups per interface has been reached.", **given)
+      for given in ({"SecurityGroupIds": SIX}, {"NetworkInterfaces": [{"DeviceIndex": 0, "Groups": SIX}]})),
+    *(launch(COMBINATION, "The associatePublicIPAddress parameter cannot be specified when launching with "
+             "multiple network interfaces.",
+             NetworkInterfaces=[{"DeviceIndex": 0, "AssociatePublicIpAddress": public}, {"DeviceIndex": 1}])
+      for public in (True, False)),
+    launch(COMBINATION, "The associatePublicIPAddress parameter can only be specified for the network "
+           "interface with DeviceIndex 0.",
+           NetworkInterfaces=[{"DeviceIndex": 1, "AssociatePublicIpAddress": True}]),
+    *(launch("InvalidBlockDeviceMapping", "The device 'sdf' is used in more than one block-device mapping",
+             BlockDeviceMappings=[{"DeviceName": name, "Ebs": {"VolumeSize": 8}} for name in names])
+      for names in (("/dev/sdf", "/dev/sdf"), ("/dev/sdf", "sdf"))),
+    launch("MissingParameter", "The request must contain the parameter MarketType",
+           InstanceMarketOptions={"SpotOptions": {"MaxPrice": "1"}}),
+    launch(COMBINATION, "You cannot specify tags for Spot instances requests if there are no Spot instances "
+           "requests being created by the request.",
+           TagSpecifications=[{"ResourceType": "spot-instances-request", "Tags": TWICE[:1]}]),
+    launch(COMBINATION, "The parameters GroupId and GroupName exclude each other",
+           Placement={"GroupId": "pg-" + "0" * 17, "GroupName": "box"}),
+    launch(COMBINATION, "The parameters AvailabilityZone and AvailabilityZoneId exclude each other",
+           Placement={"AvailabilityZone": "us-east-1a", "AvailabilityZoneId": "use1-az1"}),
+    Case("CreatePlacementGroup", {"PartitionCount": 2}, COMBINATION,
+         "The parameter PartitionCount is valid only for the strategy partition"),
+    Case("CreatePlacementGroup", {"Strategy": "spread", "ParentGroupId": "pg-" + "0" * 17}, COMBINATION,
+         "The parameter ParentGroupId is valid only for the strategy cluster"),
+    Case("CreatePlacementGroup", {"SpreadLevel": "shelf"}, VALUE, "(shelf) for parameter SpreadLevel"),
     launch(VALUE, "Each network interface requires a device index.",
            NetworkInterfaces=[{"AssociatePublicIpAddress": True}]),
     launch("InvalidBlockDeviceMapping", "Invalid device name /dev/disk",
@@ -334,7 +368,12 @@ READS = [
     Case("GetProducts", {"ServiceCode": ""}, "InvalidParameterException",
          "Input Parameters are invalid. serviceCode cannot be null or empty", "pricing"),
 ]  # fmt: skip
+WINDOW = "MaximumWindowInMinutes must {}be provided when FlexibleTimeWindowMode is set to {}"
 POLICIES = [
+    Case("CreateSchedule", {"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "ValidationException",
+         WINDOW.format("", "FLEXIBLE"), "scheduler"),
+    Case("CreateSchedule", {"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}},
+         "ValidationException", WINDOW.format("not ", "OFF"), "scheduler"),
     Case("CreateRole", {"AssumeRolePolicyDocument": "{Statement"}, "MalformedPolicyDocument",
          "This policy contains invalid Json", "iam"),
     Case("CreateSchedule", {"Target": {"Arn": "arn:", "RoleArn": "arn:", "Input": "{"}},

@@ -121,6 +121,52 @@ def test_gp3_is_as_fast_as_aws_sells_it(cloud: Cloud) -> None:
     assert (volume["Iops"], volume["Throughput"]) == (80_000, 2_000)
 
 
+@pytest.mark.parametrize(
+    ("asked", "code", "message"),
+    [
+        ({"Size": 0}, "InvalidParameterValue", "New size cannot be smaller than existing size"),
+        ({"Size": -1}, "InvalidParameterValue", "New size cannot be smaller than existing size"),
+        ({"VolumeType": "gp2", "Throughput": 250}, "InvalidParameterCombination",
+         "throughput can only be specified for volumeType gp3."),
+        ({"Throughput": 124}, "InvalidParameterValue", "Volume throughput of 124 is too low"),
+        ({"Throughput": 2_001, "Iops": 9_000}, "InvalidParameterValue",
+         "Volume throughput of 2001 is too high"),
+        ({"Throughput": 1_000}, "InvalidParameterCombination", "Throughput (MiBps) to iops ratio"),
+        ({"VolumeType": "gp2", "Iops": 3_000}, "InvalidParameterCombination",
+         "The parameter iops is not supported for gp2 volumes."),
+        ({"Iops": 2_999}, "InvalidParameterValue", "Volume iops of 2999 is too low"),
+        ({"VolumeType": "gp9"}, "InvalidParameterValue", "(gp9) for parameter VolumeType"),
+        ({"VolumeType": "st1"}, "InvalidParameterValue", "must be at least 125 GiB in size"),
+        ({}, "InvalidParameterValue", "Must specify at least one of"),
+    ],
+)  # fmt: skip
+def test_a_volume_is_not_changed_into_one_that_aws_does_not_sell(
+    cloud: Cloud, unchecked: Any, asked: dict[str, Any], code: str, message: str
+) -> None:
+    cloud.run(BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 100}}])
+    [volume] = cloud.ec2.describe_volumes()["Volumes"]
+    with refused(code, saying=message):
+        unchecked("ec2").modify_volume(VolumeId=volume["VolumeId"], **asked)
+
+
+def test_a_volume_changes_its_type_with_the_defaults_of_the_new_one(cloud: Cloud) -> None:
+    cloud.run(
+        BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 200, "Throughput": 500}}]
+    )
+    [volume] = cloud.ec2.describe_volumes()["Volumes"]
+    for asked in ({"VolumeType": "gp2"}, {"VolumeType": "io2"}, {"VolumeType": "gp3", "Throughput": 700}):
+        cloud.weather(delays={"modifying": 0.0, "optimizing": 0.0})
+        cloud.ec2.modify_volume(VolumeId=volume["VolumeId"], **asked)
+
+
+@pytest.mark.parametrize("kind", ["st1", "sc1"])
+def test_a_slow_volume_is_no_root(cloud: Cloud, kind: str) -> None:
+    slow = {"VolumeSize": 200, "VolumeType": kind}
+    with refused("InvalidParameterCombination", saying=f"iops is not supported for {kind} volumes."):
+        cloud.run(BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": slow}])
+    cloud.run(BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": slow}])
+
+
 def test_a_volume_does_not_grow_beyond_its_type(cloud: Cloud) -> None:
     cloud.run()
     [volume] = cloud.ec2.describe_volumes()["Volumes"]
