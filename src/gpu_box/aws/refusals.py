@@ -230,7 +230,8 @@ TABLE = (
     Refusal(
         codes=r"InvalidKey(Pair)?\.Format",
         what="EC2 does not accept the public key",
-        remedy="It takes ed25519 and RSA keys: set ssh.key to one, or to a new path, where `up` creates one.",
+        remedy="It takes ed25519 and RSA keys, those of 2048 or 4096 bits: set ssh.key to one, or to a new "
+        "path, where `up` creates one.",
     ),
     Refusal(
         # The pattern of IAM's tag values: [\p{L}\p{Z}\p{N}_.:/=+\-@]*
