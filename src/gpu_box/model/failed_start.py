@@ -17,9 +17,9 @@ _KEY = ("Client.InternalError", "Client.InvalidKMSKey", "Client.KMS")
 # EC2 User Guide, "Service-linked role for Spot Instance requests".
 _SPOT_KEY = (
     " For spot instances, AWS's own role for them needs a grant for a key of yours: `aws kms create-grant "
-    "--key-id KEY --grantee-principal arn:aws:iam::ACCOUNT:role/aws-service-role/spot.amazonaws.com/"
-    "AWSServiceRoleForEC2Spot --operations Decrypt Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext "
-    "CreateGrant DescribeKey ReEncryptFrom ReEncryptTo`."
+    "--key-id KEY --grantee-principal ROLE --operations Decrypt Encrypt GenerateDataKey "
+    "GenerateDataKeyWithoutPlaintext CreateGrant DescribeKey ReEncryptFrom ReEncryptTo`, where ROLE is the "
+    "ARN of AWSServiceRoleForEC2Spot (`aws iam get-role --role-name` shows it)."
 )
 
 
