@@ -7,6 +7,7 @@ executed notebook is ~/work/results/JOB.ipynb, saved after each cell and every f
 
 import asyncio
 import atexit
+import codecs
 import os
 import re
 import signal
@@ -62,7 +63,13 @@ def _read(path: Path) -> NotebookNode:
         also = f"; there is {beside[0]}" if beside else "; `gpu-box sync` copies your project there"
         raise Problem(f"there is no notebook ~/work/{path} on the box{also}")
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        text = _decoded(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"~/work/{path} is no notebook: {error}") from None
+    if why := _no_json(text):
+        raise Problem(f"~/work/{path} is no notebook: {why}")
+    try:
+        notebook = nbformat.reads(text, as_version=4)
         nbformat.validate(notebook)
     except Exception as error:  # nbformat and json raise many types, RecursionError among them
         raise Problem(
@@ -74,9 +81,32 @@ def _read(path: Path) -> NotebookNode:
     return notebook
 
 
+def _decoded(content: bytes) -> str:
+    """UTF-8, or UTF-16 with a byte order mark, as PowerShell's `>` writes it."""
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return content.decode("utf-16" if content.startswith(marks) else "utf-8-sig")
+
+
+def _no_json(text: str) -> str:
+    """Why a file that is something else than a notebook is none, or ""."""
+    if not text.strip():
+        return "it is empty"
+    if text.startswith("version https://git-lfs.github.com/"):
+        return "it is a pointer of Git LFS; `git lfs pull` here, then `gpu-box sync`"
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
+            return f"line {number} is a conflict of git, which is not resolved"
+    return ""
+
+
 def _kernel(name: str, notebook: NotebookNode, parameters: dict[str, str]) -> str:
     specs = KernelSpecManager()
     kernel = str(notebook.metadata.get("kernelspec", {}).get("name") or "python3")
+    found = specs.find_kernel_specs()
+    if kernel.lower() not in found and "python3" in found and _language(notebook) == "python":
+        # As JupyterLab chooses one: the name is that of an environment on the laptop.
+        print(f"[gpu-box] the box has no kernel {kernel!r}, its own (python3) is used", flush=True)
+        kernel = "python3"
     try:
         language = specs.get_kernel_spec(kernel).language
     except (NoSuchKernel, ValueError):
@@ -88,6 +118,12 @@ def _kernel(name: str, notebook: NotebookNode, parameters: dict[str, str]) -> st
     if parameters and language != "python":
         raise Problem(f"{name} is in {language}: -p sets parameters of notebooks in Python only")
     return kernel
+
+
+def _language(notebook: NotebookNode) -> str:
+    metadata = notebook.metadata
+    named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
+    return str(named or "").lower()
 
 
 def _inject(notebook: NotebookNode, parameters: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from watch.judge import State, Verdict, step, verdict
 from watch.policy import Policy
-from watch.sample import Job, Jupyter, Kernel, Rate, Sample, Used
+from watch.sample import Gpu, Job, Jupyter, Kernel, Rate, Sample, Used
 
 MINUTE = 60.0
 POLICY = Policy()
@@ -66,3 +66,45 @@ def test_what_waits_for_ever_stops_at_last(readings: dict[str, object]) -> None:
     said, at = watched((600, readings))
     assert said.stop and said.cause == "idle"
     assert at <= (POLICY.idle_after + POLICY.stuck_after) / MINUTE + 2
+
+
+def use(name: str, quiet: float) -> dict[str, object]:
+    return {"ssh": (Used(name, quiet),)}
+
+
+# coder#12012, coder#6755, devpod#1649, vscode-remote-release#8339, cloud9-to-power-vscode-blog#8: an editor
+# or a terminal that is only connected kept the machine up
+@pytest.mark.parametrize("name", ["vscode-server", "pts/0"])
+def test_a_connection_that_is_not_used_keeps_no_box(name: str) -> None:
+    said, at = watched((240, use(name, 9e9)))
+    assert said.stop and at <= POLICY.idle_after / MINUTE + 2
+
+
+# gitpod#11488, gitpod#13370, gitpod#9629, devpod#795, coder#3191, cloud9-to-power-vscode-blog#3 and #17:
+# stopped while a person typed or saved
+@pytest.mark.parametrize("name", ["vscode-server", "pts/0"])
+def test_typing_and_saving_are_use(name: str) -> None:
+    said, _ = watched((300, use(name, 60.0)))
+    assert said.state == "active"
+
+
+# coder#5049: a remote desktop through a tunnel; devpod#863, skypilot#715: a long build or set-up;
+# coder#15515: a training without a connection
+@pytest.mark.parametrize(
+    "readings",
+    [
+        {"network": Rate(2e6, "sshd")},
+        {"cpu": Rate(1.0, "apt-get")},
+        {"disk": Rate(5e7, "dpkg")},
+        {"gpu": (Gpu(0, 97.0, True, (812,)),)},
+    ],
+)
+def test_work_without_a_person_is_use(readings: dict[str, object]) -> None:
+    said, _ = watched((300, readings))
+    assert said.state == "active"
+
+
+# sagemaker-studio-auto-shutdown-extension#7 and #20, devpod#901, devpod#776: nothing was ever started
+def test_a_box_on_which_nothing_was_started_stops() -> None:
+    said, at = watched((240, {}))
+    assert said.stop and at <= POLICY.idle_after / MINUTE + 2
