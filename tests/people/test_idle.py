@@ -85,7 +85,7 @@ def test_a_connection_that_is_not_used_keeps_no_box(name: str) -> None:
 @pytest.mark.parametrize("name", ["vscode-server", "pts/0"])
 def test_typing_and_saving_are_use(name: str) -> None:
     said, _ = watched((300, use(name, 60.0)))
-    assert said.state == "active"
+    assert not said.stop
 
 
 # coder#5049: a remote desktop through a tunnel; devpod#863, skypilot#715: a long build or set-up;
