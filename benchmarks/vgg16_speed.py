@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 from vgg16.device import DTYPES, NAMES, Precision, choose_precision, fused, speed  # noqa: E402
 from vgg16.model import HIDDEN, RANDOM, TABLE_D, VGG16, Normalise  # noqa: E402
 from vgg16.pictures import Source  # noqa: E402
-from vgg16.train import Portions, Report, Trainer, predict  # noqa: E402
+from vgg16.train import Portions, Report, Runner, Trainer  # noqa: E402
 from vgg16.weights.initialise import random_state  # noqa: E402
 
 ROUNDS = 3  # of each measurement, alternating, so that a warming device affects all
@@ -152,7 +152,7 @@ class Bench:
         source = self._source(self.images, 4)
 
         def take() -> int:
-            predict(whole, source, self.batch, self.precision, Report())
+            Runner(whole, self.precision, Report()).predict(source, self.batch)
             return source.count
 
         return take

@@ -14,11 +14,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import count as numbers
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +26,16 @@ import torch
 from torch import Tensor
 
 from vgg16 import TrainingFailed
-from vgg16.device import ALONE, DTYPES, Precision, Ranks
+from vgg16.device import DTYPES
 from vgg16.model import HIDDEN, VGG16
 from vgg16.pictures import Batches, Source
-from vgg16.train import Portions, Report, to_device
+from vgg16.train import Batch, Portions, Runner
 
 # Pictures that one forward pass of the convolutions takes, and rows that one of the later layers takes.
 _FEATURE_BATCH = {"cuda": 256, "cpu": 32}
 _HIDDEN_BATCH = 1024
 _MOST_HELD_BYTES = 1 << 31  # for rows that evaluation derives from the cache: 130,000 pictures
 _KEY = 33  # bytes a line of N.keys
-# numpy has no bfloat16: its bits are read as integers.
-_STORED = {torch.float16: np.float16, torch.float32: np.float32, torch.bfloat16: np.int16}
 _SUFFIX = {torch.float16: ".f16", torch.float32: ".f32", torch.bfloat16: ".bf16"}
 Append = Callable[[list[str], Tensor], None]  # keys, rows (n, width)
 Features = Callable[[np.ndarray], Tensor]  # row numbers (n,) -> rows (n, width)
@@ -50,50 +48,33 @@ def default_root() -> Path:
     return Path(os.environ.get("VGG16_CACHE") or default / "vgg16").expanduser()
 
 
-def from_features(
-    net: VGG16,
-    batches: Batches,
-    root: Path,
-    precision: Precision,
-    report: Report,
-    ranks: Ranks = ALONE,
-    *,
-    training: bool = True,
-) -> Source:
+def from_features(runner: Runner, batches: Batches, root: Path, *, training: bool = True) -> Source:
     """Frozen layers run only for pictures that root has no features of: the convolutions, and the first
     linear layer if it is frozen, too. For evaluation, the further frozen layers run once for this source.
-    A picture is always the same rank's, so root need not be a common folder.
+    A picture is always the same rank's, so root need not be a common folder. Raises OSError.
     """
+    net, precision, ranks = runner.net, runner.precision, runner.ranks
     hidden = net.constant_until(training) >= HIDDEN
     make = partial(FeatureCache, root, net, precision.name, batches.decoded_by)
     cache, convolved = (make(hidden=True), make()) if hidden else (make(), None)
     folder, mine = batches.folder, ranks.owned(np.arange(batches.nb_sample))
-    keys = dict(zip(mine.tolist(), content_keys(folder.root, folder.only(mine).files), strict=True))
-    cache.read()
-    failed = ""
+    files = [folder.files[row] for row in mine]
+    keys = dict(zip(mine.tolist(), content_keys(folder.root, files), strict=True))
     with ranks.together():
-        try:
-            _compute(net, batches, cache, convolved, keys, precision, report, ranks)
-        except OSError as error:
-            failed = f"{root}: {error.strerror or error}"
-    if why := next(filter(None, ranks.gather(failed)), ""):
-        report.say(f"features are not kept ({why}): every epoch computes them; --cache takes another folder")
-        from vgg16.uncached import from_pictures
-
-        return from_pictures(batches, ranks)
+        cache.read()
+        _compute(runner, batches, cache, convolved, keys)
     for row, key in keys.items():
-        if not key and row not in batches.unreadable:
-            batches.unreadable[row] = f"{folder.root / folder.files[row]}: cannot be opened"
-            report.warn(f"left out: {batches.unreadable[row]}")
+        if not key:
+            batches.leave_out(row, f"{folder.root / folder.files[row]}: cannot be opened")
     usable = np.zeros(batches.nb_sample, dtype=bool)
     for rows in ranks.gather([row for row, key in keys.items() if key in cache]):
         usable[rows] = True
     mine = ranks.owned(np.flatnonzero(usable))
     features, start = _reader(cache, keys, mine, precision.device), HIDDEN if hidden else 0
     if not training and hidden and len(mine) * 4 * net.hidden_count < _MOST_HELD_BYTES:
-        features, start = _further(net, features, mine, precision, report), net.constant_until(training)
+        features, start = _further(runner, features, mine), net.constant_until(training)
 
-    def epoch(number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(number: int, skip: int = 0) -> Iterator[Batch]:
         order = batches.order(number)
         order = order[usable[order]]
         for at in range(skip * batches.batch_size, len(order), batches.batch_size):
@@ -101,62 +82,52 @@ def from_features(
             yield features(rows), torch.from_numpy(rows)
 
     count = int(usable.sum())
-    return Source(count, -(-count // batches.batch_size), batches.classes, epoch, start)
+    steps = -(-count // batches.batch_size)
+    return Source(count, steps, batches.classes, epoch, start, batches.unreadable)
 
 
 @torch.inference_mode()
 def _compute(
-    net: VGG16,
+    runner: Runner,
     batches: Batches,
     cache: FeatureCache,
     convolved: FeatureCache | None,
     keys: dict[int, str],
-    precision: Precision,
-    report: Report,
-    ranks: Ranks,
 ) -> None:
     """Fill `cache`, each content once. convolved: the convolutions' cache, if `cache` is the next layer's."""
+    net, precision, ranks = runner.net, runner.precision, runner.ranks
     first = {key: row for row, key in reversed(keys.items()) if key and key not in cache}
     missing = sorted(first.values())
     if not missing:
         return
     size = _FEATURE_BATCH.get(precision.device.type, 32)
-    portions, started, done = Portions(report.say), time.perf_counter(), 0
+    portions = Portions(runner.report.say)
     net.eval()
 
     def hidden(features: Tensor) -> Tensor:
         """From features in half precision, whether or not they come from the disk."""
-        halves = features.to(precision.device, torch.float16, non_blocking=True)
-        with precision.autocast():
-            return portions.forward(partial(net.classify, end=HIDDEN), halves.float())
+        return portions.forward(partial(net.classify, end=HIDDEN), features.half(), precision)
 
     with ExitStack() as stack:
         append = stack.enter_context(cache.writer())
         stack.enter_context(precision.cast_once(net))
         if convolved is not None:
             convolved.read()
-            for rows in _cut([row for row in missing if keys[row] in convolved], size):
-                if not ranks.ended():
-                    names = [keys[row] for row in rows.tolist()]
-                    append(names, hidden(convolved.rows(names)))
+            for rows in ranks.until_ended(_cut([row for row in missing if keys[row] in convolved], size)):
+                names = [keys[row] for row in rows.tolist()]
+                append(names, hidden(convolved.rows(names)))
             missing = [row for row in missing if keys[row] not in convolved]
         if precision.device.type == "cuda":
             from vgg16.device.transfer import Behind
 
             append = stack.enter_context(Behind(append))
         plan = _cut(missing, size)
-        for step, (images, read) in enumerate(batches.load(plan), start=1):
-            with precision.autocast():
-                features = portions.forward(net.convolve, to_device(images, precision.device))
+        shown = runner.report.watch("features", batches.load(plan), steps=len(plan), world=ranks.world)
+        for images, read in ranks.until_ended(shown):
+            features = portions.forward(net.convolve, images, precision)
             if convolved is not None:
                 features = hidden(features)
             append([keys[row] for row in read.tolist()], features.to(cache.dtype))
-            done += len(read)
-            if report.due(last=step == len(plan)):
-                rate = ranks.world * done / (time.perf_counter() - started)
-                report.step("features", epoch=1, epochs=1, step=step, steps=len(plan), images_per_s=rate)
-            if ranks.ended():
-                break
     cache.read()
 
 
@@ -173,25 +144,21 @@ def _reader(cache: FeatureCache, keys: dict[int, str], mine: np.ndarray, device:
 
 
 def from_memory(features: Tensor, mine: np.ndarray) -> Features:
-    """features: (n, width), for the n row numbers of `mine`."""
-    places = np.zeros(mine.max(initial=-1) + 1, dtype=np.int64)
-    places[mine] = np.arange(len(mine))
-    return lambda rows: features[torch.from_numpy(places[rows]).to(features.device, non_blocking=True)]
+    """features: (n, width), for the n row numbers of `mine`, which ascend."""
+    places = partial(np.searchsorted, mine)
+    return lambda rows: features[torch.from_numpy(places(rows)).to(features.device, non_blocking=True)]
 
 
 @torch.inference_mode()
-def _further(
-    net: VGG16, features: Features, mine: np.ndarray, precision: Precision, report: Report
-) -> Features:
+def _further(runner: Runner, features: Features, mine: np.ndarray) -> Features:
     """The outputs of the layers between the cached one and the first that is trained, held in memory."""
-    net.eval()
-    end, portions, held = net.constant_until(training=False), Portions(report.say), []
-    with precision.cast_once(net, HIDDEN):
+    net = runner.net.eval()
+    layers = partial(net.classify, start=HIDDEN, end=net.constant_until(training=False))
+    portions, held = Portions(runner.report.say), [torch.empty(0, net.hidden_count)]
+    with runner.precision.cast_once(net, HIDDEN):
         for at in range(0, len(mine), _HIDDEN_BATCH):
-            inputs = to_device(features(mine[at : at + _HIDDEN_BATCH]), precision.device)
-            with precision.autocast():
-                held.append(portions.forward(partial(net.classify, start=HIDDEN, end=end), inputs))
-    return from_memory(torch.cat(held) if held else torch.empty(0, net.hidden_count), mine)
+            held.append(portions.forward(layers, features(mine[at : at + _HIDDEN_BATCH]), runner.precision))
+    return from_memory(torch.cat(held[1:] or held), mine)
 
 
 def weights_digest(net: VGG16, *, hidden: bool = False) -> str:
@@ -249,8 +216,7 @@ class FeatureCache:
             if count:
                 places = ((key, (len(self._shards), row)) for row, key in enumerate(text.split()[:count]))
                 self._places |= dict(places)
-                shape = (count, self.width)
-                rows = np.memmap(file, dtype=_STORED[self.dtype], mode="r", shape=shape)
+                rows = np.memmap(file, mode="r", shape=(count, self.row_bytes))
                 self._shards.append(np.asarray(rows))  # faster to take rows of
 
     def __contains__(self, key: str) -> bool:
@@ -258,10 +224,11 @@ class FeatureCache:
 
     def rows(self, keys: Sequence[str]) -> Tensor:
         """(n, width) of `dtype`."""
-        rows = np.empty((len(keys), self.width), dtype=_STORED[self.dtype])
+        rows = torch.empty(len(keys), self.width, dtype=self.dtype)
+        stored = rows.view(torch.uint8).numpy()  # numpy has no bfloat16
         for at, (shard, row) in enumerate(self._places[key] for key in keys):
-            rows[at] = self._shards[shard][row]
-        return torch.from_numpy(rows).view(self.dtype)
+            stored[at] = self._shards[shard][row]
+        return rows
 
     @contextmanager
     def writer(self) -> Iterator[Append]:
@@ -270,15 +237,12 @@ class FeatureCache:
         It raises TrainingFailed if the cache's type cannot hold the features.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        number = 0
-        while True:
+        for number in numbers():
             names = (self.path / f"{number}.keys").open("ab")
-            try:
+            with suppress(BlockingIOError):
                 fcntl.flock(names, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
-                names.close()
-                number += 1
+            names.close()
         with names, (self.path / f"{number}{_SUFFIX[self.dtype]}").open("ab") as rows:
             whole = min(names.tell() // _KEY, rows.tell() // self.row_bytes)
             names.truncate(whole * _KEY)
@@ -291,7 +255,7 @@ class FeatureCache:
                         "the frozen layers give values beyond 65504, which the feature cache cannot hold: "
                         "use --no-cache, or weights on their own scale"
                     )
-                rows.write(found.contiguous().view(torch.int16).numpy().data)
+                rows.write(found.contiguous().view(torch.uint8).numpy().data)
                 rows.flush()
                 names.write("".join(f"{key}\n" for key in keys).encode())
                 names.flush()

@@ -14,25 +14,20 @@ import torch
 
 from vgg16 import Problem
 from vgg16.files import refuse_special, write_whole
-from vgg16.train import Epoch, HalfPass, Totals, Trainer
+from vgg16.train import Epoch, Totals, Trainer
 
 _KEYS = {"identity", "trained", "optimizer", "scaler", "history"}
 
 
 def save(
-    path: Path,
-    trainer: Trainer,
-    history: list[Epoch],
-    identity: str,
-    say: Callable[[str], None],
-    half: HalfPass | None = None,
+    path: Path, trainer: Trainer, history: list[Epoch], identity: str, say: Callable[[str], None]
 ) -> bool:
     """Write the first rank's file; every rank calls it. Returns whether that worked: a full disk is no error.
 
-    identity: what must be the same to resume (weights, data, settings). half: the pass that is not done.
+    identity: what must be the same to resume (weights, data, settings).
     """
     ranks = trainer.ranks
-    sums = ranks.gather(half.total.sums()) if half else []
+    sums = ranks.gather(trainer.total.sums.tolist()) if trainer.steps else []
     state = {
         "identity": identity,
         "trained": _trained(trainer),
@@ -40,7 +35,7 @@ def save(
         "scaler": trainer.scaler.state_dict(),
         "lr": trainer.lr,
         "history": [asdict(epoch) for epoch in history],
-        "half": {"step": half.step, "sums": sums} if half else None,
+        "half": {"step": trainer.steps, "sums": sums} if trainer.steps else None,
     }
     written = ranks.first
     if ranks.first:
@@ -83,7 +78,8 @@ def restore(path: Path, trainer: Trainer, identity: str) -> list[Epoch]:
     history = [Epoch(**epoch) for epoch in state["history"]]
     trainer.done = len(history)
     if half := state.get("half"):
-        trainer.half = HalfPass(half["step"], _totals(trainer, half["sums"]))
+        trainer.steps = trainer.resumed = half["step"]
+        trainer.total = _totals(trainer, half["sums"])
     return history
 
 
@@ -98,14 +94,14 @@ def _read(path: Path) -> dict[str, Any] | str:
     return state if isinstance(state, dict) and state.keys() >= _KEYS else "it is none of this program"
 
 
-def _totals(trainer: Trainer, sums: list[tuple[float, int, int]]) -> Totals:
+def _totals(trainer: Trainer, sums: list[list[float]]) -> Totals:
     """This rank's own; if the number of ranks has changed, the first one takes the sum."""
     ranks = trainer.ranks
     if len(sums) == ranks.world:
         own = sums[ranks.rank]
     else:
-        own = [sum(column) for column in zip(*sums, strict=True)] if ranks.first else (0.0, 0, 0)
-    return Totals(trainer.precision.device, *own)
+        own = [sum(column) for column in zip(*sums, strict=True)] if ranks.first else (0, 0, 0)
+    return Totals(trainer.precision.device, own)
 
 
 def _trained(trainer: Trainer) -> dict[str, torch.Tensor]:

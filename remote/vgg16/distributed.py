@@ -11,13 +11,12 @@ pictures.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import cached_property
 from typing import TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -44,18 +43,29 @@ class Watched(Ranks):
     def __init__(self, device: str | None = None) -> None:
         self.device = device
 
-    def asked(self) -> int:
-        return ending.asked()
-
-    def ended(self) -> bool:
-        return ending.ended()
+    def until_ended(self, steps: Iterable[T]) -> Iterator[T]:
+        for step in steps:
+            yield step
+            if ending.ended():
+                return
 
     @contextmanager
     def together(self) -> Iterator[None]:
         ending.begin()
-        yield
-        if any(self.gather(self.ended())):
+        failed = None
+        try:
+            yield
+        except OSError as error:
+            failed = error
+        ended, failures = zip(*self.gather((ending.ended(), failed)), strict=True)
+        if any(ended):
             raise Ended
+        if failed := next(filter(None, failures), None):
+            raise failed
+
+    def one_before_the_others(self) -> AbstractContextManager[None]:
+        """The first rank on each machine enters first, the others when it is done."""
+        return nullcontext()
 
 
 class Group(Watched):
@@ -65,12 +75,6 @@ class Group(Watched):
         super().__init__(device)
         self.rank, self.world, self.local, self.first = rank, world, local, rank == 0
         ending.begin()  # ranks end together
-
-    def share(self, rows: np.ndarray) -> np.ndarray:
-        return rows[self.rank :: self.world]
-
-    def owned(self, rows: np.ndarray) -> np.ndarray:
-        return rows[rows % self.world == self.rank]
 
     def sum(self, tensor: Tensor) -> Tensor:
         dist.all_reduce(tensor)
@@ -95,6 +99,7 @@ class Group(Watched):
             dist.barrier()
 
     def equalise(self, net: nn.Module) -> None:
+        """Give net the first rank's parameters."""
         for parameter in net.parameters():
             dist.broadcast(parameter.detach(), src=0)
 
@@ -118,15 +123,16 @@ class GroupTrainer(Trainer):
     def forward(self) -> nn.Module:
         return self._distributed
 
-    def _asked(self) -> int:
-        """The sum before the last step: reading this step's would make the CPU wait for the GPU."""
+    def asked(self) -> int:
+        """What all ranks were asked together, END or SAVE (`ending`), or 0.
+
+        It is the sum before the last step: reading this step's would make the CPU wait for the GPU.
+        """
         earlier, self._wishes = self._wishes, self._wishes_now
         return 0 if earlier is None else int(earlier.item())
 
     def _scale(self, labels: Tensor) -> Tensor:
-        counts = [
-            torch.full((), number, device=labels.device) for number in (len(labels), self.ranks.asked())
-        ]
+        counts = [torch.full((), number, device=labels.device) for number in (len(labels), ending.asked())]
         pictures, self._wishes_now = self.ranks.sum(torch.stack(counts))
         # Ranks take the mean of their gradients, and each has its part of the sum.
         return self.ranks.world / pictures.clamp_min(1)

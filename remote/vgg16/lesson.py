@@ -1,14 +1,6 @@
-"""The lesson's class. Seven lines, as in 2017:
+"""The lesson's class; its seven lines are in notebooks/lesson1.ipynb.
 
-    path = "data/dogscats/"
-    batch_size = 64
-    vgg = Vgg16()
-    batches = vgg.get_batches(path + "train", batch_size=batch_size)
-    val_batches = vgg.get_batches(path + "valid", batch_size=batch_size * 2)
-    vgg.finetune(batches)
-    vgg.fit(batches, val_batches, nb_epoch=1)
-
-Two things differ from then: the network gives logits to the loss and probabilities to you; outputs of frozen
+Two things differ from 2017: the network gives logits to the loss and probabilities to you; outputs of frozen
 layers are computed once and kept (`cache`).
 """
 
@@ -21,18 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vgg16 import BadData, TrainingFailed, weights
 from vgg16.device import ALONE, Ranks, choose, choose_precision
-from vgg16.model import VGG16, Preprocessing
+from vgg16.model import VGG16
 from vgg16.pictures import Batches, Source, find_pictures
-from vgg16.train import Epoch, Report, Trainer, predict
+from vgg16.train import Epoch, Report, Runner, Trainer
 
 if TYPE_CHECKING:
     from vgg16.data.augment import Augment
-
-_CALIBRATION_PICTURES = 64  # that random weights are scaled by (`initialise.calibrate`)
 
 
 class Vgg16:
@@ -70,12 +59,18 @@ class Vgg16:
 
             self.decoder = nvdecode.choose(decoder, self.device, self.report.warn)
         choice = weights_choice or os.environ.get("VGG16_WEIGHTS") or "imagenet"
-        with ranks.one_before_the_others():  # it may have to download them
-            chosen = weights.load(choice, self.report.warn)
+        chosen = weights.load(choice, self.report.warn)
         self.weights_name = chosen.name
         self.preprocessing = chosen.preprocessing.at(size or int(os.environ.get("VGG16_SIZE") or 224))
         self.classes = list(chosen.classes)
-        self.model = _build(chosen, self.preprocessing, width, seed).to(self.device)
+        outputs = 1000 if chosen.state is None else len(chosen.state["classifier.6.bias"])
+        self.model = VGG16(self.preprocessing, outputs, width=width)
+        if (state := chosen.state) is None:
+            from vgg16.weights import initialise
+
+            state = initialise.random_state(self.model, seed)
+        self.model.load_state_dict(state, assign=True)
+        self.model.to(self.device)
         if self.device.type == "cuda":
             from vgg16.device import fused
 
@@ -114,13 +109,7 @@ class Vgg16:
         if self._uncalibrated:
             from vgg16.weights import initialise
 
-            # Evenly from all classes, always the same.
-            number = min(_CALIBRATION_PICTURES, batches.nb_sample)
-            rows = np.linspace(0, batches.nb_sample - 1, number).astype(int)
-            if (found := next(batches.load([rows]), None)) is None:
-                raise BadData(f"{batches.folder.root}: not one of its pictures can be read")
-            initialise.calibrate(self.model, found[0])
-            self.ranks.equalise(self.model)
+            initialise.calibrate_by(batches, self.model, self.ranks)
             self._uncalibrated = False
         self.ft(batches.nb_class)
         self.classes = list(batches.folder.classes)
@@ -137,7 +126,7 @@ class Vgg16:
         kind = Trainer
         if self.ranks.world > 1:
             from vgg16.distributed import GroupTrainer as kind
-        self.trainer = kind(self.model, self.precision, self.report, lr=lr, seed=self.seed, ranks=self.ranks)
+        self.trainer = kind(self.model, self.precision, self.report, self.ranks, lr=lr, seed=self.seed)
 
     def fit(self, batches: Batches, val_batches: Batches | None, nb_epoch: int = 1) -> list[Epoch]:
         """Trains for nb_epoch more passes and prints the figures of each."""
@@ -152,13 +141,10 @@ class Vgg16:
 
             speed.compile_if_it_pays(trainer, (until - trainer.done) * batches.nb_sample)
         valid = self.source(val_batches) if val_batches is not None else None
-        return self._fit(train, valid, until, batches, val_batches)
+        return self._fit(train, valid, until)
 
-    def _fit(
-        self, train: Source, valid: Source | None, until: int, *batches: Batches | None
-    ) -> Iterator[Epoch]:
+    def _fit(self, train: Source, valid: Source | None, until: int) -> Iterator[Epoch]:
         for epoch in self._trainer().fit(train, valid, until):
-            self._share_unreadable(*batches)
             self.report.say(epoch.describe(until))
             yield epoch
 
@@ -172,8 +158,10 @@ class Vgg16:
         batch_size: int = 64,
     ) -> list[Epoch]:
         """As `fit`, for arrays (n, 3, size, size), RGB, 0 to 255; labels one-hot or class numbers."""
-        train = self._array_source(trn, labels, batch_size, shuffle=True)
-        valid = self._array_source(val, val_labels, batch_size * 2, shuffle=False)
+        from vgg16.uncached import from_arrays
+
+        train = from_arrays(trn, labels, batch_size, self.ranks, seed=self.seed)
+        valid = from_arrays(val, val_labels, batch_size * 2, self.ranks)
         return list(self._fit(train, valid, self._trainer().done + nb_epoch))
 
     def predict(self, imgs: np.ndarray, details: bool = False) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -181,8 +169,9 @@ class Vgg16:
 
         With details, each picture's line is printed as well.
         """
-        source = self._array_source(imgs, np.zeros(len(imgs)), 64, shuffle=False)
-        probabilities = predict(self.model, source, len(imgs), self.precision, Report(), self.ranks)
+        pictures, rows = torch.from_numpy(np.ascontiguousarray(imgs)), torch.arange(len(imgs))
+        source = Source(0, 0, rows.numpy(), lambda _: zip(pictures.split(64), rows.split(64), strict=True))
+        probabilities = Runner(self.model, self.precision, Report()).predict(source, len(imgs))
         best, numbers = probabilities.max(1), probabilities.argmax(1)
         names = [self.classes[number] if self.classes else str(number) for number in numbers]
         if details:
@@ -197,10 +186,7 @@ class Vgg16:
 
     def probabilities(self, batches: Batches) -> np.ndarray:
         """(nb_sample, classes), row by row as batches.filenames, shuffled or not."""
-        source = self.source(batches)
-        found = predict(self.model, source, batches.nb_sample, self.precision, self.report, self.ranks)
-        self._share_unreadable(batches)
-        return found
+        return self._runner().predict(self.source(batches), batches.nb_sample)
 
     def source(self, batches: Batches, *, training: bool = False) -> Source:
         """Outputs of frozen layers, from the cache, if the pictures are always the same; else pictures.
@@ -208,16 +194,20 @@ class Vgg16:
         training: with dropout, which begins after the first linear layer.
         """
         self._refuse_others(batches)
-        if self.cache is None or batches.augment is not None or not self.model.convolutions_are_frozen:
-            from vgg16.uncached import from_pictures
+        if self.cache is not None and batches.augment is None and self.model.convolutions_are_frozen:
+            from vgg16 import cache
 
-            return from_pictures(batches, self.ranks)
-        from vgg16 import cache
+            root = cache.default_root() if self.cache == "default" else self.cache
+            try:
+                return cache.from_features(self._runner(), batches, root, training=training)
+            except OSError as error:
+                self.report.say(
+                    f"features are not kept ({root}: {error.strerror or error}): every epoch computes them; "
+                    "--cache takes another folder"
+                )
+        from vgg16.uncached import from_pictures
 
-        root = cache.default_root() if self.cache == "default" else self.cache
-        return cache.from_features(
-            self.model, batches, root, self.precision, self.report, self.ranks, training=training
-        )
+        return from_pictures(batches, self.ranks)
 
     def _refuse_others(self, batches: Batches) -> None:
         """Raises BadData for pictures that were prepared for other weights, or in another size."""
@@ -227,41 +217,10 @@ class Vgg16:
                 f"network has {self.preprocessing.describe()}: take its own, get_batches(...)"
             )
 
-    def _share_unreadable(self, *parts: Batches | None) -> None:
-        """All ranks leave out the pictures that one could not read."""
-        for batches in parts:
-            if batches is not None:
-                for others in self.ranks.gather(batches.unreadable):
-                    batches.unreadable |= others
+    def _runner(self) -> Runner:
+        return Runner(self.model, self.precision, self.report, self.ranks)
 
     def _trainer(self) -> Trainer:
         if self.trainer is None:
             raise TrainingFailed("nothing to train yet: finetune(batches) or ft(num) comes before fit")
         return self.trainer
-
-    def _array_source(
-        self, imgs: np.ndarray, labels: np.ndarray, batch_size: int, *, shuffle: bool
-    ) -> Source:
-        numbers = labels.argmax(1) if labels.ndim == 2 else labels
-        pictures, count = torch.from_numpy(np.ascontiguousarray(imgs)), len(imgs)
-
-        def epoch(number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-            order = np.random.default_rng((self.seed, number)).permutation(count)
-            rows = order if shuffle else np.arange(count)
-            for at in range(skip * batch_size, count, batch_size):
-                some = torch.from_numpy(self.ranks.share(rows[at : at + batch_size]))
-                yield pictures[some], some
-
-        return Source(count, -(-count // batch_size), numbers.astype(np.int64), epoch)
-
-
-def _build(chosen: weights.Weights, preprocessing: Preprocessing, width: int, seed: int) -> VGG16:
-    classes = 1000 if chosen.state is None else len(chosen.state["classifier.6.bias"])
-    net = VGG16(preprocessing, classes, width=width)
-    state = chosen.state
-    if state is None:
-        from vgg16.weights import initialise
-
-        state = initialise.random_state(net, seed)
-    net.load_state_dict(state, assign=True)
-    return net

@@ -146,11 +146,10 @@ class VGG16(nn.Module):
     def replace_last(self, classes: int, *, seed: int) -> None:
         """Put a new last layer, initialised as Keras's Dense (Glorot), and freeze all others."""
         self.requires_grad_(False)
-        weight = torch.empty(classes, self.last.in_features)
-        nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
-        layer = nn.Linear(self.last.in_features, classes, device="meta")
-        layer.load_state_dict({"weight": weight, "bias": torch.zeros(classes)}, assign=True)
-        self.classifier[-1] = layer.to(self.last.weight.device).requires_grad_(True)
+        layer = nn.utils.skip_init(nn.Linear, self.last.in_features, classes)
+        nn.init.xavier_uniform_(layer.weight, generator=torch.Generator().manual_seed(seed))
+        nn.init.zeros_(layer.bias)
+        self.classifier[-1] = layer.to(self.last.weight.device)
 
 
 def _convolutions(width: int) -> Iterator[nn.Module]:

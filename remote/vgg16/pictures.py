@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from os.path import exists, expanduser, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +44,6 @@ class Folder:
     labels: np.ndarray
     classes: tuple[str, ...]
 
-    def only(self, rows: np.ndarray) -> Folder:
-        """The part with these rows: (n,) booleans, or row numbers."""
-        files = np.array(self.files, dtype=object)[rows]
-        return Folder(self.root, tuple(files), self.labels[rows], self.classes)
-
 
 def find_pictures(path: str | Path) -> Folder:
     """One sub-folder a class, in alphabetical order. Raises BadData if there is none, or an empty one."""
@@ -82,18 +77,16 @@ def is_data(name: str) -> bool:
 def open_image(path: str | Path, preprocessing: Preprocessing) -> Image.Image:
     """The whole picture, upright, mode RGB. Raises UnreadableImage with the file's name and the reason."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata in pictures that it decodes well, and of very large ones.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                # A JPEG much larger than needed is decoded at half, quarter or eighth of its size: faster.
-                image.draft("RGB", (2 * preprocessing.size, 2 * preprocessing.size))
-                image.load()
-                if image.format == "JPEG" and image.mode == "RGB" and not {"exif", "xmp"} & image.info.keys():
-                    return image
-                from vgg16.data import odd
+        # Pillow warns of odd metadata in pictures that it decodes well, and of very large ones.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            # A JPEG much larger than needed is decoded at half, quarter or eighth of its size: faster.
+            image.draft("RGB", (2 * preprocessing.size, 2 * preprocessing.size))
+            image.load()
+            if image.format == "JPEG" and image.mode == "RGB" and not {"exif", "xmp"} & image.info.keys():
+                return image
+            from vgg16.data import odd
 
-                return odd.upright_rgb(image)
+            return odd.upright_rgb(image)
     except Exception as error:  # decoders raise anything: struct.error, RuntimeError, NotImplementedError
         from vgg16.data import odd
 
@@ -164,6 +157,7 @@ def read(pictures: Any, plan: Sequence[np.ndarray], collate: Callable[[list[Any]
     return (collate([pictures[row] for row in rows.tolist()]) for rows in plan)
 
 
+@dataclass(eq=False, repr=False)
 class Batches:
     """Pictures as `get_batches` returns them. next() never ends, as in the lesson; `epoch(n)` is one pass.
 
@@ -171,27 +165,23 @@ class Batches:
     class number of each picture), filenames (relative to the folder). unreadable: why, by row number.
     """
 
-    def __init__(
-        self,
-        folder: Folder,
-        preprocessing: Preprocessing,
-        *,
-        batch_size: int,
-        shuffle: bool,
-        augment: Augment | None = None,
-        seed: int = 0,
-        say: Callable[[str], None] = print,
-        decoder: Decoder | None = None,
-    ) -> None:
-        self.folder, self.preprocessing = folder, preprocessing
-        self.batch_size, self.shuffle, self.augment, self.seed = batch_size, shuffle, augment, seed
-        self.decoder = decoder if augment is None else None
+    folder: Folder
+    preprocessing: Preprocessing
+    _: KW_ONLY
+    batch_size: int
+    shuffle: bool
+    augment: Augment | None = None
+    seed: int = 0
+    say: Callable[[str], None] = print
+    decoder: Decoder | None = None
+
+    def __post_init__(self) -> None:
+        self.decoder = self.decoder if self.augment is None else None
         self.decoded_by = self.decoder.name if self.decoder else "pillow"  # they round differently
-        self.nb_sample, self.nb_class = len(folder.files), len(folder.classes)
-        self.class_indices = {name: number for number, name in enumerate(folder.classes)}
-        self.classes, self.filenames = folder.labels, list(folder.files)
+        self.nb_sample, self.nb_class = len(self.folder.files), len(self.folder.classes)
+        self.class_indices = {name: number for number, name in enumerate(self.folder.classes)}
+        self.classes, self.filenames = self.folder.labels, list(self.folder.files)
         self.unreadable: dict[int, str] = {}
-        self._say = say
         self._endless: Iterator[tuple[Tensor, Tensor]] = iter(())
         self._passes = 0
 
@@ -240,14 +230,18 @@ class Batches:
         batches = self.decoder.read(pictures, plan) if self.decoder else read(pictures, plan, collate)
         for images, rows, problems in batches:
             for row, why in problems:
-                if row not in self.unreadable:
-                    self.unreadable[row] = why
-                    self._say(f"left out: {why}")
+                self.leave_out(row, why)
             if len(rows):
                 yield images, rows
             elif every_step:
                 size = self.preprocessing.size
                 yield torch.empty(0, 3, size, size, dtype=torch.uint8), rows
+
+    def leave_out(self, row: int, why: str) -> None:
+        """A picture that cannot be read: named once."""
+        if row not in self.unreadable:
+            self.unreadable[row] = why
+            self.say(f"left out: {why}")
 
 
 @dataclass(frozen=True)
@@ -255,7 +249,8 @@ class Source:
     """What the loop reads: epoch(n, skip) yields inputs and row numbers (n,) of pass n after `skip` steps.
 
     They are this rank's part, which may be empty at a step; count and labels are all ranks'. start: the
-    layer of the classifier that takes the inputs, if they are not pictures (`VGG16.forward`).
+    layer of the classifier that takes the inputs, if they are not pictures (`VGG16.forward`). unreadable: as
+    the batches'.
     """
 
     count: int
@@ -263,3 +258,4 @@ class Source:
     labels: np.ndarray
     epoch: Callable[..., Iterator[tuple[Tensor, Tensor]]]
     start: int = 0
+    unreadable: dict[int, str] = field(default_factory=dict)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterable, Iterator
 
 from vgg16.command import printable
 from vgg16.elastic import began
-from vgg16.train import Report
+from vgg16.train import Batch, Report
 
 _EVERY_S = 0.5
 
@@ -39,6 +40,33 @@ class ProgressReport(Report):
 
     def due(self, *, last: bool = False) -> bool:
         return last or time.monotonic() - self._last >= _EVERY_S
+
+    def watch(
+        self,
+        phase: str,
+        batches: Iterable[Batch],
+        *,
+        steps: int,
+        world: int,
+        epoch: int = 1,
+        epochs: int = 1,
+        done: int = 0,
+        figures: Callable[[], tuple[float, float]] | None = None,
+    ) -> Iterator[Batch]:
+        """The batches of a pass, whose steps after the first `done` are these; world: ranks that take part.
+
+        figures: loss and accuracy so far. Reading them makes the GPU wait: not at every step.
+        """
+        started, count = time.perf_counter(), 0
+        for step, (inputs, rows) in enumerate(batches, start=done + 1):
+            yield inputs, rows
+            count += len(rows)
+            if self.due(last=step == steps) and (count or not figures):
+                found = dict(zip(("loss", "accuracy"), figures(), strict=True)) if figures else {}
+                rate = world * count / (time.perf_counter() - started)
+                self.step(
+                    phase, epoch=epoch, epochs=epochs, step=step, steps=steps, **found, images_per_s=rate
+                )
 
     def step(self, phase: str, **figures: float | int | None) -> None:
         """figures: epoch, epochs, step, steps, and, if known, loss, accuracy, images_per_s."""

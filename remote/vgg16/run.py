@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vgg16 import BadData, checkpoint
+from vgg16 import BadData, checkpoint, ending
 from vgg16.cache import weights_digest
 from vgg16.data.augment import Augment
 from vgg16.device import Ranks
-from vgg16.distributed import joined
+from vgg16.distributed import GroupTrainer, joined
 from vgg16.elastic import restarts
 from vgg16.ending import END, Ended
 from vgg16.files import write_text
@@ -24,7 +24,7 @@ from vgg16.lesson import Vgg16
 from vgg16.pictures import Batches, Folder
 from vgg16.report import Silent
 from vgg16.scalars import Scalars
-from vgg16.train import Epoch, HalfPass, Report
+from vgg16.train import Epoch, Report
 from vgg16.weights import safetensors_file
 
 
@@ -75,19 +75,20 @@ def _train(settings: Settings, report: Report, ranks: Ranks) -> dict[str, object
     if settings.save:
         safetensors_file.check(settings.save)
     settings.results.mkdir(parents=True, exist_ok=True)
-    vgg = Vgg16(
-        settings.weights,
-        size=settings.image_size,
-        device=ranks.device,
-        precision_name=settings.precision,
-        seed=settings.seed,
-        cache=settings.cache,
-        width=settings.width,
-        compiled=settings.compiled,
-        decoder=settings.decoder,
-        report=report,
-        ranks=ranks,
-    )
+    with ranks.one_before_the_others():  # it may have to download the weights
+        vgg = Vgg16(
+            settings.weights,
+            size=settings.image_size,
+            device=ranks.device,
+            precision_name=settings.precision,
+            seed=settings.seed,
+            cache=settings.cache,
+            width=settings.width,
+            compiled=settings.compiled,
+            decoder=settings.decoder,
+            report=report,
+            ranks=ranks,
+        )
     report.say(_introduction(vgg))
     batches = vgg.get_batches(
         settings.data / "train", Augment() if settings.augment else None, batch_size=settings.batch_size
@@ -135,8 +136,8 @@ def _fit(
     again = any(vgg.ranks.gather(restarts() > 0))
     if settings.resume or again:
         history = checkpoint.restore(path, vgg.trainer, identity)
-        found = history or vgg.trainer.half
-        where = _after(history, vgg.trainer.half)
+        found = history or vgg.trainer.steps
+        where = _after(history, vgg.trainer.steps)
         report.say(f"resumed {where}" if found else f"nothing to resume in {path.parent}")
     elif vgg.ranks.first:
         # Or a restart before the first epoch's end would go on from an older run's.
@@ -147,14 +148,15 @@ def _fit(
     trainer = vgg.trainer
 
     def kept() -> bool:
-        return checkpoint.save(path, trainer, history, identity, report.say, trainer.reached)
+        return checkpoint.save(path, trainer, history, identity, report.say)
 
-    def pause(asked: int) -> None:
+    def pause() -> None:
+        asked = trainer.asked() if isinstance(trainer, GroupTrainer) else ending.asked()
         if asked >= END:
             raise Ended
-        if kept():
+        if asked and kept():
             report.say(
-                f"checkpoint {_after(history, trainer.reached)}: AWS may take this spot machine back soon"
+                f"checkpoint {_after(history, trainer.steps)}: AWS may take this spot machine back soon"
             )
 
     trainer.pause = pause
@@ -166,11 +168,11 @@ def _fit(
                 _write_metrics(settings.results, history, report)
                 scalars.add(epoch)
     except Ended:
-        if not trainer.reached and not trainer.half and not history:
+        if not trainer.steps and not history:
             features = "; features computed so far are kept" if settings.cache else ""
             raise Ended(f"ended by SIGTERM before training began{features}") from None
-        where = _after(history, trainer.reached or trainer.half)
-        goes_on = f", {_GOES_ON}" if not trainer.reached or kept() else ""
+        where = _after(history, trainer.steps)
+        goes_on = f", {_GOES_ON}" if not trainer.steps or kept() else ""
         raise Ended(f"ended by SIGTERM {where}{goes_on}") from None
     finally:
         if vgg.ranks.first:
@@ -181,8 +183,8 @@ def _fit(
 _GOES_ON = "which is kept: --resume goes on from there"
 
 
-def _after(history: list[Epoch], half: HalfPass | None) -> str:
-    return f"after step {half.step} of epoch {len(history) + 1}" if half else f"after epoch {len(history)}"
+def _after(history: list[Epoch], steps: int) -> str:
+    return f"after step {steps} of epoch {len(history) + 1}" if steps else f"after epoch {len(history)}"
 
 
 def _write_metrics(results: Path, history: list[Epoch], report: Report) -> None:
@@ -204,8 +206,10 @@ def _finish(
 ) -> dict[str, object]:
     probabilities = vgg.probabilities(val_batches)
     # Unreadable pictures count neither for the network nor against it.
-    held_out = val_batches.folder.only(val_batches.readable)
-    probabilities = probabilities[val_batches.readable]
+    folder, readable = val_batches.folder, val_batches.readable
+    files = tuple(np.array(folder.files, dtype=object)[readable])
+    held_out = Folder(folder.root, files, folder.labels[readable], folder.classes)
+    probabilities = probabilities[readable]
     accuracy = float((probabilities.argmax(1) == held_out.labels).mean())
     chance = np.bincount(held_out.labels).max() / len(held_out.labels)
     report.say(f"held-out accuracy: {accuracy:.1%} ({len(held_out.files)} pictures; chance is {chance:.0%})")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from vgg16 import TrainingFailed
 from vgg16.device import ALONE, Precision, Ranks
 from vgg16.pictures import Source
+
+Batch = tuple[Tensor, Tensor]  # inputs and row numbers (n,)
 
 
 class Report:
@@ -32,12 +35,9 @@ class Report:
         """A line that every rank prints."""
         self.say(line)
 
-    def due(self, *, last: bool = False) -> bool:
-        """Whether to call step() now: not at every step, because reading a loss makes the GPU wait."""
-        return False
-
-    def step(self, phase: str, **figures: float | int | None) -> None:
-        pass
+    def watch(self, phase: str, batches: Iterable[Batch], **about: Any) -> Iterable[Batch]:
+        """The same batches; others than this one show how far they are (`report.ProgressReport.watch`)."""
+        return batches
 
 
 @dataclass(frozen=True)
@@ -61,27 +61,22 @@ class Epoch:
 
 
 class Totals:
-    """This rank's sums, kept on the device so that adding never waits. count: pictures."""
+    """This rank's sums: losses, right answers, pictures. On the device, so that adding never waits."""
 
-    def __init__(self, device: torch.device, loss: float = 0.0, right: int = 0, count: int = 0) -> None:
-        self._loss = torch.tensor(loss, device=device, dtype=torch.float64)
-        self._right = torch.tensor(right, device=device)
-        self.count = count
+    def __init__(self, device: torch.device, sums: Iterable[float] = (0, 0, 0)) -> None:
+        self.sums = torch.tensor(sums, device=device, dtype=torch.float64)
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        self._loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-        self._right += (logits.argmax(1) == labels).sum()
-        self.count += len(labels)
+        self.sums[0] += F.cross_entropy(logits.float(), labels, reduction="sum")
+        self.sums[1] += (logits.argmax(1) == labels).sum()
+        self.sums[2] += len(labels)
 
-    def sums(self) -> tuple[float, int, int]:
-        """Loss, right answers and pictures: the arguments that make the same Totals again."""
-        return self._loss.item(), int(self._right.item()), self.count
-
-    def means(self, ranks: Ranks = ALONE) -> tuple[float, float] | None:
-        """Mean loss and accuracy over the ranks; None if there was no picture."""
-        sums = torch.stack([self._loss, self._right.double(), torch.full_like(self._loss, self.count)])
-        loss, right, count = ranks.sum(sums).tolist()
-        return (loss / count, right / count) if count else None
+    def means(self, what: str, ranks: Ranks = ALONE) -> tuple[float, float]:
+        """Mean loss and accuracy over the ranks. Raises TrainingFailed if there was no picture."""
+        loss, right, count = ranks.sum(self.sums.clone()).tolist()
+        if not count:
+            raise TrainingFailed(f"not one {what} picture can be read")
+        return loss / count, right / count
 
 
 class Portions:
@@ -103,9 +98,11 @@ class Portions:
         memory.double(self, pictures, reason)
         return self(work, pictures)
 
-    def forward(self, net: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        """net(inputs), for rows that do not depend on each other."""
-        return self(lambda parts: torch.cat([net(part) for part in inputs.chunk(parts)]), len(inputs))
+    def forward(self, net: Callable[[Tensor], Tensor], inputs: Tensor, precision: Precision) -> Tensor:
+        """net(inputs) on the device, for rows that do not depend on each other."""
+        inputs = to_device(inputs, precision.device)
+        with precision.autocast():
+            return self(lambda parts: torch.cat([net(part) for part in inputs.chunk(parts)]), len(inputs))
 
 
 def to_device(inputs: Tensor, device: torch.device) -> Tensor:
@@ -115,104 +112,76 @@ def to_device(inputs: Tensor, device: torch.device) -> Tensor:
     return inputs.to(device, non_blocking=True).float()
 
 
-@torch.inference_mode()
-def _answers(
-    net: nn.Module, source: Source, precision: Precision, report: Report, ranks: Ranks, phase: str = ""
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Row numbers and logits of each batch, without dropout. phase: reported as this, if at all."""
-    net.eval()
-    forward = partial(net, start=source.start) if source.start else net
-    portions, started, count = Portions(report.say), time.perf_counter(), 0
-    with ranks.together(), precision.cast_once(net, source.start):
-        for step, (inputs, rows) in enumerate(source.epoch(0), start=1):
-            if len(rows):
-                with precision.autocast():
-                    logits = portions.forward(forward, to_device(inputs, precision.device))
-                yield rows, logits.float()
-                count += len(rows)
-            if phase and report.due(last=step == source.steps):
-                rate = ranks.world * count / (time.perf_counter() - started)
-                report.step(phase, epoch=1, epochs=1, step=step, steps=source.steps, images_per_s=rate)
-            if ranks.ended():
-                break
+@dataclass(eq=False)
+class Runner:
+    """A network where it computes. report: shows how far it is; ranks: the processes that share the work."""
+
+    net: nn.Module
+    precision: Precision
+    report: Report
+    ranks: Ranks = ALONE
+
+    @torch.inference_mode()
+    def _answers(self, source: Source, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Row numbers and logits of each batch of source, without dropout."""
+        self.net.eval()
+        forward = partial(self.net, start=source.start) if source.start else self.net
+        portions = Portions(self.report.say)
+        with self.ranks.together(), self.precision.cast_once(self.net, source.start):
+            for inputs, rows in self.ranks.until_ended(batches):
+                if len(rows):
+                    yield rows, portions.forward(forward, inputs, self.precision).float()
+        self.ranks.unite(source.unreadable)
+
+    @torch.inference_mode()
+    def evaluate(self, source: Source) -> tuple[float, float]:
+        """Mean loss and accuracy. Raises TrainingFailed if no picture can be read, Ended."""
+        labels = torch.from_numpy(source.labels).to(self.precision.device)
+        total = Totals(self.precision.device)
+        for rows, logits in self._answers(source, source.epoch(0)):
+            total.add(logits, labels[rows.to(labels.device, non_blocking=True)])
+        return total.means("held-out", self.ranks)
+
+    @torch.inference_mode()
+    def predict(self, source: Source, rows_in_all: int) -> np.ndarray:
+        """Probabilities (rows_in_all, classes); even ones for a picture that cannot be read. Raises Ended."""
+        batches = self.report.watch("predict", source.epoch(0), steps=source.steps, world=self.ranks.world)
+        found = [(rows, logits.softmax(1)) for rows, logits in self._answers(source, batches)]
+        # All at once at the end: every copy from the GPU waits for it.
+        found = self.ranks.gather([(rows.numpy(), batch.cpu().numpy()) for rows, batch in found])
+        found = [answer for each in found for answer in each]
+        if not found:
+            raise TrainingFailed("not one picture to predict can be read")
+        classes = found[0][1].shape[1]
+        probabilities = np.full((rows_in_all, classes), 1 / classes, dtype=np.float32)
+        for rows, batch in found:
+            probabilities[rows] = batch
+        return probabilities
 
 
-@torch.inference_mode()
-def evaluate(
-    net: nn.Module, source: Source, precision: Precision, report: Report, ranks: Ranks = ALONE
-) -> tuple[float, float]:
-    """Mean loss and accuracy. Raises TrainingFailed if no picture can be read, Ended."""
-    labels = torch.from_numpy(source.labels).to(precision.device)
-    total = Totals(precision.device)
-    for rows, logits in _answers(net, source, precision, report, ranks):
-        total.add(logits, labels[rows.to(labels.device, non_blocking=True)])
-    if (figures := total.means(ranks)) is None:
-        raise TrainingFailed("not one held-out picture can be read")
-    return figures
-
-
-@torch.inference_mode()
-def predict(
-    net: nn.Module,
-    source: Source,
-    rows_in_all: int,
-    precision: Precision,
-    report: Report,
-    ranks: Ranks = ALONE,
-) -> np.ndarray:
-    """Probabilities (rows_in_all, classes); even ones for a picture that cannot be read. Raises Ended."""
-    answers = _answers(net, source, precision, report, ranks, "predict")
-    found = [(rows, logits.softmax(1)) for rows, logits in answers]
-    # All at once at the end: every copy from the GPU waits for it.
-    found = ranks.gather([(rows.numpy(), batch.cpu().numpy()) for rows, batch in found])
-    found = [answer for each in found for answer in each]
-    if not found:
-        raise TrainingFailed("not one picture to predict can be read")
-    classes = found[0][1].shape[1]
-    probabilities = np.full((rows_in_all, classes), 1 / classes, dtype=np.float32)
-    for rows, batch in found:
-        probabilities[rows] = batch
-    return probabilities
-
-
-@dataclass(frozen=True)
-class HalfPass:
-    """The steps of a pass that are done, and this rank's sums over them."""
-
-    step: int
-    total: Totals
-
-
-class Trainer:
+@dataclass(eq=False)
+class Trainer(Runner):
     """Trains the parameters of net that require a gradient, with Adam. done: passes so far.
 
-    half: where the next pass begins, if not at its start. reached: what is done of the current pass. pause:
-    called between two steps with what all ranks are asked together, if that is not 0; it may raise.
+    steps: what is done of the current pass; total: this rank's sums over it. resumed: the step of a
+    checkpoint, after which the next pass goes on. pause: called between two steps; it may raise.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        precision: Precision,
-        report: Report,
-        *,
-        lr: float,
-        seed: int,
-        ranks: Ranks = ALONE,
-    ) -> None:
-        self.net, self.precision, self.report, self.seed, self.lr = net, precision, report, seed, lr
-        self.ranks = ranks
-        self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        kind = precision.device.type
-        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=kind == "cuda")
+    _: KW_ONLY
+    lr: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        kind = self.precision.device.type
+        self.optimizer = torch.optim.Adam(self.parameters, lr=self.lr, fused=kind == "cuda")
         # fp16 loses small gradients unless the loss is scaled up.
-        self.scaler = torch.amp.GradScaler(kind, enabled=kind == "cuda" and precision.name == "fp16")
-        self.portions = Portions(report.say)
-        self.done = 0
-        self.half: HalfPass | None = None
-        self.reached: HalfPass | None = None
+        self.scaler = torch.amp.GradScaler(kind, enabled=kind == "cuda" and self.precision.name == "fp16")
+        self.portions = Portions(self.report.say)
+        self.done = self.steps = self.resumed = 0
+        self.total = Totals(self.precision.device)
         self._start: dict[str, int] = {}
-        self.pause: Callable[[int], None] = lambda asked: None
+        self.pause: Callable[[], None] = lambda: None
 
     @cached_property
     def forward(self) -> Callable[..., Tensor]:
@@ -222,15 +191,13 @@ class Trainer:
     def fit(self, train: Source, valid: Source | None, epochs: int) -> Iterator[Epoch]:
         """Up to the given number of passes, counted from the first ever. Raises TrainingFailed, Ended."""
         while self.done < epochs:
-            started, before = time.perf_counter(), self.half.step if self.half else 0
+            started, before = time.perf_counter(), self.resumed
             with self.precision.cast_once(self.net, train.start):
                 loss, accuracy = self._train_once(train, epochs)
             trained = time.perf_counter()
-            held_out: tuple[float, float] | tuple[None, None] = (None, None)
-            if valid:
-                held_out = evaluate(self.net, valid, self.precision, self.report, self.ranks)
-                self._check(held_out[0])
-            self.done, self.reached = self.done + 1, None
+            held_out = self.evaluate(valid) if valid else (None, None)
+            self._check(held_out[0] or 0.0)
+            self.done, self.steps = self.done + 1, 0
             rate = train.count * (1 - before / max(train.steps, 1)) / (trained - started)
             seconds = time.perf_counter() - started
             yield Epoch(self.done, loss, accuracy, *held_out, seconds, rate, self.lr)
@@ -239,43 +206,40 @@ class Trainer:
         """Mean loss and accuracy of the pass, with dropout, before each step's update."""
         self.net.train()
         labels = torch.from_numpy(source.labels).to(self.precision.device)
-        half, self.half = self.half or HalfPass(0, Totals(self.precision.device)), None
-        total, before, started = half.total, half.total.count, time.perf_counter()
+        self.steps, self.resumed = self.resumed, 0
+        if not self.steps:
+            self.total = Totals(self.precision.device)
         self._start = {"start": source.start} if source.start else {}
         # torch.manual_seed seeds every kind of device, and is slow.
         gpu = self.precision.device.type == "cuda"
         seed = torch.cuda.manual_seed_all if gpu else torch.default_generator.manual_seed
-        for step, (inputs, rows) in enumerate(source.epoch(self.done, half.step), start=half.step + 1):
+        batches = self.report.watch(
+            "fit", source.epoch(self.done, self.steps), steps=source.steps, world=self.ranks.world,
+            epoch=self.done + 1, epochs=epochs, done=self.steps, figures=self._figures,
+        )  # fmt: skip
+        for step, (inputs, rows) in enumerate(batches, start=self.steps + 1):
             seed(hash((self.seed, self.done, step)) + self.ranks.rank)
             if len(rows) or self.ranks.world > 1:
                 inputs = to_device(inputs, self.precision.device)
-                self._step(inputs, labels[rows.to(labels.device, non_blocking=True)], total)
-            self.reached = HalfPass(step, total)
-            if self.report.due(last=step == source.steps) and (figures := total.means()):
-                self._check(figures[0])
-                rate = self.ranks.world * (total.count - before) / (time.perf_counter() - started)
-                self.report.step(
-                    "fit", epoch=self.done + 1, epochs=epochs, step=step, steps=source.steps,
-                    loss=figures[0], accuracy=figures[1], images_per_s=rate,
-                )  # fmt: skip
-            if asked := self._asked():
-                self.pause(asked)
-        if (figures := total.means(self.ranks)) is None:
-            raise TrainingFailed("not one training picture can be read")
-        self._check(figures[0])
-        return figures
+                self._step(inputs, labels[rows.to(labels.device, non_blocking=True)])
+            self.steps = step
+            self.pause()
+        self.ranks.unite(source.unreadable)
+        return self._figures(self.ranks)
 
-    def _asked(self) -> int:
-        """What all ranks are asked together."""
-        return self.ranks.asked()
+    def _figures(self, ranks: Ranks = ALONE) -> tuple[float, float]:
+        """Mean loss and accuracy of the pass so far. Raises TrainingFailed."""
+        loss, accuracy = self.total.means("training", ranks)
+        self._check(loss)
+        return loss, accuracy
 
-    def _step(self, inputs: Tensor, labels: Tensor, total: Totals) -> None:
+    def _step(self, inputs: Tensor, labels: Tensor) -> None:
         """One update, by the mean loss over the batch."""
         work = partial(self._gradients, inputs, labels, self._scale(labels))
         logits = self.portions(work, len(labels))
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        total.add(logits, labels)
+        self.total.add(logits, labels)
 
     def _scale(self, labels: Tensor) -> Tensor | float:
         """The factor from the sum of the losses to their mean."""
@@ -285,8 +249,7 @@ class Trainer:
         """Leave the gradients of the batch, summed over its parts. Returns its logits (n, classes)."""
         self.optimizer.zero_grad(set_to_none=True)
         chunks = list(zip(inputs.chunk(parts), labels.chunk(parts), strict=True))
-        logits = [self._backward(*chunk, scale, last=False) for chunk in chunks[:-1]]
-        return torch.cat([*logits, self._backward(*chunks[-1], scale, last=True)])
+        return torch.cat([self._backward(*chunk, scale, last=chunk is chunks[-1]) for chunk in chunks])
 
     def _backward(self, inputs: Tensor, labels: Tensor, scale: Tensor | float, *, last: bool) -> Tensor:
         """Add the gradients of a part. Returns its logits."""

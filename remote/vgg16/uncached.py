@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from vgg16.device import Ranks
@@ -20,4 +22,22 @@ def from_pictures(batches: Batches, ranks: Ranks) -> Source:
             begin()
             yield batch
 
-    return Source(batches.nb_sample, len(batches), batches.classes, epoch)
+    return Source(batches.nb_sample, len(batches), batches.classes, epoch, 0, batches.unreadable)
+
+
+def from_arrays(
+    images: np.ndarray, labels: np.ndarray, batch_size: int, ranks: Ranks, seed: int | None = None
+) -> Source:
+    """images (n, 3, size, size), labels one-hot or class numbers, in their order or in the seed's."""
+    numbers = labels.argmax(1) if labels.ndim == 2 else labels
+    pictures, count = torch.from_numpy(np.ascontiguousarray(images)), len(images)
+
+    def epoch(number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        order = np.arange(count)
+        if seed is not None:
+            order = np.random.default_rng((seed, number)).permutation(count)
+        for at in range(skip * batch_size, count, batch_size):
+            rows = torch.from_numpy(ranks.share(order[at : at + batch_size]))
+            yield pictures[rows], rows
+
+    return Source(count, -(-count // batch_size), numbers.astype(np.int64), epoch)

@@ -21,25 +21,14 @@ from vgg16.weights.initialise import random_state
 SMALL = RANDOM.at(32)
 
 
-class Counting(Report):
-    """Counts the pictures that went through the convolutions."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-
-    def due(self, *, last: bool = False) -> bool:
-        return True
-
-    def step(self, phase: str, **figures: float | int | None) -> None:
-        self.steps += phase == "features"
-
+class Quiet(Report):
     def say(self, line: str) -> None:
         pass
 
 
 @pytest.fixture
 def vgg(tmp_path: Path) -> Vgg16:
-    return Vgg16("none", size=32, width=8, cache=tmp_path / "cache", report=Counting())
+    return Vgg16("none", size=32, width=8, cache=tmp_path / "cache", report=Quiet())
 
 
 def convolved(vgg: Vgg16, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -66,7 +55,7 @@ def test_the_second_epoch_and_the_second_run_convolve_nothing(
     assert sum(counts) == 24
     vgg.fit(batches, None, nb_epoch=1)
     assert sum(counts) == 24
-    other = Vgg16("none", size=32, width=8, cache=vgg.cache, report=Counting())
+    other = Vgg16("none", size=32, width=8, cache=vgg.cache, report=Quiet())
     again = other.get_batches(tiny_set / "train", batch_size=8)
     other.finetune(again)
     counts = convolved(other, monkeypatch)

@@ -12,7 +12,7 @@ from torch import Tensor
 from vgg16.device import choose_precision, fused
 from vgg16.model import RANDOM, VGG16
 from vgg16.pictures import Source
-from vgg16.train import Report, Trainer, evaluate
+from vgg16.train import Report, Runner, Trainer
 from vgg16.weights.initialise import random_state
 
 pytestmark = [
@@ -84,13 +84,13 @@ def test_a_gpu_trains_all_layers_in_half_precision(precision: str) -> None:
 
 def test_a_full_gpu_halves_what_is_worked_at_once() -> None:
     precision, net, report = choose_precision("fp32", torch.device("cuda")), network("cuda"), Kept()
-    roomy = evaluate(net, source(1024, 1024), precision, report)
+    roomy = Runner(net, precision, report).evaluate(source(1024, 1024))
     assert report.lines == []
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (160 << 20)) / total)
     try:
-        crowded = evaluate(net, source(1024, 1024), precision, report)
+        crowded = Runner(net, precision, report).evaluate(source(1024, 1024))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert report.lines and report.lines[0].startswith("out of memory: from here on 512 pictures")

@@ -17,12 +17,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vgg16 import Problem, TrainingFailed, checkpoint, lesson
 from vgg16.data import nvdecode
-from vgg16.device import Precision, choose_precision
+from vgg16.device import choose_precision
+from vgg16.device.half import Half
 from vgg16.device.speed import Compiled, compiling_pays
 from vgg16.memory import shortage
 from vgg16.pictures import Source
 from vgg16.run import Settings, train
-from vgg16.train import Report, Trainer, evaluate, predict
+from vgg16.train import Report, Runner, Trainer
 
 
 class Kept(Report):
@@ -205,17 +206,17 @@ class Cramped(nn.Module):
 def test_out_of_memory_halves_what_is_predicted_and_evaluated_at_once() -> None:
     precision, source = choose_precision("fp32", torch.device("cpu")), linear_source()
     roomy, cramped, report = Cramped(1000), Cramped(3), Kept()
-    assert evaluate(cramped, source, precision, report) == pytest.approx(
-        evaluate(roomy, source, precision, Kept())
+    assert Runner(cramped, precision, report).evaluate(source) == pytest.approx(
+        Runner(roomy, precision, Kept()).evaluate(source)
     )
     assert report.lines == [
         "out of memory: from here on 4 pictures at once, same batch size",
         "out of memory: from here on 2 pictures at once, same batch size",
     ]
-    expected = predict(roomy, source, 32, precision, Kept())
-    np.testing.assert_allclose(predict(cramped, source, 32, precision, Kept()), expected, rtol=1e-5)
+    expected = Runner(roomy, precision, Kept()).predict(source, 32)
+    np.testing.assert_allclose(Runner(cramped, precision, Kept()).predict(source, 32), expected, rtol=1e-5)
     with pytest.raises(TrainingFailed, match="out of memory with a single picture"):
-        evaluate(Cramped(0), source, precision, Kept())
+        Runner(Cramped(0), precision, Kept()).evaluate(source)
 
 
 def test_whole_batches_alone_go_through_the_compiled_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +321,7 @@ def test_frozen_weights_are_cast_once_a_pass_with_the_same_results_bit_for_bit(
 
     casts, net, losses = trained_layers()
     assert casts == 4, "once for each of two passes over training and held-out pictures"
-    monkeypatch.setattr(Precision, "cast_once", lambda *_: nullcontext())
+    monkeypatch.setattr(Half, "cast_once", lambda *_: nullcontext())
     autocasts, other, other_losses = trained_layers()
     assert autocasts == 16, "autocast alone: at every step"
     assert losses == other_losses
@@ -338,7 +339,7 @@ def test_a_network_in_bf16_answers_as_under_autocast_bit_for_bit(
 ) -> None:
     settings = replace(settings, precision="bf16", layers=layers, epochs=2)
     train(settings, Kept())
-    monkeypatch.setattr(Precision, "cast_once", lambda *_: nullcontext())
+    monkeypatch.setattr(Half, "cast_once", lambda *_: nullcontext())
     other = replace(settings, results=tmp_path / "other", cache=tmp_path / "other_cache")
     train(other, Kept())
     (ours, figures), (theirs, other_figures) = trained(settings.results), trained(other.results)

@@ -6,6 +6,7 @@ The CPU is never used by mistake: on a machine with an NVIDIA card that PyTorch 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgg16 import Problem
-
 _DEVICES = Path("/dev")
 _PCI = Path("/sys/bus/pci/devices")
 _NVIDIA = "0x10de"  # PCI vendor
 _DISPLAY_CLASSES = ("0x0300", "0x0302")  # VGA and 3D controllers; NVIDIA makes bridges and sound, too
 
-NAMES = ("auto", "fp32", "fp16", "bf16")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+NAMES = ("auto", *DTYPES)
 T = TypeVar("T")
 
 
@@ -61,48 +60,44 @@ def _is_idle_card(device: Path) -> bool:
 
 @dataclass(frozen=True)
 class Precision:
-    """The type of the products, "fp32", "fp16" or "bf16", on a device."""
+    """The type of the products on a device: "fp32"; `half.Half` for "fp16" and "bf16"."""
 
     name: str
     device: torch.device
 
     def autocast(self) -> AbstractContextManager[object]:
-        if self.name == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=DTYPES[self.name])
+        return nullcontext()
 
     def cast_once(self, net: nn.Module, start: int = 0) -> AbstractContextManager[None]:
         """Frozen weights are in the compute type. start: the first layer of the classifier that runs."""
-        if self.name == "fp32":
-            return nullcontext()
-        from vgg16.device.half import cast_once
-
-        return cast_once(net, DTYPES[self.name], start)
+        return nullcontext()
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """name: one of NAMES; "auto": bf16 from Ampere on, fp16 on Volta and Turing (T4), else fp32."""
-    if name not in NAMES:
-        raise Problem(f"precision {name!r}: take one of {', '.join(NAMES)}")
-    if name != "auto":
-        return Precision(name, device)
-    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
-    return Precision("bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32", device)
+    """name: one of NAMES; "auto": bf16 from Ampere on, fp16 on Volta and Turing (T4), else fp32.
+
+    Raises Problem for another name.
+    """
+    if name == "fp32" or (name == "auto" and device.type == "cpu"):
+        return Precision("fp32", device)
+    from vgg16.device import half
+
+    return half.choose(name, device)
 
 
 class Ranks:
-    """The processes that share the work: this one alone. `ranks` has those that torchrun starts."""
+    """The processes that share the work: this one alone. `distributed` has those that torchrun starts."""
 
     rank, world, device = 0, 1, None
     first = True  # it alone prints and writes
 
     def share(self, rows: np.ndarray) -> np.ndarray:
         """This rank's part of a batch's rows: as many as any other's, or one less."""
-        return rows
+        return rows[self.rank :: self.world]
 
     def owned(self, rows: np.ndarray) -> np.ndarray:
         """The row numbers that are always this rank's, in any batch."""
-        return rows
+        return rows[rows % self.world == self.rank]
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Over all ranks, in place."""
@@ -116,23 +111,17 @@ class Ranks:
         """The first rank's, for all."""
         return thing
 
-    def one_before_the_others(self) -> AbstractContextManager[None]:
-        """The first rank on each machine enters first, the others when it is done."""
-        return nullcontext()
+    def unite(self, found: dict[int, str]) -> None:
+        """Add every rank's entries to found."""
+        for theirs in self.gather(found):
+            found |= theirs
 
-    def equalise(self, net: nn.Module) -> None:
-        """Give net the first rank's parameters."""
-
-    def asked(self) -> int:
-        """What is asked of this rank between two steps (`ending`); 0 for nothing."""
-        return 0
-
-    def ended(self) -> bool:
-        """Whether this rank is asked to end. Loops inside `together` look at it between two steps."""
-        return False
+    def until_ended(self, steps: Iterable[T]) -> Iterable[T]:
+        """The steps, up to the one in which this rank is asked to end (`ending`). Used inside `together`."""
+        return steps
 
     def together(self) -> AbstractContextManager[None]:
-        """On leaving, raises Ended on all ranks if one of them is asked to end."""
+        """On leaving, raises Ended on all ranks if one is asked to end, OSError if one of them met one."""
         return nullcontext()
 
 

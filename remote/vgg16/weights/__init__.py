@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vgg16 import BadWeights
-from vgg16.model import CAFFE, RANDOM, TORCHVISION, Preprocessing
+from vgg16.model import CAFFE, RANDOM, TORCHVISION, VGG16, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,7 @@ ENTRIES = {
     # The authors' own Caffe model, as the 2017 lesson used it; converted by github.com/jcjohnson/pytorch-vgg.
     "caffe": Entry("https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth", CAFFE, "00b39a1b"),
 }
-_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-LAYERS = (*(f"features.{n}" for n in _CONVOLUTIONS), "classifier.0", "classifier.3", "classifier.6")
-NAMES = {f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")}
+NAMES = VGG16(RANDOM).state_dict().keys()
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,6 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch.load raises half a dozen types for other files
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise BadWeights(f"{path}: not a weights file ({reason})") from None
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise BadWeights(f"{path}: not a weights file (a dictionary of tensors is expected)")
-    return loaded
+    if isinstance(loaded, dict) and all(isinstance(value, Tensor) for value in loaded.values()):
+        return loaded
+    raise BadWeights(f"{path}: not a weights file (a dictionary of tensors is expected)")

@@ -8,10 +8,16 @@ Mishkin and Matas, "All you need is a good init", ICLR 2016). No layer is added:
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vgg16 import BadData
+from vgg16.device import Ranks
 from vgg16.model import VGG16
+from vgg16.pictures import Batches
+
+_PICTURES = 64  # that the weights are scaled by
 
 
 def random_state(net: VGG16, seed: int) -> dict[str, Tensor]:
@@ -25,6 +31,17 @@ def random_state(net: VGG16, seed: int) -> dict[str, Tensor]:
             deviation = (2 / parameter[0].numel()) ** 0.5
             state[name] = torch.empty(parameter.shape).normal_(std=deviation, generator=generator)
     return state
+
+
+def calibrate_by(batches: Batches, net: VGG16, ranks: Ranks) -> None:
+    """Calibrate net by some of these pictures, evenly from all classes, always the same. Raises BadData."""
+    number = min(_PICTURES, batches.nb_sample)
+    rows = np.linspace(0, batches.nb_sample - 1, number).astype(int)
+    if (found := next(batches.load([rows]), None)) is None:
+        raise BadData(f"{batches.folder.root}: not one of its pictures can be read")
+    calibrate(net, found[0])
+    if ranks.world > 1:
+        ranks.equalise(net)
 
 
 @torch.inference_mode()

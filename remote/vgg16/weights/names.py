@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vgg16 import BadWeights
-from vgg16.weights import LAYERS, NAMES
+from vgg16.weights import NAMES
 
 # timm has the first two linear layers as convolutions; jcjohnson's Caffe files number them without dropout.
 _TIMM = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
@@ -29,6 +29,6 @@ def to_torchvision_names(state: dict[str, Tensor], path: Path | str = "weights")
         raise BadWeights(
             f"{path}: not VGG16's weights: has {extra[0]} (a batch-norm variant is another network)"
         )
-    for layer in LAYERS[-3:]:
+    for layer in _TIMM.values():
         named[f"{layer}.weight"] = named[f"{layer}.weight"].flatten(1)
     return named
