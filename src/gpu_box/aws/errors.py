@@ -37,12 +37,6 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except exceptions.ClientError as error:
         raise _from_client_error(error, doing) from error
-    except exceptions.ProfileNotFound as error:
-        raise InputError(
-            str(error).rstrip("."),
-            where="profile",
-            remedy="`aws configure list-profiles` lists yours.",
-        ) from error
     except exceptions.NoRegionError as error:
         raise InputError(
             "no AWS region is set",

@@ -7,7 +7,18 @@ from typing import Any
 
 from local_aws.ec2 import catalogue
 from local_aws.parameters import values
-from local_aws.parameters.row import BAD, COMBINATION, HUB, OWN_WORDS, VALUE, Row, at_most, like, one_of
+from local_aws.parameters.row import (
+    BAD,
+    COMBINATION,
+    HUB,
+    OWN_WORDS,
+    VALUE,
+    Row,
+    at_most,
+    like,
+    not_both,
+    one_of,
+)
 
 
 def _spot(request_type: str, *behaviors: str) -> Callable[[Any], bool]:
@@ -20,10 +31,6 @@ def _spot(request_type: str, *behaviors: str) -> Callable[[Any], bool]:
 
 def _fills(given: Any) -> bool:
     return bool(given.get("MaxCount", 1) >= given.get("MinCount", 1))
-
-
-def _not_both(one: str, other: str) -> Callable[[Any], bool]:
-    return lambda given: not (given.get(one) and given.get(other))
 
 
 def _only_for(strategy: str, parameter: str) -> Callable[[Any], bool]:
@@ -102,15 +109,15 @@ LAUNCHES = (
         "being created by the request.",
         covers="RunInstances:TagSpecifications.N.ResourceType",
         source=HUB + "github-aws-runners/terraform-aws-github-runner/issues/4561, which has no code"),
-    *(Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", groups), code=COMBINATION,
+    *(Row(where="RunInstances:", takes=not_both("NetworkInterfaces", groups), code=COMBINATION,
           says=_INTERFACES.format(what="security groups"), source=HUB + "aws/aws-sdk-ruby/issues/662",
           covers=f"RunInstances:{groups}")
       for groups in ("SecurityGroupIds", "SecurityGroups")),
-    Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", "PrivateIpAddress"), code=COMBINATION,
+    Row(where="RunInstances:", takes=not_both("NetworkInterfaces", "PrivateIpAddress"), code=COMBINATION,
         says=_INTERFACES.format(what="private IP address"), covers="RunInstances:PrivateIpAddress",
         doc="You cannot specify this option and the network interfaces option in the same request.",
         source=HUB + "puppetlabs-toy-chest/puppetlabs-aws/pull/394"),
-    Row(where="RunInstances:", takes=_not_both("SecurityGroups", "SubnetId"), code=COMBINATION,
+    Row(where="RunInstances:", takes=not_both("SecurityGroups", "SubnetId"), code=COMBINATION,
         says="The parameter groupName cannot be used with the parameter subnet",
         covers="RunInstances:SecurityGroups", source=HUB + "aws/aws-sdk/issues/401"),
     Row(where="RunInstances:(NetworkInterfaces.N.Groups|SecurityGroupIds|SecurityGroups)", takes=at_most(5),
@@ -123,7 +130,7 @@ LAUNCHES = (
         doc="You cannot specify more than one network interface in the request.",
         covers=f"RunInstances:NetworkInterfaces.N.{_PUBLIC}",
         source=HUB + "zalando-incubator/kubernetes-on-aws/pull/8733"),
-    Row(where="RunInstances:", takes=_not_both("NetworkInterfaces", "SubnetId"), code=COMBINATION,
+    Row(where="RunInstances:", takes=not_both("NetworkInterfaces", "SubnetId"), code=COMBINATION,
         says=_INTERFACES.format(what="subnet ID"), source=HUB + "aws/aws-cli/issues/809",
         covers="RunInstances:SubnetId"),
     Row(where="RunInstances:NetworkInterfaces.N", takes=lambda one: "DeviceIndex" in one, code=VALUE,
@@ -146,7 +153,7 @@ LAUNCHES = (
     Row(where="RunInstances:BlockDeviceMappings.N.DeviceName", code="InvalidBlockDeviceMapping",
         takes=like("(/dev/)?(sd[a-z][0-9]{0,2}|xvd[a-z]{1,2}[0-9]{0,2}|hd[a-z])"),
         says="Invalid device name {value}", source=HUB + "aws/karpenter-provider-aws, troubleshooting"),
-    *(Row(where="RunInstances:Placement", takes=_not_both(f"{what}{one}", f"{what}{other}"), code=COMBINATION,
+    *(Row(where="RunInstances:Placement", takes=not_both(f"{what}{one}", f"{what}{other}"), code=COMBINATION,
           says=f"The parameters {what}{one} and {what}{other} exclude each other", source=OWN_WORDS,
           doc=doc, covers=f"RunInstances:Placement.{what}({one}|{other})")
       for what, one, other, doc in (

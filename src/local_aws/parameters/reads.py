@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from local_aws.ec2 import catalogue
 from local_aws.parameters import values
-from local_aws.parameters.row import BAD, COMBINATION, HUB, OWN_WORDS, VALUE, Row, at_most, like
-
-
-def _not_both(one: str, other: str) -> Callable[[Any], bool]:
-    return lambda given: not (one in given and given.get(other))
-
+from local_aws.parameters.row import BAD, COMBINATION, HUB, OWN_WORDS, VALUE, Row, at_most, like, not_both
 
 # Which list of ids MaxResults excludes, and that list's name in AWS's message.
 _PAGED = (
@@ -35,7 +27,7 @@ _FILTERED = (
     "DescribeVolumes", "DescribeVolumesModifications", "DescribeVpcs",
 )  # fmt: skip
 READS = (
-    *(Row(where=f"{operation}:", takes=_not_both("MaxResults", ids), code=COMBINATION,
+    *(Row(where=f"{operation}:", takes=not_both("MaxResults", ids), code=COMBINATION,
           covers=f"{operation}:MaxResults", source=source,
           says=f"The parameter {shown} cannot be used with the parameter maxResults")
       for operation, ids, shown, source in _PAGED),
@@ -69,7 +61,7 @@ READS = (
       for operation in _FILTERED),
     Row(where="DescribeSpotPriceHistory:ProductDescriptions.N", code=VALUE, source=OWN_WORDS, says=BAD,
         takes=like(r"(Linux/UNIX|Red Hat Enterprise Linux|SUSE Linux|Windows)( \(Amazon VPC\))?")),
-    Row(where="DescribeSpotPriceHistory:", takes=_not_both("AvailabilityZone", "AvailabilityZoneId"),
+    Row(where="DescribeSpotPriceHistory:", takes=not_both("AvailabilityZone", "AvailabilityZoneId"),
         code=COMBINATION, says="The parameters availabilityZone and availabilityZoneId exclude each other",
         covers="DescribeSpotPriceHistory:AvailabilityZone(Id)?", source=OWN_WORDS,
         doc="Either AvailabilityZone or AvailabilityZoneId can be specified, but not both"),

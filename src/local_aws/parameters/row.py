@@ -56,6 +56,10 @@ def one_of(*known: str) -> Callable[[Any], bool]:
     return lambda value: value in known
 
 
+def not_both(one: str, other: str) -> Callable[[Any], bool]:
+    return lambda given: not (one in given and given.get(other))
+
+
 def an_id(prefix: str) -> Callable[[Any], bool]:
     return like(f"{prefix}-[0-9a-f]{{8}}([0-9a-f]{{9}})?")
 
