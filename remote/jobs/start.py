@@ -15,7 +15,8 @@ from jobs.job import Job, Refused, every, now
 from setup.desired import REMOTE
 from setup.processes import birth_of
 
-_STARTS_WITHIN_S = 30.0  # the laptop waits for a minute
+_STARTS_WITHIN_S = 30.0
+_BEGINS_WITHIN_S = 15.0  # once its supervisor has taken the permit; the laptop waits for a minute in all
 _LONGEST = 64  # characters of a name
 _OF_THE_LAST_RUN = (
     *("exit", "pid", "birth", "started", "ended", "cancelled"),
@@ -183,9 +184,15 @@ def _launch(job: Job) -> None:
 
 
 def _wait_until_it_runs(job: Job) -> None:
+    """Raises Refused if the command does not run. The lock of the queue is held meanwhile: never for ever."""
     deadline = time.monotonic() + _STARTS_WITHIN_S
     while not (job.read("pid") or job.read("exit")):
-        if time.monotonic() > deadline and job.take_permit():
+        if not job.alive() and not job.read("pid"):  # the supervisor has given its number and died
+            job.exit_status()  # records the end
+            raise Refused("job %s does not start: see %s" % (job.name, job.log))
+        late = time.monotonic() - deadline
+        # The permit is gone, and nothing shows whether the supervisor that took it is slow or dead.
+        if late > 0 and (job.take_permit() or late > _BEGINS_WITHIN_S):
             job.end(1)
             raise Refused("job %s does not start: see %s" % (job.name, job.log))
         time.sleep(0.02)

@@ -30,6 +30,8 @@ def supervise(name: str) -> int:
         return 1
     os.environ.update(_session(job))
     job.write("supervisor", "%d %s" % (os.getpid(), birth_of(os.getpid())))
+    if job.read("exit"):
+        return 1  # `start` has given up
     shell = shutil.which("bash") or "/bin/sh"
     # The command writes to the log directly, so it continues if the supervisor is killed.
     with job.log.open("ab") as log:
@@ -43,7 +45,7 @@ def supervise(name: str) -> int:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the command
             log.write(("[gpu-box] cannot start: %s\n" % error).encode())
             job.end(126)
             start.advance()

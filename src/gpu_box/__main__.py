@@ -1,15 +1,19 @@
 """`gpu-box` and `python -m gpu_box`."""
 
+import _thread
 import gc
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 
 _INTERRUPTED = 130
+_CALLBACK_S = 0.02  # longer than the callback in which Ctrl-C came, and this hook, take
 
 
 def main() -> int:
+    sys.unraisablehook = _unraisable
     # Imports too are within it: Ctrl-C may come at any moment.
     try:
         from gpu_box.cli import main as command
@@ -19,19 +23,39 @@ def main() -> int:
         code = command.main()
         # Spares the interpreter three collections of what ends with it anyway: 0.1 s of each command.
         gc.freeze()
-        return _left(code)
+        return _left(code, command.ended_by)
     except KeyboardInterrupt:
         from gpu_box.cli import main as command
 
-        return _left(command.interrupted())
+        return _left(command.interrupted(), command.ended_by)
 
 
-def _left(code: int) -> int:
-    """After Ctrl-C end here: a thread that waits for an answer of AWS would keep the process for minutes."""
-    if code == _INTERRUPTED and threading.active_count() > 1:
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Ctrl-C within a callback of the interpreter (of a weak reference, of an import's lock) cannot be raised
+    there: Python prints a traceback, and the command would go on. So it comes again, a moment later.
+    """
+    if lost.exc_type is KeyboardInterrupt:
+        threading.Thread(target=_interrupt_again, daemon=True).start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _interrupt_again() -> None:
+    time.sleep(_CALLBACK_S)
+    _thread.interrupt_main()
+
+
+def _left(code: int, ended_by: list[int]) -> int:
+    """After Ctrl-C end here: a thread that waits for an answer of AWS would keep the process for minutes.
+
+    ended_by: a signal that has the default handler again. What sent it sees that it did its work.
+    """
+    if code == _INTERRUPTED and (ended_by or threading.active_count() > 1):
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()
+        for number in ended_by:
+            os.kill(os.getpid(), number)
         os._exit(code)
     return code
 

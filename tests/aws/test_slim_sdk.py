@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from botocore.model import ServiceModel, StructureShape
 from gpu_box.aws import slim_sdk
 from gpu_box.aws.client import Cloud
 from gpu_box.config.model import Config
+from tests.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,28 @@ def test_another_release_of_the_sdk_is_read_anew(tmp_path: Path, monkeypatch: py
         read = session.get_component("data_loader").load_service_model("ec2", "service-2")
         assert len(read["operations"]) < 60
     assert len(list((tmp_path / "gpu-box" / "models").iterdir())) == 2
+
+
+def test_each_service_has_the_regions_and_addresses_of_the_sdk_s_own_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    own, small = botocore.session.get_session(), botocore.session.get_session()
+    slim_sdk.use_small_model(small)
+    assert (tmp_path / "gpu-box" / "models").exists()
+    code = "".join(path.read_text() for path in (ROOT / "src" / "gpu_box").rglob("*.py"))
+    asked = set(re.findall(r"""client\(\s*"([a-z0-9-]+)\"""", code))
+    assert {"ec2", "iam", "scheduler", "sts"} <= asked
+    for service in sorted(asked | {"sso", "sso-oidc", "signin"}):
+        for partition in own.get_available_partitions():
+            regions = own.get_available_regions(service, partition)
+            assert small.get_available_regions(service, partition) == regions
+            for region in (*regions[:2], "us-east-1", "us-gov-west-1"):
+                first, second = (
+                    session.create_client(
+                        service, region, aws_access_key_id="a", aws_secret_access_key="b"
+                    ).meta.endpoint_url
+                    for session in (own, small)
+                )
+                assert first == second

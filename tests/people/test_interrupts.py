@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,44 @@ def test_ctrl_c_before_the_first_import_is_a_line_too(
     assert "`gpu-box down` again removes the rest" in said.err
 
 
-def test_ctrl_c_while_a_job_is_followed_names_it_and_its_log(desk: Desk) -> None:
+def test_ctrl_c_within_a_callback_of_the_interpreter_is_not_lost(tmp_path: Path) -> None:
+    # Importing a module calls such callbacks a thousand times in each command's first second.
+    code = """
+import signal, sys, time, weakref
+from gpu_box import __main__ as entry
+from gpu_box.cli import main as cli
+
+class Thing: pass
+
+def command():
+    thing = Thing()
+    kept = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+    del thing
+    time.sleep(20)
+    return 0
+
+cli.main = command
+sys.argv = ["gpu-box", "status"]
+raise SystemExit(entry.main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (
+        130,
+        "\ninterrupted: run the same command again to continue\n",
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_ctrl_c_or_a_kill_while_a_job_is_followed_names_it_and_its_log(
+    desk: Desk, number: signal.Signals, code: int
+) -> None:
     with desk.started("run", "--job", "night", "--", "echo begun; sleep 600") as command:
         assert command.out.readline() == b"begun\n"
-        command.process.send_signal(signal.SIGINT)
+        command.process.send_signal(number)
         status, said = command.end()
-    assert status == 130
+    assert status == code
     assert said == (
         "\ninterrupted: job night goes on. `gpu-box logs night` follows its log. The box stops when idle.\n"
     )
@@ -139,6 +172,17 @@ def test_ctrl_c_after_the_job_s_end_does_not_say_that_it_goes_on(
     said = capsys.readouterr().err
     assert "interrupted: job short has ended. `gpu-box status` shows the box." in said
     assert "will not be stopped" in said
+
+
+def test_ctrl_c_in_the_last_copy_of_pull_names_pull_and_not_the_job_s_log(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setattr(work, "pull_matching", interrupt)
+    assert cli.main(["run", "--job", "brief", "--pull", "*.pt", "--", "true"]) == 130
+    said = capsys.readouterr().err
+    assert "interrupted: job brief has ended. `gpu-box pull` copies what --pull has not." in said
+    assert "goes on" not in said
 
 
 def test_a_job_that_ends_with_130_is_no_ctrl_c(desk: Desk) -> None:

@@ -140,7 +140,11 @@ def test_an_editor_that_is_not_installed_or_fails_or_is_unknown_is_one_line(lapt
     refused = laptop.run("open", "code", expect=2).stderr
     assert "open: there is no code command in PATH. Install VS Code with its shell command" in refused
     assert "`gpu-box --config" in refused and "open zed`" in refused
-    assert "ended with exit status 3: no display" in laptop.run("open", "zed", expect=1).stderr
+    failed = laptop.run("open", "zed", expect=1).stderr
+    assert "ended with exit status 3: no display. Open the folder " in failed
+    assert f"{laptop.work} on the SSH host " in failed
+    install(laptop, "zed", "kill -9 $$")
+    assert "ended with signal 9 (Killed). Open the folder" in laptop.run("open", "zed", expect=1).stderr
     assert "emacs" in laptop.run("open", "emacs", expect=2).stderr
     off = replace(laptop, cloud=("--config", str(laptop.folder / "config.yaml")))
     assert "ssh.config: editors read ~/.ssh/config" in off.run("open", expect=2).stderr
@@ -191,6 +195,15 @@ def test_under_wsl_the_windows_editor_finds_the_box_in_windows_own_ssh_config(
     (Path(laptop.environment["PATH"]) / "wslpath").write_text(f'#!/bin/sh\necho "{windows}"\n')
     (Path(laptop.environment["PATH"]) / "wslpath").chmod(0o755)
     wsl = replace(laptop, environment={**laptop.environment, "WSL_DISTRO_NAME": "Ubuntu"})
+    unknown = Path(laptop.environment["PATH"]) / "cmd.exe"
+    script = unknown.read_text()
+    unknown.write_text("#!/bin/sh\n")
+    refused = wsl.run("open", "code", expect=2).stderr
+    assert "Windows names no home folder" in refused and "on the SSH host" in refused
+    unknown.unlink()
+    assert wsl.json("open")["editor"] is None, "without Windows' programs in PATH"
+    unknown.write_text(script)
+    unknown.chmod(0o755)
     host = wsl.json("open", "code")["host"]
     assert log.read_text().splitlines() == ["/c", "code", "--remote", f"ssh-remote+{host}", str(laptop.work)]
     assert (windows / ".ssh" / "config").read_bytes() == b"Include gpu-box.d/*.conf\n\n" + theirs.encode()

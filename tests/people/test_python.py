@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +107,37 @@ def test_what_goes_wrong_is_an_error_with_the_exit_code_of_the_command(
         Box.load()
     assert Box.load(name="many-2").config.name == "many-2"
     assert Box.load(str(tmp_path / "config.yaml"), name="many-2").config.cluster == "many"
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (lambda box: box.run(5), "Box.run(command): must be str or list or tuple, not int"),
+        (lambda box: box.run(["sleep", 5]), "Box.run(command): must be str, not int"),
+        (lambda box: box.run(b"ls"), "Box.run(command): must be str or list or tuple, not bytes"),
+        (lambda box: box.run("ls", name=5), "Box.run(name)"),
+        (lambda box: box.run("echo a\0b"), "run: the command has a NUL character in it"),
+        (lambda box: box.pull(5), "Box.pull(path)"),
+        (lambda box: box.pull(to=5), "Box.pull(to)"),
+        (lambda box: box.up(wait=5), "Box.up(wait): must be timedelta, not int"),
+        (lambda box: box.up(run_for=3), "Box.up(run_for): must be timedelta or None, not int"),
+        (lambda box: box.up(at_most="5"), "Box.up(at_most)"),
+        (lambda box: box.up(at_most=float("nan")), "up: "),
+        (lambda _: Box.load(5), "Box.load(path)"),  # type: ignore[arg-type]
+        (lambda _: Box.load(""), ".: cannot be read: Is a directory"),
+        (lambda _: Box.load(name=5), "Box.load(name)"),  # type: ignore[arg-type]
+        (lambda _: Box("config.yaml"), "Box(config)"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_value_of_another_type_is_one_line_and_asks_aws_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Any], object], where: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("name: one\nregion: us-east-1\n")
+    monkeypatch.setattr("gpu_box.aws.client.Cloud.client", lambda *_, **__: pytest.fail("asked AWS"))
+    with pytest.raises(InputError) as wrong:
+        call(Box.load())
+    assert where in str(wrong.value) and "\n" not in str(wrong.value)
 
 
 def test_the_package_gives_two_names_and_imports_them_only_when_used() -> None:

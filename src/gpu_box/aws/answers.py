@@ -24,6 +24,7 @@ from botocore.exceptions import ConnectionClosedError, HTTPClientError, ReadTime
 from botocore.parsers import ResponseParserError, ResponseParserFactory
 
 from gpu_box.aws import trust
+from gpu_box.aws.early import Connections
 from gpu_box.errors import CloudError, CloudUnreachable
 
 LARGEST = 64 << 20  # bytes; the largest answers, 1,000 instances or 100 prices, have a few million
@@ -182,14 +183,17 @@ def pages(client: Any, operation: str, **arguments: Any) -> Iterator[Any]:
         yield page
 
 
-def bound_clients(session: Any, longest_s: float) -> None:
-    """Bound each client that this session of botocore makes, for us or for itself."""
+def bound_clients(session: Any, longest_s: float, connections: Connections | None = None) -> None:
+    """Bound each client that this session of botocore makes, for us or for itself.
+
+    connections: those that were opened before.
+    """
     make = session.create_client
 
     def create_client(*args: Any, **options: Any) -> Any:
         client = make(*args, **options)
         _require_address(client.meta.endpoint_url)
-        trust.read_once(client)
+        trust.read_once(client, connections)
         client._endpoint.http_session = Bounded(client._endpoint.http_session, longest_s)
         return client
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import answers, slim_sdk, throttled
+from gpu_box.aws.early import Connections
 from gpu_box.aws.made import Made
 from gpu_box.aws.refusals import CAPACITY_CODES
 from gpu_box.aws.sign_in import AskCode, SignIn, understood
@@ -37,8 +38,9 @@ _T = TypeVar("_T")
 class _Clients:
     """The SDK's session for one profile, and its clients. Thread-safe."""
 
-    def __init__(self, config: Config, ask_code: AskCode | None) -> None:
+    def __init__(self, config: Config, ask_code: AskCode | None, connections: Connections | None) -> None:
         self._config = config
+        self._connections = connections
         self._ask_code = ask_code
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str, bool], Any] = {}
@@ -60,7 +62,7 @@ class _Clients:
             # For the clients that the SDK makes by itself, to get or renew credentials.
             _, connect_s, read_s, answer_s = _PATIENT
             core.set_default_client_config(_settings(connect_timeout=connect_s, read_timeout=read_s))
-            answers.bound_clients(core, answer_s)
+            answers.bound_clients(core, answer_s, self._connections)
             # AWS_REGION as for the `aws` client, which the SDK itself does not read.
             region = self._config.region or os.environ.get("AWS_REGION") or None
             session = boto3.Session(
@@ -123,14 +125,15 @@ class Cloud:
         region: str = "",
         ask_code: AskCode | None = None,
         clients: _Clients | None = None,
+        connections: Connections | None = None,
     ) -> None:
         """region: one that is known to exist. ask_code: asks the user for an MFA code.
 
-        clients: those of another Cloud of the same account.
+        clients: those of another Cloud of the same account. connections: those that were opened before.
         """
         self.config = config
         self._valid_region = region
-        self._clients = clients or _Clients(config, ask_code)
+        self._clients = clients or _Clients(config, ask_code, connections)
 
     @cached_property
     def region(self) -> str:

@@ -1,8 +1,8 @@
-"""A reduced EC2 service model, so that the SDK does not read the whole one at every start.
+"""A reduced EC2 service model and list of endpoints, because the SDK reads them at every start.
 
-boto3 builds its client from a model of 760 operations, 7 MB of JSON. gpu-box calls only the operations in
-infra/operator-policy.json. The reduced model is written once for each SDK release to the user's cache folder;
-if that fails, the SDK uses its own.
+boto3 builds its client from a model of 760 operations, 7 MB of JSON, and a list of 300 services in each
+partition. gpu-box calls only the operations in infra/operator-policy.json. What is left is written once for
+each SDK release to the user's cache folder; if that fails, the SDK uses its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from gpu_box.resources import infra
 from gpu_box.store.files import cache_home
 
 Model = dict[str, Any]
+# As the list of endpoints names them; those of sign-in too.
+_SERVICES = (
+    *("api.pricing", "ec2", "freetier", "iam", "oidc", "portal.sso", "scheduler", "servicequotas", "signin"),
+    *("ssm", "sts"),
+)
 
 
 def use_small_model(session: Any) -> None:
@@ -26,12 +31,12 @@ def use_small_model(session: Any) -> None:
     import botocore
 
     policy = infra("operator-policy.json").read_text(encoding="utf-8")
-    key = sha256(f"{botocore.__version__} {policy}".encode()).hexdigest()[:16]
+    key = sha256(f"{botocore.__version__} {policy} {_SERVICES}".encode()).hexdigest()[:16]
     cache = cache_home()
     if cache is None:
         return  # the SDK's own files serve as well
     folder = cache / "models" / key
-    if not any(folder.glob("ec2/*/service-2.json")):
+    if not (folder / "endpoints.json").exists():
         with suppress(OSError):
             _write(folder, session, set(_operations(policy)))
     own = session.get_config_variable("data_path")
@@ -46,6 +51,11 @@ def _write(folder: Path, session: Any, operations: set[str]) -> None:
     version = loader.determine_latest_version("ec2", "service-2")
     whole = loader.load_service_model("ec2", "service-2", version)
     write_whole(folder / "ec2" / version / "service-2.json", json.dumps(reduced(whole, operations)))
+    endpoints = loader.load_data("endpoints")
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in _SERVICES if name in services}
+    write_whole(folder / "endpoints.json", json.dumps(endpoints))
 
 
 def reduced(model: Model, operations: set[str]) -> Model:

@@ -11,6 +11,8 @@ import threading
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from gpu_box.aws.early import Connections
+
 _VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")  # in the SDK's order
 # Of OpenSSL, for a file without a certificate; an SSLError has no errno for it.
 _NO_CERTIFICATE = ("NO_CERTIFICATE_OR_CRL_FOUND", "[X509", "PEM lib", "NO_START_LINE")
@@ -36,7 +38,8 @@ def fault(path: str, reason: str) -> str:
     return ""
 
 
-def read_once(client: Any) -> None:
+def read_once(client: Any, connections: Connections | None = None) -> None:
+    """connections: which new ones may be taken from."""
     session = client._endpoint.http_session
     ask = session._setup_ssl_cert
     lock = threading.Lock()
@@ -56,6 +59,8 @@ def read_once(client: Any) -> None:
                 if trusted.get(context) != str(pool.ca_certs):
                     _read(context, pool.ca_certs)
                     trusted[context] = str(pool.ca_certs)
+                if connections and not pool.proxy and not pool.cert_file and pool not in pools:
+                    connections.serve(pool, str(pool.ca_certs))
                 pool.ca_certs = None
             pools[pool] = verify
 

@@ -39,7 +39,7 @@ _PORT = 29500  # torchrun's default rendezvous port
 _LONGEST_RUN = timedelta(days=30)  # as limits.max_hours
 
 
-def limited(config: Config, *, span: timedelta | None = None, usd: Decimal | None = None) -> Config:
+def limited(config: Config, *, span: timedelta | None = None, usd: Decimal | float | None = None) -> Config:
     """The config with limits for this run: its longest time, and what all boxes together may cost.
 
     Raises InputError for what is not above zero or too large.

@@ -10,7 +10,7 @@ from functools import partial
 from gpu_box.aws.client import Cloud
 from gpu_box.box.find import find_host, host_or_state
 from gpu_box.box.work import push_variables
-from gpu_box.errors import InputError
+from gpu_box.errors import GpuBoxError, InputError
 from gpu_box.machine import editors
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.tunnel import Tunnel
@@ -33,9 +33,15 @@ def open_editor(cloud: Cloud, name: str | None, report: Reporter) -> Iterator[tu
     with connect(host) as connection:
         push_variables(connection, cloud.config)
         found = editors.workplace(connection, editor)
-        editors.prepare(host, forward_agent=cloud.config.ssh.forward_agent)
-        if editor:
-            editors.start(editors.command(editor, host.name, found.folder))
+        try:
+            windows = editor is not None and editors.under_wsl()
+            editors.prepare(host, forward_agent=cloud.config.ssh.forward_agent, windows=windows)
+            if editor:
+                editors.start(editors.command(editor, host.name, found.folder))
+        except GpuBoxError as error:
+            by_hand = f"Open the folder {found.folder} on the SSH host {host.name} in an editor yourself."
+            error.remedy = error.remedy or by_hand
+            raise
         opened = EditorOpened(
             host=host.name,
             folder=found.folder,

@@ -278,9 +278,11 @@ def start(
 
 
 def require_command(command: Sequence[str], *, where: str) -> None:
-    """Raise InputError for a command line that would run nothing and succeed."""
+    """Raise InputError for a command line that would run nothing and succeed, or that no shell takes."""
     if not command or not command[0].strip():
         raise InputError("the command is empty", where=where, remedy="Is a variable unset?")
+    if any("\0" in word for word in command):
+        raise InputError("the command has a NUL character in it, which no shell takes", where=where)
 
 
 def job_name(command: Sequence[str]) -> str:

@@ -51,9 +51,16 @@ class Options:
 
     def cloud(self) -> Cloud:
         """The command's Cloud. Call it once per command, so that one session serves all requests."""
-        from gpu_box.aws.client import Cloud
+        from gpu_box.aws.early import Connections
+        from gpu_box.cli.main import split_global_options
 
-        return Cloud(self.load(), ask_code=ask_code)
+        config = self.load()
+        command = split_global_options(sys.argv[1:])[1][:1]
+        connections = Connections("".join(command), config.profile, config.region)
+        connections.open()
+        from gpu_box.aws.client import Cloud  # takes its time, in which the connections are opened
+
+        return Cloud(config, ask_code=ask_code, connections=connections)
 
     def waiting(self, line: str) -> None:
         """Show a status line on a terminal if nothing else appears for half a second."""

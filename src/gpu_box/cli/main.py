@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from gpu_box.cli.reader import READER_GONE
 from gpu_box.home import forget_empty_home
@@ -51,6 +52,8 @@ _LEFT = {
     "tunnel": "the tunnel is closed. `gpu-box tunnel` opens it again",
     "open": "the ports are closed, the editor stays. `gpu-box open` opens them again",
 }
+# The signal that ended the command as Ctrl-C would, if it was not Ctrl-C.
+ended_by: list[int] = []
 # A write that failed: every file of our own is written by code that names it.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -94,9 +97,13 @@ def _command(given: list[str], rest: list[str]) -> int:
 
         print(f"gpu-box {__version__}", flush=True)
         return 0
+    import signal
+
     from gpu_box.errors import GpuBoxError, InputError, Interrupted, ReaderGone, Unanswered
     from gpu_box.view import hints
 
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         try:
             if given and _GLOBAL.get(given[-1]):  # typer would take the command for its value
@@ -138,6 +145,15 @@ def _command(given: list[str], rest: list[str]) -> int:
             from gpu_box.view import json
 
             json.forget()
+
+
+def _terminated(number: int, _: object) -> None:
+    """As Ctrl-C: say what is left and what to type. A second one ends the process at once."""
+    import signal
+
+    signal.signal(number, signal.SIG_DFL)
+    ended_by.append(number)
+    raise KeyboardInterrupt
 
 
 def _open_closed_streams() -> None:

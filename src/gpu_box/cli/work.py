@@ -348,6 +348,7 @@ def _follow(
     # With --then the command waits for the end, whether or not the log is read.
     leave = nullcontext() if then else ending_with_reader()
     said: list[str] = []  # for --json
+    status: int | None = None
     try:
         silent = make_reporter(silent=True)
         pulled = work.pulling(cloud, job, silent, opts.reporter())
@@ -358,6 +359,8 @@ def _follow(
                 with JobLog(needs_reader=then is None, raw=raw) as log:
                     status = work.follow(job, log.take)
     except KeyboardInterrupt:
+        if status is not None:  # it came during the last copy of --pull
+            raise _ended(job, f"`gpu-box pull` copies what --pull has not.{idle}") from None
         raise Interrupted(
             f"interrupted: job {job.job} goes on",
             remedy=f"`gpu-box logs {job.job}` follows its log.{idle}",
@@ -372,13 +375,13 @@ def _follow(
         if then:
             _end(opts, cloud, job, status, then, by_itself, "".join(said))
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: job {job.job} has ended",
-            remedy=f"`gpu-box status` shows the box.{idle}",
-            job=job.job,
-        ) from None
+        raise _ended(job, f"`gpu-box status` shows the box.{idle}") from None
     if status:
         raise typer.Exit(status)
+
+
+def _ended(job: JobStarted, remedy: str) -> Interrupted:
+    return Interrupted(f"interrupted: job {job.job} has ended", remedy=remedy, job=job.job)
 
 
 def _tell(config: Config, job: JobStarted, status: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -97,10 +98,10 @@ def workplace(connection: Connection, editor: Editor | None) -> Workplace:
         raise MachineError(what, where=connection.host.name, remedy="Run `gpu-box up`.") from None
 
 
-def prepare(host: Host, *, forward_agent: bool) -> None:
-    """Write the SSH config that the editor reads: this system's, or Windows' under WSL. Raises InputError."""
+def prepare(host: Host, *, forward_agent: bool, windows: bool) -> None:
+    """Write this system's SSH config, and Windows' for an editor there. Raises InputError."""
     ssh_config.write(host, forward_agent=forward_agent)
-    if under_wsl():
+    if windows:
         home_there = _windows("echo %USERPROFILE%")
         if not re.fullmatch(r"[A-Za-z]:\\[^\x00-\x1f\"<>|*?%]+", home_there):
             raise InputError(f"Windows names no home folder: {home_there[:80]!r}", where="cmd.exe")
@@ -138,7 +139,8 @@ def start(words: Sequence[str]) -> None:
         if status:
             said.seek(0)
             last = (said.read().decode(errors="replace").strip().splitlines() or [""])[-1][:200]
-            raise GpuBoxError(f"ended with exit status {status}{f': {last}' if last else ''}", where=words[0])
+            how = f"signal {-status} ({signal.strsignal(-status)})" if status < 0 else f"exit status {status}"
+            raise GpuBoxError(f"ended with {how}{f': {last}' if last else ''}", where=words[0])
 
 
 def under_wsl() -> bool:
