@@ -124,7 +124,8 @@ def _from_stopped(desk: Desk) -> Iterator[Row]:
 
 
 def _again_and_status(desk: Desk) -> Iterator[Row]:
-    desk.slow.latency_s = 0.1
+    # Longer than it takes to make all requests: else one that does not wait for an answer seems to.
+    desk.slow.latency_s = 0.5
     desk.run("up")  # the reminder of stopped boxes is read once a day
     calls = desk.calls_of("up")
     yield Row(
@@ -147,6 +148,7 @@ def _again_and_status(desk: Desk) -> Iterator[Row]:
         wait=Wait.STATUS, what="calls, and how deep", ours=f"{len(calls)}, {depth(calls)} deep", aim="1 deep",
         met=depth(calls) == 1,
     )  # fmt: skip
+    desk.slow.latency_s = 0.1
     aws = str(peers.program("awscli", "aws"))
     theirs = [aws, "ec2", "describe-instances", "--filters", "Name=tag:gpu-box:name,Values=bench"]
     run_aws = partial(command, theirs, cwd=desk.folder, env=desk.environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
-from testbed.cloud import QUICK, Cloud
+from testbed.cloud import PORT_TAG, QUICK, Cloud
 from testbed.leash import leashed
 
 from . import peers
@@ -26,7 +27,6 @@ from .tls import far
 
 ROUND_TRIP_MS = 100.0
 LIST = "`aws ec2 describe-instances`"
-PORT_TAG = "gpu-box:ssh-port"
 
 
 def rows() -> Iterator[Row]:
@@ -44,7 +44,7 @@ def _until_launched(near: Desk, away: Desk) -> Row:
     for _ in range(rounds(5)):
         for desk, times in ((near, at_hand), (away, at_length)):
             near.run("down", "--yes")
-            near.run("plan")  # as one does before; it leaves the prices
+            desk.run("plan")  # as one does before; it leaves the prices and how many connections it made
             desk.slow.forget()
             began = time.monotonic()
             with subprocess.Popen(
@@ -79,7 +79,14 @@ def _status(away: Desk, cloud: Cloud) -> Iterator[Row]:
             else:
                 away.run("stop")
             away.run("status")  # once, for what is cached
+            assert _machine_answers(away) is running
             yield _beside(f"`status` {what}", partial(away.run, "status"), theirs)
+
+
+def _machine_answers(desk: Desk) -> bool:
+    words = [str(desk.gpu_box), "--json", "status"]
+    done = subprocess.run(words, cwd=desk.folder, env=desk.environment, stdout=subprocess.PIPE, check=True)
+    return bool(json.loads(done.stdout)["steps"])
 
 
 def _beside(what: str, ours: Callable[[], float], theirs: Callable[[], float]) -> Row:
@@ -122,7 +129,8 @@ def _far_machine(cloud: Cloud) -> Iterator[None]:
     def publish(number: str) -> None:
         cloud.ec2.create_tags(Resources=[instance["InstanceId"]], Tags=[{"Key": PORT_TAG, "Value": number}])
 
-    with link(int(port), ROUND_TRIP_MS, handshake=True) as line:
+    address = instance["PublicIpAddress"]
+    with link(int(port), ROUND_TRIP_MS, handshake=True, address=address) as line:
         publish(str(line.port))
         yield
         publish(port)

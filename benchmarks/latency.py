@@ -1,9 +1,10 @@
 """A TCP relay on loopback that delays every byte, in a separate process.
 
-    python -m benchmarks.latency PORT ROUND_TRIP_MS [handshake]
+    python -m benchmarks.latency PORT ROUND_TRIP_MS [handshake] [ADDRESS]
 
 handshake: TCP's handshake takes a round trip, too. The kernel accepts at once on loopback, so the first byte
 waits for that long instead: nothing can be sent on a real line before.
+ADDRESS: of loopback, where it listens and where PORT is; 127.0.0.1 by default.
 It prints its port and, for each line of input, the number of bytes sent to PORT so far. Only memory bounds
 the data in flight, so bandwidth is not limited: `python -m benchmarks.latency` prints it.
 """
@@ -42,9 +43,11 @@ class Link:
 
 
 @contextmanager
-def link(port: int, round_trip_ms: float, *, handshake: bool = False) -> Iterator[Link]:
+def link(
+    port: int, round_trip_ms: float, *, handshake: bool = False, address: str = "127.0.0.1"
+) -> Iterator[Link]:
     words = [sys.executable, "-m", "benchmarks.latency", str(port), str(round_trip_ms)]
-    words += ["handshake"] if handshake else []
+    words += [*(["handshake"] if handshake else []), address]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Link(process)
@@ -53,17 +56,17 @@ def link(port: int, round_trip_ms: float, *, handshake: bool = False) -> Iterato
 
 
 class _Relay:
-    def __init__(self, port: int, one_way_s: float, *, handshake: bool) -> None:
-        self._port, self._one_way_s = port, one_way_s
+    def __init__(self, port: int, one_way_s: float, *, handshake: bool, address: str) -> None:
+        self._port, self._one_way_s, self._address = port, one_way_s, address
         self._handshake_s = 2 * one_way_s if handshake else 0.0
         self.sent = 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener = socket.create_server((address, 0), backlog=64)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         while True:
             near, _ = self.listener.accept()
-            far = socket.create_connection(("127.0.0.1", self._port))
+            far = socket.create_connection((self._address, self._port))
             for source, sink, up in ((near, far, True), (far, near, False)):
                 sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 way: queue.Queue[tuple[float, bytes]] = queue.Queue(UNDER_WAY)
@@ -128,7 +131,9 @@ if __name__ == "__main__":
         for ms in (0, 50):
             print(f"{ms} ms: {_bandwidth(ms):.0f} MB/s")
         sys.exit()
-    relay = _Relay(int(sys.argv[1]), float(sys.argv[2]) / 2000, handshake="handshake" in sys.argv)
+    shakes, where = "handshake" in sys.argv, sys.argv[3:][-1:]
+    address = where[0] if where and where != ["handshake"] else "127.0.0.1"
+    relay = _Relay(int(sys.argv[1]), float(sys.argv[2]) / 2000, handshake=shakes, address=address)
     print(relay.listener.getsockname()[1], flush=True)
     for _ in sys.stdin:
         print(relay.sent, flush=True)

@@ -19,6 +19,7 @@ from local_aws import daemon
 
 from . import control
 
+PORT_TAG = "gpu-box:ssh-port"
 QUICK = {
     "pending": 0.1,
     "stopping": 0.1,

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cloud import Cloud, KeyFile
+from .cloud import PORT_TAG, Cloud, KeyFile, wait_until
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Ssh:
 
 def reach(cloud: Cloud, instance: str, key: KeyFile, *, host_key: str | None = None) -> Ssh:
     """A client for this instance. host_key: OpenSSH line; by default the one in the machine's folder."""
-    seen = cloud.see(instance)
-    port = cloud.tag(instance, "gpu-box:ssh-port")
+    wait_until(lambda: cloud.tag(instance, PORT_TAG) is not None)
+    seen, port = cloud.see(instance), cloud.tag(instance, PORT_TAG)
     assert port is not None
     ssh = Ssh(seen["PublicIpAddress"], int(port), key, key.path.with_name(f"known-{instance}"))
     folder = cloud.machine_folder(instance) / "home" / ".sshd"

@@ -19,11 +19,7 @@ from gpu_box.store import ledger
 def first_price(cloud: Cloud) -> Price:
     """The price of the type that `up` tries first."""
     config = cloud.config
-    return read_price(cloud, config.instance_types[0], market=_first_market(config), zones=config.zones)
-
-
-def _first_market(config: Config) -> str:
-    return "on-demand" if config.market == "on-demand" else "spot"
+    return read_price(cloud, config.instance_types[0], market=config.first_market, zones=config.zones)
 
 
 def hourly(cloud: Cloud, instance: Instance) -> Decimal | None:

@@ -12,7 +12,7 @@ from gpu_box.aws.client import Cloud
 from gpu_box.aws.console import observe_with_record
 from gpu_box.aws.prices.prices import read_price_of
 from gpu_box.box.find import foreign_lines, host_of, kept_lines, observe_box
-from gpu_box.box.spent import _first_market, budget_warning, note, rates_of
+from gpu_box.box.spent import budget_warning, note, rates_of
 from gpu_box.config.model import Config
 from gpu_box.errors import CloudError, MachineError
 from gpu_box.machine import setup, state
@@ -32,7 +32,7 @@ _SOON = timedelta(minutes=10)  # as the watcher warns on the box
 def status(cloud: Cloud) -> StatusView:
     """The state in AWS and, if the machine runs, its own in one round trip."""
     config = cloud.config
-    wanted = setup.desired(config, market=_first_market(config))
+    wanted = setup.desired(config, market=config.first_market)
     with state.asking(config.name, wanted) as ask:
         observed, left = observe_with_record(cloud, lambda: observe_box(cloud, need="status"))
         instance = observed.instance

@@ -137,22 +137,26 @@ def status_command(
     watch: Annotated[bool, typer.Option("--watch", help="Live view, until the box stops or Ctrl-C.")] = False,
 ) -> None:
     """Show the state, the cost so far, what keeps the box awake and when it stops."""
-    from gpu_box.box.members import each_member, members_of, only_member
-    from gpu_box.box.status import status
-    from gpu_box.cli.results import one_or_all
-    from gpu_box.cli.watch import watch_live
-    from gpu_box.view.console import stacked
-    from gpu_box.view.status import status_lines
+    from gpu_box.machine.state import asked_ahead
 
     opts = options(context)
     if watch:
         opts.refuse_json("--watch")
-    cloud = opts.cloud()
-    members = members_of(cloud)
-    if watch:
-        views = [watch_live(only_member(cloud, "--watch"))]
-    else:
-        views = each_member(members, lambda member, _: status(member), opts.reporter())
+    config = opts.load()
+    with asked_ahead(config):
+        from gpu_box.box.members import each_member, members_of, only_member
+        from gpu_box.box.status import status
+        from gpu_box.cli.results import one_or_all
+        from gpu_box.cli.watch import watch_live
+        from gpu_box.view.console import stacked
+        from gpu_box.view.status import status_lines
+
+        cloud = opts.cloud(config)
+        members = members_of(cloud)
+        if watch:
+            views = [watch_live(only_member(cloud, "--watch"))]
+        else:
+            views = each_member(members, lambda member, _: status(member), opts.reporter())
     opts.show(one_or_all(views), lambda: stacked([status_lines(view) for view in views]))
     mention_forgotten(opts, cloud.config, views[0].observed)
 

@@ -49,12 +49,15 @@ class Options:
         self.waiting("asking the embedded cloud" if self.local else "asking AWS")
         return config
 
-    def cloud(self) -> Cloud:
-        """The command's Cloud. Call it once per command, so that one session serves all requests."""
+    def cloud(self, config: Config | None = None) -> Cloud:
+        """The command's Cloud. Call it once per command, so that one session serves all requests.
+
+        config: if it is loaded already.
+        """
         from gpu_box.aws.early import Connections
         from gpu_box.cli.main import split_global_options
 
-        config = self.load()
+        config = config or self.load()
         command = split_global_options(sys.argv[1:])[1][:1]
         connections = Connections("".join(command), config.profile, config.region)
         connections.open()

@@ -126,3 +126,8 @@ class Config:
     env_file: Path | None = None  # NAME=value lines; never synced
     kaggle: bool = False  # copy this laptop's Kaggle credentials and Kaggle's package to the box
     path: Path | None = None  # the file it came from; None: all defaults
+
+    @property
+    def first_market(self) -> str:
+        """on-demand, or spot: which `up` tries first."""
+        return "on-demand" if self.market == "on-demand" else "spot"
