@@ -208,7 +208,7 @@ def _desk() -> Iterator[Desk]:
 
 def _depth(wait: Wait, what: str, before: Sequence[Call], latency_s: float, aim: int) -> Iterator[Row]:
     """The longest chain of calls. Needs latency, or calls are answered before the next is sent."""
-    if latency_s:
+    if latency_s == LATENCIES_S[-1]:
         deep = depth(before)
         yield Row(
             wait=wait, what=f"deep before {what}' answer, {_ms(latency_s)}", ours=str(deep), aim=str(aim),

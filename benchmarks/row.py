@@ -17,6 +17,7 @@ class Wait(StrEnum):
     SET_UP = "set-up of a new machine"
     PROJECT = "a project's packages"
     SYNC = "sync"
+    MANY_FILES = "sync of many files"
     LOGS = "`logs`"
     JUPYTER = "first Jupyter page"
     LISTS = "`ls`, `sweep`"

@@ -23,11 +23,11 @@ def main() -> int:
         code = command.main()
         # Spares the interpreter three collections of what ends with it anyway: 0.1 s of each command.
         gc.freeze()
-        return _left(code, command.ended_by)
+        return _left(code, command.signals)
     except KeyboardInterrupt:
         from gpu_box.cli import main as command
 
-        return _left(command.interrupted(), command.ended_by)
+        return _left(command.interrupted(), command.signals)
 
 
 def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
@@ -41,22 +41,32 @@ def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
 
 
 def _interrupt_again() -> None:
+    import signal
+
+    from gpu_box.cli import main as command
+
     time.sleep(_CALLBACK_S)
+    command.signals.pop(signal.SIGINT, None)
     _thread.interrupt_main()
 
 
-def _left(code: int, ended_by: list[int]) -> int:
+def _left(code: int, signals: dict[int, float]) -> int:
     """After Ctrl-C end here: a thread that waits for an answer of AWS would keep the process for minutes.
 
-    ended_by: a signal that has the default handler again. What sent it sees that it did its work.
+    signals: that have ended the command. What sent SIGTERM sees that it did its work.
     """
-    if code == _INTERRUPTED and (ended_by or threading.active_count() > 1):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
-                stream.flush()
-        for number in ended_by:
-            os.kill(os.getpid(), number)
-        os._exit(code)
+    if code == _INTERRUPTED:
+        import signal
+
+        ended = signal.SIGTERM in signals
+        if ended or threading.active_count() > 1:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):
+                    stream.flush()
+            if ended:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.raise_signal(signal.SIGTERM)
+            os._exit(code)
     return code
 
 

@@ -174,6 +174,19 @@ def test_ctrl_c_after_the_job_s_end_does_not_say_that_it_goes_on(
     assert "will not be stopped" in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_timeout_which_signals_twice_gets_the_whole_line_once(desk: Desk, number: signal.Signals) -> None:
+    with desk.started("run", "--job", "night", "--", "echo begun; sleep 600") as command:
+        assert command.out.readline() == b"begun\n"
+        for _ in range(2):
+            command.process.send_signal(number)
+        _, said = command.end()
+    assert said == (
+        "\ninterrupted: job night goes on. `gpu-box logs night` follows its log. The box stops when idle.\n"
+    )
+    desk.run("cancel", "night")
+
+
 def test_ctrl_c_in_the_last_copy_of_pull_names_pull_and_not_the_job_s_log(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

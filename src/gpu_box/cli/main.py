@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -52,8 +53,8 @@ _LEFT = {
     "tunnel": "the tunnel is closed. `gpu-box tunnel` opens it again",
     "open": "the ports are closed, the editor stays. `gpu-box open` opens them again",
 }
-# The signal that ended the command as Ctrl-C would, if it was not Ctrl-C.
-ended_by: list[int] = []
+signals: dict[int, float] = {}  # that ended the command, and when, in monotonic seconds
+_SAME_S = 1.0  # `timeout` sends its signal to the command, and to its process group
 # A write that failed: every file of our own is written by code that names it.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -103,7 +104,8 @@ def _command(given: list[str], rest: list[str]) -> int:
     from gpu_box.view import hints
 
     with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _terminated)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
     try:
         try:
             if given and _GLOBAL.get(given[-1]):  # typer would take the command for its value
@@ -147,12 +149,17 @@ def _command(given: list[str], rest: list[str]) -> int:
             json.forget()
 
 
-def _terminated(number: int, _: object) -> None:
-    """As Ctrl-C: say what is left and what to type. A second one ends the process at once."""
+def _interrupt(number: int, _: object) -> None:
+    """SIGTERM as Ctrl-C: say what is left and what to type. A second SIGTERM ends the process at once."""
     import signal
 
-    signal.signal(number, signal.SIG_DFL)
-    ended_by.append(number)
+    now, before = time.monotonic(), signals.get(number)
+    if before is not None and now - before < _SAME_S:
+        return
+    signals[number] = now
+    if before is not None and number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
     raise KeyboardInterrupt
 
 
