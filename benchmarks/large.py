@@ -103,7 +103,8 @@ def _many_files(machine: OpenSshMachine, host: Host, source: Path) -> Row:
     ratio = times["ours"].against(times["bare"])
     shutil.rmtree(source)
     return Row(
-        wait=Wait.MANY_FILES, what=f"{count:,} files, nothing changed", ours=f"{times['ours']}, {most['ours']}",
+        wait=Wait.MANY_FILES, what=f"{count:,} files, nothing changed",
+        ours=f"{times['ours']}, {most['ours']}",
         beside=f"`rsync -az` {times['bare']}, {most['bare']}", ratio=ratio,
         aim=f"0.6, {MOST_MB} MB at each end", met=ratio <= 0.6 and most["ours"].fits, runs=times["ours"].runs,
     )  # fmt: skip

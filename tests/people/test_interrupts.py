@@ -126,6 +126,22 @@ raise SystemExit(entry.main())
     )
 
 
+def test_ctrl_c_does_not_end_a_command_that_a_script_has_put_into_the_background(tmp_path: Path) -> None:
+    code = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell without job control does
+from gpu_box.__main__ import main
+from gpu_box.cli import main as cli
+cli._run = lambda words: signal.raise_signal(signal.SIGINT) or print("went on") or 0
+sys.argv = ["gpu-box", "status"]
+raise SystemExit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_ctrl_c_or_a_kill_while_a_job_is_followed_names_it_and_its_log(
     desk: Desk, number: signal.Signals, code: int

@@ -105,7 +105,8 @@ def _command(given: list[str], rest: list[str]) -> int:
 
     with suppress(ValueError):  # not in the main thread
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
+            if signal.getsignal(number) != signal.SIG_IGN:  # as for `gpu-box ... &` in a script
+                signal.signal(number, _interrupt)
     try:
         try:
             if given and _GLOBAL.get(given[-1]):  # typer would take the command for its value

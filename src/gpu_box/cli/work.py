@@ -16,7 +16,7 @@ from gpu_box.cli.completion import job_names
 from gpu_box.cli.consent import before_deletion, before_upload
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.reader import ending_with_reader
-from gpu_box.errors import InputError, Interrupted
+from gpu_box.errors import InputError, Interrupted, one_line
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
@@ -118,7 +118,7 @@ def pull_command(
 
     opts = options(context)
     result, target = work.pull(opts.cloud(), path, to, opts.reporter())
-    opts.show(result, lambda: f"Copied ~/work/{path} to {target}.")
+    opts.show(result, lambda: one_line(f"Copied ~/work/{path} to {target}."))
 
 
 def run_command(

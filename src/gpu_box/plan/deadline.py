@@ -129,7 +129,7 @@ def deadline(
             f"the box started at {instance.launched.astimezone():%a %H:%M} and would have to stop at "
             f"{since_launch.astimezone():%a %H:%M}, now {now.astimezone():%a %H:%M}: nothing was changed",
             where="limits",
-            remedy="Run `gpu-box stop` to stop it now, or give it more time in config.yaml.",
+            remedy="Run `gpu-box stop` to stop it now, or give it more in config.yaml, --for and --at-most.",
         )
     if observed.deadline_unavailable or observed.deadline_unread:
         return
