@@ -26,7 +26,7 @@ from setup import jupyter_server
 from watch import interruption, notices, stop
 from watch.place import Place
 from watch.read import command, keeping
-from watch.read.jobs import Jobs
+from watch.read.jobs import Jobs, _claims
 from watch.read.jupyter import Kernels
 from watch.read.jupyter_servers import Servers
 from watch.read.people import Kind, User
@@ -89,6 +89,24 @@ def listen(folder: Path) -> Path:
 def tmux(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMUX_TMPDIR", str(world))
     return world
+
+
+@needs_root
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_link_into_a_folder_that_only_root_may_enter_shows_nothing_of_it(
+    world: Path, evil: User, closed: bool
+) -> None:
+    secret = world / "secret"
+    (secret / "jobs" / "a").mkdir(parents=True)
+    (secret / "jobs" / "a" / "pid").write_text(f"{os.getpid()}\n")
+    keeping.write(str(secret / "keep.json"), 3600, boot="now", mono=0, wall=0)
+    own(secret)
+    os.chown(secret, 0, 0)
+    secret.chmod(0o700 if closed else 0o755)  # open: what the test looks for is there
+    (Path(evil.home) / ".gpu-box").symlink_to(secret)
+    kept = keeping.left([(evil, f"{evil.home}/.gpu-box/keep.json")], boot="now", mono=0, wall=0)
+    claims = _claims(evil)[0]
+    assert (kept > 0, len(claims) > 0) == (not closed, not closed)
 
 
 @needs_root
