@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpu_box.aws.act import act
+from gpu_box.aws.security_group import ssh_permission
+from gpu_box.aws.steps.network import _change_rules
 from gpu_box.box import image, keep, preview, resize, stop
 from gpu_box.cli.main import main
+from gpu_box.config.model import Network
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import BAKED, InstanceState, Observed, SecurityGroup
 from gpu_box.plan.ownership import AnothersBox, other_owner
@@ -139,3 +145,36 @@ def test_what_has_the_box_s_name_and_is_not_gpu_box_s_is_named(
     with pytest.raises(CloudError, match="there is a key pair gpu-box-.* that gpu-box did not create"):
         mine.up()
     owner("ec2").delete_key_pair(KeyName=f"gpu-box-{mine.config.name}")
+
+
+def test_a_name_that_differs_only_in_case_is_refused_as_aws_does(
+    laptop: Callable[..., Laptop], owner: Owner
+) -> None:
+    mine = laptop()
+    name = f"gpu-box-{mine.config.name}".upper()
+    owner("ec2").create_security_group(GroupName=name, Description="hers")
+    with pytest.raises(CloudError, match=f"there is a security group {name}, and AWS does not tell capital"):
+        mine.up()
+    owner("ec2").delete_security_group(GroupName=name)
+
+
+def test_an_address_closed_by_hand_meanwhile_leaves_no_other_one_open(
+    laptop: Callable[..., Laptop], owner: Owner
+) -> None:
+    """EC2 revokes none of a request's rules if one of them is not there, and adds none if one is."""
+    first, second = ip_network("203.0.113.7/32"), ip_network("203.0.113.8/32")
+    mine = laptop(network=Network(allow_ssh_from=(first, second)))
+    group = mine.up().group
+    assert group
+    owner("ec2").revoke_security_group_ingress(GroupId=group.id, IpPermissions=ssh_permission([first]))
+    for change, code, left in (
+        (mine.cloud.ec2.revoke_security_group_ingress, "InvalidPermission.NotFound", frozenset[Any]()),
+        (mine.cloud.ec2.authorize_security_group_ingress, "InvalidPermission.Duplicate", {first, second}),
+    ):
+        _change_rules(partial(change, GroupId=group.id), [first, second], code)
+        seen = mine.observe().group
+        assert seen and seen.ssh_from == left
+        if not left:
+            owner("ec2").authorize_security_group_ingress(
+                GroupId=group.id, IpPermissions=ssh_permission([first])
+            )

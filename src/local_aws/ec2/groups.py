@@ -5,9 +5,19 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
+from moto.ec2.exceptions import (
+    DependencyViolationError,
+    EC2ClientError,
+    InvalidSecurityGroupDuplicateError,
+)
 
 _SSH = 22
+
+
+def check_name(backend: Any, name: str, vpc_id: str) -> None:
+    """Names are unique in a VPC without regard to case (EC2 API, CreateSecurityGroup)."""
+    if any(group.name.casefold() == name.casefold() for group in backend.groups[vpc_id].values()):
+        raise InvalidSecurityGroupDuplicateError(name)
 
 
 def check_delete(backend: Any, group: Any) -> None:

@@ -181,6 +181,12 @@ class EC2(EC2Backend):  # type: ignore[misc]
     def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
         return spot.cancel(self, request_ids, lifecycle.end_with_request)
 
+    def create_security_group(self, name: str, description: str, *args: Any, **options: Any) -> Any:
+        vpc_id = options.get("vpc_id") or (args[0] if args else None) or self.default_vpc.id
+        if not options.get("force"):
+            groups.check_name(self, name, vpc_id)
+        return super().create_security_group(name, description, *args, **options)
+
     def _delete_security_group(self, vpc_id: str | None, group_id: str) -> None:
         groups.check_delete(self, self.get_security_group_from_id(group_id))
         super()._delete_security_group(vpc_id, group_id)

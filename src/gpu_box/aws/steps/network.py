@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import requests, tags
+from gpu_box.aws.answers import pages
 from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.security_group import foreign_rules, ssh_permission
@@ -56,6 +58,24 @@ def _require_ours(work: Work, kind: str, operation: str, **asked: Any) -> None:
         )
 
 
+def _require_no_twin(work: Work, vpc_id: str) -> None:
+    """Raise CloudError for a group whose name differs only in case: EC2 takes them for the same, filters not.
+
+    vpc_id: "" for the default VPC. Source: EC2 API, CreateSecurityGroup, GroupName.
+    """
+    name, ec2 = tags.resource_name(work.cloud.config), work.cloud.ec2
+    filters = [{"Name": "vpc-id", "Values": [vpc_id]}] if vpc_id else []
+    for page in pages(ec2, "describe_security_groups", Filters=filters):
+        for group in page["SecurityGroups"]:
+            if group["GroupName"] != name and group["GroupName"].casefold() == name.casefold():
+                raise CloudError(
+                    f"there is a security group {group['GroupName']}, and AWS does not tell capital letters "
+                    "from small ones",
+                    where="name",
+                    remedy="Set another `name:` in config.yaml.",
+                )
+
+
 def replace_key_pair(step: ReplaceKeyPair, work: Work) -> None:
     delete(work, "replacing the key pair", "delete_key_pair", KeyName=step.key_name)
     import_key_pair(ImportKeyPair(public_key=step.public_key), work)
@@ -75,6 +95,7 @@ def create_security_group(step: CreateSecurityGroup, work: Work) -> None:
             if code_of(error) == "InvalidGroup.Duplicate":
                 named = [{"Name": "group-name", "Values": [tags.resource_name(config)]}]
                 _require_ours(work, "security group", "describe_security_groups", Filters=named)
+                _require_no_twin(work, request.get("VpcId", ""))
             race_if(error, "InvalidGroup.Duplicate", "the security group already exists")
     _allow(work, group_id, step.ssh_from)
     group = SecurityGroup(
@@ -90,14 +111,9 @@ def allow_ssh(step: AllowSsh, work: Work) -> None:
     # Allow before revoking, so that the user is never locked out.
     _allow(work, step.group_id, step.allow)
     if step.revoke:
+        revoke = partial(work.cloud.ec2.revoke_security_group_ingress, GroupId=step.group_id)
         with translated("closing port 22 to an old address"):
-            try:
-                work.cloud.ec2.revoke_security_group_ingress(
-                    GroupId=step.group_id, IpPermissions=ssh_permission(step.revoke)
-                )
-            except ClientError as error:
-                if code_of(error) != "InvalidPermission.NotFound":
-                    raise
+            _change_rules(revoke, step.revoke, "InvalidPermission.NotFound")
     group = work.observed.group
     if group:
         allowed = (group.ssh_from | set(step.allow)) - set(step.revoke)
@@ -138,11 +154,26 @@ def delete_security_group(step: DeleteSecurityGroup, work: Work) -> None:
 def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:
     if not cidrs:
         return
+    allow = partial(
+        work.cloud.ec2.authorize_security_group_ingress,
+        GroupId=group_id,
+        **tags.rule_tags(work.cloud.config),
+    )
     with translated("opening port 22 to your address"):
         try:
-            work.cloud.ec2.authorize_security_group_ingress(
-                GroupId=group_id, IpPermissions=ssh_permission(cidrs), **tags.rule_tags(work.cloud.config)
-            )
+            _change_rules(allow, cidrs, "InvalidPermission.Duplicate")
         except ClientError as error:
-            if code_of(error) != "InvalidPermission.Duplicate":
-                race_if(error, "InvalidGroup.NotFound", "a `down` removed the security group")
+            race_if(error, "InvalidGroup.NotFound", "a `down` removed the security group")
+
+
+def _change_rules(change: Callable[..., object], cidrs: Sequence[Cidr], as_wanted: str) -> None:
+    """Change the rules for these. as_wanted: AWS's code if one of them is as wanted already; it then changes
+    none of the request's (EC2 API, AuthorizeSecurityGroupIngress and Revoke...), so the others go one by one.
+    """
+    try:
+        change(IpPermissions=ssh_permission(cidrs))
+    except ClientError as error:
+        if code_of(error) != as_wanted:
+            raise
+        for cidr in cidrs if len(cidrs) > 1 else ():
+            _change_rules(change, [cidr], as_wanted)
