@@ -44,6 +44,7 @@ class Box:
     def __init__(self, config: Config, *, progress: bool = False) -> None:
         """progress: show the commands' own progress lines on standard error."""
         _require("Box(config)", config, Config)
+        _require("Box(progress)", progress, bool)
         forget_empty_home()
         self._cloud = only_member(Cloud(config), "Box")
         self._report: Reporter = make_reporter(silent=not progress)
@@ -53,6 +54,7 @@ class Box:
         """path, name: as --config and --name. Raises InputError, with every problem of the file."""
         _require("Box.load(path)", path, str, Path, NoneType)
         _require("Box.load(name)", name, str, NoneType)
+        _require("Box.load(progress)", progress, bool)
         forget_empty_home()
         return cls(load(None if path is None else Path(path), name=name), progress=progress)
 
@@ -74,6 +76,9 @@ class Box:
         looser limits. run_for, at_most (US dollars): as --for and --at-most, limits of this run.
         """
         _require("Box.up(wait)", wait, timedelta)
+        _require("Box.up(loosen)", loosen, bool)
+        if wait < timedelta(0):
+            raise InputError("must not be below zero", where="Box.up(wait)")
         _require("Box.up(run_for)", run_for, timedelta, NoneType)
         _require("Box.up(at_most)", at_most, Decimal, float, int, NoneType)
         cloud = self._cloud
@@ -102,6 +107,8 @@ class Box:
         for word in words:
             _require("Box.run(command)", word, str)
         _require("Box.run(name)", name, str, NoneType)
+        if on_text is not None and not callable(on_text):
+            raise InputError(f"must be a function, not {type(on_text).__name__}", where="Box.run(on_text)")
         said: list[str] = []
 
         def take(text: str) -> None:
@@ -116,6 +123,8 @@ class Box:
         """Copy what changed below ~/work/`path`, to `to` or as `gpu-box pull` does."""
         _require("Box.pull(path)", path, str)
         _require("Box.pull(to)", to, str, Path, NoneType)
+        if to == "":
+            raise InputError("must not be empty", where="Box.pull(to)")
         return work.pull(self._cloud, path, None if to is None else Path(to), self._report)[0]
 
     def stop(self) -> StoppedBox:
@@ -124,11 +133,12 @@ class Box:
 
     def down(self, *, keep_images: bool = False) -> Gone:
         """Remove everything the box made in AWS, its disk too, and read back that nothing is left."""
+        _require("Box.down(keep_images)", keep_images, bool)
         return stop.down(self._cloud, self._report, keep_images=keep_images)
 
 
 def _require(what: str, value: object, *kinds: type) -> None:
     """Raise InputError for a value of another type: its error would come late, or from within."""
-    if not isinstance(value, kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
         raise InputError(f"must be {names}, not {type(value).__name__}", where=what)

@@ -19,17 +19,20 @@ def install() -> None:
     import moto.ec2.utils
     from moto.ec2.models import ec2_backends
     from moto.ec2.models import elastic_network_interfaces as interfaces
+    from moto.iam.models import iam_backends
     from moto.scheduler.models import scheduler_backends
     from moto.ssm.models import ssm_backends
 
     from local_aws.ec2 import catalogue
     from local_aws.ec2.addresses import free_public_address
     from local_aws.ec2.models import EC2
+    from local_aws.iam.models import IAM
     from local_aws.scheduler.models import Scheduler
     from local_aws.services.parameters import PublicParameters
 
     catalogue.offer_in_govcloud()
     ec2_backends.backend = EC2
+    iam_backends.backend = IAM
     scheduler_backends.backend = Scheduler
     ssm_backends.backend = PublicParameters
     interfaces.random_public_ip = free_public_address

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,13 @@ def test_what_goes_wrong_is_an_error_with_the_exit_code_of_the_command(
         (lambda box: box.up(wait=5), "Box.up(wait): must be timedelta, not int"),
         (lambda box: box.up(run_for=3), "Box.up(run_for): must be timedelta or None, not int"),
         (lambda box: box.up(at_most="5"), "Box.up(at_most)"),
+        (lambda box: box.up(at_most=True), "Box.up(at_most)"),
+        (lambda box: box.up(loosen="no"), "Box.up(loosen): must be bool, not str"),
+        (lambda box: box.down(keep_images="no"), "Box.down(keep_images)"),
+        (lambda _: Box.load(progress="yes"), "Box.load(progress)"),  # type: ignore[arg-type]
+        (lambda box: box.up(wait=-timedelta(1)), "Box.up(wait): must not be below zero"),
+        (lambda box: box.run("ls", on_text=5), "Box.run(on_text): must be a function, not int"),
+        (lambda box: box.pull("results", ""), "Box.pull(to): must not be empty"),
         (lambda box: box.up(at_most=float("nan")), "up: "),
         (lambda _: Box.load(5), "Box.load(path)"),  # type: ignore[arg-type]
         (lambda _: Box.load(""), ".: cannot be read: Is a directory"),

@@ -264,6 +264,12 @@ TABLE = (
         remedy=f"Run this again; if it stays so, check your proxy. {_OUTAGES}.",
     ),
     Refusal(
+        codes="NoSuchEntity",
+        words="not attachable",
+        what="there is no policy for the role's permissions boundary in this account",
+        remedy="Correct `aws.permissions_boundary` in config.yaml: the ARN that your administrator gave you.",
+    ),
+    Refusal(
         # "Eventual consistency", EC2 Developer Guide
         codes=r"Invalid\w+\.(NotFound|Unknown)|NoSuchEntity",
         what="AWS refused {operation}",

@@ -19,7 +19,8 @@ from gpu_box.machine.ssh.shell import PYTHON, quote
 from gpu_box.model.answer import read_object
 from gpu_box.model.machine import Host
 
-_START_S = 60.0  # an editor's command returns at once, but its first start on a slow disk takes a while
+_START_S = 5.0  # an editor's command returns at once, or stays in the foreground, and has failed by then
+_ANSWER_S = 60.0  # Windows' programs on a slow disk
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._/@+-]{1,200}")
 _NO_CODE = 4  # exit status of our own `cd`: the box has no copy of remote/
 
@@ -169,7 +170,7 @@ def _windows(line: str) -> str:
 
 def _answer(*words: str) -> str:
     try:
-        done = subprocess.run(words, capture_output=True, timeout=_START_S)
+        done = subprocess.run(words, capture_output=True, timeout=_ANSWER_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"Windows does not answer: {error}", where=Path(words[0]).name) from None
     return done.stdout.decode(errors="replace").strip()

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from moto.core.utils import utcnow
-from moto.ec2.exceptions import EC2ClientError, OperationDisableApiStopNotPermitted, OperationNotPermitted4
+from moto.ec2.exceptions import EC2ClientError, OperationNotPermitted4
 from moto.ec2.models.instances import InstanceState, StateReason
 
 from local_aws.ec2 import client_tokens, consoles, launch_failure, spot
@@ -75,7 +75,7 @@ def stop(backend: Any, instances: list[Any]) -> Changed:
         if instance.state in ("shutting-down", "terminated"):
             raise _wrong_state(instance, "is not in a state from which it can be stopped")
         if instance.disable_api_stop is True:
-            raise OperationDisableApiStopNotPermitted(instance.id)
+            raise _protected(instance, "stopped")
         spot.check_stop(backend, instance)
     changed = _snapshot(instances)
     for instance in instances:
@@ -89,11 +89,21 @@ def terminate(backend: Any, instances: list[Any]) -> Changed:
     for instance in instances:
         if instance.disable_api_termination is True:
             raise OperationNotPermitted4(instance.id)
+        if instance.disable_api_stop is True:
+            raise _protected(instance, "terminated")
     changed = _snapshot(instances)
     for instance in instances:
         if instance.state not in ("shutting-down", "terminated"):
             _leave(instance, "shutting-down", f"User initiated ({_stamp()})", *_BY_USER)
     return changed
+
+
+def _protected(instance: Any, what: str) -> EC2ClientError:
+    return EC2ClientError(
+        "OperationNotPermitted",
+        f"The instance '{instance.id}' may not be {what}. Modify its 'disableApiStop' instance attribute and "
+        "try again.",
+    )
 
 
 def reboot(instances: list[Any]) -> None:

@@ -77,6 +77,7 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
         )
     direct = numbered(fields, "Tag") if operation == "CreateTags" else {}
     used = list(_used(backend, fields, without_key="key-pair" in made))
+    used += _groups_by_name(backend, operation, fields)
     if operation == "RunInstances":
         used += _default_group(backend, used)
     used += _placement_group(backend, operation, fields)
@@ -112,6 +113,17 @@ def _used(backend: Any, fields: Fields, *, without_key: bool) -> Iterator[tuple[
                 yield "key-pair", value, _tags(backend, pair.id)
         elif match := _ID.fullmatch(value):
             yield _KINDS[match[1]], value, _tags(backend, value)
+
+
+def _groups_by_name(backend: Any, operation: str, fields: Fields) -> Iterator[tuple[str, str, Fields]]:
+    """The default VPC's security groups that the call names by their name."""
+    by_name = [value for name, value in fields.items() if re.fullmatch(r"SecurityGroup\.\d+", name)]
+    if operation.endswith(("SecurityGroupIngress", "SecurityGroupEgress", "DeleteSecurityGroup")):
+        by_name += [fields[name] for name in ("GroupName",) if name in fields]
+    default = backend.get_default_vpc()
+    for group in backend.groups[default.id].values() if default and by_name else ():
+        if group.name in by_name:
+            yield "security-group", group.id, _tags(backend, group.id)
 
 
 def _default_group(backend: Any, used: list[tuple[str, str, Fields]]) -> Iterator[tuple[str, str, Fields]]:
