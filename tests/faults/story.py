@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 
 from gpu_box.aws import console, doctor, observe, quotas, tags
 from gpu_box.aws.prices.prices import read_price
@@ -51,10 +54,15 @@ def by_an_expert(stage: Stage) -> Saboteur:
 
 
 def _account() -> Aws:
-    """A company's account."""
+    """A company's account, with the boundary that its administrator made."""
+    allowed = {"Effect": "Allow", "Action": "ec2:StopInstances", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    boundary = iam_backends[DEFAULT_ACCOUNT_ID]["aws"].create_policy(
+        "", "/", document, f"boundary-{secrets.token_hex(4)}", []
+    )
     return Aws(
         tags=((COST, "ml-7"), ("Team", "vision")),
-        permissions_boundary=f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:policy/gpu-box-boundary",
+        permissions_boundary=boundary.arn,
         kms_key=f"arn:aws:kms:us-east-1:{DEFAULT_ACCOUNT_ID}:key/01234567-89ab-cdef-0123-456789abcdef",
     )
 
