@@ -1,10 +1,10 @@
 """A TCP relay on loopback that delays every byte, in a separate process.
 
-    python -m benchmarks.latency PORT ROUND_TRIP_MS [handshake] [ADDRESS]
+    python -m benchmarks.latency PORT ROUND_TRIP_MS ADDRESS [handshake]
 
 handshake: TCP's handshake takes a round trip, too. The kernel accepts at once on loopback, so the first byte
 waits for that long instead: nothing can be sent on a real line before.
-ADDRESS: of loopback, where it listens and where PORT is; 127.0.0.1 by default.
+ADDRESS: of loopback, where it listens and where PORT is.
 It prints its port and, for each line of input, the number of bytes sent to PORT so far. Only memory bounds
 the data in flight, so bandwidth is not limited: `python -m benchmarks.latency` prints it.
 """
@@ -46,8 +46,8 @@ class Link:
 def link(
     port: int, round_trip_ms: float, *, handshake: bool = False, address: str = "127.0.0.1"
 ) -> Iterator[Link]:
-    words = [sys.executable, "-m", "benchmarks.latency", str(port), str(round_trip_ms)]
-    words += [*(["handshake"] if handshake else []), address]
+    words = [sys.executable, "-m", "benchmarks.latency", str(port), str(round_trip_ms), address]
+    words += ["handshake"] if handshake else []
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Link(process)
@@ -131,9 +131,8 @@ if __name__ == "__main__":
         for ms in (0, 50):
             print(f"{ms} ms: {_bandwidth(ms):.0f} MB/s")
         sys.exit()
-    shakes, where = "handshake" in sys.argv, sys.argv[3:][-1:]
-    address = where[0] if where and where != ["handshake"] else "127.0.0.1"
-    relay = _Relay(int(sys.argv[1]), float(sys.argv[2]) / 2000, handshake=shakes, address=address)
+    port, round_trip_ms, address, *rest = sys.argv[1:]
+    relay = _Relay(int(port), float(round_trip_ms) / 2000, handshake=rest == ["handshake"], address=address)
     print(relay.listener.getsockname()[1], flush=True)
     for _ in sys.stdin:
         print(relay.sent, flush=True)

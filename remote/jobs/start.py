@@ -187,12 +187,13 @@ def _wait_until_it_runs(job: Job) -> None:
     """Raises Refused if the command does not run. The lock of the queue is held meanwhile: never for ever."""
     deadline = time.monotonic() + _STARTS_WITHIN_S
     while not (job.read("pid") or job.read("exit")):
+        late = time.monotonic() - deadline
         if not job.alive() and not job.read("pid"):  # the supervisor has given its number and died
             job.exit_status()  # records the end
-            raise Refused("job %s does not start: see %s" % (job.name, job.log))
-        late = time.monotonic() - deadline
         # The permit is gone, and nothing shows whether the supervisor that took it is slow or dead.
-        if late > 0 and (job.take_permit() or late > _BEGINS_WITHIN_S):
+        elif late > 0 and (job.take_permit() or late > _BEGINS_WITHIN_S):
             job.end(1)
-            raise Refused("job %s does not start: see %s" % (job.name, job.log))
-        time.sleep(0.02)
+        else:
+            time.sleep(0.02)
+            continue
+        raise Refused("job %s does not start: see %s" % (job.name, job.log))

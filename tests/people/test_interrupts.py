@@ -142,13 +142,15 @@ raise SystemExit(main())
     assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
 
 
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice, as timeout does"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_ctrl_c_or_a_kill_while_a_job_is_followed_names_it_and_its_log(
-    desk: Desk, number: signal.Signals, code: int
+def test_ctrl_c_or_a_kill_while_a_job_is_followed_names_it_and_its_log_once(
+    desk: Desk, number: signal.Signals, code: int, times: int
 ) -> None:
     with desk.started("run", "--job", "night", "--", "echo begun; sleep 600") as command:
         assert command.out.readline() == b"begun\n"
-        command.process.send_signal(number)
+        for _ in range(times):
+            command.process.send_signal(number)
         status, said = command.end()
     assert status == code
     assert said == (
@@ -179,39 +181,27 @@ def test_ctrl_c_with_json_names_the_job_that_goes_on(
     desk.run("cancel", "late")
 
 
+@pytest.mark.parametrize(
+    ("during", "words", "lines"),
+    [
+        ("finish", ("--then", "stop"), ("`gpu-box status` shows the box.", "will not be stopped")),
+        ("pull_matching", ("--pull", "*.pt"), ("`gpu-box pull` copies what --pull has not.",)),
+    ],
+)
 def test_ctrl_c_after_the_job_s_end_does_not_say_that_it_goes_on(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    during: str,
+    words: tuple[str, ...],
+    lines: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(desk.folder)
-    monkeypatch.setattr(work, "finish", interrupt)
-    assert cli.main(["run", "--job", "short", "--then", "stop", "--", "true"]) == 130
+    monkeypatch.setattr(work, during, interrupt)
+    assert cli.main(["run", "--job", during, *words, "--", "true"]) == 130
     said = capsys.readouterr().err
-    assert "interrupted: job short has ended. `gpu-box status` shows the box." in said
-    assert "will not be stopped" in said
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_timeout_which_signals_twice_gets_the_whole_line_once(desk: Desk, number: signal.Signals) -> None:
-    with desk.started("run", "--job", "night", "--", "echo begun; sleep 600") as command:
-        assert command.out.readline() == b"begun\n"
-        for _ in range(2):
-            command.process.send_signal(number)
-        _, said = command.end()
-    assert said == (
-        "\ninterrupted: job night goes on. `gpu-box logs night` follows its log. The box stops when idle.\n"
-    )
-    desk.run("cancel", "night")
-
-
-def test_ctrl_c_in_the_last_copy_of_pull_names_pull_and_not_the_job_s_log(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(desk.folder)
-    monkeypatch.setattr(work, "pull_matching", interrupt)
-    assert cli.main(["run", "--job", "brief", "--pull", "*.pt", "--", "true"]) == 130
-    said = capsys.readouterr().err
-    assert "interrupted: job brief has ended. `gpu-box pull` copies what --pull has not." in said
-    assert "goes on" not in said
+    assert f"interrupted: job {during} has ended. {lines[0]}" in said
+    assert all(line in said for line in lines) and "goes on" not in said
 
 
 def test_a_job_that_ends_with_130_is_no_ctrl_c(desk: Desk) -> None:
