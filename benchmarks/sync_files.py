@@ -66,13 +66,12 @@ class Scene:
             subprocess.run(words, check=True)
             return
         there, transport = str(self.folder(way)), None if way == OURS else way
+        chosen = Selection(self.source)
         with (
-            sync.early_rsync(self.host, self.source, there, transport) as early,
+            sync.early_rsync(self.host, chosen, there, transport) as early,
             connect(self.host) as connection,
         ):
-            sync.push(
-                connection, Selection(self.source), there, report=Silent(), transport=transport, early=early
-            )
+            sync.push(connection, chosen, there, report=Silent(), transport=transport, early=early)
 
 
 def rows() -> Iterator[Row]:

@@ -22,7 +22,7 @@ try:  # imports are local to keep every sync's start fast
     elif command == "unchanged":
         from sync.unchanged import unchanged
 
-        unchanged(folder, sys.stdin.buffer.read())
+        unchanged(folder, sys.stdin.buffer.read)
     elif command == "gone":
         from sync.prepare import gone
 

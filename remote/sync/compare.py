@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from sync.answer import describe, record
 from sync.inside import Folder
 from sync.parts import drop
-from sync.prepare import prepared, record_of
+from sync.prepare import prepared, record_of, write
 
 _SIGNS = {(True, True): b"same", (False, True): b"old", (True, False): b"changed", (False, False): b"both"}
 
@@ -65,23 +65,30 @@ def changed_in(
 
 
 def commit(name: str, pushed: bytes, fingerprint: str) -> None:
-    """Record a push. pushed: for each file STAMP SIZE PATH, terminated by NUL. A wrong size is ignored."""
+    """Record a push. pushed: for each file STAMP SIZE PATH, terminated by NUL; then = 0 FINGERPRINT.
+
+    A wrong size is ignored. Without the end nothing is recorded: the push failed. fingerprint: from older
+    laptops, which send no end.
+    """
+    items = [item.split(b" ", 2) for item in pushed.split(b"\0")[:-1]]
+    if not fingerprint:
+        if not items or items[-1][0] != b"=":
+            return
+        fingerprint = items.pop()[2].decode()
     folder = os.fsencode(os.path.expanduser(name))
     seen = _read(folder)
     arrived = []
-    for item in pushed.split(b"\0"):
-        if item:
-            stamp, size, path = item.split(b" ", 2)
-            state = _state(folder, path)
-            if state.startswith((b"l", b"f%d." % int(size))):
-                seen[path] = stamp, state
-                arrived.append(path)
+    for stamp, size, path in items:
+        state = _state(folder, path)
+        if state.startswith((b"l", b"f%d." % int(size))):
+            seen[path] = stamp, state
+            arrived.append(path)
     drop(folder, arrived)
     if arrived:  # written atomically: a full disk keeps the old record
         lines = [b"%s %s %s" % (stamp, state, path) for path, (stamp, state) in sorted(seen.items())]
-        _write(record_of(folder) + ".seen", b"\0".join(lines))
+        write(record_of(folder) + ".seen", b"\0".join(lines))
     if fingerprint:
-        _write(os.path.expanduser("~/.gpu-box/project"), fingerprint.encode())
+        write(os.path.expanduser("~/.gpu-box/project"), fingerprint.encode())
 
 
 def digest(name: str, wanted: bytes) -> None:
@@ -190,11 +197,3 @@ def _read(folder: bytes) -> dict[bytes, tuple[bytes, bytes]]:
         return {path: (stamp, its_state) for stamp, its_state, path in records(folder)}
     except ValueError:  # every file counts as unknown: modification times decide
         return {}
-
-
-def _write(path: str, content: bytes) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.new.{os.getpid()}"
-    with open(temporary, "wb") as file:
-        file.write(content)
-    os.replace(temporary, path)

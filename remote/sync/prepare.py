@@ -45,7 +45,7 @@ def prepared(
     drop(folder, former - set(paths))
     known = set(paths) | spared if delete else former | set(paths)
     if known != former:
-        _write(record, known)
+        write(record, b"\0".join(sorted(known)))
     return deleted
 
 
@@ -70,7 +70,7 @@ def remove(name: str, chosen: bytes) -> None:
     paths = {path for path in set(chosen.split(b"\0")) & former if not changed(path)}
     with Folder(folder) as inside:
         deleted = sum(inside.remove(path) for path in paths)
-    _write(record, former - paths)
+    write(record, b"\0".join(sorted(former - paths)))
     send(describe(folder, deleted=deleted), folder, [])
 
 
@@ -86,9 +86,10 @@ def _read(record: str) -> set[bytes]:
         return set()
 
 
-def _write(record: str, paths: set[bytes]) -> None:
-    os.makedirs(_RECORDS, exist_ok=True)
-    temporary = f"{record}.new.{os.getpid()}"
+def write(path: str, content: bytes) -> None:
+    """Atomically: a full disk keeps the old file."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.new.{os.getpid()}"
     with open(temporary, "wb") as file:
-        file.write(b"\0".join(sorted(paths)))
-    os.replace(temporary, record)
+        file.write(content)
+    os.replace(temporary, path)

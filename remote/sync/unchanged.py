@@ -2,6 +2,9 @@
 
 What `compare` would call "same" for each file in it, and for each that was ever pushed into it. The laptop's
 digest of a folder is the SHA-256 of "NAME STAMP" of its files, sorted and joined by NUL.
+
+~/.gpu-box/sync/HASH.tree has the digests of the last question to which the answer was none, and of what
+`find` printed just before. While both are the same, so is the answer.
 """
 
 from __future__ import annotations
@@ -9,26 +12,71 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 
 from sync.answer import describe
 from sync.compare import records, state
+from sync.prepare import record_of, write
+
+# A file's line changes with its content or mode (ctime), and if another takes its name (inode). Left out are
+# folders in which nothing was pushed, but programs write.
+_FIND = [
+    *("find", ".", "!", "-type", "d", "-printf", r"%P\0%C@ %i %s\0", "-o"),
+    *("(", "-path", "./results", "-o", "-name", "__pycache__", "-o", "-name", ".ipynb_checkpoints", ")"),
+    *("-prune", "-o", "-printf", r"%P/\0"),
+]
 
 
-def unchanged(name: str, wanted: bytes) -> None:
-    """wanted: for each folder DIGEST PATH, terminated by NUL. Answers with the paths of the others."""
+def unchanged(name: str, read: Callable[[], bytes]) -> None:
+    """read: gives, for each folder, DIGEST PATH, terminated by NUL. Answers with the paths of the others."""
     folder = os.fsencode(os.path.expanduser(name))
     os.makedirs(folder, exist_ok=True)
-    files = _by_folder(folder)
+    tree = _tree(folder)  # while the laptop makes its question
+    wanted = read()
+    known = (hashlib.sha256(wanted).hexdigest() + tree).encode()
+    remembered = record_of(folder) + ".tree"
+    changed = [] if tree and _content(remembered) == known else list(_changed(folder, wanted))
     out = sys.stdout.buffer
     out.write(json.dumps(describe(folder, deleted=0)).encode() + b"\n")
+    out.write(b"".join(path + b"\0" for path in changed))
+    out.flush()
+    if tree and not changed and _content(remembered) != known:
+        write(remembered, known)
+
+
+def _changed(folder: bytes, wanted: bytes) -> Iterator[bytes]:
+    files = _by_folder(folder)
     for item in wanted.split(b"\0")[:-1]:
         digest, path = item.split(b" ", 1)
         pushed = files.get(path, {})
         same = hashlib.sha256(b"\0".join(sorted(pushed))).hexdigest().encode() == digest
         if not (same and _as_recorded(folder, path, pushed)):
-            out.write(path + b"\0")
-    out.flush()
+            yield path
+
+
+def _tree(folder: bytes) -> str:
+    """A digest of what `find` says of the folder; "" if it cannot read all of it."""
+    digest = hashlib.sha256()
+    try:
+        with tempfile.TemporaryFile() as said:
+            done = subprocess.run(_FIND, cwd=folder, stdout=said, stderr=subprocess.DEVNULL)
+            said.seek(0)
+            for piece in iter(lambda: said.read(1 << 20), b""):
+                digest.update(piece)
+    except OSError:
+        return ""
+    return digest.hexdigest() if done.returncode == 0 else ""
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def _by_folder(folder: bytes) -> dict[bytes, dict[bytes, bytes]]:

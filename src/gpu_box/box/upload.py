@@ -43,7 +43,7 @@ def ahead(cloud: Cloud) -> Upload | None:
             "`name` in config.yaml, or --name, makes another box. Mix them?"
         )
     chosen = Selection(folder, project.excluded(cloud.config))
-    size = sum(entry.size for entry in chosen.entries)
+    size = chosen.summary.size
     if size - agreed_upload.read(cloud.memory("upload")) >= LARGE_BYTES:
         times = " or ".join(f"{_time(size, rate)} at {rate} Mbit/s" for rate in _LINKS_MBIT)
         asked.append(

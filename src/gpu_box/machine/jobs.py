@@ -228,7 +228,7 @@ def _invalid(connection: Connection, asked: str, said: Result) -> MachineError:
 def _call(
     connection: Connection,
     *words: str,
-    stdin: bytes | None = None,
+    stdin: bytes = b"",
     on_data: Callable[[bytes], None] | None = None,
     timeout_s: float | None = TIMEOUT_S,
 ) -> Result:

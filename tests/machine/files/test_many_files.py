@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from testbed import programs
 from testbed.openssh import OpenSshMachine
 
 from gpu_box.errors import MachineError
-from gpu_box.machine.files import listing, sync, upload_remote
+from gpu_box.machine.files import last_list, listing, sync, upload_remote
 from gpu_box.machine.files.selection import Selection
-from gpu_box.machine.ssh.connection import Connection
+from gpu_box.machine.ssh.connection import Connection, Result
 from sync import compare, prepare, unchanged
 from tests.paths import REMOTE
 
@@ -25,7 +28,7 @@ NAMES = ["a", "b c", "é.txt", "deep/a", "deep/b", "deep/er/a", "x/y/z", "x/" + 
 @pytest.fixture
 def box(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
     upload_remote.upload(connection, REMOTE)
-    monkeypatch.setattr(listing, "_MANY", 0)
+    monkeypatch.setattr(last_list, "MANY", 0)
     return connection
 
 
@@ -92,7 +95,7 @@ def test_a_folder_called_unchanged_has_only_files_that_are_the_same_on_both_side
         now = Selection(project)
         listed = [(entry.path, entry.stamp, entry.size) for entry in now.entries]
         folders = b"".join(f"{digest} {path}\0".encode() for path, digest in now.folders.items())
-        unchanged.unchanged(str(work), folders)
+        unchanged.unchanged(str(work), lambda folders=folders: folders)
         answer = capsysbinary.readouterr().out.partition(b"\n")[2]
         differ = {path.decode() for path in answer.split(b"\0")[:-1]}
         compare.compare(str(work), b"".join(f"{stamp} {path}\0".encode() for path, stamp, _ in listed), False)
@@ -111,7 +114,7 @@ def test_a_folder_called_unchanged_has_only_files_that_are_the_same_on_both_side
         for path, _, _ in listed:
             send(project / path, work / path)
         pushed = b"".join(f"{stamp} {size} {path}\0".encode() for path, stamp, size in listed)
-        compare.commit(str(work), pushed, "")
+        compare.commit(str(work), pushed + b"= 0 0\0", "")
         for _ in range(draw.randrange(3)):
             name, kind = draw.choice(NAMES), draw.choice(kinds)
             removed |= {name.rpartition("/")[0]} if kind == "remove" else set()
@@ -141,7 +144,7 @@ def test_what_changed_on_either_side_is_treated_as_with_few_files(
     for number in range(4):
         results = []
         for many, there in ((0, "many"), (10_000, "few")):
-            monkeypatch.setattr(listing, "_MANY", many)
+            monkeypatch.setattr(last_list, "MANY", many)
             done = sync.push(box, Selection(project), f"~/{there}", report=report, transport="sftp")
             results.append((done.files, done.bytes, sorted(done.kept), tree(machine.home / there)))
         assert results[0] == results[1]
@@ -161,15 +164,129 @@ def test_a_sync_without_a_change_is_one_short_question(
     sync.push(box, Selection(project), "~/work", report=report)
     asked: list[int] = []
     run = box.run
-    monkeypatch.setattr(
-        box, "run", lambda *words, **more: asked.append(len(more["stdin"])) or run(*words, **more)
-    )
+
+    def count(*words: Any, **more: Any) -> Result:
+        stdin = more["stdin"]
+        asked.append(len(stdin() if callable(stdin) else stdin))
+        return run(*words, **more)
+
+    monkeypatch.setattr(box, "run", count)
     assert sync.push(box, Selection(project), "~/work", report=report).files == 0
     assert len(asked) == 1
     assert asked[0] < 500
     put(project / "deep/a", "changed")
     assert sync.push(box, Selection(project), "~/work", report=report).files == 1
     assert max(asked[1:]) < 1500, "the files of that folder alone are listed"
+
+
+@pytest.mark.skipif(not programs.find("find"), reason="it needs GNU find")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_list_that_is_remembered_is_the_list_of_a_walk(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(last_list, "MANY", 0)
+    draw, remembered = random.Random(seed), 0
+    kinds = [
+        "write",
+        "same times",
+        "mode",
+        "remove",
+        "link",
+        "folder is a link",
+        "empty",
+        "ignore",
+        "swap",
+        "no",
+    ]
+    for number in range(80):
+        now = Selection(project, ("*.log",))
+        now.begin()
+        summary = now.summary
+        remembered += "scan" not in now.__dict__
+        with monkeypatch.context() as without:
+            without.setattr(last_list, "LAST_LIST", False)
+            assert Selection(project, ("*.log",)).summary == summary
+        name, kind = draw.choice(NAMES), draw.choice(kinds)
+        if kind == "empty":
+            (project / f"empty {number}").mkdir()
+        elif kind == "ignore":
+            put(project / ".gitignore", draw.choice(["a\n", "x/\n", "[\n"]))
+        elif kind == "swap" and (project / "a").is_file():
+            put(project / "new", (project / "a").read_text())
+            (project / "new").rename(project / "a")
+        elif kind != "no":
+            change(project, name, kind, number)
+    assert 10 < remembered < 70
+
+
+def test_a_list_is_made_again_once_git_decides(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git's settings outside the folder may exclude files of it."""
+    monkeypatch.setattr(last_list, "MANY", 0)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for _ in range(3):
+        assert "a" in {entry.path for entry in Selection(project).entries}
+        assert Selection(project).summary.count == len(NAMES)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("/project/x\n")
+    assert Selection(project).summary.count == len([name for name in NAMES if not name.startswith("x/")])
+
+
+def test_another_exclusion_makes_another_list(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_list, "MANY", 0)
+    for _ in range(3):
+        assert Selection(project).summary.count == len(NAMES)
+        assert Selection(project, ("deep/",)).summary.count == len(NAMES) - 3
+
+
+def test_the_box_answers_with_what_find_says_as_it_would_by_looking_at_each_file(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr(prepare, "_RECORDS", str(tmp_path / "records"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    draw, work = random.Random(9), tmp_path / "work"
+    kinds = ["write", "same times", "mode", "remove", "link", "folder is a link"]
+    looked = []
+    really = unchanged._changed
+    monkeypatch.setattr(unchanged, "_changed", lambda *words: looked.append(1) or really(*words))
+    quick = 0
+    for _ in range(100):
+        now = Selection(project)
+        folders = b"".join(f"{digest} {path}\0".encode() for path, digest in now.folders.items())
+        looked.clear()
+        unchanged.unchanged(str(work), lambda folders=folders: folders)
+        answer = capsysbinary.readouterr().out.partition(b"\n")[2]
+        assert sorted(answer.split(b"\0")[:-1]) == sorted(really(os.fsencode(work), folders))
+        quick += not looked
+        if draw.randrange(5) == 0:  # a push
+            shutil.rmtree(work)
+            shutil.copytree(project, work, symlinks=True)
+            listed = [(entry.path, entry.stamp, entry.size) for entry in now.entries]
+            pushed = b"".join(f"{stamp} {size} {path}\0".encode() for path, stamp, size in listed)
+            compare.commit(str(work), pushed + b"= 0 print\0", "")
+        if draw.randrange(10) == 0:
+            change(draw.choice([work, project]), draw.choice(NAMES), draw.choice(kinds), draw.randrange(9))
+        if draw.randrange(4) == 0:  # a program's own files are none of ours
+            put(work / "results" / str(draw.randrange(99)), "made on the box")
+    assert 20 < quick < 80
+
+
+def test_a_push_that_ends_early_records_nothing(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program on the box was started along with the transfer."""
+    monkeypatch.setattr(prepare, "_RECORDS", str(tmp_path / "records"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(project, tmp_path / "work")
+    whole = b"".join(b"1.1 5 %s\0" % name.encode() for name in NAMES) + b"= 0 print\0"
+    for cut in (0, 1, len(whole) // 2, len(whole) - 1):
+        compare.commit("~/work", whole[:cut], "")
+    assert not list(tmp_path.glob("records/*"))
+    assert not (tmp_path / ".gpu-box/project").exists()
+    compare.commit("~/work", whole, "")
+    assert len(list(compare.records(os.fsencode(tmp_path / "work")))) == len(NAMES)
+    assert (tmp_path / ".gpu-box/project").read_text() == "print"
 
 
 def test_a_folder_that_was_not_asked_about_is_no_answer(

@@ -33,7 +33,7 @@ def list_files(folder: Path) -> Listed | None:
     """Tracked files, and untracked ones that are not ignored. None without git, outside a checkout, or if the
     checkout ignores the folder itself.
     """
-    if not _is_checkout(folder):
+    if not is_checkout(folder):
         return None
     files = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     others = _git(folder, "ls-files", "-z", "--others", "--directory", "--exclude-standard")
@@ -49,14 +49,14 @@ def list_files(folder: Path) -> Listed | None:
 
 def ignored(folder: Path, paths: Sequence[str]) -> set[str] | None:
     """Those of `paths`, which need not exist, that git ignores; all if git cannot say. None as above."""
-    if not _is_checkout(folder):
+    if not is_checkout(folder):
         return None
     asked = b"".join(os.fsencode(path) + b"\0" for path in paths)
     done = _git(folder, "check-ignore", "-z", "--stdin", "--no-index", stdin=asked, fine=(0, 1))
     return set(paths) if done is None else {os.fsdecode(path) for path in done.stdout.split(b"\0") if path}
 
 
-def _is_checkout(folder: Path) -> bool:
+def is_checkout(folder: Path) -> bool:
     """Whether git is installed and the folder is in a checkout that does not ignore it."""
     if not shutil.which("git"):
         return False

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpu_box.errors import InputError, MachineError
+from gpu_box.machine.files import last_list
 from gpu_box.machine.files.safe_folder import is_normal
 from gpu_box.machine.files.selection import Entry, Selection
 from gpu_box.machine.files.transfer import disk_full
@@ -24,7 +27,6 @@ STATES = frozenset({"same", "old", "changed", "both", "unknown", "way"})
 _LONGEST_BYTES = 256 * 1024 * 1024  # a million files
 _LARGEST_BYTES = 1 << 63  # no file is larger
 _LATEST = 1 << 40  # seconds since 1970, beyond any file system
-_MANY = 10_000  # files whose list takes longer than the round trip that may spare it
 
 
 def ask(
@@ -83,20 +85,25 @@ def differing(
     """The files in those folders in which something has changed on either side since the last push
     (remote/sync/unchanged.py). With few files the box is not asked: it answers None, and they are all here.
     """
-    entries, digests = selection.entries, selection.folders
-    if len(entries) < _MANY:
-        return None, [*entries]
-    asked = b"".join(b"%s %s\0" % (digest.encode(), os.fsencode(path)) for path, digest in digests.items())
+    if not selection.many and len(selection.entries) < last_list.MANY:
+        return None, [*selection.entries]
+
+    def asked() -> bytes:
+        folders = selection.folders.items()
+        return b"".join(b"%s %s\0" % (digest.encode(), os.fsencode(path)) for path, digest in folders)
+
     try:
         about, body = _asked(connection, ["unchanged", folder], asked)
     except OlderCode:
-        return None, [*entries]
+        return None, [*selection.entries]
     changed = {os.fsdecode(path) for path in body.split(b"\0")[:-1]}
     with _checked(connection):
-        if not changed <= digests.keys():
+        if not changed <= selection.folders.keys():
             raise ValueError
     about["remembers"] = True
-    return about, [entry for entry in entries if entry.path.rpartition("/")[0] in changed]
+    if not changed:
+        return about, []
+    return about, [entry for entry in selection.entries if entry.path.rpartition("/")[0] in changed]
 
 
 def compare(
@@ -124,13 +131,31 @@ def compare(
         return {**about, "remembers": True}, found
 
 
-def commit(connection: Connection, folder: str, pushed: Sequence[Entry], fingerprint: str) -> None:
-    """Record on the box what it has now. fingerprint: of a completely pushed selection, else ""."""
-    record = b"".join(
-        b"%s %d %s\0" % (_stamp(entry), entry.size, os.fsencode(entry.path)) for entry in pushed
-    )
-    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync {quote('commit', folder, fingerprint)}"
-    connection.run(command, stdin=record)
+@contextmanager
+def commit(connection: Connection, folder: str, pushed: Sequence[Entry], fingerprint: str) -> Iterator[None]:
+    """Record on the box what it has when the `with` block has ended; its program starts with the block.
+
+    fingerprint: of the whole selection.
+    """
+    ended, done = Future[bytes](), Future[None]()
+
+    def record() -> None:
+        command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync {quote('commit', folder)}"
+        try:
+            connection.run(command, stdin=ended.result)
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=record, daemon=True).start()
+    try:
+        yield
+    except BaseException:
+        ended.set_result(b"")  # nothing is recorded
+        raise
+    records = [b"%s %d %s\0" % (_stamp(entry), entry.size, os.fsencode(entry.path)) for entry in pushed]
+    ended.set_result(b"".join(records) + b"= 0 %s\0" % fingerprint.encode())
+    done.result()
 
 
 def same_content(connection: Connection, folder: str, root: Path, entries: Sequence[Entry]) -> set[str]:
@@ -163,7 +188,9 @@ class OlderCode(Exception):
     """The box's copy of our code does not have the command yet."""
 
 
-def _asked(connection: Connection, words: Sequence[str], stdin: bytes) -> tuple[dict[str, Any], bytes]:
+def _asked(
+    connection: Connection, words: Sequence[str], stdin: bytes | Callable[[], bytes]
+) -> tuple[dict[str, Any], bytes]:
     answer = bytearray()
     command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m sync {quote(*words)}"
 

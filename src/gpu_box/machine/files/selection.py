@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpu_box.errors import InputError
-from gpu_box.machine.files import git
+from gpu_box.machine.files import git, last_list
 from gpu_box.machine.files.ignore import Patterns
+from gpu_box.machine.files.last_list import Summary
 from gpu_box.machine.files.safe_folder import is_normal, is_printable, leads_inside
 
 # In .gitignore syntax. The last ones are remains of an interrupted transfer.
@@ -67,7 +68,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Selection:
-    """The files of `folder` to upload. The folder is walked once, when the entries are first needed.
+    """The files of `folder` to upload. The folder is walked at most once, when its list is first needed.
 
     exclude: .gitignore patterns in addition to the folder's own .gitignore files.
     """
@@ -78,6 +79,7 @@ class Selection:
     @cached_property
     def scan(self) -> Scan:
         """Raises InputError for a missing folder, or an invalid pattern in `exclude`."""
+        self._last.wait()  # the walk must not be older than what `find` sees
         if not self.folder.is_dir():
             raise InputError(
                 "there is no such folder", where=str(self.folder), remedy="Set sync.source to yours."
@@ -98,20 +100,50 @@ class Selection:
         return self.scan.entries
 
     @cached_property
+    def _last(self) -> last_list.LastList:
+        pruned = [name.rstrip("/") for name in ALWAYS_EXCLUDED if "*" not in name]
+        return last_list.LastList(self.folder, [*self.exclude, *_NEVER_UP, *ALWAYS_EXCLUDED], pruned)
+
+    def begin(self) -> None:
+        """Look in the background whether the last list of a large folder is still right."""
+        self._last.begin()
+
+    @property
+    def many(self) -> bool:
+        """Whether there were very many files the last time."""
+        return self._last.known
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Without a walk where nothing has changed since the last one. Raises as `scan` does."""
+        return self._last.summary() or self._last.remember(_summary(self.scan))
+
+    @property
     def folders(self) -> dict[str, str]:
         """The folders with files, each with a digest of their names and stamps (remote/sync/unchanged.py)."""
-        files: dict[str, list[bytes]] = {}
-        for entry in self.entries:
-            folder, _, name = entry.path.rpartition("/")
-            files.setdefault(folder, []).append(os.fsencode(f"{name} {entry.stamp}"))
-        return {
-            folder: hashlib.sha256(b"\0".join(sorted(names))).hexdigest() for folder, names in files.items()
-        }
+        return self.summary.folders
 
     @cached_property
     def fingerprint(self) -> str:
         """A short hash that changes with any file's path, content or mode."""
         return hashlib.sha256(repr(sorted(self.folders.items())).encode()).hexdigest()[:16]
+
+
+def _summary(scan: Scan) -> Summary:
+    files: dict[str, list[bytes]] = {}
+    for entry in scan.entries:
+        folder, _, name = entry.path.rpartition("/")
+        files.setdefault(folder, []).append(os.fsencode(f"{name} {entry.stamp}"))
+    digests = {
+        folder: hashlib.sha256(b"\0".join(sorted(names))).hexdigest() for folder, names in files.items()
+    }
+    return Summary(
+        folders=digests,
+        count=len(scan.entries),
+        size=sum(entry.size for entry in scan.entries),
+        left=scan.left,
+        broken=scan.broken,
+    )
 
 
 def select(folder: Path, exclude: Sequence[str]) -> Scan:

@@ -39,17 +39,21 @@ def push_to(
     host: Host, selection: Selection, dest: str, *, report: Reporter, delete: bool = False
 ) -> SyncResult:
     """`push` over a new connection. Raises MachineUnreachable, and as `push` does."""
-    with early_rsync(host, selection.folder, dest) as early, connect(host) as connection:
+    selection.begin()
+    with early_rsync(host, selection, dest) as early, connect(host) as connection:
         return push(connection, selection, dest, report=report, delete=delete, early=early)
 
 
 def early_rsync(
-    host: Host, source: Path, dest: str, transport: str | None = None
+    host: Host, selection: Selection, dest: str, transport: str | None = None
 ) -> contextlib.AbstractContextManager[Rsync | None]:
-    """An rsync that logs in while we do and while its list of files is made. For a `with` block."""
-    if not EARLY_RSYNC or transport == "sftp" or not rsync.usable():
+    """An rsync that logs in while we do and while its list of files is made. For a `with` block.
+
+    None where the list takes longer than the log-in.
+    """
+    if not EARLY_RSYNC or transport == "sftp" or not rsync.usable() or selection.many:
         return contextlib.nullcontext()
-    return Rsync(host, source, dest)
+    return Rsync(host, selection.folder, dest)
 
 
 def push(
@@ -71,16 +75,16 @@ def push(
     source = selection.folder
     report.start(_STEP, f"listing {source}")
     with contextlib.ExitStack() as stack:
-        early = early or stack.enter_context(early_rsync(connection.host, source, dest, transport))
-        every = selection.entries
-        _name_left(selection, report)
+        early = early or stack.enter_context(early_rsync(connection.host, selection, dest, transport))
         deleted = _delete(connection, selection, dest, report) if delete else 0
         about, wanted = listing.differing(connection, dest, selection)
+        _name_left(selection, report)
         compared: dict[str, tuple[str, Entry]] = {}
         if wanted or about is None:
             about, compared = listing.compare(connection, dest, wanted)
         about["deleted"] = deleted
-        if not compared and len(wanted) == len(every) and (source / ".git").exists():  # the first push
+        first = not compared and len(wanted) == selection.summary.count
+        if first and (source / ".git").exists():
             report.note("`.git` is never sent; for git on the box, clone there")
         there = {path: entry for path, (_, entry) in compared.items()}
         fates = {entry.path: _fate(entry, compared.get(entry.path)) for entry in wanted}
@@ -102,12 +106,13 @@ def push(
             report=report,
             step=_STEP,
         )
-        with held(connection):
+        known = [entry for entry in wanted if entry.path in alike or fates[entry.path] == "known"]
+        news = send or known or about["project"] != selection.fingerprint
+        record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if about["remembers"] and news:
+            record = listing.commit(connection, dest, [*send, *known], selection.fingerprint)
+        with held(connection), record:
             result = _move(connection, transfer, about, kept, report, transport, early)
-        if about["remembers"]:
-            known = [e for e in wanted if e.path in alike or fates[e.path] == "known"]
-            if send or known or about["project"] != selection.fingerprint:
-                listing.commit(connection, dest, [*send, *known], selection.fingerprint)
         return replace(result, kept=(*result.kept, *(entry.path for entry in in_the_way)))
 
 
@@ -148,12 +153,12 @@ def _fate(ours: Entry, found: tuple[str, Entry] | None) -> str:
 
 def _name_left(selection: Selection, report: Reporter) -> None:
     """Note the files that cannot be sent although nothing excludes them, and broken lines of .gitignore."""
-    broken = selection.scan.broken
+    broken = selection.summary.broken
     for line in broken[:_MOST_BROKEN]:
         report.note(line)
     if len(broken) > _MOST_BROKEN:
         report.note(f"ignored patterns of .gitignore files: {len(broken) - _MOST_BROKEN} more")
-    for why, paths in selection.scan.left.items():
+    for why, paths in selection.summary.left.items():
         report.note(f"left out ({why}): {_some(paths)}")
 
 

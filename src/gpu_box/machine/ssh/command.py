@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # For standard output, if it is kept, and standard error; real answers are far smaller.
 MOST_BYTES = 8_000_000
 REQUEST_S = 60.0  # for the machine to begin a command: it may be out of memory
+_PAUSED_S = 0.5
 _CHUNK_BYTES = 256 * 1024
 _MOST_NOISE_BYTES = 64 * 1024
 _LONGEST_SAID = 300  # characters of the box's text in an error message
@@ -95,12 +96,22 @@ class Clock:
     def __init__(self, timeout_s: float | None, stall_s: float | None) -> None:
         self._timeout_s, self._stall_s = timeout_s, stall_s
         self._began = self._moved = time.monotonic()
+        self._paused = False
 
     def moved(self) -> None:
         self._moved = time.monotonic()
 
+    def pause(self) -> None:
+        self._paused = True
+
+    def restart(self) -> None:
+        self._began = self._moved = time.monotonic()
+        self._paused = False
+
     def left_s(self) -> float | None:
-        """Never 0, which means "do not wait" to a socket."""
+        """Never 0, which means "do not wait" to a socket. Of a paused clock: when to look again."""
+        if self._paused:
+            return _PAUSED_S
         now = time.monotonic()
         both = (self._timeout_s, self._began), (self._stall_s, self._moved)
         left = [since + limit_s - now for limit_s, since in both if limit_s is not None]
@@ -109,26 +120,38 @@ class Clock:
     @property
     def over(self) -> bool:
         left_s = self.left_s()
-        return left_s is not None and left_s <= 0.001
+        return not self._paused and left_s is not None and left_s <= 0.001
 
 
 def exchange(
-    channel: Channel, command: str, *, stdin: bytes, take: Callable[[bytes], None], clock: Clock
+    channel: Channel,
+    command: str,
+    *,
+    stdin: bytes | Callable[[], bytes],
+    take: Callable[[bytes], None],
+    clock: Clock,
 ) -> tuple[int, bytes]:
     """Run the command and pass its standard output to `take`. Returns exit status and standard error.
 
-    Raises TimeoutError when the clock has run out, TooMuch if standard error exceeds MOST_BYTES.
+    stdin: a function is called in a thread once the command has begun; the clock starts when it returns.
+
+    Raises TimeoutError when the clock has run out, TooMuch if standard error exceeds MOST_BYTES,
+    CallbackFailed for an error of `stdin`.
     """
-    errors = bytearray()
+    errors, failed = bytearray(), list[Exception]()
     with answering(channel, clock.left_s()):
         channel.exec_command(command)
+    if callable(stdin):
+        clock.pause()
     helpers = [
         _thread(lambda: _read_errors(channel, errors)),
-        _thread(lambda: _write(channel, stdin, clock)),
+        _thread(lambda: _write(channel, stdin, clock, failed)),
     ]
     while piece := _receive(channel, clock):
         clock.moved()
         take(piece)
+    if failed:
+        raise CallbackFailed(failed[0])
     for helper in helpers:
         helper.join(clock.left_s())
     if len(errors) > MOST_BYTES:
@@ -182,7 +205,17 @@ def _read_errors(channel: Channel, errors: bytearray) -> None:
                 return
 
 
-def _write(channel: Channel, content: bytes, clock: Clock) -> None:
+def _write(
+    channel: Channel, stdin: bytes | Callable[[], bytes], clock: Clock, failed: list[Exception]
+) -> None:
+    content = b""
+    try:
+        content = stdin() if callable(stdin) else stdin
+    except Exception as error:
+        failed.append(error)
+        channel.close()  # wakes the reader of standard output
+    if callable(stdin):
+        clock.restart()
     # A command may end before it has read everything: its exit status says more than the broken pipe.
     with contextlib.suppress(OSError):
         rest = memoryview(content)

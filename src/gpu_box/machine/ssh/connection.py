@@ -136,7 +136,7 @@ class Connection:
         self,
         command: str,
         *,
-        stdin: bytes | None = None,
+        stdin: bytes | Callable[[], bytes] = b"",
         on_line: Callable[[str], None] | None = None,
         on_data: Callable[[bytes], None] | None = None,
         check: bool = True,
@@ -147,6 +147,7 @@ class Connection:
 
         What the user's start files print is not part of its output.
 
+        stdin: a function is called in a thread when the command has begun, and may take its time.
         on_line receives each line of standard output as it arrives, on_data each piece; with on_data the
         result keeps no output. timeout_s: for the whole command; stall_s: without a byte moving; None: no
         limit.
@@ -181,7 +182,7 @@ class Connection:
         with self._translated_errors(), contextlib.closing(self._channel()) as channel:
             try:
                 marked = mark.command(command)
-                status, errors = exchange(channel, marked, stdin=stdin or b"", take=take, clock=clock)
+                status, errors = exchange(channel, marked, stdin=stdin, take=take, clock=clock)
                 if rest := mark.rest():
                     give(rest)
             except TooMuch:

@@ -1,0 +1,110 @@
+"""What the last list of a large folder found: valid while `find` prints the same about the folder.
+
+To list 200,000 files takes seconds; `find` takes a third of that, in its own process. Nothing is remembered
+of a smaller folder, without GNU find, or of a git checkout, where settings outside the folder count, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from gpu_box import __version__
+from gpu_box.files import read_own_json, write_whole
+from gpu_box.machine.files import git
+from gpu_box.store.files import GARBAGE, cache_home
+
+LAST_LIST = True  # False: every list is made by a walk
+MANY = 10_000  # files: fewer are listed in a moment
+_MOST_FOLDERS = 20_000  # 2 MB
+# A file's line changes with its content, mode or owner (ctime), and if another takes its name (inode).
+_FILES, _FOLDERS = "%P\\0%C@ %i %s\\0", "%P/\\0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """folders: those with files, each with its digest (remote/sync/unchanged.py). count: the files; size:
+    their bytes. left, broken: as in `selection.Scan`.
+    """
+
+    folders: dict[str, str]
+    count: int
+    size: int
+    left: dict[str, list[str]]
+    broken: tuple[str, ...] = ()
+
+
+class LastList:
+    """pruned: names of folders that are excluded wherever they are."""
+
+    def __init__(self, folder: Path, exclude: Sequence[str], pruned: Sequence[str]) -> None:
+        self._folder, self._pruned = folder, pruned
+        key = repr([__version__, os.geteuid(), str(folder.absolute()), *exclude])
+        name = hashlib.sha256(os.fsencode(key)).hexdigest()[:16]
+        cache = cache_home() if LAST_LIST else None
+        self._file = cache and cache / "lists" / f"{name}.json"
+        self._last: dict[str, Any] | None = None
+        if self._file:
+            with suppress(*GARBAGE):
+                self._last = dict(read_own_json(self._file))
+        self._find: tuple[subprocess.Popen[bytes], IO[bytes]] | None = None
+        self._seen: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there were many files the last time."""
+        return self._last is not None
+
+    def begin(self) -> None:
+        if not self.known or self._find:
+            return
+        pruned = [word for name in self._pruned for word in ("-o", "-name", name)]
+        # Files first: find would compare each name with all of these.
+        folders = ["(", "-path", "./results", *pruned, ")", "-prune", "-o", "-printf", _FOLDERS]
+        command = ["find", ".", "!", "-type", "d", "-printf", _FILES, "-o", *folders]
+        with suppress(OSError):
+            said = TemporaryFile()  # noqa: SIM115 - a pipe would make it wait for our busy interpreter
+            find = subprocess.Popen(command, cwd=self._folder, stdout=said, stderr=subprocess.DEVNULL)
+            self._find = find, said
+
+    def wait(self) -> str:
+        """A digest of what `find` prints; "" if nothing is remembered of the folder, or `find` fails."""
+        if self._seen is None:
+            self.begin()
+            self._seen = ""
+            if self._find:
+                process, said = self._find
+                if process.wait() == 0:
+                    said.seek(0)
+                    self._seen = hashlib.file_digest(said, "sha256").hexdigest()  # type: ignore[arg-type]
+                said.close()
+        return self._seen
+
+    def summary(self) -> Summary | None:
+        """None if the folder has changed since, or might have."""
+        seen = self.wait()
+        if not seen or not self._last or self._last.get("seen") != seen or git.is_checkout(self._folder):
+            return None
+        with suppress(*GARBAGE):
+            summary = Summary(**self._last["summary"])
+            return Summary(**{**asdict(summary), "broken": tuple(summary.broken)})
+        return None
+
+    def remember(self, summary: Summary) -> Summary:
+        """From a walk that began after `wait`. Returns it."""
+        worth = summary.count >= MANY and len(summary.folders) <= _MOST_FOLDERS
+        if self._file and worth and not git.is_checkout(self._folder):
+            with suppress(OSError):
+                write_whole(self._file, json.dumps({"seen": self.wait(), "summary": asdict(summary)}))
+        elif self._file and self.known:
+            with suppress(OSError):
+                self._file.unlink()
+        return summary
