@@ -28,7 +28,8 @@ suite: $(VENV)/ready
 	@status=0; \
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore tests/browser \
 		--ignore tests/emulator --ignore tests/real_machine $(TESTS) || status=1; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
+	workers=$$([ "$$(id -u)" -eq 0 ] && echo 3 || echo 0); \
+	$(BIN)/python -m pytest -n $$workers --dist loadfile --no-loadscope-reorder \
 		--ignore tests/real_machine/test_trixie.py tests/real_machine || status=1; \
 	exit $$status
 

@@ -43,6 +43,8 @@ _LONGEST = (
     "test_stopped_box.py",
     "test_stop_guarantee.py",
     "test_walk.py",
+    "test_project_steps.py",
+    "test_setup.py",
 )
 _STORIES = frozenset(
     {"test_cluster_story.py", "test_spot_story.py", "test_account.py", "test_planted_secrets.py",

@@ -21,10 +21,10 @@ from sync.answer import describe
 from sync.compare import records, state
 from sync.prepare import record_of, write
 
-# A file's line changes with its content or mode (ctime), and if another takes its name (inode). Left out are
-# folders in which nothing was pushed, but programs write.
+# A file's line changes with its content or mode (ctime, mtime), and if another takes its name (inode).
+# Folders in which nothing was pushed, but programs write, are left out.
 _FIND = [
-    *("find", ".", "!", "-type", "d", "-printf", r"%P\0%C@ %i %s\0", "-o"),
+    *("find", ".", "!", "-type", "d", "-printf", r"%P\0%C@ %T@ %i %s\0", "-o"),
     *("(", "-path", "./results", "-o", "-name", "__pycache__", "-o", "-name", ".ipynb_checkpoints", ")"),
     *("-prune", "-o", "-printf", r"%P/\0"),
 ]

@@ -7,8 +7,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from .. import schema
 from ..user import COMMAND
 from .conftest import Desk
@@ -80,29 +78,29 @@ def test_a_sweep_runs_through_the_queue(desk: Desk) -> None:
     desk.run("cancel", "train")
 
 
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [
-        (["--gpus", "2", "--", "true"], "--gpus is for jobs of the queue"),
-        (["--queue", "--gpus", "0", "--", "true"], "--gpus: 0 is out of range: 1 or more"),
-        (["--queue", "--gpus", "4", "--", "true"], "this box has no GPU, and --gpus asks for 4"),
-        (["--queue", "--then", "down", "--", "true"], "the jobs that wait in its queue"),
-        (["--detach", "--then", "down", "--", "true"], "Use --then stop, which the box does by itself"),
-        (
-            ["--queue", "--job", "-x", "--", "true"],
-            "cannot be a job's name: begin with a letter (A-Z) or digit;",
-        ),
-        (["--job", "a" * 65, "--", "true"], "a job's name has at most 64 characters; this one has 65"),
-        (["--pull", "../x", "--", "true"], "--pull: it leads out of ~/work"),
-        (["--pull", "/etc/passwd", "--", "true"], "--pull: it leads out of ~/work"),
-        (["--pull", "**", "--", "true"], "--pull: it matches everything"),
-        (["--pull", "a.pt", "b.pt", "--", "true"], "your shell has expanded the pattern"),
-    ],
-)
-def test_a_wrong_request_is_one_line_and_starts_nothing(desk: Desk, words: list[str], why: str) -> None:
+_WRONG: list[tuple[list[str], str]] = [
+    (["--gpus", "2", "--", "true"], "--gpus is for jobs of the queue"),
+    (["--queue", "--gpus", "0", "--", "true"], "--gpus: 0 is out of range: 1 or more"),
+    (["--queue", "--gpus", "4", "--", "true"], "this box has no GPU, and --gpus asks for 4"),
+    (["--queue", "--then", "down", "--", "true"], "the jobs that wait in its queue"),
+    (["--detach", "--then", "down", "--", "true"], "Use --then stop, which the box does by itself"),
+    (
+        ["--queue", "--job", "-x", "--", "true"],
+        "cannot be a job's name: begin with a letter (A-Z) or digit;",
+    ),
+    (["--job", "a" * 65, "--", "true"], "a job's name has at most 64 characters; this one has 65"),
+    (["--pull", "../x", "--", "true"], "--pull: it leads out of ~/work"),
+    (["--pull", "/etc/passwd", "--", "true"], "--pull: it leads out of ~/work"),
+    (["--pull", "**", "--", "true"], "--pull: it matches everything"),
+    (["--pull", "a.pt", "b.pt", "--", "true"], "your shell has expanded the pattern"),
+]
+
+
+def test_a_wrong_request_is_one_line_and_starts_nothing(desk: Desk) -> None:
     before = desk.json("jobs")
-    said = desk.run("run", *words, expect=2).stderr
-    assert why in " ".join(said.split())
+    for words, why in _WRONG:
+        said = desk.run("run", *words, expect=2).stderr
+        assert why in " ".join(said.split()), words
     assert desk.json("jobs") == before
 
 

@@ -25,8 +25,9 @@ from gpu_box.store.files import GARBAGE, cache_home
 LAST_LIST = True  # False: every list is made by a walk
 MANY = 10_000  # files: fewer are listed in a moment
 _MOST_FOLDERS = 20_000  # 2 MB
-# A file's line changes with its content, mode or owner (ctime), and if another takes its name (inode).
-_FILES, _FOLDERS = "%P\\0%C@ %i %s\\0", "%P/\\0"
+# A file's line changes with its content, mode or owner (ctime; mtime where a file system has none), and if
+# another takes its name (inode).
+_FILES, _FOLDERS = "%P\\0%C@ %T@ %i %s\\0", "%P/\\0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +78,14 @@ class LastList:
 
     def wait(self) -> str:
         """A digest of what `find` prints; "" if nothing is remembered of the folder, or `find` fails."""
-        if self._seen is None:
-            self.begin()
-            self._seen = ""
-            if self._find:
-                process, said = self._find
-                if process.wait() == 0:
-                    said.seek(0)
-                    self._seen = hashlib.file_digest(said, "sha256").hexdigest()  # type: ignore[arg-type]
-                said.close()
-        return self._seen
+        self.begin()
+        if self._seen is None and self._find:
+            process, said = self._find
+            done = process.wait() == 0
+            said.seek(0)
+            self._seen = hashlib.file_digest(said, "sha256").hexdigest() if done else ""  # type: ignore[arg-type]
+            said.close()
+        return self._seen or ""
 
     def summary(self) -> Summary | None:
         """None if the folder has changed since, or might have."""
