@@ -233,14 +233,14 @@ def watch(
     error ends it: a file, a pattern or the folder may be incomplete for a moment.
     """
     until = until or threading.Event()
-    last: tuple[Entry, ...] | None = None
+    last: str | None = None
     report = _NotesOnce(report)
     while not until.is_set():
         try:
             now = Selection(source, exclude)
-            if now.entries != last:
+            if now.fingerprint != last:
                 push_to(host, now, dest, report=report, delete=delete)
-                last = now.entries
+                last = now.fingerprint
         except MachineUnreachable as error:
             report.update(_STEP, f"{error.what}: trying again")
         except (GpuBoxError, OSError) as error:
