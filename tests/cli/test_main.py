@@ -219,3 +219,18 @@ def test_the_aliases_are_shell_functions_that_a_shell_takes(tmp_path: Path) -> N
             ["bash", "-c", script, "bash", printed], capture_output=True, text=True, check=True
         )
     assert done.stdout == "--name|a b|up|--name|a b|stop|--name|a b|jupyter|"
+
+
+def test_the_aliases_repeat_the_options_that_were_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--local", "--config", "c.yaml", "--name", "x", "aliases"]) == 0
+    given = f"gpu-box --local --config {tmp_path}/c.yaml --name x"
+    assert f"aws-stop() {{ {given} stop" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["aliases", "skill"])
+def test_a_text_is_no_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", command]) == 2
+    assert "has no JSON" in json.loads(capsys.readouterr().out)["error"]["what"]

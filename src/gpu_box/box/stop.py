@@ -20,6 +20,7 @@ from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, StoppedBox
 from gpu_box.plan import box as plan
 from gpu_box.plan.steps import Step
+from gpu_box.store import job_names
 
 
 def stop(cloud: Cloud, report: Reporter, *, after: str = "") -> StoppedBox:
@@ -64,6 +65,7 @@ def down(cloud: Cloud, report: Reporter, *, keep_images: bool = False) -> Gone:
     for kind in ("project", "upload"):  # the next box has an empty ~/work
         with suppress(OSError):
             cloud.memory(kind).unlink()
+    job_names.remember(cloud.config.name, [])
     return Gone(box=cloud.config.name)
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gpu_box.cli.context import foreign_aws_variables, options
+from gpu_box.cli.context import Options, foreign_aws_variables, options
 from gpu_box.cli.help import show_help_without_command
+from gpu_box.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -70,16 +71,33 @@ def stop_command(context: typer.Context) -> None:
 
 
 def aliases_command(
+    context: typer.Context,
     name: Annotated[str | None, typer.Option("--box", help="The box that the aliases act on.")] = None,
 ) -> None:
-    """The lesson's aws-start, aws-stop, aws-ssh, aws-ip, aws-nb, aws-state: `eval "$(gpu-box aliases)"`."""
-    script = Path(__file__).with_name("aliases.sh").read_text(encoding="utf-8")
-    print(script.replace("@BOX@", f" --name {shlex.quote(name)}" if name else ""), end="")
+    """The lesson's aws-start, aws-stop, aws-ssh, aws-ip, aws-nb, aws-state: `eval "$(gpu-box aliases)"`.
+
+    They repeat --config, --name and --local.
+    """
+    opts = options(context)
+    words = ["--local"] if opts.local else []
+    for option, value in (
+        ("--config", opts.config and opts.config.absolute()),
+        ("--name", name or opts.name),
+    ):
+        words += [option, str(value)] if value else []
+    _print_text(opts, "aliases.sh", "".join(f" {shlex.quote(word)}" for word in words))
 
 
-def skill_command() -> None:
+def skill_command(context: typer.Context) -> None:
     """Print SKILL.md, which shows a coding agent how to use gpu-box within a budget."""
-    print(Path(__file__).with_name("SKILL.md").read_text(encoding="utf-8"), end="")
+    _print_text(options(context), "SKILL.md", "")
+
+
+def _print_text(opts: Options, file: str, given: str) -> None:
+    """given: replaces @GIVEN@ in it."""
+    if opts.json:
+        raise InputError("this command prints a text and has no JSON", remedy="Leave out --json.")
+    print(Path(__file__).with_name(file).read_text(encoding="utf-8").replace("@GIVEN@", given), end="")
 
 
 def _show(context: typer.Context, result: Any, draw: Any) -> None:
