@@ -33,6 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "remote"))
 
 from vgg16.device import DTYPES, NAMES, Precision, choose_precision, fused, speed  # noqa: E402
+from vgg16.evaluate import predict  # noqa: E402
 from vgg16.model import HIDDEN, RANDOM, TABLE_D, VGG16, Normalise  # noqa: E402
 from vgg16.pictures import Source  # noqa: E402
 from vgg16.train import Portions, Report, Runner, Trainer  # noqa: E402
@@ -152,7 +153,7 @@ class Bench:
         source = self._source(self.images, 4)
 
         def take() -> int:
-            Runner(whole, self.precision, Report()).predict(source, self.batch)
+            predict(Runner(whole, self.precision, Report()), source, self.batch)
             return source.count
 
         return take

@@ -270,7 +270,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from vgg16.evaluate import outputs_of, top_k
+    from vgg16.evaluate import outputs_of, readable, top_k
     from vgg16.lesson import Vgg16
     from vgg16.report import ProgressReport
 
@@ -285,9 +285,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     )
     batches = vgg.get_batches(arguments.data, shuffle=False, batch_size=arguments.batch_size)
     outputs = outputs_of(batches.folder.classes, vgg.classes)
-    probabilities = vgg.probabilities(batches)[batches.readable]
-    truth = [outputs[label] for label in batches.classes[batches.readable].tolist()]
-    shares = [f"top-{k} {top_k(probabilities, truth, k):.1%}" for k in (1, 5) if k < len(vgg.classes)]
+    probabilities = vgg.probabilities(batches)
+    counted = readable(batches)
+    truth = [outputs[label] for label in batches.classes[counted].tolist()]
+    shares = [
+        f"top-{k} {top_k(probabilities[counted], truth, k):.1%}" for k in (1, 5) if k < len(vgg.classes)
+    ]
     report.say(f"{vgg.weights_name}: {', '.join(shares)} of {len(truth):,} pictures")
     return 0
 

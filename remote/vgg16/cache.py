@@ -28,7 +28,7 @@ from torch import Tensor
 from vgg16 import TrainingFailed
 from vgg16.device import DTYPES
 from vgg16.model import HIDDEN, VGG16
-from vgg16.pictures import Batches, Source
+from vgg16.pictures import Batches, Source, cut
 from vgg16.train import Batch, Portions, Runner
 
 # Pictures that one forward pass of the convolutions takes, and rows that one of the later layers takes.
@@ -56,13 +56,17 @@ def from_features(runner: Runner, batches: Batches, root: Path, *, training: boo
     net, precision, ranks = runner.net, runner.precision, runner.ranks
     hidden = net.constant_until(training) >= HIDDEN
     make = partial(FeatureCache, root, net, precision.name, batches.decoded_by)
-    cache, convolved = (make(hidden=True), make()) if hidden else (make(), None)
+    cache = make(hidden=hidden)
     folder, mine = batches.folder, ranks.owned(np.arange(batches.nb_sample))
     files = [folder.files[row] for row in mine]
     keys = dict(zip(mine.tolist(), content_keys(folder.root, files), strict=True))
     with ranks.together():
         cache.read()
-        _compute(runner, batches, cache, convolved, keys)
+        if hidden and (convolved := make()).path.exists():
+            from vgg16.data.convolved import convert
+
+            convert(runner, convolved, cache, keys)
+        _compute(runner, batches, cache, keys)
     for row, key in keys.items():
         if not key:
             batches.leave_out(row, f"{folder.root / folder.files[row]}: cannot be opened")
@@ -76,9 +80,8 @@ def from_features(runner: Runner, batches: Batches, root: Path, *, training: boo
 
     def epoch(number: int, skip: int = 0) -> Iterator[Batch]:
         order = batches.order(number)
-        order = order[usable[order]]
-        for at in range(skip * batches.batch_size, len(order), batches.batch_size):
-            rows = ranks.owned(order[at : at + batches.batch_size])
+        for batch in cut(order[usable[order]], batches.batch_size)[skip:]:
+            rows = ranks.owned(batch)
             yield features(rows), torch.from_numpy(rows)
 
     count = int(usable.sum())
@@ -86,53 +89,33 @@ def from_features(runner: Runner, batches: Batches, root: Path, *, training: boo
     return Source(count, steps, batches.classes, epoch, start, batches.unreadable)
 
 
-@torch.inference_mode()
-def _compute(
-    runner: Runner,
-    batches: Batches,
-    cache: FeatureCache,
-    convolved: FeatureCache | None,
-    keys: dict[int, str],
-) -> None:
-    """Fill `cache`, each content once. convolved: the convolutions' cache, if `cache` is the next layer's."""
-    net, precision, ranks = runner.net, runner.precision, runner.ranks
+def missing_rows(cache: FeatureCache, keys: dict[int, str], device: torch.device) -> list[np.ndarray]:
+    """The rows that cache lacks, each content once, as batches for a forward pass."""
     first = {key: row for row, key in reversed(keys.items()) if key and key not in cache}
-    missing = sorted(first.values())
-    if not missing:
+    return cut(np.array(sorted(first.values())), _FEATURE_BATCH.get(device.type, 32))
+
+
+@torch.inference_mode()
+def _compute(runner: Runner, batches: Batches, cache: FeatureCache, keys: dict[int, str]) -> None:
+    """Fill cache from the pictures."""
+    net, precision, ranks = runner.net.eval(), runner.precision, runner.ranks
+    if not (plan := missing_rows(cache, keys, precision.device)):
         return
-    size = _FEATURE_BATCH.get(precision.device.type, 32)
     portions = Portions(runner.report.say)
-    net.eval()
-
-    def hidden(features: Tensor) -> Tensor:
-        """From features in half precision, whether or not they come from the disk."""
-        return portions.forward(partial(net.classify, end=HIDDEN), features.half(), precision)
-
     with ExitStack() as stack:
         append = stack.enter_context(cache.writer())
         stack.enter_context(precision.cast_once(net))
-        if convolved is not None:
-            convolved.read()
-            for rows in ranks.until_ended(_cut([row for row in missing if keys[row] in convolved], size)):
-                names = [keys[row] for row in rows.tolist()]
-                append(names, hidden(convolved.rows(names)))
-            missing = [row for row in missing if keys[row] not in convolved]
         if precision.device.type == "cuda":
             from vgg16.device.transfer import Behind
 
             append = stack.enter_context(Behind(append))
-        plan = _cut(missing, size)
         shown = runner.report.watch("features", batches.load(plan), steps=len(plan), world=ranks.world)
         for images, read in ranks.until_ended(shown):
             features = portions.forward(net.convolve, images, precision)
-            if convolved is not None:
-                features = hidden(features)
+            if cache.hidden:
+                features = portions.forward(net.first_hidden, features.half(), precision)
             append([keys[row] for row in read.tolist()], features.to(cache.dtype))
     cache.read()
-
-
-def _cut(rows: list[int], size: int) -> list[np.ndarray]:
-    return [np.array(rows[at : at + size]) for at in range(0, len(rows), size)]
 
 
 def _reader(cache: FeatureCache, keys: dict[int, str], mine: np.ndarray, device: torch.device) -> Features:
@@ -156,8 +139,8 @@ def _further(runner: Runner, features: Features, mine: np.ndarray) -> Features:
     layers = partial(net.classify, start=HIDDEN, end=net.constant_until(training=False))
     portions, held = Portions(runner.report.say), [torch.empty(0, net.hidden_count)]
     with runner.precision.cast_once(net, HIDDEN):
-        for at in range(0, len(mine), _HIDDEN_BATCH):
-            held.append(portions.forward(layers, features(mine[at : at + _HIDDEN_BATCH]), runner.precision))
+        for rows in cut(mine, _HIDDEN_BATCH):
+            held.append(portions.forward(layers, features(rows), runner.precision))
     return from_memory(torch.cat(held[1:] or held), mine)
 
 
@@ -196,7 +179,7 @@ class FeatureCache:
     def __init__(
         self, root: Path, net: VGG16, precision: str, decoded_by: str = "pillow", *, hidden: bool = False
     ) -> None:
-        self.width = net.hidden_count if hidden else net.feature_count
+        self.hidden, self.width = hidden, net.hidden_count if hidden else net.feature_count
         self.dtype = DTYPES[precision] if hidden else torch.float16
         self.row_bytes = self.width * self.dtype.itemsize
         settings = f"{weights_digest(net, hidden=hidden)} {net.preprocessing} {precision} {self.width}"

@@ -85,6 +85,10 @@ class Group(Watched):
         dist.all_gather_object(things, thing)
         return things  # type: ignore[return-value]
 
+    def unite(self, found: dict[int, str]) -> None:
+        for theirs in self.gather(found):
+            found |= theirs
+
     def firsts(self, thing: T) -> T:
         things = [thing if self.first else None]
         dist.broadcast_object_list(things)

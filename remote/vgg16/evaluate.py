@@ -1,12 +1,41 @@
-"""`python -m vgg16 evaluate`: which outputs of a network are right for a folder of pictures."""
+"""A network's answers for a whole folder of pictures; `python -m vgg16 evaluate`: how many are right."""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
+import torch
 
-from vgg16 import BadData
+from vgg16 import BadData, TrainingFailed
+from vgg16.pictures import Batches, Source
+from vgg16.train import Runner
+
+
+@torch.inference_mode()
+def predict(runner: Runner, source: Source, rows_in_all: int) -> np.ndarray:
+    """Probabilities (rows_in_all, classes); even ones for a picture that cannot be read.
+
+    Raises TrainingFailed if none can be read, Ended.
+    """
+    ranks = runner.ranks
+    batches = runner.report.watch("predict", source.epoch(0), steps=source.steps, world=ranks.world)
+    answers = [(rows, logits.softmax(1)) for rows, logits in runner.answers(source, batches)]
+    # All at once at the end: every copy from the GPU waits for it.
+    gathered = ranks.gather([(rows.numpy(), batch.cpu().numpy()) for rows, batch in answers])
+    found = [answer for each in gathered for answer in each]
+    if not found:
+        raise TrainingFailed("not one picture to predict can be read")
+    classes = found[0][1].shape[1]
+    probabilities = np.full((rows_in_all, classes), 1 / classes, dtype=np.float32)
+    for rows, batch in found:
+        probabilities[rows] = batch
+    return probabilities
+
+
+def readable(batches: Batches) -> np.ndarray:
+    """(nb_sample,) booleans: False for pictures that could not be read so far."""
+    return ~np.isin(np.arange(batches.nb_sample), list(batches.unreadable))
 
 
 def top_k(probabilities: np.ndarray, truth: list[set[int]], k: int) -> float:

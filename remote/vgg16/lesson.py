@@ -75,6 +75,7 @@ class Vgg16:
             from vgg16.device import fused
 
             self.model = fused.prepare(self.model)
+        self.runner = Runner(self.model, self.precision, self.report, ranks)
         self._uncalibrated = chosen.state is None
         self.trainer: Trainer | None = None
 
@@ -171,7 +172,10 @@ class Vgg16:
         """
         pictures, rows = torch.from_numpy(np.ascontiguousarray(imgs)), torch.arange(len(imgs))
         source = Source(0, 0, rows.numpy(), lambda _: zip(pictures.split(64), rows.split(64), strict=True))
-        probabilities = Runner(self.model, self.precision, Report()).predict(source, len(imgs))
+        probabilities = np.empty((len(imgs), self.model.last.out_features), dtype=np.float32)
+        alone = Runner(self.model, self.precision, self.report)
+        for answered, logits in alone.answers(source, source.epoch(0)):
+            probabilities[answered.numpy()] = logits.softmax(1).cpu().numpy()
         best, numbers = probabilities.max(1), probabilities.argmax(1)
         names = [self.classes[number] if self.classes else str(number) for number in numbers]
         if details:
@@ -186,7 +190,9 @@ class Vgg16:
 
     def probabilities(self, batches: Batches) -> np.ndarray:
         """(nb_sample, classes), row by row as batches.filenames, shuffled or not."""
-        return self._runner().predict(self.source(batches), batches.nb_sample)
+        from vgg16.evaluate import predict
+
+        return predict(self.runner, self.source(batches), batches.nb_sample)
 
     def source(self, batches: Batches, *, training: bool = False) -> Source:
         """Outputs of frozen layers, from the cache, if the pictures are always the same; else pictures.
@@ -199,7 +205,7 @@ class Vgg16:
 
             root = cache.default_root() if self.cache == "default" else self.cache
             try:
-                return cache.from_features(self._runner(), batches, root, training=training)
+                return cache.from_features(self.runner, batches, root, training=training)
             except OSError as error:
                 self.report.say(
                     f"features are not kept ({root}: {error.strerror or error}): every epoch computes them; "
@@ -216,9 +222,6 @@ class Vgg16:
                 f"{batches.folder.root}: these batches are made for {batches.preprocessing.describe()}; this "
                 f"network has {self.preprocessing.describe()}: take its own, get_batches(...)"
             )
-
-    def _runner(self) -> Runner:
-        return Runner(self.model, self.precision, self.report, self.ranks)
 
     def _trainer(self) -> Trainer:
         if self.trainer is None:

@@ -124,6 +124,10 @@ class VGG16(nn.Module):
             features = layer(features)
         return features
 
+    def first_hidden(self, features: Tensor) -> Tensor:
+        """(n, 25088) -> outputs of the first linear layer and its ReLU (n, 4096)."""
+        return self.classify(features, end=HIDDEN)
+
     def constant_until(self, training: bool) -> int:
         """The number of the classifier's first layer that is trained, or random when training.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from itertools import count
 from os.path import exists, expanduser, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,40 +122,41 @@ def geometry(
 
 @dataclass(frozen=True)
 class Pictures:
-    """Row number -> (row number, pixels or why there are none). It may run in worker processes."""
+    """Row numbers of a batch -> what can be read of it. It may run in worker processes."""
 
     folder: Folder
     preprocessing: Preprocessing
     augment: Augment | None
     seed: tuple[int, int]
 
-    def __len__(self) -> int:
-        return len(self.folder.files)
-
-    def __getitem__(self, row: int) -> tuple[int, np.ndarray | str]:
-        try:
-            image = open_image(self.folder.root / self.folder.files[row], self.preprocessing)
-        except UnreadableImage as error:
-            return row, str(error)
-        if self.augment is not None:
-            image = self.augment.vary(image, np.random.default_rng((*self.seed, row)))
-        return row, pixels(image, self.preprocessing)
-
-
-def collate(items: list[tuple[int, np.ndarray | str]]) -> Read:
-    found = [(row, thing) for row, thing in items if not isinstance(thing, str)]
-    images = torch.from_numpy(np.stack([thing for _, thing in found])) if found else torch.empty(0)
-    rows = torch.tensor([row for row, _ in found], dtype=torch.int64)
-    return images, rows, [(row, thing) for row, thing in items if isinstance(thing, str)]
+    def __getitem__(self, rows: np.ndarray) -> Read:
+        images, readable, problems = [], [], []
+        for row in rows.tolist():
+            try:
+                image = open_image(self.folder.root / self.folder.files[row], self.preprocessing)
+            except UnreadableImage as error:
+                problems.append((row, str(error)))
+                continue
+            if self.augment is not None:
+                image = self.augment.vary(image, np.random.default_rng((*self.seed, row)))
+            images.append(pixels(image, self.preprocessing))
+            readable.append(row)
+        stacked = torch.from_numpy(np.stack(images)) if images else torch.empty(0)
+        return stacked, torch.tensor(readable, dtype=torch.int64), problems
 
 
-def read(pictures: Any, plan: Sequence[np.ndarray], collate: Callable[[list[Any]], Any]) -> Iterator[Any]:
-    """collate([pictures[row], ...]) for each batch of row numbers; many by worker processes."""
+def read(pictures: Any, plan: Sequence[np.ndarray]) -> Iterator[Any]:
+    """pictures[rows] for each batch of row numbers; many by worker processes."""
     if sum(map(len, plan)) >= _WORKERS_FROM:
         from vgg16.data.workers import loader
 
-        return loader(pictures, plan, collate)
-    return (collate([pictures[row] for row in rows.tolist()]) for rows in plan)
+        return loader(pictures, plan)
+    return map(pictures.__getitem__, plan)
+
+
+def cut(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Batches of `size` rows; the last one may be smaller."""
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 @dataclass(eq=False, repr=False)
@@ -182,13 +184,7 @@ class Batches:
         self.class_indices = {name: number for number, name in enumerate(self.folder.classes)}
         self.classes, self.filenames = self.folder.labels, list(self.folder.files)
         self.unreadable: dict[int, str] = {}
-        self._endless: Iterator[tuple[Tensor, Tensor]] = iter(())
-        self._passes = 0
-
-    @property
-    def readable(self) -> np.ndarray:
-        """(nb_sample,) booleans: False for pictures that could not be read so far."""
-        return ~np.isin(np.arange(self.nb_sample), list(self.unreadable))
+        self._endless = self._passes()
 
     def __len__(self) -> int:
         """Steps of one pass."""
@@ -199,13 +195,14 @@ class Batches:
 
     def __next__(self) -> tuple[np.ndarray, np.ndarray]:
         """(n, 3, size, size) bytes, RGB, and one-hot labels (n, nb_class)."""
-        while (batch := next(self._endless, None)) is None:
+        images, rows = next(self._endless)
+        return images.cpu().numpy(), np.eye(self.nb_class, dtype=np.float32)[self.classes[rows.numpy()]]
+
+    def _passes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for number in count():
+            yield from self.epoch(number)
             if len(self.unreadable) == self.nb_sample:
                 raise BadData(f"{self.folder.root}: not one of its pictures can be read")
-            self._endless = self.epoch(self._passes)
-            self._passes += 1
-        images, rows = batch
-        return images.cpu().numpy(), np.eye(self.nb_class, dtype=np.float32)[self.classes[rows.numpy()]]
 
     def order(self, epoch: int) -> np.ndarray:
         """Row numbers in the order of this pass. It depends on seed and epoch alone, so a run can resume."""
@@ -219,23 +216,20 @@ class Batches:
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         """The row numbers of each batch of this pass."""
-        order = self.order(epoch)
-        return [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
+        return cut(self.order(epoch), self.batch_size)
 
     def load(
         self, plan: Sequence[np.ndarray], epoch: int = 0, *, every_step: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """As `epoch`, for given batches of row numbers. every_step: also those without a readable picture."""
         pictures = Pictures(self.folder, self.preprocessing, self.augment, (self.seed, epoch))
-        batches = self.decoder.read(pictures, plan) if self.decoder else read(pictures, plan, collate)
+        batches = self.decoder.read(pictures, plan) if self.decoder else read(pictures, plan)
+        side = self.preprocessing.size
         for images, rows, problems in batches:
             for row, why in problems:
                 self.leave_out(row, why)
-            if len(rows):
-                yield images, rows
-            elif every_step:
-                size = self.preprocessing.size
-                yield torch.empty(0, 3, size, size, dtype=torch.uint8), rows
+            if len(rows) or every_step:
+                yield images.reshape(-1, 3, side, side), rows
 
     def leave_out(self, row: int, why: str) -> None:
         """A picture that cannot be read: named once."""

@@ -16,6 +16,7 @@ from vgg16.device import Ranks
 from vgg16.distributed import GroupTrainer, joined
 from vgg16.elastic import restarts
 from vgg16.ending import END, Ended
+from vgg16.evaluate import readable
 from vgg16.files import write_text
 from vgg16.kaggle import predictions
 from vgg16.kaggle.predictions import Predictions
@@ -206,10 +207,10 @@ def _finish(
 ) -> dict[str, object]:
     probabilities = vgg.probabilities(val_batches)
     # Unreadable pictures count neither for the network nor against it.
-    folder, readable = val_batches.folder, val_batches.readable
-    files = tuple(np.array(folder.files, dtype=object)[readable])
-    held_out = Folder(folder.root, files, folder.labels[readable], folder.classes)
-    probabilities = probabilities[readable]
+    folder, counted = val_batches.folder, readable(val_batches)
+    files = tuple(np.array(folder.files, dtype=object)[counted])
+    held_out = Folder(folder.root, files, folder.labels[counted], folder.classes)
+    probabilities = probabilities[counted]
     accuracy = float((probabilities.argmax(1) == held_out.labels).mean())
     chance = np.bincount(held_out.labels).max() / len(held_out.labels)
     report.say(f"held-out accuracy: {accuracy:.1%} ({len(held_out.files)} pictures; chance is {chance:.0%})")

@@ -13,7 +13,6 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -122,8 +121,8 @@ class Runner:
     ranks: Ranks = ALONE
 
     @torch.inference_mode()
-    def _answers(self, source: Source, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Row numbers and logits of each batch of source, without dropout."""
+    def answers(self, source: Source, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Row numbers and logits of each of these batches of source, without dropout. Raises Ended."""
         self.net.eval()
         forward = partial(self.net, start=source.start) if source.start else self.net
         portions = Portions(self.report.say)
@@ -138,25 +137,9 @@ class Runner:
         """Mean loss and accuracy. Raises TrainingFailed if no picture can be read, Ended."""
         labels = torch.from_numpy(source.labels).to(self.precision.device)
         total = Totals(self.precision.device)
-        for rows, logits in self._answers(source, source.epoch(0)):
+        for rows, logits in self.answers(source, source.epoch(0)):
             total.add(logits, labels[rows.to(labels.device, non_blocking=True)])
         return total.means("held-out", self.ranks)
-
-    @torch.inference_mode()
-    def predict(self, source: Source, rows_in_all: int) -> np.ndarray:
-        """Probabilities (rows_in_all, classes); even ones for a picture that cannot be read. Raises Ended."""
-        batches = self.report.watch("predict", source.epoch(0), steps=source.steps, world=self.ranks.world)
-        found = [(rows, logits.softmax(1)) for rows, logits in self._answers(source, batches)]
-        # All at once at the end: every copy from the GPU waits for it.
-        found = self.ranks.gather([(rows.numpy(), batch.cpu().numpy()) for rows, batch in found])
-        found = [answer for each in found for answer in each]
-        if not found:
-            raise TrainingFailed("not one picture to predict can be read")
-        classes = found[0][1].shape[1]
-        probabilities = np.full((rows_in_all, classes), 1 / classes, dtype=np.float32)
-        for rows, batch in found:
-            probabilities[rows] = batch
-        return probabilities
 
 
 @dataclass(eq=False)

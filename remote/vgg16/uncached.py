@@ -10,14 +10,14 @@ from torch import Tensor
 
 from vgg16.device import Ranks
 from vgg16.ending import begin
-from vgg16.pictures import Batches, Source
+from vgg16.pictures import Batches, Source, cut
 
 
 def from_pictures(batches: Batches, ranks: Ranks) -> Source:
     """The whole network on every picture in every pass."""
 
     def epoch(number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        plan = [ranks.share(rows) for rows in batches.plan(number)[skip:]]
+        plan = [_share(rows, ranks) for rows in batches.plan(number)[skip:]]
         for batch in batches.load(plan, number, every_step=True):
             begin()
             yield batch
@@ -36,8 +36,13 @@ def from_arrays(
         order = np.arange(count)
         if seed is not None:
             order = np.random.default_rng((seed, number)).permutation(count)
-        for at in range(skip * batch_size, count, batch_size):
-            rows = torch.from_numpy(ranks.share(order[at : at + batch_size]))
+        for batch in cut(order, batch_size)[skip:]:
+            rows = torch.from_numpy(_share(batch, ranks))
             yield pictures[rows], rows
 
     return Source(count, -(-count // batch_size), numbers.astype(np.int64), epoch)
+
+
+def _share(rows: np.ndarray, ranks: Ranks) -> np.ndarray:
+    """This rank's part of a batch's rows: as many as any other's, or one less."""
+    return rows[ranks.rank :: ranks.world]

@@ -16,7 +16,7 @@ from vgg16.model import RANDOM, VGG16
 from vgg16.weights.initialise import random_state
 
 # The feature cache included. The aim is 1,200 lines; do not raise these.
-MOST_FILES, MOST_LINES = 8, 1466
+MOST_FILES, MOST_LINES = 8, 1427
 LESSON = """
 import json, sys
 import torch

@@ -20,6 +20,7 @@ from vgg16.data import nvdecode
 from vgg16.device import choose_precision
 from vgg16.device.half import Half
 from vgg16.device.speed import Compiled, compiling_pays
+from vgg16.evaluate import predict
 from vgg16.memory import shortage
 from vgg16.pictures import Source
 from vgg16.run import Settings, train
@@ -213,8 +214,8 @@ def test_out_of_memory_halves_what_is_predicted_and_evaluated_at_once() -> None:
         "out of memory: from here on 4 pictures at once, same batch size",
         "out of memory: from here on 2 pictures at once, same batch size",
     ]
-    expected = Runner(roomy, precision, Kept()).predict(source, 32)
-    np.testing.assert_allclose(Runner(cramped, precision, Kept()).predict(source, 32), expected, rtol=1e-5)
+    expected = predict(Runner(roomy, precision, Kept()), source, 32)
+    np.testing.assert_allclose(predict(Runner(cramped, precision, Kept()), source, 32), expected, rtol=1e-5)
     with pytest.raises(TrainingFailed, match="out of memory with a single picture"):
         Runner(Cramped(0), precision, Kept()).evaluate(source)
 

@@ -53,18 +53,27 @@ class Encoded(NamedTuple):
 
 
 class Files:
-    """As `Pictures`, but a whole JPEG stays as it is: (row number, its bytes)."""
+    """As `Pictures`, but whole JPEGs stay as they are: `Encoded`."""
 
     def __init__(self, pictures: Pictures) -> None:
         self._pictures = pictures
 
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, row: int) -> tuple[int, np.ndarray | bytes | str]:
+    def __getitem__(self, rows: np.ndarray) -> Encoded:
         folder = self._pictures.folder
-        jpeg = whole_jpeg(folder.root / folder.files[row])
-        return self._pictures[row] if jpeg is None else (row, jpeg)
+        jpegs = {row: whole_jpeg(folder.root / folder.files[row]) for row in rows.tolist()}
+        others = np.array([row for row, jpeg in jpegs.items() if jpeg is None], dtype=np.int64)
+        images, decoded, problems = self._pictures[others]
+        ours = decoded.tolist()
+        readable = {row: jpeg or b"" for row, jpeg in jpegs.items() if jpeg or row in ours}
+        # As one tensor: it comes out of the worker through shared memory.
+        content = b"".join(readable.values())
+        return Encoded(
+            images=images,
+            rows=torch.tensor(list(readable), dtype=torch.int64),
+            content=torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0),
+            lengths=torch.tensor([len(jpeg) for jpeg in readable.values()]),
+            problems=problems,
+        )
 
 
 def whole_jpeg(path: str | Path) -> bytes | None:
@@ -84,20 +93,6 @@ def whole_jpeg(path: str | Path) -> bytes | None:
                 return content if usual and image.width * image.height <= _LARGEST_PIXELS else None
     except Exception:  # a damaged header fails in any way; open_image words it
         return None
-
-
-def collate(items: list[tuple[int, np.ndarray | bytes | str]]) -> Encoded:
-    found = [(row, thing) for row, thing in items if not isinstance(thing, str)]
-    images, _, problems = pictures.collate([item for item in items if not isinstance(item[1], bytes)])
-    # As one tensor: it comes out of the worker through shared memory.
-    content = b"".join(thing for _, thing in found if isinstance(thing, bytes))
-    return Encoded(
-        images=images,
-        rows=torch.tensor([row for row, _ in found], dtype=torch.int64),
-        content=torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0),
-        lengths=torch.tensor([len(thing) if isinstance(thing, bytes) else 0 for _, thing in found]),
-        problems=problems,
-    )
 
 
 class Decoder:
@@ -133,7 +128,7 @@ class Decoder:
 
     def read(self, found: Pictures, plan: Sequence[np.ndarray]) -> Iterator[Read]:
         """The batches of the plan, decoded ahead of the loop. Workers decode what is not a whole JPEG."""
-        batches = pictures.read(Files(found), plan, collate)
+        batches = pictures.read(Files(found), plan)
         return self._ahead(batches, partial(self._finish, found))
 
     def _finish(self, found: Pictures, batch: Encoded) -> Read:

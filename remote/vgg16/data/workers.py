@@ -1,26 +1,29 @@
-"""Worker processes that read pictures, decode them or leave that to the GPU, and make batches."""
+"""Worker processes that read batches of pictures, and decode them or leave that to the GPU."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+T = TypeVar("T")
 
-def loader(pictures: Any, plan: Sequence[np.ndarray], collate: Callable[[list[Any]], Any]) -> Iterator[Any]:
-    """collate([pictures[row], ...]) for each batch of row numbers, ahead of the loop."""
+
+def loader(pictures: Any, plan: Sequence[np.ndarray]) -> Iterator[Any]:
+    """pictures[rows] for each batch of row numbers, ahead of the loop."""
     # In a container, fewer cores than the machine has. torchrun's processes on this machine share them.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 16)
     loader = DataLoader(
         pictures,
-        batch_sampler=[rows.tolist() for rows in plan],
-        collate_fn=collate,
+        batch_size=None,  # an item is a batch
+        sampler=plan,
+        collate_fn=_as_it_is,
         num_workers=workers,
         worker_init_fn=_in_own_group,
         prefetch_factor=4 if workers else None,
@@ -34,6 +37,10 @@ def loader(pictures: Any, plan: Sequence[np.ndarray], collate: Callable[[list[An
         return iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _as_it_is(batch: T) -> T:
+    return batch
 
 
 def _in_own_group(worker: int) -> None:

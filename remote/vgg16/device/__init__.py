@@ -91,10 +91,6 @@ class Ranks:
     rank, world, device = 0, 1, None
     first = True  # it alone prints and writes
 
-    def share(self, rows: np.ndarray) -> np.ndarray:
-        """This rank's part of a batch's rows: as many as any other's, or one less."""
-        return rows[self.rank :: self.world]
-
     def owned(self, rows: np.ndarray) -> np.ndarray:
         """The row numbers that are always this rank's, in any batch."""
         return rows[rows % self.world == self.rank]
@@ -113,8 +109,6 @@ class Ranks:
 
     def unite(self, found: dict[int, str]) -> None:
         """Add every rank's entries to found."""
-        for theirs in self.gather(found):
-            found |= theirs
 
     def until_ended(self, steps: Iterable[T]) -> Iterable[T]:
         """The steps, up to the one in which this rank is asked to end (`ending`). Used inside `together`."""
