@@ -67,8 +67,8 @@ def changed_in(
 def commit(name: str, pushed: bytes, fingerprint: str) -> None:
     """Record a push. pushed: for each file STAMP SIZE PATH, terminated by NUL; then = 0 FINGERPRINT.
 
-    A wrong size is ignored. Without the end nothing is recorded: the push failed. fingerprint: from older
-    laptops, which send no end.
+    A file of another size or time is left out: it has not arrived, or has changed since. Without the end,
+    nothing is recorded: the push failed. fingerprint: from older laptops, which send no end.
     """
     items = [item.split(b" ", 2) for item in pushed.split(b"\0")[:-1]]
     if not fingerprint:
@@ -80,15 +80,34 @@ def commit(name: str, pushed: bytes, fingerprint: str) -> None:
     arrived = []
     for stamp, size, path in items:
         state = _state(folder, path)
-        if state.startswith((b"l", b"f%d." % int(size))):
+        if state.startswith(b"l") or (state.startswith(b"f%d." % int(size)) and _times_agree(stamp, state)):
             seen[path] = stamp, state
             arrived.append(path)
     drop(folder, arrived)
     if arrived:  # written atomically: a full disk keeps the old record
-        lines = [b"%s %s %s" % (stamp, state, path) for path, (stamp, state) in sorted(seen.items())]
-        write(record_of(folder) + ".seen", b"\0".join(lines))
+        _write(folder, seen)
     if fingerprint:
         write(os.path.expanduser("~/.gpu-box/project"), fingerprint.encode())
+
+
+def _times_agree(stamp: bytes, state: bytes) -> bool:
+    """In whole seconds, as some transfers set them. SFTP's are from 1970 to 2106."""
+    if stamp == b"-":
+        return True
+    theirs, ours = int(stamp.partition(b".")[0], 16) // 10**9, int(state.split(b".")[1]) // 10**9
+    return ours in (theirs, min(max(0, theirs), 2**32 - 1))
+
+
+def forget(folder: bytes, paths: set[bytes]) -> None:
+    """Drop the records of files that were removed here for the laptop."""
+    seen = _read(folder)
+    if seen.keys() & paths:
+        _write(folder, {path: known for path, known in seen.items() if path not in paths})
+
+
+def _write(folder: bytes, seen: dict[bytes, tuple[bytes, bytes]]) -> None:
+    lines = [b"%s %s %s" % (stamp, state, path) for path, (stamp, state) in sorted(seen.items())]
+    write(record_of(folder) + ".seen", b"\0".join(lines))
 
 
 def digest(name: str, wanted: bytes) -> None:

@@ -6,6 +6,7 @@ never files made on the box.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def gone(name: str, wanted: bytes) -> None:
 
 def remove(name: str, chosen: bytes) -> None:
     """Removes files that the laptop sent earlier and that have not changed here."""
-    from sync.compare import changed_in
+    from sync.compare import changed_in, forget
 
     folder = os.fsencode(os.path.expanduser(name))
     record = record_of(folder)
@@ -71,6 +72,7 @@ def remove(name: str, chosen: bytes) -> None:
     with Folder(folder) as inside:
         deleted = sum(inside.remove(path) for path in paths)
     write(record, b"\0".join(sorted(former - paths)))
+    forget(folder, paths)
     send(describe(folder, deleted=deleted), folder, [])
 
 
@@ -90,6 +92,11 @@ def write(path: str, content: bytes) -> None:
     """Atomically: a full disk keeps the old file."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.new.{os.getpid()}"
-    with open(temporary, "wb") as file:
-        file.write(content)
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

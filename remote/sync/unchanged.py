@@ -9,6 +9,7 @@ digest of a folder is the SHA-256 of "NAME STAMP" of its files, sorted and joine
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -44,7 +45,8 @@ def unchanged(name: str, read: Callable[[], bytes]) -> None:
     out.write(b"".join(path + b"\0" for path in changed))
     out.flush()
     if tree and not changed and _content(remembered) != known:
-        write(remembered, known)
+        with contextlib.suppress(OSError):  # a full disk: it only takes longer
+            write(remembered, known)
 
 
 def _changed(folder: bytes, wanted: bytes) -> Iterator[bytes]:
@@ -62,7 +64,9 @@ def _tree(folder: bytes) -> str:
     digest = hashlib.sha256()
     try:
         with tempfile.TemporaryFile() as said:
-            done = subprocess.run(_FIND, cwd=folder, stdout=said, stderr=subprocess.DEVNULL)
+            done = subprocess.run(
+                _FIND, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL
+            )
             said.seek(0)
             for piece in iter(lambda: said.read(1 << 20), b""):
                 digest.update(piece)

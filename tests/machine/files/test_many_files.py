@@ -17,6 +17,7 @@ from gpu_box.errors import MachineError
 from gpu_box.machine.files import last_list, listing, sync, upload_remote
 from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh.connection import Connection, Result
+from gpu_box.store.files import cache_home
 from sync import compare, prepare, unchanged
 from tests.paths import REMOTE
 
@@ -279,7 +280,8 @@ def test_a_push_that_ends_early_records_nothing(
     monkeypatch.setattr(prepare, "_RECORDS", str(tmp_path / "records"))
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(project, tmp_path / "work")
-    whole = b"".join(b"1.1 5 %s\0" % name.encode() for name in NAMES) + b"= 0 print\0"
+    stamp = f"{1_700_000_000 * 10**9:x}.1"
+    whole = "".join(f"{stamp} 5 {name}\0" for name in NAMES).encode() + b"= 0 print\0"
     for cut in (0, 1, len(whole) // 2, len(whole) - 1):
         compare.commit("~/work", whole[:cut], "")
     assert not list(tmp_path.glob("records/*"))
@@ -287,6 +289,101 @@ def test_a_push_that_ends_early_records_nothing(
     compare.commit("~/work", whole, "")
     assert len(list(compare.records(os.fsencode(tmp_path / "work")))) == len(NAMES)
     assert (tmp_path / ".gpu-box/project").read_text() == "print"
+
+
+def test_a_linked_gitignore_is_read_every_time(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_list, "MANY", 0)
+    (tmp_path / "ignore").write_text("a\n")
+    (project / ".gitignore").symlink_to(tmp_path / "ignore")
+    counts = [Selection(project).summary.count for _ in range(3)]
+    (tmp_path / "ignore").write_text("")
+    assert Selection(project).summary.count > counts[0] == counts[2]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "one character", "another folder"])
+def test_a_damaged_list_is_made_again(project: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setattr(last_list, "MANY", 0)
+    right = [Selection(project).summary for _ in range(3)][0]
+    cache = cache_home()
+    assert cache
+    for file in (cache / "lists").iterdir():
+        text = file.read_text()
+        wrong = {"cut off": text[:-9], "one character": text.replace("x/y", "x/Y"), "another folder": "{}"}
+        assert wrong[damage] != text
+        file.write_text(wrong[damage])
+    assert Selection(project).summary == right
+
+
+def test_a_file_changed_within_its_second_is_sent_although_the_record_is_lost(
+    connection: Connection, machine: OpenSshMachine, project: Path, report: Recorder
+) -> None:
+    upload_remote.upload(connection, REMOTE)
+    sync.push(connection, Selection(project), "~/work", report=report)
+    shutil.rmtree(machine.home / ".gpu-box/sync")
+    put(project / "a", "FIRST")
+    assert sync.push(connection, Selection(project), "~/work", report=report).files == 1
+    assert (machine.home / "work/a").read_text() == "FIRST"
+
+
+def test_a_file_changed_on_the_box_within_its_second_stays(
+    connection: Connection, machine: OpenSshMachine, project: Path, report: Recorder
+) -> None:
+    upload_remote.upload(connection, REMOTE)
+    sync.push(connection, Selection(project), "~/work", report=report)
+    (machine.home / "work/a").write_text("BOX's")
+    os.utime(machine.home / "work/a", ns=(0, 1_700_000_000_500_000_000))
+    done = sync.push(connection, Selection(project), "~/work", report=report)
+    assert (done.files, done.kept) == (0, ("a",))
+    assert (machine.home / "work/a").read_text() == "BOX's"
+
+
+def test_only_what_arrived_as_it_was_sent_is_recorded(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "_RECORDS", str(tmp_path / "records"))
+    put(project / "a", "other")
+    os.utime(project / "a", (0, 1_700_000_100))
+    stamp = f"{1_700_000_000 * 10**9:x}.1"
+    compare.commit(str(project), "".join(f"{stamp} 5 {name}\0" for name in NAMES).encode() + b"= 0 x\0", "")
+    known = {path.decode() for _, _, path in compare.records(os.fsencode(project))}
+    assert known == set(NAMES) - {"a"}
+
+
+def test_after_sync_delete_a_folder_is_compared_quickly_again(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync.push(box, Selection(project), "~/work", report=report)
+    (project / "deep/a").unlink()
+    sync.push(box, Selection(project), "~/work", report=report, delete=True)
+    asked: list[str] = []
+    monkeypatch.setattr(listing, "compare", lambda *words: asked.append("compare"))
+    sync.push(box, Selection(project), "~/work", report=report)
+    assert not asked and not (machine.home / "work/deep/a").exists()
+
+
+def test_a_full_disk_does_not_fail_a_sync_without_a_change(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr(prepare, "_RECORDS", str(tmp_path / "records"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(unchanged, "write", full)
+    unchanged.unchanged(str(project), lambda: b"")
+    assert capsysbinary.readouterr().out.endswith(b"\n")
+
+
+def test_a_write_that_fails_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        prepare.write(str(tmp_path / "sync/record"), b"content")
+    assert not list((tmp_path / "sync").iterdir())
 
 
 def test_a_folder_that_was_not_asked_about_is_no_answer(

@@ -12,19 +12,20 @@ import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 from gpu_box import __version__
-from gpu_box.files import read_own_json, write_whole
+from gpu_box.files import read_own, write_whole
 from gpu_box.machine.files import git
 from gpu_box.store.files import GARBAGE, cache_home
 
 LAST_LIST = True  # False: every list is made by a walk
 MANY = 10_000  # files: fewer are listed in a moment
 _MOST_FOLDERS = 20_000  # 2 MB
+_MOST_LISTS = 20
 # A file's line changes with its content, mode or owner (ctime; mtime where a file system has none), and if
 # another takes its name (inode).
 _FILES, _FOLDERS = "%P\\0%C@ %T@ %i %s\\0", "%P/\\0"
@@ -55,7 +56,8 @@ class LastList:
         self._last: dict[str, Any] | None = None
         if self._file:
             with suppress(*GARBAGE):
-                self._last = dict(read_own_json(self._file))
+                digest, _, text = read_own(self._file).partition("\n")
+                self._last = json.loads(text) if digest == _digest(text) else None
         self._find: tuple[subprocess.Popen[bytes], IO[bytes]] | None = None
         self._seen: str | None = None
 
@@ -73,7 +75,13 @@ class LastList:
         command = ["find", ".", "!", "-type", "d", "-printf", _FILES, "-o", *folders]
         with suppress(OSError):
             said = TemporaryFile()  # noqa: SIM115 - a pipe would make it wait for our busy interpreter
-            find = subprocess.Popen(command, cwd=self._folder, stdout=said, stderr=subprocess.DEVNULL)
+            find = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.DEVNULL,
+            )
             self._find = find, said
 
     def wait(self) -> str:
@@ -94,16 +102,22 @@ class LastList:
             return None
         with suppress(*GARBAGE):
             summary = Summary(**self._last["summary"])
-            return Summary(**{**asdict(summary), "broken": tuple(summary.broken)})
+            return replace(summary, broken=tuple(summary.broken))
         return None
 
-    def remember(self, summary: Summary) -> Summary:
-        """From a walk that began after `wait`. Returns it."""
+    def remember(self, summary: Summary) -> None:
+        """summary: of a walk that began after `wait`."""
         worth = summary.count >= MANY and len(summary.folders) <= _MOST_FOLDERS
         if self._file and worth and not git.is_checkout(self._folder):
+            text = json.dumps({"seen": self.wait(), "summary": asdict(summary)})
             with suppress(OSError):
-                write_whole(self._file, json.dumps({"seen": self.wait(), "summary": asdict(summary)}))
+                write_whole(self._file, f"{_digest(text)}\n{text}")
+                for old in sorted(self._file.parent.iterdir(), key=os.path.getmtime)[:-_MOST_LISTS]:
+                    old.unlink()
         elif self._file and self.known:
             with suppress(OSError):
                 self._file.unlink()
-        return summary
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -142,7 +142,9 @@ def commit(connection: Connection, folder: str, pushed: Sequence[Entry], fingerp
     def record() -> None:
         command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync {quote('commit', folder)}"
         try:
-            connection.run(command, stdin=ended.result)
+            said = connection.run(command, stdin=ended.result, check=False)
+            if said.exit_status != 0:
+                raise _no_record(connection, said.said)
             done.set_result(None)
         except BaseException as error:
             done.set_exception(error)
@@ -156,6 +158,16 @@ def commit(connection: Connection, folder: str, pushed: Sequence[Entry], fingerp
     records = [b"%s %d %s\0" % (_stamp(entry), entry.size, os.fsencode(entry.path)) for entry in pushed]
     ended.set_result(b"".join(records) + b"= 0 %s\0" % fingerprint.encode())
     done.result()
+
+
+def _no_record(connection: Connection, said: str) -> MachineError:
+    if "No space left" in said:
+        return disk_full(connection.host, free_bytes=0, needed_bytes=0)
+    return MachineError(
+        f"everything arrived, but the box cannot record it: {said}",
+        where=connection.host.name,
+        remedy="Run the command again: it compares what is there.",
+    )
 
 
 def same_content(connection: Connection, folder: str, root: Path, entries: Sequence[Entry]) -> set[str]:

@@ -27,6 +27,7 @@ ALWAYS_EXCLUDED = (
 )  # fmt: skip
 # Results are made on the box and pulled; an older local copy must not overwrite them.
 _NEVER_UP = ("/results/",)
+_UNREADABLE = "cannot be read"
 _SHORT = 63  # characters of a path; at most 252 bytes, and a name may have 255
 
 
@@ -58,12 +59,14 @@ class Entry(NamedTuple):
 class Scan:
     """entries: sorted by path. left: reason -> paths that cannot be sent although nothing excludes them.
 
-    broken: a line for each pattern of a .gitignore that is incomplete.
+    broken: a line for each pattern of a .gitignore that is incomplete. linked: a .gitignore is a link, which
+    may lead out of the folder.
     """
 
     entries: tuple[Entry, ...]
     left: dict[str, list[str]]
     broken: tuple[str, ...] = ()
+    linked: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,12 @@ class Selection:
     @cached_property
     def summary(self) -> Summary:
         """Without a walk where nothing has changed since the last one. Raises as `scan` does."""
-        return self._last.summary() or self._last.remember(_summary(self.scan))
+        if known := self._last.summary():
+            return known
+        summary = _summary(self.scan)
+        if not self.scan.linked and _UNREADABLE not in self.scan.left:  # `find` would not see them change
+            self._last.remember(summary)
+        return summary
 
     @property
     def folders(self) -> dict[str, str]:
@@ -153,7 +161,7 @@ def select(folder: Path, exclude: Sequence[str]) -> Scan:
     walk = _Walk(folder, exclusion(exclude))
     walk.enter("")
     entries = sorted(walk.entries, key=attrgetter("path"))
-    return Scan(entries=tuple(entries), left=walk.left, broken=tuple(walk.broken))
+    return Scan(entries=tuple(entries), left=walk.left, broken=tuple(walk.broken), linked=walk.linked)
 
 
 def exclusion(exclude: Iterable[str], *, where: str = "sync.exclude") -> Patterns:
@@ -172,6 +180,7 @@ class _Walk:
     left: dict[str, list[str]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     user: int = field(default_factory=os.geteuid)
+    linked: bool = False
 
     def enter(self, base: str) -> None:
         """base: "", or the path of a repository in the folder, ending with a slash."""
@@ -180,7 +189,7 @@ class _Walk:
             self._folder(base, [])
             return
         for path in listed.unreadable:
-            self._leave("cannot be read", base + path)
+            self._leave(_UNREADABLE, base + path)
         for path in listed.empty:
             self._leave("empty folder", base + path)
         for path in listed.paths:
@@ -208,14 +217,15 @@ class _Walk:
         except FileNotFoundError:  # deleted meanwhile
             return
         except OSError:
-            self._leave("cannot be read", base.rstrip("/") or ".")
+            self._leave(_UNREADABLE, base.rstrip("/") or ".")
             return
         ignore = self.root / base / ".gitignore"
         try:
             if ignore.is_file():
+                self.linked = self.linked or ignore.is_symlink()
                 rules = [*rules, (base, self._rules(ignore, f"{base}.gitignore"))]
         except OSError:
-            self._leave("cannot be read", f"{base}.gitignore")
+            self._leave(_UNREADABLE, f"{base}.gitignore")
         if base and not items:
             self._leave("empty folder", base.rstrip("/"))
         for item in items:
@@ -255,7 +265,7 @@ class _Walk:
         except (FileNotFoundError, NotADirectoryError):  # deleted meanwhile, or in a checkout
             return
         except OSError:
-            self._leave("cannot be read", path)
+            self._leave(_UNREADABLE, path)
             return
         if stat.S_ISDIR(found.st_mode):  # a repository in a checkout
             if not self._excluded(f"{path}/"):
@@ -269,7 +279,7 @@ class _Walk:
         elif not target and not stat.S_ISREG(found.st_mode):
             self._leave("not a regular file", path)
         elif not target and not self._readable(full, found):
-            self._leave("cannot be read", path)
+            self._leave(_UNREADABLE, path)
         else:
             self.entries.append(
                 Entry(

@@ -90,9 +90,11 @@ def push(
         fates = {entry.path: _fate(entry, compared.get(entry.path)) for entry in wanted}
         clock_says_same = [entry for entry in wanted if fates[entry.path] == "look"]
         alike = listing.same_content(connection, dest, source, clock_says_same)
-        to_send = {"send", "look"}
-        send = [e for e in wanted if fates[e.path] in to_send and e.path not in alike]
-        kept = [entry for entry in wanted if fates[entry.path] == "keep"]
+        differ = {entry.path for entry in clock_says_same} - alike
+        # Of a file that changed on the box alone, the box's stays.
+        stay = {path for path in differ if compared[path][0] == "changed"}
+        send = [e for e in wanted if fates[e.path] == "send" or e.path in differ - stay]
+        kept = [entry for entry in wanted if fates[entry.path] == "keep" or entry.path in stay]
         in_the_way = [entry for entry in wanted if fates[entry.path] == "way"]
         _name(in_the_way, "not sent, the box has something else there", report)
         needed_bytes = sum(e.size - (there[e.path].size if e.path in there else 0) for e in send)
@@ -133,8 +135,8 @@ def _delete(connection: Connection, selection: Selection, dest: str, report: Rep
 
 
 def _fate(ours: Entry, found: tuple[str, Entry] | None) -> str:
-    """send; keep (the box's file); way (the box has something else there); look (compare contents, as the
-    times are equal); known (the box has it without a record of it); or nothing.
+    """send; keep (the box's file); way (the box has something else there); look (compare contents, as size,
+    time and mode are equal); known (the box has the link without a record of it); or nothing.
     """
     if found is None:
         return "send"
@@ -142,8 +144,10 @@ def _fate(ours: Entry, found: tuple[str, Entry] | None) -> str:
     if state in ("same", "way"):
         return {"same": "nothing", "way": "way"}[state]
     equal = ours.same_as(theirs) and (ours.target or ours.mode & 0o777 == theirs.mode)
+    if equal and not ours.target:
+        return "look"
     if state == "old":
-        return "look" if equal and not ours.target else "send"
+        return "send"
     if equal:
         return "known"
     if state == "changed":

@@ -216,8 +216,9 @@ def _write(
         channel.close()  # wakes the reader of standard output
     if callable(stdin):
         clock.restart()
-    # A command may end before it has read everything: its exit status says more than the broken pipe.
-    with contextlib.suppress(OSError):
+    # A command may end before it has read everything: its exit status says more than the broken pipe. The
+    # reader of standard output reports a lost link.
+    with contextlib.suppress(OSError, EOFError):
         rest = memoryview(content)
         while rest:
             try:
