@@ -86,7 +86,7 @@ def commit(name: str, pushed: bytes, fingerprint: str) -> None:
     drop(folder, arrived)
     if arrived:  # written atomically: a full disk keeps the old record
         _write(folder, seen)
-    if fingerprint:
+    if len(arrived) == len(items):
         write(os.path.expanduser("~/.gpu-box/project"), fingerprint.encode())
 
 

@@ -343,12 +343,13 @@ def test_only_what_arrived_as_it_was_sent_is_recorded(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "_RECORDS", str(tmp_path / "records"))
-    put(project / "a", "other")
-    os.utime(project / "a", (0, 1_700_000_100))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    put(project / "a", "other", 1_700_000_100)
     stamp = f"{1_700_000_000 * 10**9:x}.1"
     compare.commit(str(project), "".join(f"{stamp} 5 {name}\0" for name in NAMES).encode() + b"= 0 x\0", "")
     known = {path.decode() for _, _, path in compare.records(os.fsencode(project))}
     assert known == set(NAMES) - {"a"}
+    assert not (tmp_path / ".gpu-box/project").exists(), "or `up` would take the push for complete"
 
 
 def test_after_sync_delete_a_folder_is_compared_quickly_again(
