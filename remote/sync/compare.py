@@ -214,5 +214,5 @@ def records(folder: bytes) -> Iterator[list[bytes]]:
 def _read(folder: bytes) -> dict[bytes, tuple[bytes, bytes]]:
     try:
         return {path: (stamp, its_state) for stamp, its_state, path in records(folder)}
-    except ValueError:  # every file counts as unknown: modification times decide
+    except ValueError:  # every file counts as unknown: times and contents decide
         return {}

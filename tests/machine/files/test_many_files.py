@@ -82,6 +82,17 @@ def tree(folder: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
+def question(selection: Selection) -> bytes:
+    """What the laptop asks of `unchanged`."""
+    return b"".join(f"{digest} {path}\0".encode() for path, digest in selection.folders.items())
+
+
+def record(selection: Selection) -> bytes:
+    """What the laptop sends to `commit` after a whole push."""
+    sent = "".join(f"{entry.stamp} {entry.size} {entry.path}\0" for entry in selection.entries)
+    return sent.encode() + b"= 0 print\0"
+
+
 def test_a_folder_called_unchanged_has_only_files_that_are_the_same_on_both_sides(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -95,7 +106,7 @@ def test_a_folder_called_unchanged_has_only_files_that_are_the_same_on_both_side
     for number in range(60):
         now = Selection(project)
         listed = [(entry.path, entry.stamp, entry.size) for entry in now.entries]
-        folders = b"".join(f"{digest} {path}\0".encode() for path, digest in now.folders.items())
+        folders = question(now)
         unchanged.unchanged(str(work), lambda folders=folders: folders)
         answer = capsysbinary.readouterr().out.partition(b"\n")[2]
         differ = {path.decode() for path in answer.split(b"\0")[:-1]}
@@ -114,8 +125,7 @@ def test_a_folder_called_unchanged_has_only_files_that_are_the_same_on_both_side
                 changed += 1
         for path, _, _ in listed:
             send(project / path, work / path)
-        pushed = b"".join(f"{stamp} {size} {path}\0".encode() for path, stamp, size in listed)
-        compare.commit(str(work), pushed + b"= 0 0\0", "")
+        compare.commit(str(work), record(now), "")
         for _ in range(draw.randrange(3)):
             name, kind = draw.choice(NAMES), draw.choice(kinds)
             removed |= {name.rpartition("/")[0]} if kind == "remove" else set()
@@ -254,7 +264,7 @@ def test_the_box_answers_with_what_find_says_as_it_would_by_looking_at_each_file
     quick = 0
     for _ in range(100):
         now = Selection(project)
-        folders = b"".join(f"{digest} {path}\0".encode() for path, digest in now.folders.items())
+        folders = question(now)
         looked.clear()
         unchanged.unchanged(str(work), lambda folders=folders: folders)
         answer = capsysbinary.readouterr().out.partition(b"\n")[2]
@@ -263,9 +273,7 @@ def test_the_box_answers_with_what_find_says_as_it_would_by_looking_at_each_file
         if draw.randrange(5) == 0:  # a push
             shutil.rmtree(work)
             shutil.copytree(project, work, symlinks=True)
-            listed = [(entry.path, entry.stamp, entry.size) for entry in now.entries]
-            pushed = b"".join(f"{stamp} {size} {path}\0".encode() for path, stamp, size in listed)
-            compare.commit(str(work), pushed + b"= 0 print\0", "")
+            compare.commit(str(work), record(now), "")
         if draw.randrange(10) == 0:
             change(draw.choice([work, project]), draw.choice(NAMES), draw.choice(kinds), draw.randrange(9))
         if draw.randrange(4) == 0:  # a program's own files are none of ours

@@ -90,12 +90,13 @@ def push(
         fates = {entry.path: _fate(entry, compared.get(entry.path)) for entry in wanted}
         clock_says_same = [entry for entry in wanted if fates[entry.path] == "look"]
         alike = listing.same_content(connection, dest, source, clock_says_same)
-        differ = {entry.path for entry in clock_says_same} - alike
-        # Of a file that changed on the box alone, the box's stays.
-        stay = {path for path in differ if compared[path][0] == "changed"}
-        send = [e for e in wanted if fates[e.path] == "send" or e.path in differ - stay]
-        kept = [entry for entry in wanted if fates[entry.path] == "keep" or entry.path in stay]
-        in_the_way = [entry for entry in wanted if fates[entry.path] == "way"]
+        for path in (entry.path for entry in clock_says_same):
+            changed_there = compared[path][0] == "changed"  # and not here
+            fates[path] = "known" if path in alike else "keep" if changed_there else "send"
+        send, kept, known, in_the_way = (
+            [entry for entry in wanted if fates[entry.path] == fate]
+            for fate in ("send", "keep", "known", "way")
+        )
         _name(in_the_way, "not sent, the box has something else there", report)
         needed_bytes = sum(e.size - (there[e.path].size if e.path in there else 0) for e in send)
         if needed_bytes > max(0, about["free"] - _SPARE_BYTES) and needed_bytes > 0:
@@ -108,7 +109,6 @@ def push(
             report=report,
             step=_STEP,
         )
-        known = [entry for entry in wanted if entry.path in alike or fates[entry.path] == "known"]
         news = send or known or about["project"] != selection.fingerprint
         record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if about["remembers"] and news:
@@ -136,7 +136,7 @@ def _delete(connection: Connection, selection: Selection, dest: str, report: Rep
 
 def _fate(ours: Entry, found: tuple[str, Entry] | None) -> str:
     """send; keep (the box's file); way (the box has something else there); look (compare contents, as size,
-    time and mode are equal); known (the box has the link without a record of it); or nothing.
+    time and mode are equal); known (the box has it without a record of it); or nothing.
     """
     if found is None:
         return "send"

@@ -120,7 +120,7 @@ class Clock:
     @property
     def over(self) -> bool:
         left_s = self.left_s()
-        return not self._paused and left_s is not None and left_s <= 0.001
+        return left_s is not None and left_s <= 0.001
 
 
 def exchange(
