@@ -36,7 +36,6 @@ import gc
 import sys
 from pathlib import Path
 gc.set_threshold(50_000)  # as the command does
-from gpu_box.machine import jobs
 from gpu_box.machine.files import sync
 from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.ssh.connection import connect
@@ -49,6 +48,7 @@ if what == "sync":
     here, there = rest
     sync.push_to(host, Selection(Path(here)), there, report=Silent())
 else:
+    from gpu_box.machine import jobs
     with connect(host) as connection:
         jobs.read_log(connection, rest[0], sys.stdout.write)
 """

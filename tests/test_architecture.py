@@ -160,6 +160,7 @@ def test_benchmarks_and_the_testbed_run_without_the_tests(folder: str) -> None:
 # What saves a round trip or a wait is behind a function of `aws` or `machine`, with its switch.
 _TIME_SAVERS = {
     "Expected", "Rsync", "early_check", "early_rsync", "expected", "last_seen", "make_clients",
+    "system_ssh",
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Writes into one folder and never outside it, whatever names and links the other end sends.
 
-Used by the box when it receives and by the laptop when it pulls (gpu_box.machine.files.safe_folder). Opens
+Used by the box when it receives and by the laptop when it pulls (gpu_box.machine.files.shared). Opens
 each folder relative to its parent and never through a link (O_NOFOLLOW), so that a path cannot change between
 check and use. Names are bytes, relative to the root, separated by "/".
 """

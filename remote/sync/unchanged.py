@@ -13,22 +13,16 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 
 from sync.answer import describe
 from sync.compare import records, state
 from sync.prepare import record_of, write
+from sync.tree import Find
 
-# A file's line changes with its content or mode (ctime, mtime), and if another takes its name (inode).
-# Folders in which nothing was pushed, but programs write, are left out.
-_FIND = [
-    *("find", ".", "!", "-type", "d", "-printf", r"%P\0%C@ %T@ %i %s\0", "-o"),
-    *("(", "-path", "./results", "-o", "-name", "__pycache__", "-o", "-name", ".ipynb_checkpoints", ")"),
-    *("-prune", "-o", "-printf", r"%P/\0"),
-]
+# Folders in which nothing was pushed, but programs write.
+_LEFT_OUT = ("__pycache__", ".ipynb_checkpoints")
 
 
 def unchanged(name: str, read: Callable[[], bytes]) -> None:
@@ -60,19 +54,10 @@ def _changed(folder: bytes, wanted: bytes) -> Iterator[bytes]:
 
 
 def _tree(folder: bytes) -> str:
-    """A digest of what `find` says of the folder; "" if it cannot read all of it."""
-    digest = hashlib.sha256()
     try:
-        with tempfile.TemporaryFile() as said:
-            done = subprocess.run(
-                _FIND, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL
-            )
-            said.seek(0)
-            for piece in iter(lambda: said.read(1 << 20), b""):
-                digest.update(piece)
-    except OSError:
+        return Find(folder, _LEFT_OUT).digest()
+    except OSError:  # there is no `find`
         return ""
-    return digest.hexdigest() if done.returncode == 0 else ""
 
 
 def _content(path: str) -> bytes:

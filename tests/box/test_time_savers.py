@@ -35,7 +35,7 @@ STORY = (
     "plan", "status", "up --yes", "up --yes", "sync", "status", "plan", "stop", "status", "plan", "up --yes",
     "status", "stop", "stop", "down --yes", "status", "plan",
 )  # fmt: skip
-LIBRARIES, EARLY_CHECK, EARLY_RSYNC = "load_libraries", "_start", "Rsync"
+LIBRARIES, EARLY_CHECK, EARLY_RSYNC = "load_libraries", "SystemSsh", "Rsync"
 
 
 @dataclass

@@ -18,8 +18,8 @@ import pytest
 from gpu_box.errors import MachineError
 from gpu_box.machine import setup
 from gpu_box.machine.files import sftp
-from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
+from gpu_box.machine.files.shared import Folder
 from gpu_box.machine.files.transfer import Transfer
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import command, connection, keys

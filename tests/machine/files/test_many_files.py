@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from testbed.openssh import OpenSshMachine
 from gpu_box.errors import MachineError
 from gpu_box.machine.files import last_list, listing, sync, upload_remote
 from gpu_box.machine.files.selection import Selection
-from gpu_box.machine.ssh.connection import Connection, Result
+from gpu_box.machine.ssh import system_ssh
+from gpu_box.machine.ssh.connection import Connection, Result, connect
+from gpu_box.model.machine import Host
 from gpu_box.store.files import cache_home
 from sync import compare, prepare, unchanged
+from sync import tree as tree_of
 from tests.paths import REMOTE
 
 from ..conftest import Recorder
@@ -401,3 +406,143 @@ def test_a_folder_that_was_not_asked_about_is_no_answer(
     monkeypatch.setattr(listing, "_asked", lambda *_: ({}, b"../elsewhere\0"))
     with pytest.raises(MachineError, match="list of files is invalid; nothing was copied"):
         sync.push(box, Selection(project), "~/work", report=report)
+
+
+def test_the_contents_of_very_many_files_may_be_compared(
+    connection: Connection, machine: OpenSshMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their digests are more than any other answer's text."""
+    upload_remote.upload(connection, REMOTE)
+    monkeypatch.setattr("gpu_box.machine.ssh.connection.MOST_BYTES", 200)
+    for folder in (machine.home / "work", tmp_path):
+        for number in range(9):
+            put(folder / str(number), str(number))
+    put(machine.home / "work/3", "else")
+    entries = [entry for entry in Selection(tmp_path).entries if entry.path.isdigit()]
+    assert listing.same_content(connection, "~/work", tmp_path, entries) == set("01245678")
+    (machine.home / ".gpu-box/remote/sync/__main__.py").write_text("while True: print('x' * 64)")
+    with pytest.raises(MachineError, match="list of files is invalid"):
+        listing.same_content(connection, "~/work", tmp_path, entries)
+
+
+SHAPES = {"flat": "", "one folder": "data/", "deep": "a/b/c/", "deeper than is looked": "a/b/c/d/e/"}
+
+
+@pytest.mark.skipif(not programs.find("find"), reason="it needs GNU find")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_several_finds_see_each_change(tmp_path: Path, shape: str) -> None:
+    root = tmp_path / "root"
+    odd = ["-name", "(", "a b", "line\nbreak", "*", "é", os.fsdecode(b"\xff")]
+    folders = [root / SHAPES[shape] / name for name in [*odd, *map(str, range(20))]]
+    for folder in folders:
+        put(folder / "file", "1")
+        put(folder / "inner" / "deep" / "file", "1")
+    put(root / "top", "1")
+
+    def digest() -> str:
+        return tree_of.Find(os.fsencode(root), ["venv"]).digest()
+
+    changes: list[Callable[[], object]] = [
+        *(partial(put, folder / "inner/deep/file", "2") for folder in folders),
+        lambda: put(root / "top", "2"),
+        lambda: (folders[3] / "file").chmod(0o600),
+        lambda: (folders[3] / "file").rename(folders[4] / "other"),
+        lambda: (folders[5] / "inner").rename(folders[6] / "other"),
+        lambda: shutil.rmtree(folders[7]),
+        lambda: (folders[8] / "new").mkdir(),
+        lambda: (root / "new").mkdir(),
+        lambda: (root / "link").symlink_to(folders[9]),
+        lambda: put(folders[0].parent / "venv2/file", "1"),
+    ]
+    seen = [digest()]
+    for change in changes:
+        change()
+        seen.append(digest())
+        assert digest() == seen[-1] != seen[-2]
+    put(folders[0] / "venv/lib/file", "1")
+    put(root / "results/1", "1")
+    assert digest() == seen[-1]
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_find_cannot_read_has_no_digest(tmp_path: Path) -> None:
+    for number in range(20):
+        put(tmp_path / str(number) / "inner/file", "1")
+    (tmp_path / "3/inner").chmod(0)
+    assert tree_of.Find(os.fsencode(tmp_path), []).digest() == ""
+    (tmp_path / "3/inner").chmod(0o700)
+
+
+@pytest.fixture
+def logins(monkeypatch: pytest.MonkeyPatch) -> list[Host]:
+    """One for each time that Python's own SSH logs in."""
+    made: list[Host] = []
+    monkeypatch.setattr(sync, "connect", lambda host: made.append(host) or connect(host))
+    return made
+
+
+@pytest.mark.skipif(not (programs.find("ssh") and programs.find("find")), reason="it needs ssh and GNU find")
+@pytest.mark.parametrize("early", [True, False])
+def test_very_many_files_are_asked_about_by_the_system_s_ssh(
+    box: Connection,
+    machine: OpenSshMachine,
+    project: Path,
+    report: Recorder,
+    logins: list[Host],
+    monkeypatch: pytest.MonkeyPatch,
+    early: bool,
+) -> None:
+    monkeypatch.setattr(sync, "EARLY_QUESTION", early)
+    (project / "empty").mkdir()
+
+    def push(files: int, *, log_ins: int, delete: bool = False) -> None:
+        logins.clear()
+        report.events.clear()
+        done = sync.push_to(box.host, Selection(project), "~/work", report=report, delete=delete)
+        assert (done.files, len(logins)) == (files, log_ins)
+        assert ("note", "", "left out (empty folder): empty") in report.events
+
+    push(len(NAMES), log_ins=1)
+    push(0, log_ins=0 if early else 1)
+    put(project / "deep/a", "changed here")
+    push(1, log_ins=1)
+    assert (machine.home / "work/deep/a").read_text() == "changed here"
+    push(0, log_ins=0 if early else 1)
+    (machine.home / "work/deep/b").unlink()
+    push(1, log_ins=1)
+    (project / "deep/b").unlink()
+    push(0, log_ins=1)  # the box's fingerprint of the project changes
+    push(0, log_ins=1, delete=True)
+    assert not (machine.home / "work/deep/b").exists()
+
+
+@pytest.mark.skipif(not (programs.find("ssh") and programs.find("find")), reason="it needs ssh and GNU find")
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("print('{}')", "list of files is invalid"),
+        ("import sys; sys.exit('broken')", "cannot sync: broken"),
+        ("print('x' * 9_000_000)", "list of files is invalid"),
+    ],
+)
+def test_a_wrong_answer_to_the_system_s_ssh_is_refused(
+    box: Connection, machine: OpenSshMachine, project: Path, report: Recorder, program: str, message: str
+) -> None:
+    for _ in range(2):
+        sync.push_to(box.host, Selection(project), "~/work", report=report)
+    (machine.home / ".gpu-box/remote/sync/__main__.py").write_text(program)
+    with pytest.raises(MachineError, match=message):
+        sync.push_to(box.host, Selection(project), "~/work", report=report)
+
+
+@pytest.mark.skipif(not (programs.find("ssh") and programs.find("find")), reason="it needs ssh and GNU find")
+def test_a_sync_goes_on_where_the_system_s_ssh_does_not_start(
+    box: Connection, project: Path, report: Recorder, logins: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        sync.push_to(box.host, Selection(project), "~/work", report=report)
+    logins.clear()
+    monkeypatch.setattr(system_ssh, "_start", lambda *words: None)
+    assert sync.push_to(box.host, Selection(project), "~/work", report=report).files == 0
+    assert len(logins) == 1

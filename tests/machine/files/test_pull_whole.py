@@ -11,8 +11,8 @@ import pytest
 from testbed.openssh import OpenSshMachine
 
 from gpu_box.machine.files import sftp, sync
-from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
+from gpu_box.machine.files.shared import Folder
 from gpu_box.machine.files.transfer import Transfer
 from gpu_box.machine.ssh.connection import Connection
 

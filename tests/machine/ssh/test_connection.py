@@ -258,6 +258,19 @@ def test_more_output_than_any_answer_has_is_refused(shared_connection: Connectio
     assert shared_connection.run("echo on").stdout == "on\n"
 
 
+def test_lines_that_are_read_as_they_come_may_be_many(shared_connection: Connection) -> None:
+    """As of a set-up command that names each of its files."""
+    counted = 0
+
+    def take(line: str) -> None:
+        nonlocal counted
+        counted += 1
+
+    done = shared_connection.run("yes 123456789 | head -n 900000; echo last", on_line=take)
+    assert counted == 900_001
+    assert (done.said, len(done.stdout)) == ("last", 65536)
+
+
 def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     splitter = LineSplitter()
     lines = [line for _ in range(60) for line in splitter.feed(b"x" * 50_000)]

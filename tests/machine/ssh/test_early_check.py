@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 import time
@@ -13,10 +14,11 @@ from testbed.openssh import OpenSshMachine
 
 from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
-from gpu_box.machine.ssh import early_check, ssh_config
+from gpu_box.machine.ssh import ssh_config, system_ssh
 from gpu_box.machine.ssh.command import MOST_BYTES
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.early_check import EarlyCheck
+from gpu_box.machine.ssh.system_ssh import SystemSsh
 from gpu_box.model.policy import WatchPolicy
 from tests.paths import REMOTE
 
@@ -38,7 +40,7 @@ def test_it_brings_what_a_check_brings(shared_machine: OpenSshMachine) -> None:
 def test_a_box_never_reached_from_here_is_asked_nothing(shared_machine: OpenSshMachine) -> None:
     host = host_of(shared_machine)
     with EarlyCheck(host.name, ASKED) as one:
-        assert not one.under_way
+        assert one._ssh is None
         assert one.answer(host, ASKED) is None
 
 
@@ -47,7 +49,7 @@ def test_the_address_of_a_stopped_box_is_not_asked(shared_machine: OpenSshMachin
     ssh_config.private_config(host)
     ssh_config.forget_address(host.name)
     with EarlyCheck(host.name, ASKED) as one:
-        assert not one.under_way
+        assert one._ssh is None
     assert ssh_config.known() == [host.name]
 
 
@@ -61,7 +63,7 @@ def test_what_comes_from_elsewhere_does_not_count(shared_machine: OpenSshMachine
         replace(host, host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA",)),
     ):
         with EarlyCheck(host.name, ASKED) as one:
-            assert one.under_way
+            assert one._ssh
             assert one.answer(now, ASKED) is None
 
 
@@ -87,18 +89,20 @@ def test_a_machine_with_another_host_key_is_not_shown_the_key(
 def test_a_silent_machine_is_given_up_and_nothing_is_left(
     shared_machine: OpenSshMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(early_check, "_CONNECT_S", 1)
+    monkeypatch.setattr(system_ssh, "_CONNECT_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = replace(host_of(shared_machine), port=silent.getsockname()[1])
         ssh_config.private_config(host)
         with EarlyCheck(host.name, ASKED) as one:
             assert one.answer(host, ASKED) is None
-        monkeypatch.setattr(early_check, "_CONNECT_S", 200)
+        monkeypatch.setattr(system_ssh, "_CONNECT_S", 200)
         began = time.monotonic()
         with EarlyCheck(host.name, ASKED) as one:
-            assert one._process and one._process.poll() is None
+            assert one._ssh
+            process = one._ssh._process
+            assert process and process.poll() is None
         assert time.monotonic() - began < 100
-        assert one._process.poll() is not None
+        assert process.poll() is not None
 
 
 def test_without_an_ssh_program_nothing_is_sent(
@@ -108,13 +112,33 @@ def test_without_an_ssh_program_nothing_is_sent(
     ssh_config.private_config(host)
     monkeypatch.setenv("PATH", "/nonexistent")
     with EarlyCheck(host.name, ASKED) as one:
-        assert not one.under_way
+        assert one.answer(host, ASKED) is None
 
 
 @pytest.mark.parametrize("command", ["yes", "yes >&2"])
 def test_a_machine_that_sends_without_end_does_not_fill_the_memory(command: str) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(["sh", "-c", f"exec {command}"], stdout=pipe, stderr=pipe) as process:
-        out, err = early_check._output(process, timeout_s=20)
+        out, err = system_ssh._output(process, timeout_s=20)
     assert process.returncode == -9
     assert len(out + err) == MOST_BYTES + 1
+
+
+def test_what_a_command_is_sent_arrives_whole(shared_machine: OpenSshMachine) -> None:
+    host = host_of(shared_machine)
+    sent = b"x" * 3_000_000 + b"end"
+    with SystemSsh(ssh_config.private_config(host), host.name, "sha256sum; echo told >&2") as ssh:
+        ssh.send(sent)
+        digest = hashlib.sha256(sent).hexdigest().encode()
+        assert ssh.output(60) == (digest + b"  -\n", b"told\n")
+
+
+def test_a_command_that_reads_nothing_ends_all_the_same(shared_machine: OpenSshMachine) -> None:
+    host = host_of(shared_machine)
+    config = ssh_config.private_config(host)
+    with SystemSsh(config, host.name, "echo done") as ssh:
+        ssh.send(b"x" * 3_000_000)
+        assert ssh.output(60) == (b"done\n", b"")
+    with SystemSsh(config, host.name, "echo done; exit 3") as ssh:
+        ssh.send(b"")
+        assert ssh.output(60) is None

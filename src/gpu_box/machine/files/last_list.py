@@ -9,26 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 from gpu_box import __version__
 from gpu_box.files import read_own, write_whole
 from gpu_box.machine.files import git
+from gpu_box.machine.files.shared import Find
 from gpu_box.store.files import GARBAGE, cache_home
 
 LAST_LIST = True  # False: every list is made by a walk
 MANY = 10_000  # files: fewer are listed in a moment
 _MOST_FOLDERS = 20_000  # 2 MB
 _MOST_LISTS = 20
-# A file's line changes with its content, mode or owner (ctime; mtime where a file system has none), and if
-# another takes its name (inode).
-_FILES, _FOLDERS = "%P\\0%C@ %T@ %i %s\\0", "%P/\\0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +54,7 @@ class LastList:
             with suppress(*GARBAGE):
                 digest, _, text = read_own(self._file).partition("\n")
                 self._last = json.loads(text) if digest == _digest(text) else None
-        self._find: tuple[subprocess.Popen[bytes], IO[bytes]] | None = None
+        self._find: Find | None = None
         self._seen: str | None = None
 
     @property
@@ -69,30 +65,14 @@ class LastList:
     def begin(self) -> None:
         if not self.known or self._find:
             return
-        pruned = [word for name in self._pruned for word in ("-o", "-name", name)]
-        # Files first: find would compare each name with all of these.
-        folders = ["(", "-path", "./results", *pruned, ")", "-prune", "-o", "-printf", _FOLDERS]
-        command = ["find", ".", "!", "-type", "d", "-printf", _FILES, "-o", *folders]
         with suppress(OSError):
-            said = TemporaryFile()  # noqa: SIM115 - a pipe would make it wait for our busy interpreter
-            find = subprocess.Popen(
-                command,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.DEVNULL,
-            )
-            self._find = find, said
+            self._find = Find(os.fsencode(self._folder), self._pruned, mtime=True)
 
     def wait(self) -> str:
         """A digest of what `find` prints; "" if nothing is remembered of the folder, or `find` fails."""
         self.begin()
         if self._seen is None and self._find:
-            process, said = self._find
-            done = process.wait() == 0
-            said.seek(0)
-            self._seen = hashlib.file_digest(said, "sha256").hexdigest() if done else ""  # type: ignore[arg-type]
-            said.close()
+            self._seen = self._find.digest()
         return self._seen or ""
 
     def summary(self) -> Summary | None:

@@ -17,7 +17,7 @@ from gpu_box.errors import InputError
 from gpu_box.machine.files import git, last_list
 from gpu_box.machine.files.ignore import Patterns
 from gpu_box.machine.files.last_list import Summary
-from gpu_box.machine.files.safe_folder import is_normal, is_printable, leads_inside
+from gpu_box.machine.files.shared import is_normal, is_printable, leads_inside
 
 # In .gitignore syntax. The last ones are remains of an interrupted transfer.
 ALWAYS_EXCLUDED = (

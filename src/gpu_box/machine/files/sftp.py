@@ -21,8 +21,8 @@ from typing import IO, TYPE_CHECKING
 
 from gpu_box.errors import GpuBoxError, MachineError
 from gpu_box.machine.files import stream
-from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
+from gpu_box.machine.files.shared import Folder
 from gpu_box.machine.files.transfer import Transfer, disk_full, local_disk_full
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.sftp_limits import pieces

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 from gpu_box.errors import MachineError
-from gpu_box.machine.files.safe_folder import Folder
 from gpu_box.machine.files.selection import Entry
+from gpu_box.machine.files.shared import Folder
 from gpu_box.machine.files.transfer import Transfer, disk_full, free_bytes, local_disk_full
 from gpu_box.machine.ssh.connection import STALLED_S, Connection
 from gpu_box.machine.ssh.shell import PYTHON, quote

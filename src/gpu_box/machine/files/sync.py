@@ -1,7 +1,7 @@
 """Sync files both ways: changes only, the newest version wins, and an interrupted sync resumes.
 
 The changes follow from one listing of the box; `rsync` or `sftp` transfers them. The box is not trusted:
-its listing is checked here, and `safe_folder` writes the files.
+its listing is checked here, and `shared` writes the files.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from gpu_box.errors import GpuBoxError, InputError, MachineError, MachineUnreach
 from gpu_box.machine.files import listing, rsync, sftp
 from gpu_box.machine.files.hold import held
 from gpu_box.machine.files.rsync import Rsync
-from gpu_box.machine.files.safe_folder import Folder, is_printable, leads_inside
 from gpu_box.machine.files.selection import Entry, Selection, exclusion
+from gpu_box.machine.files.shared import Folder, is_printable, leads_inside
 from gpu_box.machine.files.transfer import Transfer, disk_full
 from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.model.machine import Host, SyncResult
 from gpu_box.model.progress import Reporter
 
 EARLY_RSYNC = True  # False: rsync starts only when its list of files is ready
+EARLY_QUESTION = True  # False: which of very many files differ is asked over Python's own connection
 _MOST_BROKEN = 3  # lines of .gitignore that are named
 _STEP = "sync"
 _WATCH_EVERY_S = 1.0
@@ -39,9 +40,28 @@ def push_to(
     host: Host, selection: Selection, dest: str, *, report: Reporter, delete: bool = False
 ) -> SyncResult:
     """`push` over a new connection. Raises MachineUnreachable, and as `push` does."""
-    selection.begin()
-    with early_rsync(host, selection, dest) as early, connect(host) as connection:
-        return push(connection, selection, dest, report=report, delete=delete, early=early)
+    with contextlib.ExitStack() as stack:
+        ask = None
+        if EARLY_QUESTION and selection.many and not delete:
+            ask = stack.enter_context(listing.differing_early(host, dest, selection))
+        selection.begin()
+        early = stack.enter_context(early_rsync(host, selection, dest))
+        differing: listing.Differing | None = None
+        if ask:
+            report.start(_STEP, f"listing {selection.folder}")
+            differing = ask()
+            if differing and not _news(selection, differing):
+                _name_left(selection, report)
+                return _done(SyncResult(files=0, bytes=0, transport="nothing", deleted=0, kept=()), report)
+        connection = stack.enter_context(connect(host))
+        return push(
+            connection, selection, dest, report=report, delete=delete, early=early, differing=differing
+        )
+
+
+def _news(selection: Selection, differing: listing.Differing) -> bool:
+    about, wanted = differing
+    return bool(wanted) or about is None or about["project"] != selection.fingerprint
 
 
 def early_rsync(
@@ -65,19 +85,21 @@ def push(
     delete: bool = False,
     transport: str | None = None,
     early: Rsync | None = None,
+    differing: listing.Differing | None = None,
 ) -> SyncResult:
     """Send the selected files to the box's folder `dest`.
 
     delete: remove from the box what an earlier push sent and is gone here. transport: rsync or sftp; None
-    chooses the faster one. early: from `early_rsync`, if it was started before the connection. Raises
-    InputError for a missing folder, MachineError if the box's disk is full.
+    chooses the faster one. early: from `early_rsync`, if it was started before the connection. differing:
+    from `listing`, if it was asked before. Raises InputError for a missing folder, MachineError if the box's
+    disk is full.
     """
     source = selection.folder
     report.start(_STEP, f"listing {source}")
     with contextlib.ExitStack() as stack:
         early = early or stack.enter_context(early_rsync(connection.host, selection, dest, transport))
         deleted = _delete(connection, selection, dest, report) if delete else 0
-        about, wanted = listing.differing(connection, dest, selection)
+        about, wanted = differing or listing.differing(connection, dest, selection)
         _name_left(selection, report)
         compared: dict[str, tuple[str, Entry]] = {}
         if wanted or about is None:
@@ -200,7 +222,7 @@ def pull(
     else:
         about, there = listing.ask(connection, ["list", source])
     if about["single"] and set(there) - {PurePosixPath(source).name}:
-        raise listing.is_wrong(connection)  # not the file that was requested
+        raise listing.is_wrong(connection.host)  # not the file that was requested
     excluded = exclusion(exclude)
     listed = [e for e in there.values() if not excluded.ignores(e.path.casefold())]
     listed = [e for e in _printable(listed, report) if not excluded.ignores(e.path)]
@@ -310,6 +332,10 @@ def _move(
         deleted=deleted,
         kept=tuple(entry.path for entry in kept),
     )
+    return _done(result, report)
+
+
+def _done(result: SyncResult, report: Reporter) -> SyncResult:
     report.done(_STEP, str(result))
     return result
 

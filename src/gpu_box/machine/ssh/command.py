@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ class AfterMark:
     """
 
     def __init__(self) -> None:
-        self._mark = f"gpu-box-{secrets.token_hex(8)}"
+        self._mark = f"gpu-box-{os.urandom(8).hex()}"
         self._held: bytes | None = b""
         self.noise = False  # the start files print something
 

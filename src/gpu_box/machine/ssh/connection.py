@@ -56,6 +56,7 @@ _SFTP_SERVER = (
     "for f in /usr/lib/openssh /usr/libexec/openssh /usr/libexec /usr/lib/ssh; do "
     '[ ! -x "$f/sftp-server" ] || exec "$f/sftp-server"; done'
 )
+_LAST_BYTES = 64 * 1024
 _POLL_S = 0.25  # how often port 22 is tried while a machine boots
 
 
@@ -149,8 +150,8 @@ class Connection:
 
         stdin: a function is called in a thread when the command has begun, and may take its time.
         on_line receives each line of standard output as it arrives, on_data each piece; with on_data the
-        result keeps no output. timeout_s: for the whole command; stall_s: without a byte moving; None: no
-        limit.
+        result keeps no output, with on_line the last 64 KB. timeout_s: for the whole command; stall_s:
+        without a byte moving; None: no limit.
 
         Raises MachineError for an exit status other than 0 if `check`, on a time-out, and for more output
         than `command.MOST_BYTES`; MachineUnreachable if the connection breaks.
@@ -171,7 +172,9 @@ class Connection:
         def give(piece: bytes) -> None:
             if not on_data:
                 output.extend(piece)
-                if len(output) > MOST_BYTES:
+                if on_line:
+                    del output[:-_LAST_BYTES]
+                elif len(output) > MOST_BYTES:
                     raise TooMuch
             try:
                 hand_on(piece)

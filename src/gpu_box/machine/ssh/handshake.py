@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import logging
 import socket
 import struct
 import threading
@@ -33,6 +32,8 @@ MALFORMED = (
 
 def open_connection(host: Host, timeout_s: float) -> fabric.Connection:
     """Connected, verified and logged in. Nothing of the user's own SSH or fabric settings takes part."""
+    import logging
+
     import fabric
     import paramiko
 
