@@ -69,18 +69,22 @@ def _status(away: Desk, cloud: Cloud) -> Iterator[Row]:
     aws = str(peers.program("awscli", "aws"))
     words = [aws, "ec2", "describe-instances", "--filters", "Name=tag:gpu-box:name,Values=bench"]
     theirs = partial(command, words, cwd=away.folder, env=away.environment)
-    for what, running in (
-        ("of one that runs, its machine asked too", True),
-        ("of one that is stopped", False),
-    ):
-        with ExitStack() as stack:
-            if running:
-                stack.enter_context(_far_machine(cloud))
-            else:
-                away.run("stop")
-            away.run("status")  # once, for what is cached
-            assert _machine_answers(away) is running
-            yield _beside(f"`status` {what}", partial(away.run, "status"), theirs)
+    status = partial(away.run, "status")
+
+    def first_status() -> float:
+        for connection in away.folder.parent.glob("ssh/own-*"):
+            connection.unlink()
+        return status()
+
+    with _far_machine(cloud):
+        status()  # once, for what is cached
+        assert _machine_answers(away)
+        what = "`status` of one that runs, its machine asked too"
+        yield _beside(f"{what} (asked in the last 10 minutes as well)", status, theirs)
+        yield _beside(f"{what} (not asked before)", first_status, theirs)
+    away.run("stop")
+    assert not _machine_answers(away)
+    yield _beside("`status` of one that is stopped", status, theirs)
 
 
 def _machine_answers(desk: Desk) -> bool:

@@ -167,6 +167,11 @@ def private_files(host: Host) -> BoxFiles:
     return _files_of_box(_private_folder(), host, share_connections=False)
 
 
+def own_socket() -> str:
+    """A ControlPath for a connection that gpu-box's own commands share. Raises InputError, OSError."""
+    return _quoted(_sockets(_private_folder()) / "own-%C")
+
+
 def forget_address(name: str) -> None:
     """Another machine may get the address of a box that does not run. Errors are ignored."""
     with contextlib.suppress(OSError):

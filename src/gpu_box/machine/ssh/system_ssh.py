@@ -2,11 +2,15 @@
 
 Python's own SSH takes a quarter of a second of CPU time before it connects. ssh talks only to a machine with
 the box's host key. Its errors are ignored: the normal connection asks again and reports them.
+
+A log-in takes nine round trips, a command on an open connection two: ssh keeps the connection for the next
+command (ssh_config(5), ControlPersist). On the box an idle connection is no use of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import threading
@@ -14,9 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from gpu_box.errors import InputError
+from gpu_box.machine.ssh import ssh_config
 from gpu_box.machine.ssh.command import MOST_BYTES, AfterMark
 
+SHARE = True  # False: each command makes a connection of its own
+_SHARED_S = 600  # after its last command
 _CONNECT_S = 4  # for a machine silent for longer, the normal connection reports why
+_BEGIN_S = 10  # until the command has begun: a connection from before the laptop slept may be dead
 # As Python's own SSH does. OpenSSH's first choice, sntrup761, takes another 80 ms of CPU time at both ends.
 _KEX = "^curve25519-sha256,curve25519-sha256@libssh.org"
 
@@ -63,22 +72,38 @@ class SystemSsh:
 
 
 def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bytes]:
-    """Both streams; a process that sends more than MOST_BYTES is killed. Raises TimeoutExpired."""
+    """Both streams; a process that sends more than MOST_BYTES, or nothing for _BEGIN_S, is killed. Raises
+    TimeoutExpired.
+    """
     assert process.stdout and process.stderr
-    kept = {process.stdout: b"", process.stderr: b""}
+    kept = {process.stdout: bytearray(), process.stderr: bytearray()}
+    begun = threading.Event()
 
     def read(stream: IO[bytes]) -> None:
-        kept[stream] = stream.read(MOST_BYTES + 1)
-        if len(kept[stream]) > MOST_BYTES:
-            process.kill()
+        while piece := os.read(stream.fileno(), 1 << 16):
+            begun.set()
+            kept[stream].extend(piece)
+            if len(kept[stream]) > MOST_BYTES:
+                process.kill()
+                break
+        begun.set()
 
     readers = [threading.Thread(target=read, args=(stream,), daemon=True) for stream in kept]
     for reader in readers:
         reader.start()
+    if not begun.wait(_BEGIN_S):
+        process.kill()
     process.wait(timeout_s)
     for reader in readers:
         reader.join(1)  # a child of ssh may hold the stream open
-    return kept[process.stdout], kept[process.stderr]
+    return bytes(kept[process.stdout]), bytes(kept[process.stderr])
+
+
+def _sharing() -> list[str]:
+    with contextlib.suppress(InputError, OSError):
+        path = ssh_config.own_socket()
+        return ["ControlMaster=auto", f"ControlPath={path}", f"ControlPersist={_SHARED_S}"]
+    return []
 
 
 def _start(config: Path, name: str, command: str) -> subprocess.Popen[bytes] | None:
@@ -86,6 +111,7 @@ def _start(config: Path, name: str, command: str) -> subprocess.Popen[bytes] | N
     if ssh is None:
         return None
     options = ["BatchMode=yes", f"ConnectTimeout={_CONNECT_S}", f"KexAlgorithms={_KEX}"]
+    options += _sharing() if SHARE else []
     words = [word for option in options for word in ("-o", option)]
     with contextlib.suppress(OSError):
         return subprocess.Popen(
