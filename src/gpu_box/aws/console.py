@@ -17,7 +17,6 @@ from gpu_box.model.answer import read_object
 from gpu_box.model.observed import Observed, Stopped
 from gpu_box.model.stop_reason import parse_record
 
-_NOT_NITRO = "UnsupportedOperation"
 # As remote/watch/stop.py, guard.sh and the fuse in infra/user-data.yaml write it.
 _RECORD = "gpu-box-stopped "
 
@@ -34,17 +33,17 @@ def observe_with_record(cloud: Cloud, read: Callable[[], Observed]) -> tuple[Obs
 
 def read_console_record(cloud: Cloud, instance_id: str) -> Stopped | None:
     """The last record; None if there is none or it cannot be read, because it is only a reason."""
-    for latest in (True, False):
+
+    def read(*, latest: bool) -> str:
         try:
             with translated("reading the console"):
-                raw = cloud.ec2.get_console_output(InstanceId=instance_id, Latest=latest)
-        except CloudError as error:
-            if error.code == _NOT_NITRO:
-                continue
-            return None
-        if found := find_record(raw.get("Output", "")):
-            return found
-    return None
+                output = cloud.ec2.get_console_output(InstanceId=instance_id, Latest=latest).get("Output")
+        except CloudError:  # UnsupportedOperation for `Latest` on instances before Nitro
+            return ""
+        return output or ""
+
+    current, stored = side_by_side(lambda: read(latest=True), lambda: read(latest=False))
+    return find_record(current) or find_record(stored)
 
 
 def find_record(console: str) -> Stopped | None:
