@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +18,12 @@ from gpu_box.machine.files import upload_remote
 from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.model.machine import Host, MachineState
 from tests.paths import REMOTE
+
+# sshd starts the user's login shell: bash on a box. sh reads none of the start files.
+needs_bash = pytest.mark.skipif(
+    not pwd.getpwuid(os.geteuid()).pw_shell.endswith(("bash", "zsh")),
+    reason="the login shell here is not bash",
+)
 
 
 class Recorder:

@@ -31,7 +31,7 @@ from tests.paths import REMOTE
 
 from .. import needs
 from ..faults.apart import process
-from .conftest import Recorder, copy_of_remote, host_of
+from .conftest import Recorder, copy_of_remote, host_of, needs_bash
 
 STEPS = {
     "disk",
@@ -158,6 +158,7 @@ def test_the_box_has_the_cpu_build_of_torch_and_finds_our_packages(
     assert printed == ["None", str(ready[0].home / ".gpu-box/remote/jobs/__init__.py")]
 
 
+@needs_bash
 def test_what_pip_installs_in_a_shell_is_there_for_jobs_and_notebooks(
     ready: tuple[OpenSshMachine, Recorder, setup.MachineState], tmp_path: Path
 ) -> None:

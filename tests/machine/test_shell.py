@@ -17,7 +17,7 @@ from gpu_box.machine.ssh.connection import Connection, connect
 from gpu_box.machine.ssh.shell import PYTHON
 from tests.paths import REMOTE
 
-from .conftest import host_of
+from .conftest import host_of, needs_bash
 
 SKEL = Path("/etc/skel")
 STEP = """
@@ -98,6 +98,7 @@ SHELLS = {
 }
 
 
+@needs_bash
 @pytest.mark.parametrize("files", ["none", "stock", "with a ~/.bash_profile", "with a ~/.bash_login"])
 def test_python_in_every_shell_is_that_of_jobs(
     machine: OpenSshMachine, connection: Connection, box: Path, ours: str, files: str
@@ -117,6 +118,7 @@ def test_python_in_every_shell_is_that_of_jobs(
     assert ours in login(machine, WHICH)
 
 
+@needs_bash
 @pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
 def test_python_in_a_window_of_tmux_is_that_of_jobs(connection: Connection, box: Path, ours: str) -> None:
     stock(box)
@@ -129,6 +131,7 @@ def test_python_in_a_window_of_tmux_is_that_of_jobs(connection: Connection, box:
     assert (box / "found").read_text() == ours
 
 
+@needs_bash
 def test_what_the_user_activates_comes_before_ours_and_stays_there_in_inner_shells(
     machine: OpenSshMachine, connection: Connection, box: Path
 ) -> None:

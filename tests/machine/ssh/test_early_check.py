@@ -132,10 +132,10 @@ def test_a_machine_that_sends_without_end_does_not_fill_the_memory(command: str)
 def test_what_a_command_is_sent_arrives_whole(shared_machine: OpenSshMachine) -> None:
     host = host_of(shared_machine)
     sent = b"x" * 3_000_000 + b"end"
-    with SystemSsh(ssh_config.private_config(host), host.name, "sha256sum; echo told >&2") as ssh:
+    with SystemSsh(ssh_config.private_config(host), host.name, "sha256sum; echo aside >&2") as ssh:
         ssh.send(sent)
         digest = hashlib.sha256(sent).hexdigest().encode()
-        assert ssh.output(60) == (digest + b"  -\n", b"told\n")
+        assert ssh.output(60) == (digest + b"  -\n", b"aside\n")
 
 
 def test_a_command_that_reads_nothing_ends_all_the_same(shared_machine: OpenSshMachine) -> None:
