@@ -22,7 +22,7 @@ from tests.paths import REMOTE
 # sshd starts the user's login shell: bash on a box. sh reads none of the start files.
 needs_bash = pytest.mark.skipif(
     not pwd.getpwuid(os.geteuid()).pw_shell.endswith(("bash", "zsh")),
-    reason="the login shell here is not bash",
+    reason="the login shell is not bash",
 )
 
 
