@@ -76,27 +76,31 @@ def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, 
     TimeoutExpired.
     """
     assert process.stdout and process.stderr
-    kept = {process.stdout: bytearray(), process.stderr: bytearray()}
+    streams = process.stdout, process.stderr
+    process.stdout = process.stderr = None  # the readers close them
+    kept = bytearray(), bytearray()
     begun = threading.Event()
 
-    def read(stream: IO[bytes]) -> None:
-        while piece := os.read(stream.fileno(), 1 << 16):
-            begun.set()
-            kept[stream].extend(piece)
-            if len(kept[stream]) > MOST_BYTES:
+    def read(stream: IO[bytes], into: bytearray) -> None:
+        with stream:
+            while len(into) <= MOST_BYTES and (piece := os.read(stream.fileno(), 1 << 16)):
+                begun.set()
+                into.extend(piece)
+            if len(into) > MOST_BYTES:
                 process.kill()
-                break
         begun.set()
 
-    readers = [threading.Thread(target=read, args=(stream,), daemon=True) for stream in kept]
+    readers = [
+        threading.Thread(target=read, args=each, daemon=True) for each in zip(streams, kept, strict=True)
+    ]
     for reader in readers:
         reader.start()
     if not begun.wait(_BEGIN_S):
         process.kill()
     process.wait(timeout_s)
-    for reader in readers:
-        reader.join(1)  # a child of ssh may hold the stream open
-    return bytes(kept[process.stdout]), bytes(kept[process.stderr])
+    for reader, patience_s in zip(readers, (1, 0.1), strict=True):
+        reader.join(patience_s)  # before OpenSSH 8.5 the connection that is kept has standard error open
+    return bytes(kept[0]), bytes(kept[1])
 
 
 def _sharing() -> list[str]:
@@ -116,6 +120,7 @@ def _start(config: Path, name: str, command: str) -> subprocess.Popen[bytes] | N
     with contextlib.suppress(OSError):
         return subprocess.Popen(
             [ssh, "-F", str(config), *words, name, "--", command],
+            cwd="/",  # which the connection that is kept may hold busy
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
