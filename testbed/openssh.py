@@ -84,6 +84,7 @@ class OpenSshMachine:
 
     def stop(self) -> None:
         if self._server and self._server.poll() is None:
+            self._server.send_signal(signal.SIGSTOP)  # it serves none that comes back at once
             self.cut_connections()
             self._server.kill()
             self._server.wait()

@@ -6,6 +6,7 @@ mend them: delete this file once a release has all three.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -25,9 +26,10 @@ class Scheduling(LoadFileScheduling):
         return crashed
 
     def _reschedule(self, node: Any) -> None:
-        super()._reschedule(node)
-        if self._pending_of(self.assigned_work[node]) < 2:  # a worker runs a test when it knows the next one
+        with suppress(OSError):  # a worker that has crashed: `remove_node` follows
             super()._reschedule(node)
+            if self._pending_of(self.assigned_work[node]) < 2:  # it runs a test when it knows the next one
+                super()._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)
