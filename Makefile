@@ -24,9 +24,10 @@ check: $(VENV)/ready lint shell
 
 # What needs root boots machines, and watches in seconds whether they work or idle: with little beside it.
 TESTS := tests
+WORKERS := 4
 suite: $(VENV)/ready
 	@status=0; \
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/browser \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/browser \
 		--ignore tests/emulator --ignore tests/real_machine $(TESTS) || status=1; \
 	if [ "$$(id -u)" -eq 0 ]; then \
 		$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \

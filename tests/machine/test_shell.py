@@ -80,6 +80,8 @@ def login(machine: OpenSshMachine, typed: str) -> str:
     command = attach.ssh_command(host_of(machine), tty=True)
     command[command.index("-t")] = "-tt"
     done = subprocess.run(command, input=f"{typed}; exit\n", capture_output=True, text=True, timeout=30)
+    if done.returncode == 255 and "chown(/dev/pts/" in (machine.folder / "sshd.log").read_text():
+        pytest.skip("terminals here have another group than tty: an ordinary user's sshd gives none")
     return done.stdout.replace("\r\n", "\n")
 
 
