@@ -24,7 +24,7 @@ from gpu_box.box import find, up
 from gpu_box.cli.main import main
 from gpu_box.machine import setup, state
 from gpu_box.machine.files import rsync, sync, upload_remote
-from gpu_box.machine.ssh import early_check
+from gpu_box.machine.ssh import early_check, system_ssh
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.model.machine import MachineState
 from tests.paths import REMOTE
@@ -35,7 +35,7 @@ STORY = (
     "plan", "status", "up --yes", "up --yes", "sync", "status", "plan", "stop", "status", "plan", "up --yes",
     "status", "stop", "stop", "down --yes", "status", "plan",
 )  # fmt: skip
-LIBRARIES, EARLY_CHECK, EARLY_RSYNC = "load_libraries", "SystemSsh", "Rsync"
+LIBRARIES, EARLY_CHECK, EARLY_RSYNC, SHARING = "load_libraries", "SystemSsh", "Rsync", "_sharing"
 
 
 @dataclass
@@ -63,6 +63,10 @@ SWITCHES: dict[str, tuple[ModuleType, str, Callable[[Counter[str], Counter[str]]
     "the machine is asked before AWS has answered": (
         state, "EARLY",
         lambda on, off: shutil.which("sshd") is None or on[EARLY_CHECK] > 0 == off[EARLY_CHECK],
+    ),
+    "the system's ssh keeps its connection": (
+        system_ssh, "SHARE",
+        lambda on, off: shutil.which("sshd") is None or on[SHARING] > 0 == off[SHARING],
     ),
 }  # fmt: skip
 
@@ -145,6 +149,7 @@ def _count(patch: pytest.MonkeyPatch, calls: Counter[str]) -> None:
         (find, LIBRARIES),
         (early_check, EARLY_CHECK),
         (sync, EARLY_RSYNC),
+        (system_ssh, SHARING),
     ):
         original = getattr(module, name)
 
