@@ -95,7 +95,8 @@ def push(
     disk is full.
     """
     source = selection.folder
-    report.start(_STEP, f"listing {source}")
+    if differing is None:
+        report.start(_STEP, f"listing {source}")
     with contextlib.ExitStack() as stack:
         early = early or stack.enter_context(early_rsync(connection.host, selection, dest, transport))
         deleted = _delete(connection, selection, dest, report) if delete else 0
