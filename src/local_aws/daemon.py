@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from local_aws.api.signature import Request, sign
 from local_aws.credentials import OWN_SERVICE, Credentials, account
@@ -87,16 +87,11 @@ def status(home: Path) -> DaemonStatus | None:
     if not _is_alive(files):
         return None
     try:
-        card = _card(files)
+        card = read_card(files)
         pid, port = int(card["pid"]), int(card["port"])  # without a pid, it does not listen yet
         answer = _ask(port, account(files).owner)
-        return DaemonStatus(
-            pid=pid,
-            port=port,
-            started=datetime.fromisoformat(card["started"]),
-            endpoint=_endpoint(port),
-            boxes=answer["boxes"],
-        )
+        started, endpoint = datetime.fromisoformat(card["started"]), f"http://127.0.0.1:{port}"
+        return DaemonStatus(pid=pid, port=port, started=started, endpoint=endpoint, boxes=answer["boxes"])
     except (OSError, ValueError, LookupError, TypeError, OverflowError, http.client.HTTPException):
         return None  # it is starting or ending, or the card is damaged
 
@@ -165,7 +160,7 @@ def _found(files: Files) -> DaemonStatus | None:
     while _is_alive(files):
         if running := status(files.home):
             return running
-        starting = "pid" not in _card(files)
+        starting = "pid" not in read_card(files)
         if time.monotonic() - began > (_start_timeout_s() if starting else _ANSWER_TIMEOUT_S):
             raise Failure(
                 "the embedded cloud runs but does not answer",
@@ -179,7 +174,7 @@ def _found(files: Files) -> DaemonStatus | None:
 def _spawn(files: Files, policies: Sequence[Path], note: Callable[[str], None]) -> DaemonStatus:
     """Start a daemon. Call it only while none runs."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(_AWS)} | _NO_FILES
-    before = _card(files).get("port")
+    before = read_card(files).get("port")
     _forget_pid(files)
     with files.log.open("ab") as log:
         child = subprocess.Popen(
@@ -215,12 +210,13 @@ def _start_timeout_s() -> float:
 def _forget_pid(files: Files) -> None:
     """Keep only the port. Until the new daemon listens, another user's program may answer there."""
     files.life.write_bytes(b"")
-    if card := _card(files):
+    if card := read_card(files):
         card.pop("pid", None)
         write_private(files.card, json.dumps(card).encode())
 
 
-def _card(files: Files) -> dict[str, Any]:
+def read_card(files: Files) -> dict[str, Any]:
+    """`Files.card`; empty if it is missing or damaged."""
     try:
         card: dict[str, Any] = json.loads(files.card.read_text())
     except (OSError, ValueError, RecursionError):
@@ -254,10 +250,6 @@ def _keys(own: Credentials) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": own.key_id, "AWS_SECRET_ACCESS_KEY": own.secret}
 
 
-def _endpoint(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
-
-
 def _ask(port: int, owner: Credentials) -> dict[str, Any]:
     """Raises ValueError if the daemon refuses."""
     asked = Request(method="GET", target="/embedded/status", headers={"host": f"127.0.0.1:{port}"})
@@ -280,17 +272,12 @@ def _is_alive(files: Files) -> bool:
     """Whether a daemon holds its lock: from before it listens until after its machines have ended."""
     try:
         with files.life.open("rb") as file:
-            return not _try_lock(file, shared=True)
-    except FileNotFoundError:
-        return False
-
-
-def _try_lock(file: IO[bytes], *, shared: bool) -> bool:
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
+        return True
+    except FileNotFoundError:
+        pass
+    return False
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import IO, Any, NoReturn
 
 from local_aws.connections import connections, raise_file_limit
 from local_aws.credentials import account
-from local_aws.daemon import REFUSED_EXIT_CODE
+from local_aws.daemon import REFUSED_EXIT_CODE, read_card
 from local_aws.failure import Failure
 from local_aws.files import Files, make_private, write_private
 
@@ -72,7 +72,7 @@ def _listen(files: Files) -> socket.socket:
 
     If another program has taken it, listen at a new one.
     """
-    remembered = int(_remembered(files).get("port", 0))
+    remembered = int(read_card(files).get("port", 0))
     try:
         return listening(remembered)
     except OSError as error:
@@ -82,15 +82,7 @@ def _listen(files: Files) -> socket.socket:
 
 def listening(port: int) -> socket.socket:
     """port: 0 for any. Raises OSError if it is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((_LOOPBACK, port))
-        listener.listen(128)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    return socket.create_server((_LOOPBACK, port), backlog=128)
 
 
 def serving(app: Any, listener: socket.socket) -> Any:
@@ -142,18 +134,10 @@ class _Until(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
-def _remembered(files: Files) -> dict[str, Any]:
-    try:
-        card: dict[str, Any] = json.loads(files.card.read_text())
-    except (OSError, ValueError):
-        return {}
-    return card
-
-
 def _machines(files: Files) -> str:
     """The kind asked for; while there are machines, their kind."""
     asked = os.environ.get("GPU_BOX_MACHINES")
-    before = _remembered(files).get("machines")
+    before = read_card(files).get("machines")
     if before and files.machines.is_dir() and any(files.machines.iterdir()):
         if asked and asked != before:
             _refuse(f"there are {before} machines in {files.machines}: they cannot become {asked} machines")

@@ -175,12 +175,18 @@ def _is_near(at: datetime) -> bool:
     return _YEARS[0] <= at.year < _YEARS[1]
 
 
-def pages(client: Any, operation: str, **arguments: Any) -> Iterator[Any]:
-    """The pages of a list. Raises CloudError if they do not end."""
-    for number, page in enumerate(client.get_paginator(operation).paginate(**arguments)):
+def listed(client: Any, operation: str, **arguments: Any) -> Iterator[Any]:
+    """The items on all pages of a list. Raises CloudError if the pages do not end."""
+    paginator = client.get_paginator(operation)
+    for number, page in enumerate(paginator.paginate(**arguments)):
         if number >= _MOST_PAGES:
             raise malformed(client.meta.method_to_api_mapping[operation], "its pages do not end")
-        yield page
+        yield from page[paginator.result_keys[0].expression]
+
+
+def listed_instances(ec2: Any, **arguments: Any) -> Iterator[dict[str, Any]]:
+    for reservation in listed(ec2, "describe_instances", **arguments):
+        yield from reservation["Instances"]
 
 
 def bound_clients(session: Any, longest_s: float, connections: Connections | None = None) -> None:

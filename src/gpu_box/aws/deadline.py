@@ -18,7 +18,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import permissions, tags
-from gpu_box.aws.answers import pages
+from gpu_box.aws.answers import listed
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.refused_access import DENIED_CODES
@@ -87,17 +87,11 @@ def parse_schedule(raw: dict[str, Any]) -> Deadline:
 
 def _parse_input(text: str) -> str:
     """The one instance. Other content, such as `DryRun`, was not written by `arm`."""
-    match _json(text):
-        case {"InstanceIds": [str(instance_id)], **more} if not more:
-            return instance_id
+    with suppress(ValueError):
+        match json.loads(text):
+            case {"InstanceIds": [str(instance_id)], **more} if not more:
+                return instance_id
     raise ValueError("its input is not one instance")
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def read_owner(cloud: Cloud, name: str) -> str:
@@ -210,8 +204,8 @@ def _others_armed(cloud: Cloud) -> bool:
     scheduler, own = cloud.client("scheduler"), tags.resource_name(cloud.config)
     try:
         with translated("reading the region's deadlines"):
-            listed = pages(scheduler, "list_schedules", NamePrefix="gpu-box-")
-            return any(one["Name"] != own for page in listed for one in page["Schedules"])
+            schedules = listed(scheduler, "list_schedules", NamePrefix="gpu-box-")
+            return any(one["Name"] != own for one in schedules)
     except (CloudUnreachable, PermissionDenied):
         return cloud.is_offered("scheduler")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws.answers import malformed, pages
+from gpu_box.aws.answers import listed, malformed
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.prices.catalogue import catalogue, gpu_types
@@ -72,15 +72,20 @@ def read_hardware(cloud: Cloud, types: Collection[str]) -> dict[str, Hardware]:
     return {**known, **(_read_hardware(cloud, unknown) if unknown else {})}
 
 
-def _zones(cloud: Cloud, wanted: str) -> set[str]:
-    with translated("reading where the instance type is offered"):
-        found = pages(
+def read_offerings(cloud: Cloud, types: Collection[str]) -> set[tuple[str, str]]:
+    """(type, zone) for each of the types in each zone of the region that offers it."""
+    with translated("reading where the instance types are offered"):
+        found = listed(
             cloud.ec2,
             "describe_instance_type_offerings",
             LocationType="availability-zone",
-            Filters=[{"Name": "instance-type", "Values": [wanted]}],
+            Filters=[{"Name": "instance-type", "Values": list(types)}],
         )
-        return {offering["Location"] for page in found for offering in page["InstanceTypeOfferings"]}
+        return {(one["InstanceType"], one["Location"]) for one in found}
+
+
+def _zones(cloud: Cloud, wanted: str) -> set[str]:
+    return {zone for _, zone in read_offerings(cloud, [wanted])}
 
 
 def _read_hardware(cloud: Cloud, types: Collection[str]) -> dict[str, Hardware]:

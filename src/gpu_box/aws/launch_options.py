@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import answers, tags
-from gpu_box.aws.answers import malformed, pages
+from gpu_box.aws.answers import malformed
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import code_of, translated
-from gpu_box.aws.instance_types import read_hardware, unknown
+from gpu_box.aws.instance_types import read_hardware, read_offerings, unknown
 from gpu_box.aws.observe import image_created, parse_image, read_images
 from gpu_box.aws.routes import refuse_unreachable
 from gpu_box.config.model import Config
@@ -20,19 +21,13 @@ from gpu_box.plan import fit
 from gpu_box.plan.ownership import anothers_box
 
 # Public SSM parameters (AWS's DLAMI release notes; Canonical's "Find Ubuntu images on AWS").
+_LEARNING = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-{}/latest/ami-id"
+_CANONICAL = "/aws/service/canonical/ubuntu/server/{}/stable/current/amd64/hvm/ebs-{}/ami-id"
 _PARAMETERS = {
-    ("deep-learning", "24.04"): (
-        "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
-    ),
-    ("deep-learning", "22.04"): (
-        "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
-    ),
-    ("ubuntu", "24.04"): (
-        "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
-    ),
-    ("ubuntu", "22.04"): (
-        "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id",
-    ),
+    ("deep-learning", "24.04"): _LEARNING.format("24.04"),
+    ("deep-learning", "22.04"): _LEARNING.format("22.04"),
+    ("ubuntu", "24.04"): _CANONICAL.format("24.04", "gp3"),
+    ("ubuntu", "22.04"): _CANONICAL.format("22.04", "gp2"),
 }
 # Their titles, and the properties that they share with the Ubuntu images they are based on.
 _TITLES = {"deep-learning": "Deep Learning Base AMI on Ubuntu", "ubuntu": "Ubuntu"}
@@ -41,10 +36,7 @@ _SURELY_ENOUGH_GIB = 100  # more than these images ever needed, so their size ne
 # The image's owner and name, if the parameter is renamed or cannot be read: AWS's deep-learning account, and
 # Canonical.
 _NAMES = {
-    "deep-learning": (
-        "898082745236",
-        "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu {release}) *",
-    ),
+    "deep-learning": ("898082745236", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu {release}) *"),
     "ubuntu": ("099720109477", "ubuntu/images/hvm-ssd*/ubuntu-*-{release}-amd64-server-*"),
 }
 
@@ -59,7 +51,7 @@ def read_launchable(cloud: Cloud, *, describe: bool = False) -> Launchable:
         lambda: _own_image(cloud),
         lambda: _image(cloud, describe=describe),
         lambda: _subnets(cloud),
-        lambda: _offerings(cloud),
+        lambda: read_offerings(cloud, config.instance_types),
         lambda: _cluster_group(cloud) if config.cluster else None,
         lambda: read_hardware(cloud, config.instance_types),
     )
@@ -148,15 +140,10 @@ def _image(cloud: Cloud, *, describe: bool) -> dict[str, Any]:
 def _latest_image_id(cloud: Cloud) -> str | None:
     """None if the parameter is missing or cannot be read: the image is then found by its name."""
     image, ssm = cloud.config.image, cloud.client("ssm")
-    try:
-        for parameter in _PARAMETERS[image.family, image.release]:
-            with translated("finding the image"):
-                try:
-                    return str(ssm.get_parameter(Name=parameter)["Parameter"]["Value"])
-                except ssm.exceptions.ParameterNotFound:
-                    continue
-    except PermissionDenied:
-        pass
+    parameter = _PARAMETERS[image.family, image.release]
+    missing = ssm.exceptions.ParameterNotFound
+    with suppress(PermissionDenied), translated("finding the image"), suppress(missing):
+        return str(ssm.get_parameter(Name=parameter)["Parameter"]["Value"])
     return None
 
 
@@ -172,13 +159,9 @@ def _subnets(cloud: Cloud) -> list[dict[str, Any]]:
     wanted = cloud.config.network.subnet
     with translated("reading subnets"):
         try:
-            found: list[dict[str, Any]] = cloud.ec2.describe_subnets(
-                **(
-                    {"SubnetIds": list(wanted)}
-                    if wanted
-                    else {"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}
-                )
-            )["Subnets"]
+            default = {"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}
+            asked = {"SubnetIds": list(wanted)} if wanted else default
+            found: list[dict[str, Any]] = cloud.ec2.describe_subnets(**asked)["Subnets"]
         except ClientError as error:
             if not code_of(error).startswith("InvalidSubnet"):
                 raise
@@ -223,18 +206,6 @@ def _refuse_conflicting(subnets: list[dict[str, Any]]) -> None:
                 remedy="Use one subnet for each zone.",
             )
         by_zone[zone] = subnet
-
-
-def _offerings(cloud: Cloud) -> set[tuple[str, str]]:
-    """(type, zone) for every type in the config that the region offers."""
-    with translated("reading where the instance types are offered"):
-        found = pages(
-            cloud.ec2,
-            "describe_instance_type_offerings",
-            LocationType="availability-zone",
-            Filters=[{"Name": "instance-type", "Values": list(cloud.config.instance_types)}],
-        )
-        return {(o["InstanceType"], o["Location"]) for page in found for o in page["InstanceTypeOfferings"]}
 
 
 def _placements(

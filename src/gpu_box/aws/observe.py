@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gpu_box.aws import answers, client, last_seen, security_group, tags
-from gpu_box.aws.answers import pages
+from gpu_box.aws.answers import listed, listed_instances
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.deadline import read_deadline, read_role
 from gpu_box.aws.errors import translated
@@ -230,52 +230,37 @@ def _others_exist(cloud: Cloud) -> bool:
     """Whether the region has another box; reads no more pages than it needs."""
     exist = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
     with translated("listing boxes"):
-        found = pages(
-            cloud.ec2,
-            "describe_instances",
-            Filters=[_ANY_BOX, exist],
-            PaginationConfig={"PageSize": _LEAST_A_PAGE},
-        )
-        return any(
-            tags.tag_map(i).get(tags.NAME) != cloud.config.name
-            for page in found
-            for r in page["Reservations"]
-            for i in r["Instances"]
-        )
+        few = {"PageSize": _LEAST_A_PAGE}
+        found = listed_instances(cloud.ec2, Filters=[_ANY_BOX, exist], PaginationConfig=few)
+        return any(tags.tag_map(one).get(tags.NAME) != cloud.config.name for one in found)
 
 
 def _listed(cloud: Cloud, filters: list[dict[str, Any]]) -> list[Listed]:
     try:
         with translated("listing boxes"):
-            found = pages(
-                cloud.ec2,
-                "describe_instances",
-                Filters=filters,
-                PaginationConfig={"PageSize": _MOST_A_PAGE},
-            )
-            raw = [i for page in found for r in page["Reservations"] for i in r["Instances"]]
+            many = {"PageSize": _MOST_A_PAGE}
+            raw = list(listed_instances(cloud.ec2, Filters=filters, PaginationConfig=many))
     except CredentialsError as error:
         if disabled := not_enabled(cloud, error):
             raise disabled from error
         raise
-    listed = [Listed(box=tags.tag_map(i).get(tags.NAME, ""), instance=parse_instance(i)) for i in raw]
-    return sorted(listed, key=lambda row: (row.box, row.instance.launched))
+    rows = [Listed(box=tags.tag_map(i).get(tags.NAME, ""), instance=parse_instance(i)) for i in raw]
+    return sorted(rows, key=lambda row: (row.box, row.instance.launched))
 
 
 def observe_every_box(cloud: Cloud) -> list[Listed]:
     """`observe_all`, plus untagged instances that AWS launched by itself."""
-    listed, behind = side_by_side(lambda: observe_all(cloud), lambda: boxes_behind_requests(cloud))
-    missing = sorted(behind.keys() - {row.instance.id for row in listed})
+    rows, behind = side_by_side(lambda: observe_all(cloud), lambda: boxes_behind_requests(cloud))
+    missing = sorted(behind.keys() - {row.instance.id for row in rows})
     if missing:
         found = read_instances(cloud, [{"Name": "instance-id", "Values": missing}])
-        listed += [Listed(box=behind[i.id], instance=i) for i in found if not i.tagged]
-    return sorted(listed, key=lambda row: (row.box, row.instance.launched))
+        rows += [Listed(box=behind[i.id], instance=i) for i in found if not i.tagged]
+    return sorted(rows, key=lambda row: (row.box, row.instance.launched))
 
 
 def read_instances(cloud: Cloud, filters: list[dict[str, Any]]) -> list[Instance]:
     with translated("reading instances"):
-        found = pages(cloud.ec2, "describe_instances", Filters=filters)
-        return [parse_instance(i) for page in found for r in page["Reservations"] for i in r["Instances"]]
+        return [parse_instance(one) for one in listed_instances(cloud.ec2, Filters=filters)]
 
 
 def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
@@ -285,12 +270,8 @@ def read_instance(cloud: Cloud, instance_id: str) -> Instance | None:
 
 def _read_group(ec2: Any, box: str) -> SecurityGroup | None:
     with translated("reading security groups"):
-        groups = ec2.describe_security_groups(
-            Filters=tags.named(box),
-        )["SecurityGroups"]
-    if not groups:
-        return None
-    return security_group.parse(groups[0])
+        groups = ec2.describe_security_groups(Filters=tags.named(box))["SecurityGroups"]
+    return security_group.parse(groups[0]) if groups else None
 
 
 def _read_key_pair(ec2: Any, box: str) -> KeyPair | None:
@@ -356,8 +337,8 @@ def parse_image(raw: dict[str, Any]) -> Image:
 
 def read_snapshots(cloud: Cloud) -> list[Snapshot]:
     with translated("reading snapshots"):
-        listed = pages(cloud.ec2, "describe_snapshots", OwnerIds=["self"], Filters=tags.of_box(cloud.config))
-        found = [raw for page in listed for raw in page["Snapshots"]]
+        filters = tags.of_box(cloud.config)
+        found = list(listed(cloud.ec2, "describe_snapshots", OwnerIds=["self"], Filters=filters))
     usd = snapshot_gib_month(cloud) if found else Decimal(0)
     return [
         Snapshot(
@@ -374,8 +355,7 @@ def read_snapshots(cloud: Cloud) -> list[Snapshot]:
 
 def _read_volumes(ec2: Any, box: str) -> list[Volume]:
     with translated("reading disks"):
-        listed = pages(ec2, "describe_volumes", Filters=tags.named(box))
-        raw = [v for page in listed for v in page["Volumes"]]
+        raw = list(listed(ec2, "describe_volumes", Filters=tags.named(box)))
     return [
         Volume(
             id=v["VolumeId"],

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gpu_box.aws.answers import malformed, pages
+from gpu_box.aws.answers import listed, listed_instances, malformed
 from gpu_box.aws.client import Cloud, side_by_side
 from gpu_box.aws.errors import translated
 from gpu_box.aws.prices.catalogue import catalogue
@@ -166,20 +166,15 @@ def _counted(cloud: Cloud, market: str) -> list[str]:
     """The instance type of every counted instance, with repetitions."""
     states = [{"Name": "instance-state-name", "Values": sorted(_COUNTED[market])}]
     with translated("reading running instances"):
-        found = pages(cloud.ec2, "describe_instances", Filters=states)
-        instances = [i for page in found for r in page["Reservations"] for i in r["Instances"]]
+        instances = list(listed_instances(cloud.ec2, Filters=states))
     types = [i["InstanceType"] for i in instances if i.get("InstanceLifecycle", _ON_DEMAND) == market]
     return types + (_open_requests(cloud) if market == _SPOT else [])
 
 
 def _open_requests(cloud: Cloud) -> list[str]:
     with translated("reading spot requests"):
-        found = pages(
-            cloud.ec2,
-            "describe_spot_instance_requests",
-            Filters=[{"Name": "state", "Values": ["open"]}],
-        )
-        requests = [r for page in found for r in page["SpotInstanceRequests"]]
+        still_open = [{"Name": "state", "Values": ["open"]}]
+        requests = list(listed(cloud.ec2, "describe_spot_instance_requests", Filters=still_open))
     # The open request of a stopped instance is counted with its instance.
     return [r["LaunchSpecification"]["InstanceType"] for r in requests if not r.get("InstanceId")]
 
@@ -190,8 +185,7 @@ def _vcpus(cloud: Cloud, types: Iterable[str]) -> dict[str, int]:
     unknown = sorted(set(types) - known.keys())
     if unknown:
         with translated("reading instance types"):
-            found = pages(cloud.ec2, "describe_instance_types", InstanceTypes=unknown)
-            for kind in (k for page in found for k in page["InstanceTypes"]):
+            for kind in listed(cloud.ec2, "describe_instance_types", InstanceTypes=unknown):
                 known[kind["InstanceType"]] = kind["VCpuInfo"]["DefaultVCpus"]
     if missing := sorted(set(types) - known.keys()):
         raise malformed("DescribeInstanceTypes", f"it has no {missing[0]}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpu_box.aws import tags
-from gpu_box.aws.answers import pages
+from gpu_box.aws.answers import listed_instances
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
@@ -27,16 +27,14 @@ def read_relaunched(cloud: Cloud, *, by_key: bool = False) -> tuple[Instance, ..
     """
     config, ec2 = cloud.config, cloud.ec2
     with translated("reading instances that AWS launched again"):
-        listed = pages(
+        found = listed_instances(
             ec2,
-            "describe_instances",
             Filters=[
                 {"Name": "instance.group-name", "Values": [tags.resource_name(config)]},
                 {"Name": "instance-lifecycle", "Values": ["spot"]},
                 {"Name": "instance-state-name", "Values": _THERE},
             ],
         )
-        found = [i for page in listed for r in page["Reservations"] for i in r["Instances"]]
         untagged = [i for i in found if tags.NAME not in tags.tag_map(i) and i.get("SpotInstanceRequestId")]
         if not untagged:
             return ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gpu_box.aws.answers import pages
+from gpu_box.aws.answers import listed
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.errors import InputError, PermissionDenied
@@ -19,11 +19,7 @@ def refuse_unreachable(cloud: Cloud, subnets: Sequence[dict[str, Any]]) -> None:
     try:
         with translated("reading route tables"):
             vpc = {"Name": "vpc-id", "Values": [subnets[0]["VpcId"]]}
-            tables = [
-                table
-                for page in pages(cloud.ec2, "describe_route_tables", Filters=[vpc])
-                for table in page["RouteTables"]
-            ]
+            tables = list(listed(cloud.ec2, "describe_route_tables", Filters=[vpc]))
     except PermissionDenied:
         return
     for subnet in subnets:

@@ -15,14 +15,14 @@ from pathlib import Path
 from gpu_box.errors import GpuBoxError, InputError, MachineError
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.machine.ssh.connection import Connection
-from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.machine.ssh.errors import not_set_up
+from gpu_box.machine.ssh.shell import NO_CODE, remote_module
 from gpu_box.model.answer import read_object
 from gpu_box.model.machine import Host
 
 _START_S = 5.0  # an editor's command returns at once, or stays in the foreground, and has failed by then
 _ANSWER_S = 60.0  # Windows' programs on a slow disk
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._/@+-]{1,200}")
-_NO_CODE = 4  # exit status of our own `cd`: the box has no copy of remote/
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,22 +81,23 @@ def find(name: str | None) -> Editor | None:
 
 
 def workplace(connection: Connection, editor: Editor | None) -> Workplace:
-    words = quote("editor", *([editor.name] if editor else []))
-    command = f"cd ~/.gpu-box/remote/attach 2>/dev/null || exit {_NO_CODE}; cd ..; exec {PYTHON} -m attach "
-    said = connection.run(command + words, check=False)
+    command = remote_module("attach", "editor", *([editor.name] if editor else []))
+    said = connection.run(command, check=False)
+    if said.exit_status == NO_CODE:
+        raise not_set_up(connection.host)
     try:
         if said.exit_status:
             raise ValueError
         found = read_object(said.stdout)
         folder, python = found.text("folder"), found.text("python", "")
-        if not _PLAIN_PATH.fullmatch(
-            folder
-        ):  # it becomes a word of a command line here, in Windows of cmd.exe
+        # It becomes a word of a command line here, in Windows of cmd.exe.
+        if not _PLAIN_PATH.fullmatch(folder):
             raise ValueError
         return Workplace(folder=folder, python=python, preset=found.flag("preset"))
     except ValueError:
-        what = "the box is not set up yet" if said.exit_status == _NO_CODE else f"the box said {said.said!r}"
-        raise MachineError(what, where=connection.host.name, remedy="Run `gpu-box up`.") from None
+        raise MachineError(
+            f"the box said {said.said!r}", where=connection.host.name, remedy="Run `gpu-box up`."
+        ) from None
 
 
 def prepare(host: Host, *, forward_agent: bool, windows: bool) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from gpu_box.errors import InputError, MachineError, MachineUnreachable
 from gpu_box.machine.ssh.connection import TIMEOUT_S, Connection, Result, connect
-from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.machine.ssh.errors import not_set_up
+from gpu_box.machine.ssh.shell import NO_CODE, remote_module
 from gpu_box.model.answer import Fields, Malformed, as_list, read_json, read_object
 from gpu_box.model.job import LAST_STATUS, Cancelled, JobState, Queue, known_state, parse_job
 from gpu_box.model.machine import Host
@@ -22,7 +23,6 @@ from gpu_box.units import format_bytes
 
 _LONGEST_BYTES = 1_000_000  # of a command: remote/jobs/job.py reads 1 MiB
 _REFUSED = 3  # exit status of remote/jobs for an impossible request
-_NO_CODE = 4  # exit status of our own `cd`: the box has no copy of remote/
 _PATIENCE_S = 300.0  # for a lost link to return while a log is followed
 _LONGEST_PAUSE_S = 10.0
 _MISSING = re.compile(
@@ -232,12 +232,10 @@ def _call(
     on_data: Callable[[bytes], None] | None = None,
     timeout_s: float | None = TIMEOUT_S,
 ) -> Result:
-    command = f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {PYTHON} -m jobs {quote(*words)}"
+    command = remote_module("jobs", *words)
     result = connection.run(command, stdin=stdin, on_data=on_data, check=False, timeout_s=timeout_s)
-    if result.exit_status == _NO_CODE:
-        raise MachineError(
-            "the box is not set up yet", where=connection.host.name, remedy="Run `gpu-box up`."
-        )
+    if result.exit_status == NO_CODE:
+        raise not_set_up(connection.host)
     refused = result.exit_status == _REFUSED and result.said.startswith("usage:")
     if refused or "unexpected keyword argument" in result.said:
         raise MachineError(

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.ssh.connection import Connection
-from gpu_box.machine.ssh.shell import PYTHON
+from gpu_box.machine.ssh.shell import NO_CODE, remote_module
 from gpu_box.model.answer import Fields, Malformed, as_list, read_json
 
 _LAST_PORT = 65535
-_NO_CODE = 4  # exit status of our own `cd`: the box has no copy of remote/
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,9 @@ def watch(connection: Connection, on_change: Callable[[tuple[Listener, ...]], No
                 remedy="Look at the box (`gpu-box ssh`); `gpu-box up` restores its own code.",
             ) from None
 
-    command = f"cd ~/.gpu-box/remote/attach 2>/dev/null || exit {_NO_CODE}; cd ..; exec {PYTHON} -m attach "
-    ended = connection.run(command + "listeners", on_line=take, check=False, timeout_s=None)
-    if ended.exit_status == _NO_CODE:
+    command = remote_module("attach", "listeners")
+    ended = connection.run(command, on_line=take, check=False, timeout_s=None)
+    if ended.exit_status == NO_CODE:
         raise MachineError(
             "the box cannot list its servers yet",
             where=connection.host.name,

@@ -18,7 +18,7 @@ from gpu_box.machine import project_python, watcher
 from gpu_box.machine.files import kaggle, secret, upload_remote, variables
 from gpu_box.machine.health import parse_health
 from gpu_box.machine.ssh.connection import Connection, Result
-from gpu_box.machine.ssh.shell import PYTHON
+from gpu_box.machine.ssh.shell import PYTHON, remote_module
 from gpu_box.model.answer import Fields, read_object
 from gpu_box.model.job import parse_job
 from gpu_box.model.machine import JupyterState, MachineState, StepState
@@ -204,7 +204,7 @@ def _run_steps(
 ) -> None:
     events = _Events(report)
     result = connection.run(
-        f"cd ~/.gpu-box/remote && exec {PYTHON} -m setup {command}",
+        remote_module("setup", command),
         stdin=desired.to_json().encode(),
         on_line=events.take,
         check=False,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.ssh.connection import Connection
-from gpu_box.machine.ssh.shell import PYTHON, LineSplitter, quote
+from gpu_box.machine.ssh.shell import LineSplitter, remote_module
 from gpu_box.model.answer import Fields, as_list, as_moment, as_number, as_text, read_object
 from gpu_box.model.observed import Stopped
 from gpu_box.model.stop_reason import parse_record
@@ -44,33 +44,24 @@ def history(connection: Connection) -> tuple[tuple[Change, ...], Stopped | None]
 def read_repeatedly(connection: Connection, every: timedelta, on_reading: Callable[[Reading], None]) -> None:
     """Read the machine repeatedly until on_reading raises or the link breaks (MachineUnreachable)."""
 
-    def take(line: str) -> None:
-        try:
-            found = parse_reading(read_object(line))
-        except ValueError:
-            return
-        on_reading(found)
+    splitter = LineSplitter()
 
-    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m watch panel {every.total_seconds():g}"
+    def take(piece: bytes) -> None:  # not by `on_line`, which keeps the last output: this command never ends
+        for line in splitter.feed(piece):
+            try:
+                found = parse_reading(read_object(line))
+            except ValueError:
+                continue
+            on_reading(found)
+
     ended = connection.run(
-        command,
-        on_data=_lines(take),
+        remote_module("watch", "panel", f"{every.total_seconds():g}"),
+        on_data=take,
         check=False,
         timeout_s=None,
         stall_s=every.total_seconds() + _TIMEOUT_S,
     )
     raise _failed(connection, ended.said)
-
-
-def _lines(take: Callable[[str], None]) -> Callable[[bytes], None]:
-    """For a command that never ends: keeps no output."""
-    splitter = LineSplitter()
-
-    def feed(piece: bytes) -> None:
-        for line in splitter.feed(piece):
-            take(line)
-
-    return feed
 
 
 def ask_activity(connection: Connection) -> str:
@@ -116,10 +107,7 @@ def _change(fields: Fields) -> Change:
 
 
 def _ask(connection: Connection, *words: str) -> str:
-    line = " ".join(quote(word) for word in words)
-    result = connection.run(
-        f"cd ~/.gpu-box/remote && exec {PYTHON} -m watch {line}", check=False, timeout_s=_TIMEOUT_S
-    )
+    result = connection.run(remote_module("watch", *words), check=False, timeout_s=_TIMEOUT_S)
     if result.exit_status != 0:
         raise _failed(connection, result.said)
     return result.stdout

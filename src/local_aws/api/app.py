@@ -18,6 +18,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from http.client import responses
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -38,14 +39,6 @@ from local_aws.state import State
 from local_aws.world import World
 
 _log = logging.getLogger(__name__)
-_STATUS_LINES = {
-    200: "200 OK",
-    400: "400 Bad Request",
-    401: "401 Unauthorized",
-    403: "403 Forbidden",
-    404: "404 Not Found",
-    500: "500 Internal Server Error",
-}
 Answer = tuple[str, list[tuple[str, str]], bytes]
 
 
@@ -213,12 +206,16 @@ def _shape(request: Request) -> str:
 
 def _error(service: str, code: str, message: str, status: int) -> Answer:
     headers, body = error_answer(service, code, message)
-    return _STATUS_LINES.get(status, f"{status} Error"), list(headers.items()), body
+    return _line(status), list(headers.items()), body
 
 
 def _json(content: dict[str, Any], *, status: int = 200) -> Answer:
-    return _STATUS_LINES[status], [("Content-Type", "application/json")], json.dumps(content).encode()
+    return _line(status), [("Content-Type", "application/json")], json.dumps(content).encode()
 
 
 def _text(content: str, *, status: int = 200) -> Answer:
-    return _STATUS_LINES.get(status, f"{status} Error"), [("Content-Type", "text/plain")], content.encode()
+    return _line(status), [("Content-Type", "text/plain")], content.encode()
+
+
+def _line(status: int) -> str:
+    return f"{status} {responses.get(status, 'Error')}"

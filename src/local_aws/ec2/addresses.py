@@ -14,30 +14,23 @@ from typing import Any
 
 def free_public_address() -> str:
     """A random 127.77.x.y that no network interface of any region has."""
-    if sys.platform == "darwin":
-        return "127.0.0.1"
-    taken = _taken()
-    while True:
-        address = f"127.77.{random.randrange(256)}.{random.randrange(1, 255)}"
-        if address not in taken:
-            return address
+    return _free("127.77", {interface.public_ip for interface in _interfaces()})
 
 
 def free_private_address() -> str:
     """A random address that plays the part of a VPC's, kept over stop and start. On loopback too, so that
     process machines reach each other.
     """
+    return _free("127.78", {interface.private_ip_address for interface in _interfaces()})
+
+
+def _free(begin: str, taken: set[str]) -> str:
     if sys.platform == "darwin":
         return "127.0.0.1"
-    taken = {interface.private_ip_address for interface in _interfaces()}
     while True:
-        address = f"127.78.{random.randrange(256)}.{random.randrange(1, 255)}"
+        address = f"{begin}.{random.randrange(256)}.{random.randrange(1, 255)}"
         if address not in taken:
             return address
-
-
-def _taken() -> set[str]:
-    return {interface.public_ip for interface in _interfaces() if interface.public_ip}
 
 
 def _interfaces() -> Iterator[Any]:

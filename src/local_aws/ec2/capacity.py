@@ -62,11 +62,9 @@ def check_capacity(
             elsewhere = ", ".join(z for z in other_zones if z != zone) or "another Region"
             message = (
                 f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you "
-                f"requested ({zone}). Our system will be working on provisioning additional capacity. "
-                "You can "
-                f"currently get {instance_type} capacity by not specifying an Availability Zone in your "
-                "request "
-                f"or choosing {elsewhere}."
+                f"requested ({zone}). Our system will be working on provisioning additional capacity. You "
+                f"can currently get {instance_type} capacity by not specifying an Availability Zone in your "
+                f"request or choosing {elsewhere}."
             )
         raise Refused("InsufficientInstanceCapacity", message, status=500)
 
@@ -115,9 +113,8 @@ def check_quota(backend: Any, instance_type: str, count: int, *, spot: bool) -> 
         raise EC2ClientError("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
     raise EC2ClientError(
         "VcpuLimitExceeded",
-        f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} allows for "
-        "the instance "
-        "bucket that the specified instance type belongs to. Please visit "
+        f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} allows for the "
+        "instance bucket that the specified instance type belongs to. Please visit "
         "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
     )
 

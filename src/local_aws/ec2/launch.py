@@ -33,10 +33,8 @@ def check(backend: Any, image_id: str, count: int, group_names: list[str], kwarg
         raise EC2ClientError(
             "InvalidParameterValue",
             f"The architecture '{', '.join(catalogue.architectures(instance_type))}' of the specified "
-            "instance type "
-            f"does not match the architecture '{image.architecture}' of the specified AMI. Specify an "
-            "instance type "
-            "and an AMI that have matching architectures, and try again.",
+            f"instance type does not match the architecture '{image.architecture}' of the specified AMI. "
+            "Specify an instance type and an AMI that have matching architectures, and try again.",
         )
     public_key = _public_key(backend, kwargs.get("key_name"))
     spot_options = kwargs.get("instance_market_options")
@@ -104,9 +102,8 @@ def _place(
         choose = f" or choosing {', '.join(offered)}" if offered else ""
         raise EC2ClientError(
             "Unsupported",
-            f"Your requested instance type ({instance_type}) is not supported in your requested "
-            "Availability Zone "
-            f"({zone}). Please retry your request by not specifying an Availability Zone{choose}.",
+            f"Your requested instance type ({instance_type}) is not supported in your requested Availability "
+            f"Zone ({zone}). Please retry your request by not specifying an Availability Zone{choose}.",
         )
     return zone, vpc_id
 

@@ -156,9 +156,8 @@ def check_start(backend: Any, instance: Any) -> None:
     if request is not None and (request.state != "disabled" or request.relaunch is not None):
         raise EC2ClientError(
             "IncorrectSpotRequestState",
-            f"You can't start the Spot Instance '{instance.id}' because the associated Spot Instance "
-            "request is not "
-            "in an appropriate state to support start.",
+            f"You can't start the Spot Instance '{instance.id}' because the associated Spot Instance request "
+            "is not in an appropriate state to support start.",
         )
 
 

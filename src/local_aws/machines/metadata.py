@@ -12,6 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from http.client import responses
 
 from local_aws.connections import connections
 from local_aws.machines.listener import StreamListener
@@ -26,10 +27,6 @@ _BACKLOG = 16  # asyncio accepts this many at once, before they are counted
 _PATIENCE_S = 10.0  # for a whole request
 
 Answer = tuple[int, str]
-_REASONS = {
-    200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
-    405: "Method Not Allowed",
-}  # fmt: skip
 
 
 class Metadata:
@@ -122,7 +119,7 @@ def _parsed(head: bytes) -> tuple[str, str, dict[str, str]]:
 def _response(status: int, body: str) -> bytes:
     content = body.encode()
     head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain\r\nServer: EC2ws\r\n"
+        f"HTTP/1.1 {status} {responses[status]}\r\nContent-Type: text/plain\r\nServer: EC2ws\r\n"
         f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + content

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from gpu_box.aws.answers import malformed, pages
+from gpu_box.aws.answers import listed, malformed
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.errors import CloudError
@@ -67,8 +67,7 @@ def _rates(cloud: Cloud, **attributes: str) -> UsagePrices:
     filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in wanted.items()]
     with translated("reading prices"):
         client = cloud.client("pricing", region=_endpoint_region(cloud.region), brisk=True)
-        found = pages(client, "get_products", ServiceCode="AmazonEC2", Filters=filters)
-        texts = [text for page in found for text in page["PriceList"]]
+        texts = list(listed(client, "get_products", ServiceCode="AmazonEC2", Filters=filters))
     try:
         return dict(_usage_prices(map(json.loads, texts)))
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:

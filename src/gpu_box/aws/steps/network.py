@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import requests, tags
-from gpu_box.aws.answers import pages
+from gpu_box.aws.answers import listed
 from gpu_box.aws.deletion import delete_when_free
 from gpu_box.aws.errors import code_of, translated
 from gpu_box.aws.security_group import foreign_rules, ssh_permission
@@ -65,15 +65,14 @@ def _require_no_twin(work: Work, vpc_id: str) -> None:
     """
     name, ec2 = tags.resource_name(work.cloud.config), work.cloud.ec2
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}] if vpc_id else []
-    for page in pages(ec2, "describe_security_groups", Filters=filters):
-        for group in page["SecurityGroups"]:
-            if group["GroupName"] != name and group["GroupName"].casefold() == name.casefold():
-                raise CloudError(
-                    f"there is a security group {group['GroupName']}, and AWS does not tell capital letters "
-                    "from small ones",
-                    where="name",
-                    remedy="Set another `name:` in config.yaml.",
-                )
+    for group in listed(ec2, "describe_security_groups", Filters=filters):
+        if group["GroupName"] != name and group["GroupName"].casefold() == name.casefold():
+            raise CloudError(
+                f"there is a security group {group['GroupName']}, and AWS does not tell capital letters "
+                "from small ones",
+                where="name",
+                remedy="Set another `name:` in config.yaml.",
+            )
 
 
 def replace_key_pair(step: ReplaceKeyPair, work: Work) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from gpu_box.aws import deadline, tags
-from gpu_box.aws.answers import pages
+from gpu_box.aws.answers import listed
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.instance import parse_instance
@@ -58,7 +58,7 @@ def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftov
 def read_roles(cloud: Cloud, regions: Iterable[str]) -> list[Leftover]:
     """The regions' deadline roles by name, because AWS lists roles without their tags."""
     with translated("listing roles"):
-        roles = [role for page in pages(cloud.client("iam"), "list_roles") for role in page["Roles"]]
+        roles = list(listed(cloud.client("iam"), "list_roles"))
     names = {tags.role_name(region): region for region in regions}
     return [
         Leftover(
@@ -76,11 +76,10 @@ def read_roles(cloud: Cloud, regions: Iterable[str]) -> list[Leftover]:
 def _read(cloud: Cloud, operation: str, key: str, **arguments: Any) -> list[dict[str, Any]]:
     ec2 = cloud.ec2
     with translated(f"reading {cloud.region}"):
-        if not ec2.can_paginate(operation):
-            listed: list[dict[str, Any]] = getattr(ec2, operation)(**arguments)[key]
-            return listed
-        found = pages(ec2, operation, PaginationConfig=_BY_PAGE, **arguments)
-        return [entry for page in found for entry in page[key]]
+        if ec2.can_paginate(operation):
+            return list(listed(ec2, operation, PaginationConfig=_BY_PAGE, **arguments))
+        whole: list[dict[str, Any]] = getattr(ec2, operation)(**arguments)[key]
+        return whole
 
 
 def _named(cloud: Cloud, kind: str, id_: str, raw: dict[str, Any]) -> Callable[..., Leftover]:
@@ -225,13 +224,12 @@ def _schedules(cloud: Cloud) -> Iterator[Leftover]:
     """By name, with the owner that `deadline.arm` wrote, because a schedule has no tags."""
     try:
         with translated(f"reading {cloud.region}"):
-            found = pages(cloud.client("scheduler"), "list_schedules", NamePrefix=_MADE_BY_NAME)
-            listed = [schedule for page in found for schedule in page["Schedules"]]
+            schedules = list(listed(cloud.client("scheduler"), "list_schedules", NamePrefix=_MADE_BY_NAME))
     except CloudError as error:
         if isinstance(error, CloudUnreachable) and not cloud.is_offered("scheduler"):
             return  # so there are none
         raise
-    for raw in listed:
+    for raw in schedules:
         yield Leftover(
             kind="schedule",
             id=raw["Name"],

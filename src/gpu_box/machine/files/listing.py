@@ -20,14 +20,13 @@ from gpu_box.machine.files.shared import is_normal
 from gpu_box.machine.files.transfer import disk_full
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.machine.ssh.connection import Connection
-from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.machine.ssh.errors import not_set_up
+from gpu_box.machine.ssh.shell import NO_CODE, remote_module
 from gpu_box.machine.ssh.system_ssh import SystemSsh
 from gpu_box.model.answer import Fields, Malformed
 from gpu_box.model.machine import Host
 
-_SYNC = f"{PYTHON} -S -m sync"  # it needs no installed package
 _NO_SUCH_FOLDER = 3  # exit status of remote/sync
-_NO_CODE = 4  # exit status of our own `cd`
 STATES = frozenset({"same", "old", "changed", "both", "unknown", "way"})
 _TIMEOUT_S = 600
 _LONGEST_BYTES = 256 * 1024 * 1024  # a million files
@@ -177,9 +176,8 @@ def commit(connection: Connection, folder: str, pushed: Sequence[Entry], fingerp
     ended, done = Future[bytes](), Future[None]()
 
     def record() -> None:
-        command = f"cd ~/.gpu-box/remote && exec {_SYNC} {quote('commit', folder)}"
         try:
-            said = connection.run(command, stdin=ended.result, check=False)
+            said = connection.run(_command(["commit", folder]), stdin=ended.result, check=False)
             if said.exit_status != 0:
                 raise _no_record(connection, said.said)
             done.set_result(None)
@@ -211,7 +209,6 @@ def same_content(connection: Connection, folder: str, root: Path, entries: Seque
     """The paths of entries whose content on the box equals that below `root`."""
     if not entries:
         return set()
-    command = f"cd ~/.gpu-box/remote && exec {_SYNC} {quote('digest', folder)}"
     wanted = _paths([entry.path for entry in entries])
     said = bytearray()
 
@@ -220,6 +217,7 @@ def same_content(connection: Connection, folder: str, root: Path, entries: Seque
         if len(said) > _DIGEST_BYTES * len(entries):
             raise is_wrong(connection.host)
 
+    command = _command(["digest", folder])
     connection.run(command, stdin=wanted, on_data=keep, timeout_s=None, stall_s=600)
     digests = bytes(said).decode("ascii", "replace").split()
     return {
@@ -256,8 +254,8 @@ def _asked(
             raise is_wrong(host)
 
     result = connection.run(_command(words), stdin=stdin, on_data=keep, check=False, timeout_s=_TIMEOUT_S)
-    if result.exit_status == _NO_CODE:
-        raise MachineError("the box is not set up yet", where=host.name, remedy="Run `gpu-box up`.")
+    if result.exit_status == NO_CODE:
+        raise not_set_up(host)
     if result.exit_status == _NO_SUCH_FOLDER:
         raise InputError(f"there is no {words[1]} on the box", remedy="Look with `gpu-box ssh`.")
     if result.exit_status != 0:
@@ -270,7 +268,7 @@ def _asked(
 
 
 def _command(words: Sequence[str]) -> str:
-    return f"cd ~/.gpu-box/remote 2>/dev/null || exit {_NO_CODE}; exec {_SYNC} {quote(*words)}"
+    return remote_module("sync", *words, site=False)
 
 
 def _read(host: Host, answer: bytes) -> tuple[dict[str, Any], bytes]:

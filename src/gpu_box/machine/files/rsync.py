@@ -15,7 +15,6 @@ import threading
 import time
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 
 from gpu_box.errors import MachineError
 from gpu_box.machine.files.transfer import Transfer, disk_full, free_bytes
@@ -80,9 +79,7 @@ class Rsync:
     def __enter__(self) -> Rsync:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._process as process:
             if not self._started:
                 process.kill()  # nothing to end in order

@@ -14,7 +14,7 @@ from gpu_box.machine.files.selection import Entry
 from gpu_box.machine.files.shared import Folder
 from gpu_box.machine.files.transfer import Transfer, disk_full, free_bytes, local_disk_full
 from gpu_box.machine.ssh.connection import STALLED_S, Connection
-from gpu_box.machine.ssh.shell import PYTHON, quote
+from gpu_box.machine.ssh.shell import remote_module
 
 LARGEST_BYTES = 1024 * 1024  # of a file: larger ones are worth resuming
 _AT_ONCE_BYTES = 16 * 1024 * 1024  # held in memory on both sides
@@ -27,7 +27,7 @@ def move(
     connection: Connection, transfer: Transfer, entries: Sequence[Entry], moved: Callable[[int], None]
 ) -> None:
     """moved: called with the number of bytes that arrived. Raises as `sftp.move` does."""
-    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync receive " + quote(transfer.there)
+    command = remote_module("sync", "receive", transfer.there)
     for several in _portions(entries):
         stream = zlib.compress(b"".join(_record(transfer, entry) for entry in several), _FASTEST)
         said = bytearray()
@@ -79,7 +79,7 @@ def _ask_for(connection: Connection, transfer: Transfer, entries: Sequence[Entry
         if len(unpacked) > longest or unpack.unused_data:
             raise ValueError
 
-    command = f"cd ~/.gpu-box/remote && exec {PYTHON} -m sync send " + quote(transfer.there)
+    command = remote_module("sync", "send", transfer.there)
     wanted = b"".join(b"%d %s\0" % (entry.size, os.fsencode(entry.path)) for entry in entries)
     done = connection.run(command, stdin=wanted, on_data=keep, check=False, timeout_s=None, stall_s=STALLED_S)
     if done.exit_status != 0:

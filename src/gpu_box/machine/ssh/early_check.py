@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import ExitStack
-from types import TracebackType
 
 from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
@@ -33,9 +32,7 @@ class EarlyCheck:
     def __enter__(self) -> EarlyCheck:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ends.close()
 
     def answer(self, host: Host, desired: Desired) -> MachineState | None:

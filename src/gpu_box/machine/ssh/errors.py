@@ -22,6 +22,10 @@ def connection_lost(host: Host) -> MachineUnreachable:
     )
 
 
+def not_set_up(host: Host) -> MachineError:
+    return MachineError("the box is not set up yet", where=host.name, remedy="Run `gpu-box up`.")
+
+
 def login_refused(host: Host) -> LoginRefused:
     return LoginRefused(
         f"{host.name} does not accept the key {host.key} for user {host.user}",

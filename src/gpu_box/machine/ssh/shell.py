@@ -11,6 +11,16 @@ import shlex
 PYTHON = """sh -c 'PATH=${GPU_BOX_SYSTEM_PATH:-$PATH}; exec python3 -E "$@"' python3"""
 
 
+NO_CODE = 4  # exit status of `remote_module` on a box without that module
+
+
+def remote_module(module: str, *words: str, site: bool = True) -> str:
+    """The command line that runs a module of remote/ on the box. site: False if it needs no package there."""
+    python = PYTHON if site else f"{PYTHON} -S"
+    folder = f"~/.gpu-box/remote/{module}"
+    return f"cd {folder} 2>/dev/null || exit {NO_CODE}; cd ..; exec {python} -m {quote(module, *words)}"
+
+
 def quote(*words: str) -> str:
     """A command line of these words, for the machine's shell. A leading ~/ stays the home folder."""
     return " ".join(f'"$HOME"/{shlex.quote(w[2:])}' if w.startswith("~/") else shlex.quote(w) for w in words)

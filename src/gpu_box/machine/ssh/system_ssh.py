@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from gpu_box.errors import InputError
@@ -43,9 +42,7 @@ class SystemSsh:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process:
             with self._process:
                 self._process.kill()

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gpu_box.errors import CloudError, GpuBoxError, HostKeyChanged, InputError, MachineUnreachable
@@ -109,9 +108,7 @@ class Tunnel:
         assert self._connection
         return self._connection
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
         self._keeper.join(5)
 
