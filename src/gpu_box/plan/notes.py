@@ -15,9 +15,7 @@ class TagAgain(Step, title="instance", mark="~"):
     """AWS launched an instance by itself, without tags, and permits nothing else before it has them."""
 
     instance_id: str
-
-    def __str__(self) -> str:
-        return f"instance {self.instance_id}: AWS launched it for the box's spot request; tagged again"
+    line = "instance {instance_id}: AWS launched it for the box's spot request; tagged again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +46,7 @@ class NoteLimits(Step, title="limits", mark="~"):
 
     instance_id: str
     value: str
-
-    def __str__(self) -> str:
-        return "limits: recorded in a tag of the box"
+    line = "limits: recorded in a tag of the box"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +65,7 @@ class NoteMoved(Step, title="image", mark="~"):
     """Clears the note of the image that moved the box to its zone."""
 
     instance_id: str
-
-    def __str__(self) -> str:
-        return "image: the box has moved"
+    line = "image: the box has moved"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,29 +18,26 @@ class Step:
     title: ClassVar[str]  # short, stable name for progress lines
     stage: ClassVar[int]
     mark: ClassVar[str]  # + creates, > starts or waits, ~ changes, - removes
+    line: ClassVar[str]  # what a plan shows, with the step's own fields in braces
 
     def __init_subclass__(cls, *, title: str, stage: int = 0, mark: str = "+") -> None:
         cls.title, cls.stage, cls.mark = title, stage, mark
 
     def __str__(self) -> str:
-        raise NotImplementedError
+        return self.line.format(**vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportKeyPair(Step, title="key pair"):
     public_key: str
-
-    def __str__(self) -> str:
-        return "key pair: your public key, so that only you get in"
+    line = "key pair: your public key, so that only you get in"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaceKeyPair(Step, title="key pair", mark="~"):
     key_name: str
     public_key: str
-
-    def __str__(self) -> str:
-        return "key pair: replaced by your current key (no instance uses the old one)"
+    line = "key pair: replaced by your current key (no instance uses the old one)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +74,7 @@ class RemoveForeignRules(Step, title="security group", mark="-"):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateDeadlineRole(Step, title="deadline role"):
-    def __str__(self) -> str:
-        return "deadline role: may stop boxes in this region and nothing else"
+    line = "deadline role: may stop boxes in this region and nothing else"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +82,14 @@ class CancelSpotRequest(Step, title="spot request", stage=-1, mark="-"):
     """Done before its instance is terminated: otherwise AWS launches another one."""
 
     request_id: str
-
-    def __str__(self) -> str:
-        return f"spot request {self.request_id}: cancelled"
+    line = "spot request {request_id}: cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terminate(Step, title="instance", mark="-"):
     instance_id: str
     why: str
-
-    def __str__(self) -> str:
-        return f"instance {self.instance_id}: {self.why}"
+    line = "instance {instance_id}: {why}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +110,7 @@ class StartInstance(Step, title="instance", stage=2, mark=">"):
     instance_id: str
     type: str
     zone: str
-
-    def __str__(self) -> str:
-        return f"instance {self.instance_id}: start, with its disk"
+    line = "instance {instance_id}: start, with its disk"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,35 +120,27 @@ class CreateImage(Step, title="image", stage=1):
     instance_id: str
     kind: str
     of: str
-
-    def __str__(self) -> str:
-        return f"image of the disk of {self.instance_id}"
+    line = "image of the disk of {instance_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaitForImage(Step, title="image", stage=3, mark=">"):
     image_id: str
-
-    def __str__(self) -> str:
-        return f"image {self.image_id}: wait until it is available"
+    line = "image {image_id}: wait until it is available"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeregisterImage(Step, title="image", mark="-"):
     image_id: str
     why: str = "removed"
-
-    def __str__(self) -> str:
-        return f"image {self.image_id}: {self.why}"
+    line = "image {image_id}: {why}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteSnapshot(Step, title="image", stage=4, mark="-"):
     snapshot_id: str
     size_gib: int
-
-    def __str__(self) -> str:
-        return f"snapshot {self.snapshot_id} ({self.size_gib} GiB): deleted"
+    line = "snapshot {snapshot_id} ({size_gib} GiB): deleted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +150,7 @@ class ChangeType(Step, title="instance", stage=2, mark="~"):
     instance_id: str
     before: str
     type: str
-
-    def __str__(self) -> str:
-        return f"instance {self.instance_id}: {self.type} instead of {self.before}, its disk kept"
+    line = "instance {instance_id}: {type} instead of {before}, its disk kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,9 +160,7 @@ class GrowDisk(Step, title="disk", stage=1, mark="~"):
     instance_id: str
     before: int
     size_gib: int
-
-    def __str__(self) -> str:
-        return f"disk: {self.size_gib} GiB instead of {self.before}, everything on it kept"
+    line = "disk: {size_gib} GiB instead of {before}, everything on it kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,57 +179,45 @@ class ArmDeadline(Step, title="deadline", stage=1, mark="~"):
 class StopInstance(Step, title="instance", mark="-"):
     instance_id: str
     after: str = ""  # what ended before it, for `why`
-
-    def __str__(self) -> str:
-        return f"instance {self.instance_id}: stop, its disk kept"
+    line = "instance {instance_id}: stop, its disk kept"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaitForInstance(Step, title="instance", stage=3, mark=">"):
     instance_id: str
     state: InstanceState
-
-    def __str__(self) -> str:
-        return f"instance {self.instance_id}: wait until {self.state}"
+    line = "instance {instance_id}: wait until {state}"
 
 
 # After the instance: until then the deadline stops it if this laptop dies.
 @dataclass(frozen=True, kw_only=True)
 class DeleteDeadline(Step, title="deadline", stage=4, mark="-"):
-    def __str__(self) -> str:
-        return "deadline: removed"
+    line = "deadline: removed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteDeadlineRole(Step, title="deadline role", stage=4, mark="-"):
-    def __str__(self) -> str:
-        return "deadline role: removed"
+    line = "deadline role: removed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteKeyPair(Step, title="key pair", stage=4, mark="-"):
     key_name: str
-
-    def __str__(self) -> str:
-        return "key pair: removed from AWS (your own file is kept)"
+    line = "key pair: removed from AWS (your own file is kept)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteVolume(Step, title="disk", stage=4, mark="-"):
     volume_id: str
     size_gib: int
-
-    def __str__(self) -> str:
-        return f"disk {self.volume_id} ({self.size_gib} GiB): deleted"
+    line = "disk {volume_id} ({size_gib} GiB): deleted"
 
 
 # Last: its generation tag identifies the box to an interrupted `down` and the next `up`.
 @dataclass(frozen=True, kw_only=True)
 class DeleteSecurityGroup(Step, title="security group", stage=5, mark="-"):
     group_id: str
-
-    def __str__(self) -> str:
-        return "security group: removed"
+    line = "security group: removed"
 
 
 def _join(cidrs: tuple[Cidr, ...]) -> str:

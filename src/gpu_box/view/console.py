@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import TextIOWrapper
@@ -16,6 +16,7 @@ from gpu_box.errors import GpuBoxError, ReaderGone, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
 # A pipe or a file has no width: wide enough that no line of ours wraps.
 _PIPE_WIDTH = 10_000
@@ -113,24 +114,37 @@ def reader() -> Iterator[None]:
 
 def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:
     """Indent each line by `by` spaces, also where it wraps."""
-    from rich.padding import Padding
     from rich.text import Text
 
-    return Padding(Text(text, style=style), (0, 0, 0, by), expand=False)
+    return inset(Text(text, style=style), by=by)
+
+
+def inset(drawn: RenderableType, *, by: int = 2) -> RenderableType:
+    from rich.padding import Padding
+
+    return Padding(drawn, (0, 0, 0, by), expand=False)
 
 
 def marked(mark: RenderableType, text: RenderableType) -> RenderableType:
     """A marker and wrapped text."""
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = grid(2, gap=1)
     table.add_row(mark, text)
     return table
 
 
-def stacked(drawn: list[RenderableType]) -> RenderableType:
+def grid(columns: int, *, label: str = "", gap: int = 2) -> Table:
+    """A table without lines, whose last column wraps. label: the style of the column before it."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, gap, 0, 0))
+    for _ in range(columns - 2):
+        table.add_column(no_wrap=True)
+    table.add_column(style=label, no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def stacked(drawn: Sequence[RenderableType]) -> RenderableType:
     """Several renderables, one below the other."""
     from rich.console import Group
 

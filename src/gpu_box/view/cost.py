@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_box.box.cost import Cost, CostReport
 from gpu_box.units import format_money
+from gpu_box.view import console
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,7 +21,6 @@ _BAR = 20  # characters
 def cost_lines(found: CostReport, days: Sequence[date]) -> RenderableType:
     """days: the days to show, in order; a day without a cost is shown as zero."""
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     head = Text(found.box, style="what")
@@ -35,7 +35,7 @@ def cost_lines(found: CostReport, days: Sequence[date]) -> RenderableType:
     gap = Text(" ")  # an empty Text, once padded, prints no line
     parts: list[RenderableType] = [part for table in tables for part in (table, gap)]
     body = (*parts, *lines, *warning, source)
-    return Group(head, gap, *(Padding(part, (0, 0, 0, 2), expand=False) for part in body))
+    return Group(head, gap, *map(console.inset, body))
 
 
 def _table(name: str, costs: Mapping[str, Cost], *, bars: bool) -> Table:
@@ -43,33 +43,21 @@ def _table(name: str, costs: Mapping[str, Cost], *, bars: bool) -> Table:
     from rich.text import Text
 
     most = max([cost.total for cost in costs.values()], default=Decimal(0))
-    gone = any(cost.gone for cost in costs.values())
-    images = any(cost.images for cost in costs.values())
+    columns = ["instance", "address", "disk", "images", "gone", "total"]
+    for kind in ("images", "gone"):
+        if not any(getattr(cost, kind) for cost in costs.values()):
+            columns.remove(kind)
     table = Table(box=None, pad_edge=False, header_style="quiet")
     table.add_column(name, no_wrap=True)
-    for column in (
-        "INSTANCE",
-        "IPV4",
-        "DISK",
-        *(["IMAGE"] if images else []),
-        *(["GONE"] if gone else []),
-        "TOTAL",
-    ):
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in columns:
+        heading = {"address": "IPV4", "images": "IMAGE"}.get(column, column.upper())
+        table.add_column(heading, justify="right", no_wrap=True)
     if bars:
         table.add_column("")
     for label, cost in costs.items():
-        figures = [
-            cost.instance,
-            cost.address,
-            cost.disk,
-            *([cost.images] if images else []),
-            *([cost.gone] if gone else []),
-            cost.total,
-        ]
         length = round(_BAR * float(cost.total / most)) if most else 0
         bar = [Text("━" * length, style="good")] if bars else []
-        table.add_row(label, *(_money(figure) for figure in figures), *bar)
+        table.add_row(label, *(_money(getattr(cost, column)) for column in columns), *bar)
     return table
 
 

@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpu_box.model.check import Check
-from gpu_box.view import hints
+from gpu_box.view import console, hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
 def checks_table(checks: Sequence[Check]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(style="quiet", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = console.grid(3, label="quiet")
     for check in checks:
         mark = Text("ok", style="good") if check.ok else Text("NO", style="bad")
         table.add_row(mark, check.name, Text(hints.complete(check.line)))

@@ -10,7 +10,7 @@ from gpu_box.box.offers import Written, hours
 from gpu_box.model.check import Check
 from gpu_box.model.price import Price
 from gpu_box.units import format_duration, format_money
-from gpu_box.view import hints
+from gpu_box.view import console, hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,33 +30,29 @@ def quota_lines(quota: Sequence[Check]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from gpu_box.view.console import marked
-
     lines = []
     for check in quota:
         sign, style = (" ", "quiet") if check.ok else ("!", "warn")
         remedy = f" {check.remedy}" if check.remedy else ""
         text = Text(hints.complete(f"{check.name}: {check.line.rstrip('.')}.{remedy}"), style=style)
-        lines.append(marked(Text(sign, style=style), text))
+        lines.append(console.marked(Text(sign, style=style), text))
     return Group(*lines)
 
 
 def budget_line(price: Price, budget: Decimal | None) -> RenderableType:
-    from gpu_box.view.console import indented
-
     pays = hours(price, budget) if budget else None
     if not budget or pays is None:
-        return indented("The price of this type is unknown: with a budget, it cannot start.", "warn")
+        return console.indented("The price of this type is unknown: with a budget, it cannot start.", "warn")
     disk = f"plus {format_money(price.disk_month)} for the disk"
-    return indented(f"{format_money(budget)} a month pays {pays} hours, {disk}; then it is stopped.", "quiet")
+    return console.indented(
+        f"{format_money(budget)} a month pays {pays} hours, {disk}; then it is stopped.", "quiet"
+    )
 
 
 def written_lines(written: Written, *, quota: bool) -> RenderableType:
     """quota: also show the quota checks, if they were not shown before."""
     from rich.console import Group
     from rich.text import Text
-
-    from gpu_box.view.console import indented
 
     hour, month = written.usd_hour, format_money(written.usd_month_stopped)
     running = f"{format_money(hour)} an hour running" if hour is not None else "price unknown"
@@ -66,8 +62,10 @@ def written_lines(written: Written, *, quota: bool) -> RenderableType:
         at_most = f" ({format_money(hour * Decimal(limit.total_seconds()) / 3600)})"
     lines = [
         Text(f"{written.path} written: {written.instance_type} in {written.region}", style="what"),
-        indented(f"{running}, {month} a month stopped; prices: {written.prices}"),
-        indented(f"stops at the latest {format_duration(limit)} after a start{at_most}{_budget(written)}"),
+        console.indented(f"{running}, {month} a month stopped; prices: {written.prices}"),
+        console.indented(
+            f"stops at the latest {format_duration(limit)} after a start{at_most}{_budget(written)}"
+        ),
     ]
     checks = [quota_lines(written.quota)] if quota else []
     return Group(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpu_box.model.results import StatusView
 from gpu_box.model.watch import Reading
 from gpu_box.units import format_bytes, format_duration
-from gpu_box.view import hints
+from gpu_box.view import console, hints
 from gpu_box.view.status import money_line
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ class Panel:
 
     def __rich__(self) -> RenderableType:
         from rich.console import Group
-        from rich.padding import Padding
-        from rich.table import Table
         from rich.text import Text
 
         now = self.clock()
@@ -45,13 +43,11 @@ class Panel:
         if self.view.since:
             head.append(f" for {format_duration(now - self.view.since)}", style="not bold")
         head.append(f"  {self.view.type}, {self.view.zone}", style="not bold quiet")
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(style="quiet", no_wrap=True)
-        table.add_column(overflow="fold")
+        table = console.grid(2, label="quiet")
         for label, value in self._rows(now):
             table.add_row(label, value)
         quiet = Text("Ctrl-C ends this view; the box keeps running.", style="quiet")
-        return Group(head, Padding(table, (0, 0, 0, 2), expand=False), quiet)
+        return Group(head, console.inset(table), quiet)
 
     def _rows(self, now: datetime) -> list[tuple[str, Text]]:
         from rich.text import Text
@@ -100,19 +96,10 @@ def _gauges(reading: Reading) -> list[tuple[str, Text]]:
     if reading.gpus is None:
         rows.append(("gpu", Text("nvidia-smi does not answer", style="warn")))
     for gpu in reading.gpus or ():
-        label = f"{gpu.name}, {_of(gpu.memory)}" + (
-            f", {gpu.celsius:.0f} °C" if gpu.celsius is not None else ""
-        )
-        rows.append(("gpu", _gauge(gpu.percent, label)))
-    rows.append(
-        (
-            "cpu",
-            _gauge(
-                100 * reading.load / max(1, reading.cores),
-                f"load {reading.load:.1f} of {reading.cores} cores",
-            ),
-        )
-    )
+        warm = f", {gpu.celsius:.0f} °C" if gpu.celsius is not None else ""
+        rows.append(("gpu", _gauge(gpu.percent, f"{gpu.name}, {_of(gpu.memory)}{warm}")))
+    load = f"load {reading.load:.1f} of {reading.cores} cores"
+    rows.append(("cpu", _gauge(100 * reading.load / max(1, reading.cores), load)))
     if reading.memory:
         used, total = reading.memory
         rows.append(("memory", _gauge(100 * used / max(1.0, total), _of(reading.memory))))

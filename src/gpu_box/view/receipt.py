@@ -11,7 +11,7 @@ from gpu_box.box.preview import Plan
 from gpu_box.config.model import Config
 from gpu_box.model.results import PlannedStep
 from gpu_box.units import format_duration, format_money
-from gpu_box.view import hints
+from gpu_box.view import console, hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,40 +23,34 @@ def receipt(plan: Plan) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from gpu_box.view.console import indented, marked
-
     head = Text(plan.box, style="what")
     head.append(f" in {plan.region}: {plan.instance_type}", style="not bold")
     head.append(f", {plan.gpu}" if plan.gpu else "", style="not bold")
     done = Text("  nothing to do in AWS: the box is up")
     costs = [Text(f"  {label:<24}{amount:>12}") for label, amount in _cost_lines(plan)]
     source = Text(f"  prices: {plan.prices}", style="quiet")
-    stops = [
-        indented(line)
-        for line in (*stop_lines(plan.rules, plan.stops_at), *_scratch_line(plan), *_env_line(plan))
-    ]
+    stops = [*stop_lines(plan.rules, plan.stops_at), *_scratch_line(plan), *_env_line(plan)]
     gap = Text()
     notices = [*foreign_lines(plan.foreign_rules), *kept_lines(plan.limits_kept)]
     lines = [*([plan.missing_quota] if plan.missing_quota else []), *notices]
-    warnings = [marked(Text("  !", style="warn"), Text(hints.complete(line), style="warn")) for line in lines]
+    warnings = [
+        console.marked(Text("  !", style="warn"), Text(hints.complete(line), style="warn")) for line in lines
+    ]
     table = _step_table(plan.steps) if plan.steps else done
-    return Group(head, gap, table, gap, *costs, source, gap, *stops, *([gap] if lines else []), *warnings)
+    below = (*map(console.indented, stops), *([gap] if lines else []), *warnings)
+    return Group(head, gap, table, gap, *costs, source, gap, *below)
 
 
 def _step_table(steps: Sequence[PlannedStep]) -> RenderableType:
     """One row per step, in order: marker, resource, detail."""
-    from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = console.grid(2)
     for step in sorted(steps, key=lambda step: step.stage):
         label = Text(step.mark, style=_MARK_STYLE[step.mark])
         label.append(f" {step.title}", style="default")
         table.add_row(label, Text(step.line.removeprefix(step.title).lstrip(": ")))
-    return Padding(table, (0, 0, 0, 2), expand=False)
+    return console.inset(table)
 
 
 def _cost_lines(plan: Plan) -> list[tuple[str, str]]:

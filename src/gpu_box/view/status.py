@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpu_box.model.results import Row, StatusView
 from gpu_box.model.watch import Signal, WatchState
 from gpu_box.units import format_bytes, format_duration, format_money
-from gpu_box.view import hints
+from gpu_box.view import console, hints
 from gpu_box.view.jobs import job_lines
 from gpu_box.view.why import stop_line
 
@@ -19,9 +19,6 @@ _STATE_STYLE = {"running": "good", "pending": "warn", "stopping": "warn", "shutt
 
 
 def status_lines(view: StatusView) -> RenderableType:
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     if view.state == "none":
@@ -33,14 +30,12 @@ def status_lines(view: StatusView) -> RenderableType:
     head.append(view.state, style=f"not bold {_STATE_STYLE.get(view.state, 'default')}")
     if view.uptime is not None:
         head.append(f" for {format_duration(view.uptime)}", style="not bold")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="quiet", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = console.grid(2, label="quiet")
     for label, value in _rows(view):
         table.add_row(label, Text(hints.complete(value)) if isinstance(value, str) else value)
     for notice in view.notices:
         table.add_row(Text("!", style="warn"), Text(hints.complete(notice), style="warn"))
-    return Group(head, Padding(table, (0, 0, 0, 2), expand=False)) if table.row_count else head
+    return console.stacked([head, console.inset(table)]) if table.row_count else head
 
 
 def _rows(view: StatusView) -> list[tuple[str, RenderableType]]:
@@ -111,13 +106,9 @@ def _watch_rows(watch: WatchState) -> list[tuple[str, RenderableType]]:
 
 
 def _signal_table(signals: Sequence[Signal]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = console.grid(3)
     for signal in signals:
         table.add_row(Text(signal.name), _when(signal), Text(signal.text.removeprefix(f"{signal.name} ")))
     return table
@@ -133,10 +124,9 @@ def _when(signal: Signal) -> str:
 
 def _layer_rows(view: StatusView) -> list[tuple[str, RenderableType]]:
     """The layers that are armed, and for the others why they are not."""
-    armed = [layer.name for layer in view.watch.layers if layer.armed] if view.watch else []
-    missing = (
-        [(layer.name, layer.detail) for layer in view.watch.layers if not layer.armed] if view.watch else []
-    )
+    layers = view.watch.layers if view.watch else ()
+    armed = [layer.name for layer in layers if layer.armed]
+    missing = [(one.name, one.detail) for one in layers if not one.armed]
     if view.deadline:
         armed.append(f"deadline (AWS stops it {view.deadline.astimezone():%a %H:%M})")
     elif view.deadline_missing:

@@ -12,6 +12,7 @@ from gpu_box.model.leftovers import Leftover, Swept, Unread
 from gpu_box.model.observed import Listed
 from gpu_box.model.stop_reason import is_forgotten, stopped_for
 from gpu_box.units import format_duration, format_money
+from gpu_box.view.console import inset
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -66,7 +67,6 @@ class _Places:
     rows: Mapping[str, Sequence[tuple[str, ...]]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.padding import Padding
         from rich.table import Table
         from rich.text import Text
 
@@ -83,7 +83,7 @@ class _Places:
             for row in there:
                 table.add_row(*map(Text, row))
             yield Text(place, style="what")
-            yield Padding(table, (0, 0, 0, 2), expand=False)
+            yield inset(table)
 
 
 def removal_lines(found: Iterable[Leftover]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpu_box.model.observed import Stopped
 from gpu_box.units import format_duration
-from gpu_box.view import hints
+from gpu_box.view import console, hints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,18 +29,13 @@ def why_lines(
     box: str, state: str, *, stopped: Stopped | None, watch: WatchState | None, changes: Sequence[Change]
 ) -> RenderableType:
     """The current state, the changes that led to it, then the last stop with the signals of that moment."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     if state == "none":
         return Text(hints.complete(f"There is no box {box!r}; `gpu-box up` creates it."))
     head = Text(box, style="what")
     head.append(f"  {state}", style="not bold")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="quiet", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = console.grid(2, label="quiet")
     if watch:
         stops = "" if watch.stops_in is None else f"; stops in {format_duration(watch.stops_in)} unless used"
         table.add_row("now", Text(watch.reason + stops))
@@ -52,35 +47,25 @@ def why_lines(
             table.add_row("", _figures(stopped))
     elif watch is None:
         table.add_row("stopped", "reason unknown: neither the box nor EC2 recorded one")
-    return Group(head, Padding(table, (0, 0, 0, 2), expand=False))
+    return console.stacked([head, console.inset(table)])
 
 
 def _changes(changes: Sequence[Change]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = console.grid(3)
     for change in changes:
         state = Text(change.state, style=_STATE_STYLE.get(change.state, "default"))
-        table.add_row(
-            f"{change.at.astimezone():%a %H:%M:%S}",
-            state,
-            Text(change.reason.removeprefix(f"{change.state}: ")),
-        )
+        reason = Text(change.reason.removeprefix(f"{change.state}: "))
+        table.add_row(f"{change.at.astimezone():%a %H:%M:%S}", state, reason)
     return table
 
 
 def _figures(stopped: Stopped) -> RenderableType:
     """Each signal as last read before the stop."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = console.grid(2)
     for name, text in stopped.signals:
         table.add_row(Text(name), Text(text.removeprefix(f"{name} ")))
     return table
