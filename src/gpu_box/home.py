@@ -1,7 +1,5 @@
 """The user's home folder. Imports little: the Tab key waits for it."""
 
-from __future__ import annotations
-
 import os
 
 

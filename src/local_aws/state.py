@@ -3,8 +3,6 @@
 The file is in the user's data folder; only this program writes and reads it.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 from pathlib import Path

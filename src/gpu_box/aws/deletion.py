@@ -1,7 +1,5 @@
 """Deletes resources that may stay in use for a while."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

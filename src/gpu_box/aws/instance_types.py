@@ -1,7 +1,5 @@
 """Instance types in AWS: where they are offered, and their hardware."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

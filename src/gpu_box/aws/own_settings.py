@@ -3,8 +3,6 @@
 A message quotes no line of a file, because it may have a secret in it.
 """
 
-from __future__ import annotations
-
 import configparser
 import os
 import re

@@ -3,8 +3,6 @@
 The box itself posts to a webhook, with or without the laptop (remote/watch/notices.py).
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -3,8 +3,6 @@
 Separate from `up`, because `status` must start fast.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Shell completion: fast, silent on errors."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import replace
 

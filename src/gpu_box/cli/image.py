@@ -1,7 +1,5 @@
 """`bake` and `move`: the disk as an image."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

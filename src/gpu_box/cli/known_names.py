@@ -4,8 +4,6 @@
 Anything unusual on the line is left to the whole completion.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

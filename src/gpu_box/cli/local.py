@@ -1,7 +1,5 @@
 """`local`: the embedded cloud's daemon; `aliases`, `skill`: texts for the shell and for a coding agent."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """`report`: an HTML page of what the box did and what it cost."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

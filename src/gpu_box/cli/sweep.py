@@ -1,7 +1,5 @@
 """`sweep`: resources left behind, in every region."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

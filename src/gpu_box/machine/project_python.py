@@ -3,8 +3,6 @@
 The box's own environment is made with it (remote/setup/steps/python.py). With a lock, uv reads both itself.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 import tomllib

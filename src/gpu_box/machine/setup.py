@@ -1,7 +1,5 @@
 """Set-up of the machine: check it in one round trip, apply what is missing. The steps are in remote/setup."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The hardware of an instance type, for images that depend on it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """The findings of `sweep`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The idle policy and limits that the config sets for the watcher."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

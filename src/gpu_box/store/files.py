@@ -1,7 +1,5 @@
 """Paths of gpu-box's own files on this laptop."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

@@ -1,7 +1,5 @@
 """EC2's calls: corrections to how moto reads and answers them."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 

@@ -1,7 +1,5 @@
 """IAM: moto's, with what AWS refuses and moto does not."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from moto.iam import models as moto_models

@@ -1,7 +1,5 @@
 """The disks of images made from an instance: copied when the image is made, and used by its instances."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """A socket on the event loop, and a task for each connection to it."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,5 @@
 """RunInstances, ModifyInstanceAttribute and CreatePlacementGroup."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

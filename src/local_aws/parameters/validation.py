@@ -3,8 +3,6 @@
 Nothing here depends on the cloud's state.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -1,7 +1,5 @@
 """AWS Free Tier: the account's plan. moto lacks the service."""
 
-from __future__ import annotations
-
 import json
 
 from moto.core.responses import BaseResponse

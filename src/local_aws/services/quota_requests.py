@@ -3,8 +3,6 @@
 Kept on the region's EC2 backend, since they are EC2's quotas: they are saved, restored and reset with it.
 """
 
-from __future__ import annotations
-
 import secrets
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Service Quotas for EC2's vCPU quotas, as the weather sets them. moto knows only the VPC's."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

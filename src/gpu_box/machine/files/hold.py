@@ -1,7 +1,5 @@
 """Keeps the box awake during a transfer, however slow the link."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

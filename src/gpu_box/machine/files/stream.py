@@ -3,8 +3,6 @@
 The box's side is remote/sync/receive.py and send.py.
 """
 
-from __future__ import annotations
-
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The system's ssh, for what needs a terminal (`gpu-box ssh`, `gpu-box tmux`) and for rsync."""
 
-from __future__ import annotations
-
 import secrets
 import shlex
 import shutil

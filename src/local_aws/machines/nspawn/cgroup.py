@@ -1,7 +1,5 @@
 """A machine's control group, in every hierarchy that systemd uses; it holds all the machine's processes."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -3,8 +3,6 @@
 Source: https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import yaml
