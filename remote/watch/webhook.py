@@ -21,12 +21,7 @@ TITLES = {
 
 
 def deliver(
-    asked: Dict[str, str],
-    event: str,
-    text: str,
-    *,
-    within: float,
-    pause: Callable[[float], Any] = time.sleep,
+    asked: Dict[str, str], event: str, text: str, *, within: float, pause: Callable[[float], Any] = time.sleep
 ) -> None:
     """POST a notice; retry after no answer, 429 or 5xx for `within` seconds.
 

@@ -247,8 +247,7 @@ def _dry_runs(
 def _launch(cloud: Cloud, observed: Observed, launchable: Launchable, generation: str) -> dict[str, Any]:
     """`up`'s request, without the names of resources that do not exist yet, which AWS would reject."""
     step = RunInstance(
-        launch=Launch(generation=generation, public_key=_SOME_KEY, user_data=""),
-        launchable=launchable,
+        launch=Launch(generation=generation, public_key=_SOME_KEY, user_data=""), launchable=launchable
     )
     group_id = observed.group.id if observed.group else ""
     request = launch_request(cloud, step, launchable.placements[0], group_id)

@@ -295,10 +295,7 @@ def _read_spot_requests(ec2: Any, box: str) -> list[SpotRequest]:
         raw = ec2.describe_spot_instance_requests(Filters=tags.named(box))
     found = [
         SpotRequest(
-            id=r["SpotInstanceRequestId"],
-            state=r["State"],
-            instance_id=r.get("InstanceId"),
-            owner=_owner(r),
+            id=r["SpotInstanceRequestId"], state=r["State"], instance_id=r.get("InstanceId"), owner=_owner(r)
         )
         for r in raw["SpotInstanceRequests"]
     ]

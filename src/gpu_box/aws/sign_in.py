@@ -297,9 +297,7 @@ def _malformed(core: Any, error: Exception) -> GpuBoxError:
         )
     if source.sign_in:
         return CredentialsError(
-            "the cache of your sign-in is damaged",
-            where=where,
-            remedy=f"Run {source.sign_in}, {_AGAIN}.",
+            "the cache of your sign-in is damaged", where=where, remedy=f"Run {source.sign_in}, {_AGAIN}."
         )
     if address := re.fullmatch("Invalid endpoint: (.*)", str(error), re.DOTALL):
         return own_settings.malformed_address(address[1])

@@ -20,11 +20,7 @@ _MAX_ROUNDS = 12
 
 
 def converge(
-    cloud: Cloud,
-    report: Reporter,
-    next_steps: Callable[[Observed], list[Step]],
-    *,
-    need: Need = "everything",
+    cloud: Cloud, report: Reporter, next_steps: Callable[[Observed], list[Step]], *, need: Need = "everything"
 ) -> tuple[Observed, bool]:
     """Observe, plan, act until the plan is empty. Returns the final state and whether anything was changed.
 

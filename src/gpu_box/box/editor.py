@@ -48,10 +48,6 @@ def open_editor(cloud: Cloud, name: str | None, report: Reporter) -> Iterator[tu
             editor=editor.name if editor else None,
         )
         with Tunnel(
-            host,
-            cloud.config.ports,
-            report=report,
-            find=partial(host_or_state, cloud),
-            connection=connection,
+            host, cloud.config.ports, report=report, find=partial(host_or_state, cloud), connection=connection
         ) as link:
             yield replace(opened, ports=link.forwarded), link

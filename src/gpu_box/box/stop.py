@@ -10,10 +10,7 @@ from gpu_box.box import spent
 from gpu_box.box.converge import converge
 from gpu_box.errors import CloudError
 from gpu_box.machine.ssh import ssh_config
-from gpu_box.model.observed import (
-    InstanceState,
-    Observed,
-)
+from gpu_box.model.observed import InstanceState, Observed
 from gpu_box.model.progress import Reporter
 from gpu_box.model.results import Gone, StoppedBox
 from gpu_box.plan import box as plan

@@ -24,11 +24,7 @@ from gpu_box.machine.files import variables
 from gpu_box.machine.ssh import keys, ssh_config
 from gpu_box.machine.ssh.connection import Connection, load_libraries
 from gpu_box.model.machine import MachineState
-from gpu_box.model.observed import (
-    Instance,
-    Observed,
-    Stopped,
-)
+from gpu_box.model.observed import Instance, Observed, Stopped
 from gpu_box.model.progress import Reporter
 from gpu_box.model.results import VIEW_ONLY
 from gpu_box.model.stop_reason import why
@@ -238,11 +234,7 @@ def _resume_jobs(connection: Connection, instance: Instance, report: Reporter) -
 
 
 def _set_deadline(
-    connection: Connection,
-    cloud: Cloud,
-    observed: Observed,
-    machine: MachineState,
-    before: Instance | None,
+    connection: Connection, cloud: Cloud, observed: Observed, machine: MachineState, before: Instance | None
 ) -> bool:
     """Give AWS's deadline to the box's watcher. Returns whether the watcher had another one.
 

@@ -131,12 +131,7 @@ def push_watching(cloud: Cloud, *, delete: bool, report: Reporter) -> None:
     """Push now and after every change, until interrupted."""
     source = project.required_folder(cloud.config)
     sync.watch(
-        find_host(cloud),
-        source,
-        WORK,
-        exclude=project.excluded(cloud.config),
-        report=report,
-        delete=delete,
+        find_host(cloud), source, WORK, exclude=project.excluded(cloud.config), report=report, delete=delete
     )
 
 
@@ -175,12 +170,7 @@ def _asked(connection: Connection) -> list[str]:
 
 
 def pull_matching(
-    connection: Connection,
-    config: Config,
-    patterns: Sequence[str],
-    report: Reporter,
-    *,
-    ended: bool = True,
+    connection: Connection, config: Config, patterns: Sequence[str], report: Reporter, *, ended: bool = True
 ) -> SyncResult:
     """Copy the files below ~/work that match one of the patterns to the same place beside config.yaml."""
     base = config.path.parent if config.path else Path.cwd()

@@ -74,8 +74,7 @@ def up_command(
         ),
     ] = False,
     without_deadline: Annotated[
-        bool,
-        typer.Option("--without-deadline", help="Start the box even if AWS cannot stop it; asks first."),
+        bool, typer.Option("--without-deadline", help="Start the box even if AWS cannot stop it; asks first.")
     ] = False,
 ) -> None:
     """Create or start the box, set it up and sync your project.

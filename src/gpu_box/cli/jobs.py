@@ -29,8 +29,7 @@ def jobs_command(context: typer.Context) -> None:
 
 
 def cancel_command(
-    context: typer.Context,
-    job: Annotated[str, typer.Argument(help="The job.", autocompletion=job_names)],
+    context: typer.Context, job: Annotated[str, typer.Argument(help="The job.", autocompletion=job_names)]
 ) -> None:
     """End a job and all processes that it started: with SIGTERM, after 10 seconds with SIGKILL.
 

@@ -68,10 +68,7 @@ def keep_command(
     wanted = _span(span) if span is not None else None
     members = members_of(opts.cloud())
     kept = each_member(members, lambda member, its: keep(member, wanted, its), opts.reporter())
-    opts.show(
-        one_or_all(kept),
-        lambda: _by_name(members, [_kept(one, wanted) for one in kept]),
-    )
+    opts.show(one_or_all(kept), lambda: _by_name(members, [_kept(one, wanted) for one in kept]))
 
 
 def extend_command(
@@ -99,10 +96,7 @@ def extend_command(
         lambda member, its: extend(member, wanted, its, agreed=runs[member.config.name]),
         opts.reporter(),
     )
-    opts.show(
-        one_or_all(extended),
-        lambda: _by_name(members, [_extended(one) for one in extended]),
-    )
+    opts.show(one_or_all(extended), lambda: _by_name(members, [_extended(one) for one in extended]))
 
 
 def _by_name(members: Sequence[Cloud], lines: Sequence[str]) -> str:

@@ -93,10 +93,7 @@ def sync_command(
     results = each_member(
         members, lambda member, its: work.push(member, delete=delete, report=its), opts.reporter()
     )
-    opts.show(
-        one_or_all(results),
-        lambda: _synced({path for result in results for path in result.kept}),
-    )
+    opts.show(one_or_all(results), lambda: _synced({path for result in results for path in result.kept}))
 
 
 def _synced(kept: set[str]) -> str:
@@ -333,10 +330,7 @@ def _follow(
 
     stops = " The box stops itself when no job runs or waits." if by_itself else ""
     if not follow:
-        opts.show(
-            job,
-            lambda: f"{_begun(job)}; `gpu-box logs {job.job}` follows its log.{stops}",
-        )
+        opts.show(job, lambda: f"{_begun(job)}; `gpu-box logs {job.job}` follows its log.{stops}")
         return
     if then and not by_itself:
         idle = f" The box will not be {'stopped' if then is Then.STOP else 'removed'}; it stops when idle."

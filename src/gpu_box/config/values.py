@@ -29,11 +29,7 @@ def text(raw: str) -> str:
 
 
 def _shape(
-    pattern: str,
-    described: str,
-    *,
-    ascii_only: bool = True,
-    meant: Callable[[str], list[str]] = lambda _: [],
+    pattern: str, described: str, *, ascii_only: bool = True, meant: Callable[[str], list[str]] = lambda _: []
 ) -> Callable[[str], str]:
     """meant: the values that a mistyped one may stand for."""
     compiled = re.compile(pattern, re.ASCII if ascii_only else 0)

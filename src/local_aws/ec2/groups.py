@@ -3,11 +3,7 @@
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from moto.ec2.exceptions import (
-    DependencyViolationError,
-    EC2ClientError,
-    InvalidSecurityGroupDuplicateError,
-)
+from moto.ec2.exceptions import DependencyViolationError, EC2ClientError, InvalidSecurityGroupDuplicateError
 
 _SSH = 22
 

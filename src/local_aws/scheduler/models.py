@@ -65,10 +65,7 @@ class Scheduler(EventBridgeSchedulerBackend):  # type: ignore[misc]
         EventBridge Scheduler User Guide).
         """
         place = f"arn:{self.partition}:scheduler:{self.region_name}:{self.account_id}"
-        context = {
-            "aws:SourceArn": f"{place}:schedule-group/default",
-            "aws:SourceAccount": self.account_id,
-        }
+        context = {"aws:SourceArn": f"{place}:schedule-group/default", "aws:SourceAccount": self.account_id}
         return trusts(policy, kind="Service", names=[_PRINCIPAL], context=context)
 
     def fire_due(self) -> bool:

@@ -49,10 +49,7 @@ def spot_rates(cloud: Cloud, instance_type: str) -> UsagePrices:
     with translated("reading spot prices"):
         # From now until now: returns the price in force in each zone.
         found = cloud.client("ec2", brisk=True).describe_spot_price_history(
-            InstanceTypes=[instance_type],
-            ProductDescriptions=["Linux/UNIX"],
-            StartTime=now,
-            EndTime=now,
+            InstanceTypes=[instance_type], ProductDescriptions=["Linux/UNIX"], StartTime=now, EndTime=now
         )["SpotPriceHistory"]
     newest = sorted(found, key=lambda entry: entry["Timestamp"])
     return {entry["AvailabilityZone"]: entry["SpotPrice"] for entry in newest}

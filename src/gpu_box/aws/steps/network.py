@@ -152,9 +152,7 @@ def _allow(work: Work, group_id: str, cidrs: Sequence[Cidr]) -> None:
     if not cidrs:
         return
     allow = partial(
-        work.cloud.ec2.authorize_security_group_ingress,
-        GroupId=group_id,
-        **tags.rule_tags(work.cloud.config),
+        work.cloud.ec2.authorize_security_group_ingress, GroupId=group_id, **tags.rule_tags(work.cloud.config)
     )
     with translated("opening port 22 to your address"):
         try:

@@ -186,9 +186,7 @@ def _images(
         made = image_created(raw)
         if _is_ours(raw) or (everything and now - made > _OLD):
             yield _named(cloud, "image", raw["ImageId"], raw)(
-                state=raw["State"],
-                since=made,
-                note=f"{raw.get('Name', '')}; its snapshots bill",
+                state=raw["State"], since=made, note=f"{raw.get('Name', '')}; its snapshots bill"
             )
 
 

@@ -187,10 +187,7 @@ def _download(
         opened = client.open(os.fsencode(f"{transfer.there}/{entry.path}"), "rb")
     except FileNotFoundError:  # deleted meanwhile: fine
         return
-    with (
-        opened as source,
-        folder.writing(path, size=entry.size, mtime=entry.mtime, mode=entry.mode) as sink,
-    ):
+    with opened as source, folder.writing(path, size=entry.size, mtime=entry.mtime, mode=entry.mode) as sink:
         have = sink.tell()
         moved(have)
         for piece in pieces(source, have, entry.size):

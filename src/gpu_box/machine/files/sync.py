@@ -123,12 +123,7 @@ def push(
         if needed_bytes > max(0, about["free"] - _SPARE_BYTES) and needed_bytes > 0:
             raise disk_full(connection.host, free_bytes=about["free"], needed_bytes=needed_bytes)
         transfer = Transfer(
-            here=source,
-            there=about["folder"],
-            entries=tuple(send),
-            up=True,
-            report=report,
-            step=_STEP,
+            here=source, there=about["folder"], entries=tuple(send), up=True, report=report, step=_STEP
         )
         news = send or known or about["project"] != selection.fingerprint
         record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()

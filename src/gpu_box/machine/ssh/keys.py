@@ -84,8 +84,7 @@ def first_host_key(private_key_path: Path, box_name: str, generation: str) -> Ho
     ).derive(_secret_bytes(private))
     host_key = Ed25519PrivateKey.from_private_bytes(seed)
     return HostKey(
-        private_openssh_pem=_openssh_pem(host_key, comment=box_name),
-        public_line=_public_key(host_key).line,
+        private_openssh_pem=_openssh_pem(host_key, comment=box_name), public_line=_public_key(host_key).line
     )
 
 

@@ -274,9 +274,7 @@ def _sockets(folder: Path) -> Path:
     found = short.lstat()  # anyone could put a link there, to a folder with a socket of theirs
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InputError(
-            "the folder for SSH's sockets is not private to you",
-            where=str(short),
-            remedy="Remove it.",
+            "the folder for SSH's sockets is not private to you", where=str(short), remedy="Remove it."
         )
     return short
 

@@ -25,12 +25,7 @@ class Sshd:
     """Listens from `open` to `close`, both on the event loop. `groups`: the process groups it started."""
 
     def __init__(
-        self,
-        *,
-        home: Path,
-        environment: Mapping[str, str],
-        public_key: str,
-        admits: Callable[[str], bool],
+        self, *, home: Path, environment: Mapping[str, str], public_key: str, admits: Callable[[str], bool]
     ) -> None:
         self.groups: set[int] = set()
         self._home = home
