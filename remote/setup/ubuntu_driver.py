@@ -24,7 +24,7 @@ _DROP_IN = "/etc/systemd/system/nvidia-persistenced.service.d/gpu-box.conf"
 
 
 def usable() -> bool:
-    return apt.usable() and "ubuntu" in _os_release()
+    return apt.usable() and "ubuntu" in card.read(card.ROOT + "etc/os-release").lower()
 
 
 def is_begun() -> bool:
@@ -142,10 +142,3 @@ def _installed(session: Session) -> List[str]:
         for status, _, name in (line.partition(" ") for line in listed.splitlines())
         if status == "installed"
     ]
-
-
-def _os_release() -> str:
-    try:
-        return Path(card.ROOT + "etc/os-release").read_text(encoding="utf-8").lower()
-    except OSError:
-        return ""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -40,6 +40,7 @@ _LAUNCH_ON_GROUP = re.compile(
 )
 # A valid public key (RFC 8032, 7.1, test 1) for a dry run.
 _SOME_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+_Read = TypeVar("_Read")
 
 
 def check_caller(cloud: Cloud, *, brisk: bool = False) -> list[Check]:
@@ -97,7 +98,7 @@ def check_account(cloud: Cloud, observed: Observed | GpuBoxError) -> list[Check]
     observed: the box, or why it cannot be read.
     """
     launch, price = side_by_side(
-        partial(_or_error, lambda: read_launchable(cloud, describe=True)),
+        lambda: or_error(lambda: read_launchable(cloud, describe=True)),
         lambda: read_price(cloud, cloud.config.instance_types[0]),
     )
     checks = [_check_launch(cloud, launch)]
@@ -129,7 +130,7 @@ def check_quota(uses: list[QuotaUse] | GpuBoxError) -> list[Check]:
     ]
 
 
-def _or_error(read: Callable[[], Any]) -> Any:
+def or_error(read: Callable[[], _Read]) -> _Read | GpuBoxError:
     try:
         return read()
     except GpuBoxError as error:

@@ -71,7 +71,8 @@ def unknown_profile(core: Any, error: exceptions.ProfileNotFound) -> InputError:
     return InputError(
         f"the config profile {name!r} could not be found",
         where=where,
-        remedy=section_of(core, name) or f"`aws configure list-profiles` lists yours.{_similar(core, name)}",
+        remedy=section_of(core, name)
+        or f"`aws configure list-profiles` lists yours.{meant(name, _sections(core)[0])}",
     )
 
 
@@ -108,10 +109,6 @@ def _sections(core: Any) -> tuple[list[str], list[str]]:
         known = {"profiles", "sso_sessions", "services"}
         return list(found.get("profiles", {})), [name for name in found if name not in known]
     return [], []
-
-
-def _similar(core: Any, name: str) -> str:
-    return meant(name, _sections(core)[0])
 
 
 def odd_key(access_key: str, secret_key: str, token: str, *, method: str) -> tuple[str, str, bool]:

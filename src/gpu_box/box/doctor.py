@@ -25,7 +25,7 @@ def examine(cloud: Cloud) -> list[Check]:
     caller, address = side_by_side(lambda: doctor.check_caller(cloud), lambda: check_address(config))
     if not all(check.ok for check in caller if check.name in ("credentials", "region")):
         return [*caller, address, _key(config), *_tools()]
-    observed = _observe(cloud)
+    observed = doctor.or_error(lambda: observe(cloud))
     plan, account, uses, box = side_by_side(
         lambda: doctor.check_plan(cloud),
         lambda: doctor.check_account(cloud, observed),
@@ -40,13 +40,6 @@ def missing_quotas(cloud: Cloud) -> list[list[QuotaUse]]:
     uses = read_wanted_quotas(cloud, observe(cloud).instance)
     lacking = sorted((use for use in uses if not use.fits), key=lambda use: use.code)
     return [list(of_one) for _, of_one in groupby(lacking, key=lambda use: use.code)]
-
-
-def _observe(cloud: Cloud) -> Observed | GpuBoxError:
-    try:
-        return observe(cloud)
-    except GpuBoxError as error:
-        return error
 
 
 def _uses(cloud: Cloud, observed: Observed | GpuBoxError) -> list[QuotaUse] | GpuBoxError:

@@ -42,7 +42,8 @@ def in_aws(cloud: Cloud, cache: Path) -> list[str]:
         thread.join(_PATIENCE_S)
         if found:
             names = found[0]
-            _write(cache, {**_read(cache), key: (time.time(), names)})
+            with suppress(OSError):
+                write_whole(cache, json.dumps({**_read(cache), key: (time.time(), names)}))
     return names
 
 
@@ -60,8 +61,3 @@ def _read(cache: Path) -> dict[str, tuple[float, list[str]]]:
         return {str(key): (float(at), [str(name) for name in names]) for key, (at, names) in data.items()}
     except GARBAGE:
         return {}
-
-
-def _write(cache: Path, known: dict[str, tuple[float, list[str]]]) -> None:
-    with suppress(OSError):
-        write_whole(cache, json.dumps(known))

@@ -29,12 +29,9 @@ def described(regions: Iterable[Any], *, here: str, names: list[str], every: boo
 
 def accepts(name: str) -> bool:
     """Whether the region accepts this account's credentials. An unknown region belongs to another cloud."""
-    region = next((region for region in _all() if region.name == name), None)
+    regions: list[Any] = RegionsAndZonesBackend.regions
+    region = next((region for region in regions if region.name == name), None)
     return region is None or _is_enabled(region)
-
-
-def _all() -> list[Any]:
-    return list(RegionsAndZonesBackend.regions)
 
 
 def _is_enabled(region: Any) -> bool:

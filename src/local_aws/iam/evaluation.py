@@ -4,6 +4,7 @@ Pure. moto's evaluation ignores resources, and all conditions but StringEquals (
 evaluation logic" and "IAM JSON policy elements: Condition operators").
 """
 
+import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,10 +76,6 @@ def _any_like(patterns: str | list[str], value: str, *, ignore_case: bool = Fals
     return any(_like(pattern, value) for pattern in _words(patterns))
 
 
-def _equal(pattern: str, value: str) -> bool:
-    return pattern == value
-
-
 def _like(pattern: str, value: str) -> bool:
     """* matches any number of characters, ? exactly one."""
     return _compiled(pattern).fullmatch(value) is not None
@@ -90,7 +87,8 @@ def _same_truth(pattern: str, value: str) -> bool:
 
 # "ArnEquals and ArnLike condition operators behave identically" (IAM User Guide).
 _OPERATORS = {
-    "StringEquals": _equal, "StringLike": _like, "ArnEquals": _like, "ArnLike": _like, "Bool": _same_truth,
+    "StringEquals": operator.eq, "StringLike": _like,
+    "ArnEquals": _like, "ArnLike": _like, "Bool": _same_truth,
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def _ec2(operation: str, fields: Fields, place: str, region: str, account: str) 
         used += _default_group(backend, used)
     used += _placement_group(backend, operation, fields)
     for kind, name, tags in used:
-        context = _resource_context(tags) | request_context(direct)
+        context = {f"aws:ResourceTag/{key}": value for key, value in tags.items()} | request_context(direct)
         if kind == "instance":
             context |= _instance_context(backend, name)
         yield Need(action, f"{owner(kind)}:{kind}/{name}", context)
@@ -133,13 +133,10 @@ def _default_group(backend: Any, used: list[tuple[str, str, Fields]]) -> Iterato
         return
     subnet = next((name for kind, name, _ in used if kind == "subnet"), None)
     default = backend.get_default_vpc()
-    vpc = backend.get_subnet(subnet).vpc_id if subnet in _subnets(backend) else default and default.id
+    subnets = {name for zone in backend.subnets.values() for name in zone}
+    vpc = backend.get_subnet(subnet).vpc_id if subnet in subnets else default and default.id
     if vpc and (group := backend.get_default_security_group(vpc)):
         yield "security-group", group.id, _tags(backend, group.id)
-
-
-def _subnets(backend: Any) -> set[str]:
-    return {name for zone in backend.subnets.values() for name in zone}
 
 
 def _placement_group(backend: Any, operation: str, fields: Fields) -> Iterator[tuple[str, str, Fields]]:
@@ -152,10 +149,6 @@ def _placement_group(backend: Any, operation: str, fields: Fields) -> Iterator[t
 
 def _tags(backend: Any, resource_id: str) -> Fields:
     return {str(key): str(value) for key, value in backend.tags.get(resource_id, {}).items()}
-
-
-def _resource_context(tags: Fields) -> dict[str, Any]:
-    return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
 
 
 def _instance_context(backend: Any, instance_id: str) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def iam_needs(operation: str, fields: Fields, account: str, partition: str) -> I
     context = request_context(numbered(fields, "Tags.member"))
     if operation in _BOUNDARY_ASKED and (asked := fields.get("PermissionsBoundary")):
         context["iam:PermissionsBoundary"] = asked
-    role = _roles(account, partition).get(fields.get("RoleName", ""))
+    roles = {role.name: role for role in iam_backends[account][partition].roles.values()}
+    role = roles.get(fields.get("RoleName", ""))
     if operation in _BOUNDARY_THERE and role is not None and role.permissions_boundary_arn:
         context["iam:PermissionsBoundary"] = role.permissions_boundary_arn
     if operation.startswith(("Attach", "Detach")):
@@ -81,7 +82,3 @@ def _resource(operation: str, fields: Fields, place: str, role: Any) -> str:
     if "PolicyArn" in fields:
         return fields["PolicyArn"]
     return "*"
-
-
-def _roles(account: str, partition: str) -> dict[str, Any]:
-    return {role.name: role for role in iam_backends[account][partition].roles.values()}

@@ -46,9 +46,9 @@ def read_region(cloud: Cloud, *, everything: bool, now: datetime) -> list[Leftov
         *_snapshots(cloud, read("describe_snapshots", "Snapshots", OwnerIds=["self"]), everything, now),
         *_images(cloud, read("describe_images", "Images", Owners=["self"]), everything, now),
         *_spot_requests(cloud, requests, everything),
-        *_groups(cloud, read("describe_security_groups", "SecurityGroups")),
-        *_key_pairs(cloud, read("describe_key_pairs", "KeyPairs")),
-        *_placement_groups(cloud, read("describe_placement_groups", "PlacementGroups")),
+        *_ours(cloud, "security group", "GroupId", read("describe_security_groups", "SecurityGroups")),
+        *_ours(cloud, "key pair", "KeyName", read("describe_key_pairs", "KeyPairs")),
+        *_ours(cloud, "placement group", "GroupName", read("describe_placement_groups", "PlacementGroups")),
         *_schedules(cloud),
     ]
 
@@ -201,19 +201,9 @@ def _spot_requests(cloud: Cloud, requests: list[dict[str, Any]], everything: boo
             )
 
 
-def _groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Leftover]:
-    for raw in filter(_is_ours, groups):
-        yield _named(cloud, "security group", raw["GroupId"], raw)()
-
-
-def _key_pairs(cloud: Cloud, pairs: list[dict[str, Any]]) -> Iterator[Leftover]:
-    for raw in filter(_is_ours, pairs):
-        yield _named(cloud, "key pair", raw["KeyName"], raw)(since=raw.get("CreateTime"))
-
-
-def _placement_groups(cloud: Cloud, groups: list[dict[str, Any]]) -> Iterator[Leftover]:
-    for raw in filter(_is_ours, groups):
-        yield _named(cloud, "placement group", raw["GroupName"], raw)()
+def _ours(cloud: Cloud, kind: str, id_field: str, found: list[dict[str, Any]]) -> Iterator[Leftover]:
+    for raw in filter(_is_ours, found):
+        yield _named(cloud, kind, raw[id_field], raw)(since=raw.get("CreateTime"))
 
 
 def _schedules(cloud: Cloud) -> Iterator[Leftover]:
