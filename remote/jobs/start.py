@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any, Dict, Sequence, Tuple
 from jobs import queue, then
 from jobs.job import Job, Refused, every, now
 from setup.desired import REMOTE
-from setup.processes import birth_of
+from setup.processes import birth_of, start_in_tmux
 
 _STARTS_WITHIN_S = 30.0
 _BEGINS_WITHIN_S = 15.0  # once its supervisor has taken the permit; the laptop waits for a minute in all
@@ -160,27 +158,10 @@ def _run(job: Job) -> None:
     job.log.touch()
     _claim(job)
     job.write("started", now())
-    _launch(job)
-    _wait_until_it_runs(job)
-
-
-def _launch(job: Job) -> None:
     job.permit.touch()
     supervisor = [sys.executable, "-E", "-m", "jobs", "supervise", job.name]
-    if shutil.which("tmux"):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(["tmux", "kill-session", "-t", "=" + job.tmux_session], **quiet)
-        window = ["tmux", "new-session", "-d", "-s", job.tmux_session, "-n", job.name, "-c", str(REMOTE)]
-        if subprocess.run(window + supervisor, **quiet).returncode == 0:
-            return
-    subprocess.Popen(
-        supervisor,
-        cwd=str(REMOTE),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    start_in_tmux(job.tmux_session, job.name, supervisor, REMOTE)
+    _wait_until_it_runs(job)
 
 
 def _wait_until_it_runs(job: Job) -> None:

@@ -6,10 +6,8 @@ import json
 import os
 import random
 import secrets
-import shutil
 import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, List, Optional
@@ -58,7 +56,7 @@ def start(wanted_port: int) -> int:
         records.write_atomically(FOLDER / "port", str(candidate) + "\n")
         with contextlib.suppress(FileNotFoundError):
             (FOLDER / "pid").unlink()
-        _launch()
+        processes.start_in_tmux(_TMUX_SESSION, "jupyterlab", ["sh", str(START)], REMOTE)
         if _wait_until_it_answers():
             return candidate
         stop()
@@ -76,8 +74,7 @@ def stop() -> None:
             time.sleep(0.05)
         if _pid() == pid:
             os.kill(pid, signal.SIGKILL)
-    if shutil.which("tmux"):
-        _quietly(["tmux", "kill-session", "-t", "=" + _TMUX_SESSION])
+    processes.end_in_tmux(_TMUX_SESSION)
 
 
 def ensure_token() -> None:
@@ -85,21 +82,6 @@ def ensure_token() -> None:
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
         records.write_atomically(path, secrets.token_hex(24) + "\n", mode=0o600)
-
-
-def _launch() -> None:
-    command = ["sh", str(START)]
-    if shutil.which("tmux"):
-        in_tmux = ["tmux", "new-session", "-d", "-s", _TMUX_SESSION, "-n", "jupyterlab", *command]
-        if _quietly(in_tmux) == 0:
-            return
-    subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _wait_until_it_answers() -> bool:
@@ -173,7 +155,3 @@ def _log_tail(lines: int) -> str:
         return "\n".join((FOLDER / "log").read_text(errors="replace").splitlines()[-lines:])
     except OSError:
         return "(no log)"
-
-
-def _quietly(command: List[str]) -> int:
-    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode

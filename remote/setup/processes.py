@@ -1,6 +1,7 @@
 """Processes of this machine, from /proc or, on macOS, from ps."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Container, List, Optional
@@ -70,6 +71,27 @@ def signal_group(pid: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def start_in_tmux(session: str, window: str, command: List[str], cwd: Path) -> None:
+    """Start it in a tmux session of this name, in place of an earlier one; without tmux detached."""
+    end_in_tmux(session)
+    if _tmux("new-session", "-d", "-s", session, "-n", window, "-c", str(cwd), *command):
+        return
+    nowhere = subprocess.DEVNULL
+    subprocess.Popen(
+        command, cwd=str(cwd), stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
+    )
+
+
+def end_in_tmux(session: str) -> None:
+    _tmux("kill-session", "-t", "=" + session)
+
+
+def _tmux(*words: str) -> bool:
+    """False if it fails or is missing."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return shutil.which("tmux") is not None and subprocess.run(["tmux", *words], **quiet).returncode == 0
 
 
 def _ps(pid: int, column: str) -> str:
