@@ -188,6 +188,8 @@ def test_routes_that_lead_to_the_internet(route: dict[str, str], leads: bool) ->
 class Tables:
     """An EC2 client that answers with these route tables."""
 
+    result_keys = (SimpleNamespace(expression="RouteTables"),)
+
     def __init__(self, tables: list[dict[str, Any]]) -> None:
         self.tables = tables
 

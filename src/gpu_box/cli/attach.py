@@ -11,6 +11,7 @@ import typer
 
 from gpu_box.cli.context import options
 from gpu_box.cli.lazy import command_name
+from gpu_box.view import progress
 
 if TYPE_CHECKING:
     from gpu_box.model.results import Forwarded
@@ -43,7 +44,6 @@ def ssh_command(
         _become_ssh(context, command or [])
         return
     from gpu_box.box import work
-    from gpu_box.view import progress
 
     cloud = options(context).cloud()
     progress.clear_status()
@@ -142,7 +142,6 @@ def tunnel_command(
     """
     from gpu_box.box import ports as forwarding
     from gpu_box.box import watch
-    from gpu_box.view import progress
     from gpu_box.view.ports import forwarded_lines
 
     opts = options(context)
@@ -181,7 +180,6 @@ def tunnel_command(
 def _become_ssh(context: typer.Context, command: list[str]) -> None:
     """Replace this process by OpenSSH, so that keys and signals reach the box's terminal."""
     from gpu_box.box import work
-    from gpu_box.view import progress
 
     words = work.ssh_command(options(context).cloud(), command, tty=True)
     progress.clear_status()

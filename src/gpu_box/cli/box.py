@@ -12,13 +12,15 @@ from gpu_box.cli.completion import instance_types
 from gpu_box.cli.consent import Force, before_upload, consented
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.lazy import command_name
+from gpu_box.cli.results import one_or_all
+from gpu_box.errors import InputError
 from gpu_box.units import format_money, parse_duration
+from gpu_box.view.console import stacked
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
     from gpu_box.box.resize import ResizePreview
     from gpu_box.config.model import Config
-    from gpu_box.errors import InputError
     from gpu_box.model.observed import Observed
 
 
@@ -42,8 +44,6 @@ def plan_command(context: typer.Context) -> None:
     """Show what `up` would do, what it costs, and when the box stops by itself. Changes nothing."""
     from gpu_box.box.members import each_member, members_of
     from gpu_box.box.preview import preview
-    from gpu_box.cli.results import one_or_all
-    from gpu_box.view.console import stacked
     from gpu_box.view.receipt import receipt
 
     opts = options(context)
@@ -86,7 +86,6 @@ def up_command(
     from gpu_box.box import cluster
     from gpu_box.box.converge import require_own
     from gpu_box.box.usable import require_usable
-    from gpu_box.cli.results import one_or_all
     from gpu_box.plan import limits
     from gpu_box.view.up import up_lines
 
@@ -145,9 +144,7 @@ def status_command(
     with asked_ahead(config):
         from gpu_box.box.members import each_member, members_of, only_member
         from gpu_box.box.status import status
-        from gpu_box.cli.results import one_or_all
         from gpu_box.cli.watch import watch_live
-        from gpu_box.view.console import stacked
         from gpu_box.view.status import status_lines
 
         cloud = opts.cloud(config)
@@ -240,7 +237,6 @@ def stop_command(context: typer.Context, force: Force = False) -> None:
     from gpu_box.box import running_jobs
     from gpu_box.box.members import each_member, members_of
     from gpu_box.box.stop import stop
-    from gpu_box.cli.results import one_or_all
     from gpu_box.cli.running import ends
     from gpu_box.model.results import StoppedBox
 
@@ -274,7 +270,6 @@ def down_command(
     from gpu_box.box import cluster
     from gpu_box.box.converge import require_own
     from gpu_box.box.members import each_member, members_of
-    from gpu_box.cli.results import one_or_all
     from gpu_box.cli.running import ending_of
     from gpu_box.model.results import Gone
 
@@ -316,7 +311,6 @@ def down_command(
 def _run_limit(option: str, text: str | None) -> dict[str, Any]:
     """The argument of `cluster.limited` for the option; empty if it is not given. Raises InputError."""
     from gpu_box.config import values
-    from gpu_box.errors import InputError
 
     if text is None:
         return {}
@@ -331,8 +325,6 @@ def _run_limit(option: str, text: str | None) -> dict[str, Any]:
 
 
 def _cannot_be_held() -> InputError:
-    from gpu_box.errors import InputError
-
     return InputError(
         "--for and --at-most are held by the deadline in AWS, which --without-deadline leaves out",
         where="up",
@@ -341,8 +333,6 @@ def _cannot_be_held() -> InputError:
 
 
 def _duration(text: str, where: str) -> timedelta:
-    from gpu_box.errors import InputError
-
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_box.errors import InputError, Unanswered
 from gpu_box.store.files import data_home
-from gpu_box.view import hints
+from gpu_box.view import hints, progress
+from gpu_box.view.console import fitted, print_result, replace_unencodable
+from gpu_box.view.progress import make_reporter
 
 if TYPE_CHECKING:
     import typer
@@ -67,21 +69,16 @@ class Options:
 
     def waiting(self, line: str) -> None:
         """Show a status line on a terminal if nothing else appears for half a second."""
-        from gpu_box.view import progress
-
         if not self.json:
             progress.show_status(line)
 
     def reporter(self) -> Reporter:
-        from gpu_box.view.progress import make_reporter
-
         return make_reporter(silent=self.json)
 
     @contextmanager
     def timed(self, command: str) -> Iterator[Reporter]:
         """A reporter that also estimates the time left, from earlier runs that succeeded."""
         from gpu_box.store import timings
-        from gpu_box.view.progress import make_reporter
 
         path = data_home() / "timings" / f"{command}{'.local' if self.local else ''}.json"
         began = time.monotonic()
@@ -116,9 +113,6 @@ class Options:
         """Whether the user agrees. Call it only if `can_ask`. Raises Unanswered on Ctrl-C or Ctrl-D."""
         import typer
 
-        from gpu_box.view import progress
-        from gpu_box.view.console import fitted
-
         progress.clear_status()
         # On standard error: standard output may be a pipe.
         try:
@@ -138,8 +132,6 @@ class Options:
 
         stays: the command goes on, so its JSON is a line that a script can read meanwhile.
         """
-        from gpu_box.view import progress
-
         progress.clear_status()
         if self.json:
             from gpu_box.view import json
@@ -154,8 +146,6 @@ def ask_code(question: str) -> str | None:
     import warnings
     from getpass import GetPassWarning, getpass
 
-    from gpu_box.view import progress
-
     progress.clear_status()
     try:
         with warnings.catch_warnings():
@@ -167,17 +157,11 @@ def ask_code(question: str) -> str | None:
 
 def show(drawn: RenderableType) -> None:
     """Print for a person, on standard output."""
-    from gpu_box.view import progress
-
     progress.clear_status()
     if isinstance(drawn, str):
-        from gpu_box.view.console import fitted, replace_unencodable
-
         replace_unencodable(sys.stdout)
         print(fitted(hints.complete(drawn), sys.stdout), flush=True)
     else:
-        from gpu_box.view.console import print_result
-
         print_result(drawn)
 
 

@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from gpu_box.cli.context import options
+from gpu_box.cli.results import one_or_all
+from gpu_box.errors import InputError
+from gpu_box.view.console import stacked
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +27,6 @@ def cost_command(
     """Show the cost by day and month: instance, public IPv4, disk; and a forecast."""
     from gpu_box.box.cost import total
     from gpu_box.box.members import each_member, members_of
-    from gpu_box.cli.results import one_or_all
-    from gpu_box.view.console import stacked
     from gpu_box.view.cost import cost_lines
 
     opts = options(context)
@@ -44,8 +45,6 @@ def _days_of(month: str) -> list[date]:
     try:
         first = datetime.strptime(month, "%Y-%m").date()
     except ValueError:
-        from gpu_box.errors import InputError
-
         raise InputError(
             f"{month!r} is not a month", where="--month", remedy="Give one such as 2026-11."
         ) from None

@@ -10,6 +10,8 @@ import typer
 
 from gpu_box.cli.context import options
 from gpu_box.cli.lazy import command_name
+from gpu_box.cli.results import one_or_all
+from gpu_box.errors import InputError
 from gpu_box.units import format_duration, format_money, parse_duration
 
 if TYPE_CHECKING:
@@ -54,12 +56,9 @@ def keep_command(
     """Turn idle stop off for a while, and show what that may cost. The deadline still applies."""
     from gpu_box.box.keep import keep
     from gpu_box.box.members import each_member, members_of
-    from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     if (span is None) != off:
-        from gpu_box.errors import InputError
-
         raise InputError(
             "give either a duration or --off",
             where="keep",
@@ -81,7 +80,6 @@ def extend_command(
     """
     from gpu_box.box.keep import extend, limited_run, refuse_to_extend
     from gpu_box.box.members import each_member, members_of
-    from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     wanted, members = _span(span), members_of(opts.cloud())
@@ -106,8 +104,6 @@ def _by_name(members: Sequence[Cloud], lines: Sequence[str]) -> str:
 
 
 def _span(text: str) -> timedelta:
-    from gpu_box.errors import InputError
-
     remedy = "Give a duration such as 45m, 3h or 1d."
     try:
         value = parse_duration(text)

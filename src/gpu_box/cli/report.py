@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gpu_box.cli.context import options
+from gpu_box.errors import InputError
 from gpu_box.store.files import data_home
 
 
@@ -30,8 +31,6 @@ def report_command(
     try:
         to.write_text(report_html(found), encoding="utf-8")
     except OSError as error:
-        from gpu_box.errors import InputError
-
         raise InputError(f"cannot be written: {error.strerror}", where=str(to)) from None
     opts.show(ReportFile(box=name, path=to), lambda: f"Wrote {to}.")
     if open_it:

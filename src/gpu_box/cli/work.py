@@ -16,7 +16,10 @@ from gpu_box.cli.completion import job_names
 from gpu_box.cli.consent import before_deletion, before_upload
 from gpu_box.cli.context import Options, options
 from gpu_box.cli.reader import ending_with_reader
+from gpu_box.cli.results import one_or_all
 from gpu_box.errors import InputError, Interrupted, one_line
+from gpu_box.view import progress
+from gpu_box.view.progress import make_reporter
 
 if TYPE_CHECKING:
     from gpu_box.aws.client import Cloud
@@ -75,7 +78,6 @@ def sync_command(
     """
     from gpu_box.box import find, work
     from gpu_box.box.members import each_member, members_of, only_member
-    from gpu_box.cli.results import one_or_all
 
     opts = options(context)
     if watch:
@@ -283,7 +285,6 @@ def _agreement(opts: Options, cloud: Cloud, then: Then | None) -> Agree:
 
 def _print_log(opts: Options, job: JobStarted, *, raw: bool) -> None:
     from gpu_box.box import work
-    from gpu_box.view import progress
     from gpu_box.view.training import JobLog
 
     progress.clear_status()
@@ -324,8 +325,6 @@ def _follow(
     by_itself: the box stops itself when its queue is empty.
     """
     from gpu_box.box import watch, work
-    from gpu_box.view import progress
-    from gpu_box.view.progress import make_reporter
     from gpu_box.view.training import JobLog
 
     stops = " The box stops itself when no job runs or waits." if by_itself else ""
