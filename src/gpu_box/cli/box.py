@@ -92,7 +92,11 @@ def up_command(
     opts = options(context)
     limited = {**_run_limit("--for", run_for), **_run_limit("--at-most", at_most)}
     if limited and without_deadline:
-        raise _cannot_be_held()
+        raise InputError(
+            "--for and --at-most are held by the deadline in AWS, which --without-deadline leaves out",
+            where="up",
+            remedy="Leave one of them out.",
+        )
     cloud = opts.cloud()
     cloud = cloud.sharing(cluster.limited(cloud.config, **limited)) if limited else cloud
     waiting = _duration(wait, "--wait") if wait is not None else timedelta(0)
@@ -315,21 +319,11 @@ def _run_limit(option: str, text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        return (
-            {"span": values.duration("10m", "30d")(text)}
-            if option == "--for"
-            else {"usd": values.run_usd(text)}
-        )
+        if option == "--for":
+            return {"span": values.duration("10m", "30d")(text)}
+        return {"usd": values.run_usd(text)}
     except ValueError as error:
         raise InputError(str(error), where=option) from None
-
-
-def _cannot_be_held() -> InputError:
-    return InputError(
-        "--for and --at-most are held by the deadline in AWS, which --without-deadline leaves out",
-        where="up",
-        remedy="Leave one of them out.",
-    )
 
 
 def _duration(text: str, where: str) -> timedelta:

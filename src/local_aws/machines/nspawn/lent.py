@@ -17,12 +17,11 @@ _BUNDLES = (_BUNDLE, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem
 _PIP_KEYS = ("index-url", "extra-index-url", "find-links", "trusted-host", "no-index")
 
 
-def lend(root: Path, outer: Mapping[str, str] = os.environ) -> list[Path]:
+def lend(root: Path) -> list[Path]:
     """Write the settings below `root`. Returns the host's folders to bind read-only at the same path."""
-    bundle = _bundle(outer)
-    if bundle is not None:
+    if bundle := _bundle():
         _write(root / _BUNDLE[1:], bundle.read_bytes())
-    pip = _pip_settings(outer)
+    pip = _pip_settings()
     lines = "".join(f"{key} = {value}\n" for key, value in pip.items())
     _write(root / "etc/pip.conf", f"[global]\ncert = {_BUNDLE}\n{lines}".encode())
     variables = _variables()
@@ -46,20 +45,20 @@ def _variables() -> dict[str, str]:
     }
 
 
-def _bundle(outer: Mapping[str, str]) -> Path | None:
-    for candidate in (outer.get("SSL_CERT_FILE"), *_BUNDLES):
+def _bundle() -> Path | None:
+    for candidate in (os.environ.get("SSL_CERT_FILE"), *_BUNDLES):
         if candidate and Path(candidate).is_file():
             return Path(candidate)
     return None
 
 
-def _pip_settings(outer: Mapping[str, str]) -> dict[str, str]:
+def _pip_settings() -> dict[str, str]:
     """Settings from the least to the most specific file, then from PIP_* variables: pip's own order."""
-    home = Path(outer.get("HOME") or Path.home())
-    config = Path(outer.get("XDG_CONFIG_HOME") or home / ".config")
+    home = Path.home()
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     files = [Path("/etc/pip.conf"), home / ".pip/pip.conf", config / "pip/pip.conf"]
-    if outer.get("PIP_CONFIG_FILE"):
-        files.append(Path(outer["PIP_CONFIG_FILE"]))
+    if chosen := os.environ.get("PIP_CONFIG_FILE"):
+        files.append(Path(chosen))
     parser = configparser.RawConfigParser()
     parser.read(files, encoding="utf-8")
     found = {
@@ -70,7 +69,7 @@ def _pip_settings(outer: Mapping[str, str]) -> dict[str, str]:
         if key in _PIP_KEYS
     }
     for key in _PIP_KEYS:
-        if value := outer.get(f"PIP_{key.upper().replace('-', '_')}"):
+        if value := os.environ.get(f"PIP_{key.upper().replace('-', '_')}"):
             found[key] = value
     return {key: " ".join(value.split()) for key, value in found.items()}
 
