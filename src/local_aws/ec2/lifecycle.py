@@ -128,9 +128,7 @@ def interrupt(backend: Any, instance: Any) -> None:
     if spot.survives(backend, instance):
         _leave_by_aws(instance, "stopping", "Server.SpotInstanceShutdown", "Spot instance shutdown")
     else:
-        _leave_by_aws(
-            instance, "shutting-down", "Server.SpotInstanceTermination", "Spot instance termination"
-        )
+        _terminate_spot(instance)
 
 
 def end_with_request(instance: Any) -> None:
@@ -138,9 +136,11 @@ def end_with_request(instance: Any) -> None:
     Instances that are stopped".
     """
     if instance.state in ("stopping", "stopped"):
-        _leave_by_aws(
-            instance, "shutting-down", "Server.SpotInstanceTermination", "Spot instance termination"
-        )
+        _terminate_spot(instance)
+
+
+def _terminate_spot(instance: Any) -> None:
+    _leave_by_aws(instance, "shutting-down", "Server.SpotInstanceTermination", "Spot instance termination")
 
 
 def settle(backend: Any, is_held: Callable[[str, str], bool]) -> bool:

@@ -1,6 +1,7 @@
 """EC2's calls: corrections to how moto reads and answers them."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -43,21 +44,21 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
         return result
 
     def start_instances(self) -> Any:
-        self.error_on_dryrun()
-        return _changed(
-            "StartingInstances", self.ec2_backend.start_instances(self._get_param("InstanceIds", []))
-        )
+        return self._change("StartingInstances", self.ec2_backend.start_instances)
 
     def stop_instances(self) -> Any:
-        self.error_on_dryrun()
-        return _changed(
-            "StoppingInstances", self.ec2_backend.stop_instances(self._get_param("InstanceIds", []))
-        )
+        return self._change("StoppingInstances", self.ec2_backend.stop_instances)
 
     def terminate_instances(self) -> Any:
+        return self._change("TerminatingInstances", self.ec2_backend.terminate_instances)
+
+    def _change(self, key: str, change: Callable[[list[str]], Changed]) -> Any:
         self.error_on_dryrun()
-        ids = self._get_param("InstanceIds", [])
-        return _changed("TerminatingInstances", self.ec2_backend.terminate_instances(ids))
+        changed = [
+            {"InstanceId": instance.id, "CurrentState": instance.instance_state, "PreviousState": previous}
+            for instance, previous in change(self._get_param("InstanceIds", []))
+        ]
+        return ActionResult({key: changed})
 
     def modify_instance_attribute(self) -> Any:
         self.error_on_dryrun()
@@ -153,14 +154,3 @@ class EC2Responses(EC2Response):  # type: ignore[misc]
                 f"Value ({value}) for parameter iamInstanceProfile.{field} is invalid. "
                 f"Invalid IAM Instance Profile {field}",
             )
-
-
-def _changed(key: str, changed: Changed) -> Any:
-    return ActionResult(
-        {
-            key: [
-                {"InstanceId": i.id, "CurrentState": i.instance_state, "PreviousState": previous}
-                for i, previous in changed
-            ]
-        }
-    )

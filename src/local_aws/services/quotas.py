@@ -1,14 +1,19 @@
-"""Service Quotas for EC2's vCPU quotas, as the weather sets them. moto knows only the VPC's."""
+"""Service Quotas for EC2's vCPU quotas, as the weather sets them. moto knows only the VPC's.
+
+Requests for increases stay pending for ever. They are kept on the region's EC2 backend, since they are EC2's
+quotas: they are saved, restored and reset with it.
+"""
 
 import json
+import secrets
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import BaseResponse
+from moto.ec2.models import ec2_backends
 
 from local_aws.ec2.capacity import QUOTAS, Quota
 from local_aws.faults import weather
-from local_aws.services import quota_requests
 
 _SERVICE = "ec2"
 
@@ -33,27 +38,34 @@ class QuotaResponses(BaseResponse):  # type: ignore[misc]
                 "IllegalArgumentException",
                 "You must provide a quota value greater than the current quota value",
             )
-        if quota_requests.made(self._account(), self.region, quota.code):
+        if self._made(quota):
             raise JsonRESTError(
                 "ResourceAlreadyExistsException",
                 "Only one open service quota increase request is allowed per quota.",
             )
         request = {
+            "Id": secrets.token_hex(16),
             "ServiceCode": _SERVICE,
             "QuotaCode": quota.code,
             "QuotaName": quota.name,
             "DesiredValue": wanted,
             "Status": "PENDING",
         }
-        return json.dumps({"RequestedQuota": quota_requests.keep(self._account(), self.region, request)})
+        self._requests().append(request)
+        return json.dumps({"RequestedQuota": request})
 
     def list_requested_service_quota_change_history_by_quota(self) -> str:
-        quota = self._asked()
-        found = quota_requests.made(self._account(), self.region, quota.code)
-        return json.dumps({"RequestedQuotas": found})
+        return json.dumps({"RequestedQuotas": self._made(self._asked())})
 
-    def _account(self) -> str:
-        return str(self.current_account)
+    def _made(self, quota: Quota) -> list[dict[str, Any]]:
+        return [request for request in self._requests() if request["QuotaCode"] == quota.code]
+
+    def _requests(self) -> list[dict[str, Any]]:
+        backend = ec2_backends[self.current_account][self.region]
+        if not hasattr(backend, "quota_requests"):
+            backend.quota_requests = []
+        found: list[dict[str, Any]] = backend.quota_requests
+        return found
 
     def _asked(self) -> Quota:
         self._check_service()
