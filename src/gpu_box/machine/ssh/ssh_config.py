@@ -307,10 +307,6 @@ def _write(path: Path, text: str | bytes) -> None:
     write_whole(target, content, mode=mode, durable=True)
 
 
-def _read(path: Path) -> str:
-    return os.fsdecode(_read_bytes(path) or b"")
-
-
 def _read_bytes(path: Path) -> bytes | None:
     """None where there is no file, nor one behind the link."""
     try:
