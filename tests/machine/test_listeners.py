@@ -19,6 +19,7 @@ from gpu_box.errors import MachineError
 from gpu_box.machine import listeners
 from gpu_box.machine.files import upload_remote
 from gpu_box.machine.listeners import Listener
+from gpu_box.machine.ssh import shell
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.resources import remote
 
@@ -155,7 +156,7 @@ def test_it_ends_with_its_reader(watched: Watched) -> None:
 def test_what_a_box_may_say_instead_is_one_line(
     shared_machine: OpenSshMachine, printed: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "PYTHON", f"sh -c 'echo \"$0\"; exit 1' '{printed}' #")
+    monkeypatch.setattr(shell, "PYTHON", f"sh -c 'echo \"$0\"; exit 1' '{printed}' #")
     with Connection(host_of(shared_machine)) as connection:
         upload_remote.upload(connection, remote())
         with pytest.raises(MachineError, match=words):
@@ -166,7 +167,7 @@ def test_a_name_cannot_write_to_the_terminal(
     shared_machine: OpenSshMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = r'[{"port": 6006, "program": "a\u001b]52;c;x\u0007"}]'
-    monkeypatch.setattr(listeners, "PYTHON", f"printf '%s\\n' '{printed}' #")
+    monkeypatch.setattr(shell, "PYTHON", f"printf '%s\\n' '{printed}' #")
     found: list[tuple[Listener, ...]] = []
     with Connection(host_of(shared_machine)) as connection:
         upload_remote.upload(connection, remote())
