@@ -35,7 +35,7 @@ def unchanged(name: str, read: Callable[[], bytes]) -> None:
     remembered = record_of(folder) + ".tree"
     changed = [] if tree and _content(remembered) == known else list(_changed(folder, wanted))
     out = sys.stdout.buffer
-    out.write(json.dumps(describe(folder, deleted=0)).encode() + b"\n")
+    out.write(json.dumps(describe(folder, deleted=0, changed=len(changed))).encode() + b"\n")
     out.write(b"".join(path + b"\0" for path in changed))
     out.flush()
     if tree and not changed and _content(remembered) != known:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from gpu_box.config.model import Config
+from gpu_box.errors import InputError
 from gpu_box.machine import setup
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import ssh_config
@@ -45,6 +46,6 @@ def asking(name: str, desired: Desired) -> Iterator[Callable[[Host, Desired], Ma
 
 def _ask(host: Host, desired: Desired) -> MachineState:
     with connect(host) as connection:
-        with suppress(OSError):
+        with suppress(OSError, InputError):
             ssh_config.private_config(host)  # for the next early check
         return setup.check(connection, desired)

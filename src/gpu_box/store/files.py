@@ -18,7 +18,7 @@ def data_home() -> Path:
     For this user alone; made by the first file that is written there. Raises InputError.
     """
     own = os.environ.get("GPU_BOX_HOME")
-    folder = Path(own) if own else _shared() / "gpu-box"
+    folder = Path(own).absolute() if own else _shared() / "gpu-box"
     _require_private(folder)
     return folder
 

@@ -517,6 +517,9 @@ def test_very_many_files_are_asked_about_by_the_system_s_ssh(
     assert not (machine.home / "work/deep/b").exists()
 
 
+CUT_OFF = """print('{"folder": "/x", "project": "", "changed": 2}\\ndeep', end="\\0")"""
+
+
 @pytest.mark.skipif(not (programs.find("ssh") and programs.find("find")), reason="it needs ssh and GNU find")
 @pytest.mark.parametrize(
     ("program", "message"),
@@ -524,6 +527,7 @@ def test_very_many_files_are_asked_about_by_the_system_s_ssh(
         ("print('{}')", "list of files is invalid"),
         ("import sys; sys.exit('broken')", "cannot sync: broken"),
         ("print('x' * 9_000_000)", "list of files is invalid"),
+        (CUT_OFF, "list of files is invalid"),
     ],
 )
 def test_a_wrong_answer_to_the_system_s_ssh_is_refused(

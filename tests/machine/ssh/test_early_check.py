@@ -17,13 +17,17 @@ import pytest
 from testbed.cloud import wait_until
 from testbed.openssh import OpenSshMachine
 
-from gpu_box.machine import setup
+from gpu_box.errors import InputError
+from gpu_box.machine import setup, state
+from gpu_box.machine.files import listing
+from gpu_box.machine.files.selection import Selection
 from gpu_box.machine.setup import Desired
 from gpu_box.machine.ssh import ssh_config, system_ssh
-from gpu_box.machine.ssh.command import MOST_BYTES
+from gpu_box.machine.ssh.command import MOST_BYTES, AfterMark
 from gpu_box.machine.ssh.connection import connect
 from gpu_box.machine.ssh.early_check import EarlyCheck
 from gpu_box.machine.ssh.system_ssh import SystemSsh
+from gpu_box.model.machine import Host
 from gpu_box.model.policy import WatchPolicy
 from tests.paths import REMOTE
 
@@ -124,7 +128,7 @@ def test_without_an_ssh_program_nothing_is_sent(
 def test_a_machine_that_sends_without_end_does_not_fill_the_memory(command: str) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(["sh", "-c", f"exec {command}"], stdout=pipe, stderr=pipe) as process:
-        out, err = system_ssh._output(process, timeout_s=20)
+        out, err = system_ssh._output(process, AfterMark(), timeout_s=20)
     assert process.returncode == -9
     assert MOST_BYTES < len(out + err) <= MOST_BYTES + 65536
 
@@ -181,9 +185,53 @@ def test_a_shared_connection_that_is_dead_is_not_waited_for(
 @contextmanager
 def stopped_master(config: Path) -> Iterator[None]:
     """The process that keeps the connection does nothing within the block."""
-    command = ["ssh", "-F", config, "-o", f"ControlPath={ssh_config.own_socket()}", "-O", "check", "box"]
+    command = ["ssh", "-F", config, "-o", f"ControlPath={ssh_config.own_socket('box')}", "-O", "check", "box"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     pid = int(said.partition("pid=")[2].partition(")")[0])
     os.kill(pid, signal.SIGSTOP)
     yield
     os.kill(pid, signal.SIGCONT)
+
+
+def test_a_kept_connection_is_not_taken_for_another_box_at_its_address(
+    machine: OpenSshMachine, shared_machine: OpenSshMachine
+) -> None:
+    """ssh does not look at host keys when it takes a connection that is open."""
+    host = host_of(shared_machine)
+    with SystemSsh(ssh_config.private_config(host), host.name, "echo box") as ssh:
+        assert ssh.output(60) == (b"box\n", b"")
+    for other in (
+        replace(host, host_keys=(machine.public_line,)),
+        replace(host, name="other", user="nobody"),
+    ):
+        with SystemSsh(ssh_config.private_config(other), other.name, "echo box") as ssh:
+            assert ssh.output(60) is None
+    with SystemSsh(ssh_config.private_config(host), host.name, "echo box") as ssh:
+        assert ssh.output(60) == (b"box\n", b"")
+
+
+def test_a_banner_is_not_taken_for_an_answer(
+    shared_machine: OpenSshMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\necho Welcome >&2\necho Welcome\nexec sleep 100\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(system_ssh, "_BEGIN_S", 0.5)
+    with SystemSsh(tmp_path / "config", "box", "true") as ssh:
+        assert ssh.output(60) is None
+
+
+def test_without_room_for_files_of_its_own_a_check_is_made_all_the_same(
+    shared_machine: OpenSshMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    host = host_of(shared_machine)
+
+    def full(host: Host) -> Path:
+        raise InputError("the SSH config cannot be written (No space left on device)")
+
+    monkeypatch.setattr(ssh_config, "private_config", full)
+    with state.asking(host.name, ASKED) as ask:
+        assert ask(host, ASKED)
+    with listing.differing_early(host, "~/work", Selection(tmp_path)) as answer:
+        assert answer() is None

@@ -18,7 +18,7 @@ from gpu_box.machine.files.shared import is_normal
 from gpu_box.machine.files.transfer import disk_full
 from gpu_box.machine.ssh import ssh_config
 from gpu_box.machine.ssh.connection import Connection
-from gpu_box.machine.ssh.errors import not_set_up
+from gpu_box.machine.ssh.errors import not_set_up, timed_out
 from gpu_box.machine.ssh.shell import NO_CODE, remote_module
 from gpu_box.machine.ssh.system_ssh import SystemSsh
 from gpu_box.model.answer import Fields, Malformed
@@ -109,7 +109,8 @@ def _digests(selection: Selection) -> bytes:
 def _differing(host: Host, selection: Selection, about: dict[str, Any], body: bytes) -> Differing:
     changed = {os.fsdecode(path) for path in body.split(b"\0")[:-1]}
     with _checked(host):
-        if not changed <= selection.folders.keys():
+        # Of a link that breaks, sshd may send the exit status and not all of the output.
+        if not changed <= selection.folders.keys() or about["changed"] not in (None, len(changed)):
             raise ValueError
     about["remembers"] = True
     if not changed:
@@ -133,10 +134,15 @@ def differing_early(
         try:
             said = ssh.output(_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            return None
+            raise timed_out(host, command, _TIMEOUT_S, None) from None
         return _differing(host, selection, *_read(host, said[0])) if said else None
 
-    with SystemSsh(ssh_config.private_config(host), host.name, command) as ssh:
+    try:
+        config = ssh_config.private_config(host)
+    except InputError:  # a full disk
+        yield lambda: None
+        return
+    with SystemSsh(config, host.name, command) as ssh:
         yield answer
 
 
@@ -277,6 +283,7 @@ def _read(host: Host, answer: bytes) -> tuple[dict[str, Any], bytes]:
             "folder": _folder(fields.value("folder")),
             **{key: fields.flag(key) for key in ("single", "rsync")},
             **{key: fields.whole(key, 0) for key in ("free", "deleted")},
+            "changed": fields.whole_or_none("changed"),  # an older gpu-box does not count
             "project": fields.value("project"),
         }
         return about, body

@@ -71,7 +71,10 @@ def early_rsync(
     """
     if not EARLY_RSYNC or transport == "sftp" or not rsync.usable() or selection.many:
         return contextlib.nullcontext()
-    return Rsync(host, selection.folder, dest)
+    try:
+        return Rsync(host, selection.folder, dest)
+    except InputError:  # the laptop's disk is full; little travels without rsync
+        return contextlib.nullcontext()
 
 
 def push(

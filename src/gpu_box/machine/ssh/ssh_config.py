@@ -11,6 +11,7 @@ there is a copy of a key file that OpenSSH cannot read as it is.
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import pwd
 import re
@@ -32,7 +33,7 @@ _REMEDY = "Make it a folder that you can write to, or set ssh.config: false."
 _WINDOWS_INCLUDE = f"Include {_FOLDER}/*.conf\n".encode()
 _WINDOWS = "windows-folder"  # a file in gpu-box's own folder, with the last path of `write_windows`
 _SOCKET_PATH_LIMIT = 104  # bytes of a Unix socket's path on macOS; 108 on Linux
-_SOCKET_NAME = "/cm-" + 40 * "x" + 18 * "x"  # %C is a SHA-1 in hex; ssh appends 17 characters at first
+_SOCKET_NAME = b"/cm-" + 40 * b"x" + 18 * b"x"  # %C is a SHA-1 in hex; ssh appends 17 characters at first
 # ssh_config(5): SSH_AUTH_SOCK is the agent of the user's shell; IdentitiesOnly still keeps its keys from
 # being offered to the box.
 FORWARDED = (("IdentityAgent", "SSH_AUTH_SOCK"), ("ForwardAgent", "yes"))
@@ -165,9 +166,17 @@ def private_files(host: Host) -> BoxFiles:
     return _files_of_box(_private_folder(), host, share_connections=False)
 
 
-def own_socket() -> str:
-    """A ControlPath for a connection that gpu-box's own commands share. Raises InputError, OSError."""
-    return _quoted(_sockets(_private_folder()) / "own-%C")
+def own_socket(name: str) -> str:
+    """A ControlPath for a connection to the box that gpu-box's own commands share: another one for another
+    address, user, key or host key, none of which ssh looks at when it takes a connection.
+
+    It is in no folder of the user's, which its socket would keep busy. Raises InputError, OSError.
+    """
+    files = last_private_files(name)
+    if files is None:
+        raise InputError("the box has not been reached from here", where=name)
+    digest = hashlib.sha256(f"{files.config}\n{files.text}\n{files.known_hosts}".encode()).hexdigest()
+    return _quoted(_temporary() / f"own-{digest[:32]}")
 
 
 def forget_address(name: str) -> None:
@@ -267,9 +276,18 @@ def _require_plain(host: Host) -> None:
 
 def _sockets(folder: Path) -> Path:
     """The folder for shared connections: private to the user, with a path short enough for a socket."""
-    if len(str(folder) + _SOCKET_NAME) <= _SOCKET_PATH_LIMIT:
-        return folder
-    short = Path(tempfile.gettempdir()) / f"gpu-box-{os.getuid()}"
+    return folder if len(os.fsencode(folder) + _SOCKET_NAME) <= _SOCKET_PATH_LIMIT else _temporary()
+
+
+def _temporary() -> Path:
+    above = tempfile.gettempdir()
+    if above == os.getcwd() and above not in (
+        os.environ.get("TMPDIR"),
+        "/tmp",
+        "/var/tmp",
+    ):  # its last resort
+        raise InputError("no temporary folder can be written", where="/tmp", remedy="Set TMPDIR.")
+    short = Path(above) / f"gpu-box-{os.getuid()}"
     short.mkdir(mode=0o700, exist_ok=True)
     found = short.lstat()  # anyone could put a link there, to a folder with a socket of theirs
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

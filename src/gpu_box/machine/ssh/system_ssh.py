@@ -62,12 +62,12 @@ class SystemSsh:
         """Standard output and standard error; None if ssh or the command failed. Raises TimeoutExpired."""
         if self._process is None:
             return None
-        out, err = _output(self._process, timeout_s)
-        return None if self._process.returncode else (self._mark.feed(out) + self._mark.rest(), err)
+        said = _output(self._process, self._mark, timeout_s)
+        return None if self._process.returncode else said
 
 
-def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bytes]:
-    """Both streams; a process that sends more than MOST_BYTES, or nothing for _BEGIN_S, is killed. Raises
+def _output(process: subprocess.Popen[bytes], mark: AfterMark, timeout_s: float) -> tuple[bytes, bytes]:
+    """Both streams; a process that sends more than MOST_BYTES, or no mark for _BEGIN_S, is killed. Raises
     TimeoutExpired.
     """
     assert process.stdout and process.stderr
@@ -76,17 +76,21 @@ def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, 
     kept = bytearray(), bytearray()
     begun = threading.Event()
 
-    def read(stream: IO[bytes], into: bytearray) -> None:
+    def read(stream: IO[bytes], into: bytearray, own: AfterMark | None) -> None:
         with stream:
             while len(into) <= MOST_BYTES and (piece := os.read(stream.fileno(), 1 << 16)):
-                begun.set()
-                into.extend(piece)
+                into.extend(own.feed(piece) if own else piece)
+                if own and own.found:
+                    begun.set()
             if len(into) > MOST_BYTES:
                 process.kill()
-        begun.set()
+        if own:
+            into.extend(own.rest())
+            begun.set()
 
     readers = [
-        threading.Thread(target=read, args=each, daemon=True) for each in zip(streams, kept, strict=True)
+        threading.Thread(target=read, args=each, daemon=True)
+        for each in zip(streams, kept, (mark, None), strict=True)
     ]
     for reader in readers:
         reader.start()
@@ -98,9 +102,9 @@ def _output(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, 
     return bytes(kept[0]), bytes(kept[1])
 
 
-def _sharing() -> list[str]:
+def _sharing(name: str) -> list[str]:
     with contextlib.suppress(InputError, OSError):
-        path = ssh_config.own_socket()
+        path = ssh_config.own_socket(name)
         return ["ControlMaster=auto", f"ControlPath={path}", f"ControlPersist={_SHARED_S}"]
     return []
 
@@ -110,7 +114,7 @@ def _start(config: Path, name: str, command: str) -> subprocess.Popen[bytes] | N
     if ssh is None:
         return None
     options = ["BatchMode=yes", f"ConnectTimeout={_CONNECT_S}", f"KexAlgorithms={_KEX}"]
-    options += _sharing() if SHARE else []
+    options += _sharing(name) if SHARE else []
     words = [word for option in options for word in ("-o", option)]
     with contextlib.suppress(OSError):
         return subprocess.Popen(
