@@ -72,7 +72,7 @@ def _status(away: Desk, cloud: Cloud) -> Iterator[Row]:
     status = partial(away.run, "status")
 
     def first_status() -> float:
-        for connection in away.folder.parent.glob("ssh/own-*"):
+        for connection in Path(away.environment["TMPDIR"]).glob("gpu-box-*/own-*"):
             connection.unlink()
         return status()
 
@@ -152,6 +152,7 @@ def _desks() -> Iterator[tuple[Desk, Desk, Cloud]]:
         port = urlsplit(slow.endpoint).port
         assert port
         (home / "desk").mkdir()
+        (home / "tmp").mkdir()
         (home / "desk" / "config.yaml").write_text(CONFIG)
         gpu_box = peers.gpu_box()
 
@@ -165,6 +166,7 @@ def _desks() -> Iterator[tuple[Desk, Desk, Cloud]]:
                 "GPU_BOX_CHECKIP_URL": f"{place.endpoint}/checkip",
                 "AWS_EC2_METADATA_DISABLED": "true",
                 "GPU_BOX_HOME": str(home),
+                "TMPDIR": str(home / "tmp"),
                 "XDG_CACHE_HOME": str(home / "desk" / "cache"),
                 "PYTHONDONTWRITEBYTECODE": "",  # compiled, as pip leaves it
             }

@@ -202,7 +202,7 @@ def test_a_kept_connection_is_not_taken_for_another_box_at_its_address(
         assert ssh.output(60) == (b"box\n", b"")
     for other in (
         replace(host, host_keys=(machine.public_line,)),
-        replace(host, name="other", user="nobody"),
+        replace(host, name="other", user="else"),
     ):
         with SystemSsh(ssh_config.private_config(other), other.name, "echo box") as ssh:
             assert ssh.output(60) is None
