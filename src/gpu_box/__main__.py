@@ -1,4 +1,5 @@
 """`gpu-box` and `python -m gpu_box`."""
+from __future__ import annotations
 
 import _thread
 import gc

@@ -19,6 +19,8 @@
 Errors are raised where the cause is known, worded for the user, and caught once, in `cli`.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """Atomic file writes, and reads of our own files: regular ones of this user alone."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os

@@ -1,5 +1,7 @@
 """The user's home folder. Imports little: the Tab key waits for it."""
 
+from __future__ import annotations
+
 import os
 
 

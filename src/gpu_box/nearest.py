@@ -1,5 +1,7 @@
 """What a mistyped word was meant to be."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from difflib import get_close_matches
 

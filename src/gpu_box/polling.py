@@ -1,5 +1,7 @@
 """Poll until a condition holds or the time is up."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 

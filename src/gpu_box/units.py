@@ -1,5 +1,7 @@
 """Parse and format durations, money and sizes."""
 
+from __future__ import annotations
+
 import re
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal

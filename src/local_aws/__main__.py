@@ -1,5 +1,7 @@
 """python -m local_aws HOME POLICY...: the daemon. People use `gpu-box --local`."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

@@ -4,6 +4,8 @@ Every user of this computer can connect to loopback, and each connection takes o
 may have open.
 """
 
+from __future__ import annotations
+
 import resource
 import socket
 import threading

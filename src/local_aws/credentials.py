@@ -5,6 +5,8 @@ the daemon's user. So every call must be signed with a key that this cloud issue
 infra/operator-policy.json allows; the account owner's may do everything.
 """
 
+from __future__ import annotations
+
 import json
 import secrets
 import string

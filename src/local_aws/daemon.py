@@ -4,6 +4,8 @@ Standard library alone, without moto and asyncssh: `gpu-box --help` imports this
 The daemon's own process is `server`, run as `python -m local_aws HOME POLICY...`.
 """
 
+from __future__ import annotations
+
 import fcntl
 import http.client
 import importlib.util

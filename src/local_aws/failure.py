@@ -1,5 +1,7 @@
 """The embedded cloud's error for the person who started it. Standard library alone."""
 
+from __future__ import annotations
+
 
 class Failure(Exception):
     """what: one line, no full stop. where: a file or setting. remedy: a full sentence.

@@ -24,6 +24,8 @@ effect, or, with "when": "after", after it, so that only the answer is lost. "sk
 first, "times" is how many are hit (default 1; 0 for all). Operation "*" is any.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta

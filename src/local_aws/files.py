@@ -1,5 +1,7 @@
 """The embedded cloud's files below gpu-box's data folder. Standard library alone."""
 
+from __future__ import annotations
+
 import os
 import stat
 from dataclasses import dataclass

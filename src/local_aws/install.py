@@ -8,6 +8,8 @@ user may do. `faults` holds what tests can set: capacity, quotas, delays, failur
 Every class here derives from moto's, which have no types: hence `type: ignore[misc]` on their first lines.
 """
 
+from __future__ import annotations
+
 
 def install() -> None:
     """Call it once per process, before the first request."""

@@ -4,6 +4,8 @@ tests/local_aws/test_moto.py checks the private methods that our classes overrid
 upgrade of moto may move.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from moto.core.base_backend import BackendDict

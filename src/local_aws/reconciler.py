@@ -4,6 +4,8 @@ Level-triggered: each round compares all instances with all machines and correct
 call can be missed. Calls, machines that end, and states that are due wake it.
 """
 
+from __future__ import annotations
+
 import logging
 import shutil
 import threading

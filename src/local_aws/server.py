@@ -1,5 +1,7 @@
 """The daemon's process: restores the cloud, serves it, runs the reconciler, and ends when it is unused."""
 
+from __future__ import annotations
+
 import fcntl
 import io
 import json

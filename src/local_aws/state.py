@@ -3,6 +3,8 @@
 The file is in the user's data folder; only this program writes and reads it.
 """
 
+from __future__ import annotations
+
 import io
 import pickle
 from pathlib import Path

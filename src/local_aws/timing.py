@@ -4,6 +4,8 @@
 it `faster` times as fast, with every delay.
 """
 
+from __future__ import annotations
+
 DAY_S = 86_400.0
 
 QUICK = {

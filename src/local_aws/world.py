@@ -1,5 +1,7 @@
 """The whole cloud: every region's instances and schedules, behind one lock."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime

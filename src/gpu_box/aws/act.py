@@ -6,6 +6,8 @@ the caller observes again. AWS's answers count as observed: if they include ever
 caller need not read again.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -5,6 +5,8 @@ Whatever arrives is either an Answer, or a CloudError of one line. Missing field
 read, because AWS leaves out what is empty.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import threading

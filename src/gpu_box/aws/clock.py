@@ -1,5 +1,7 @@
 """This computer's clock beside AWS's, by the Date header of an answer."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime

@@ -3,6 +3,8 @@
 Both are tagged with the cluster's name, `NAME.cluster`, which no box can have.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from botocore.exceptions import ClientError

@@ -5,6 +5,8 @@ to 20 minutes late (github.com/canonical/pycloudlib/pull/193) and often without 
 (github.com/edgelesssys/constellation/pull/2926). `Latest` returns the current content, on Nitro only.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from gpu_box.aws import last_seen

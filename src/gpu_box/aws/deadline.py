@@ -6,6 +6,8 @@ waits until IAM's new role can be assumed. The deadline depends on nothing on th
 network or gpu-box.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable

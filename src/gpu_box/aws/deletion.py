@@ -1,5 +1,7 @@
 """Deletes resources that may stay in use for a while."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from typing import Any
 

@@ -4,6 +4,8 @@ Each function returns Checks and raises nothing, because AWS's refusals are the 
 EC2's DryRun tells whether a call is permitted (EC2 API reference, "DryRun").
 """
 
+from __future__ import annotations
+
 import re
 import secrets
 from collections.abc import Callable

@@ -5,6 +5,8 @@ connections it made to which host; the next one with the same settings opens as 
 sent on them until the SDK wants a connection to that host with the same certificates.
 """
 
+from __future__ import annotations
+
 import atexit
 import json
 import os

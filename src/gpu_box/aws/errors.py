@@ -1,5 +1,7 @@
 """Translates AWS's errors into ours, with remedies. No vendor exception passes this module."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Iterator

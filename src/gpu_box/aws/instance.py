@@ -4,6 +4,8 @@ Anybody may edit a tag, and AWS may add a state. An unreadable value is recorded
 does not affect other boxes, and stopping or removing this one still works, because that needs only the id.
 """
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Instance types in AWS: where they are offered, and their hardware."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from typing import Any
 

@@ -3,6 +3,8 @@
 AWS's answers take precedence: if they disagree, everything is read.
 """
 
+from __future__ import annotations
+
 from gpu_box.aws.client import Cloud
 from gpu_box.model.observed import ANYTHING, NOTHING, Expected, InstanceState, Observed
 from gpu_box.store import last_seen

@@ -1,5 +1,7 @@
 """RunInstances: launch one instance in the first placement with capacity, idempotently."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from typing import Any

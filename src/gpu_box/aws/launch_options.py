@@ -1,5 +1,7 @@
 """The possible launches: the image, the zones that offer the type, and their subnets."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from typing import Any
 

@@ -5,6 +5,8 @@ run" (EC2 Developer Guide, "Eventual consistency in the Amazon EC2 API"): a new 
 lists, and its id may give NotFound, although it exists.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Iterable

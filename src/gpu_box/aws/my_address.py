@@ -1,5 +1,7 @@
 """This laptop's public address, the only one allowed to reach port 22; and whether it can reach a box."""
 
+from __future__ import annotations
+
 import os
 import socket
 import ssl

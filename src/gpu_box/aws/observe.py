@@ -4,6 +4,8 @@ A command reads only what it needs. For `up`, reads that the last known state ma
 AWS disagrees, everything is read.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -3,6 +3,8 @@
 A message quotes no line of a file, because it may have a secret in it.
 """
 
+from __future__ import annotations
+
 import configparser
 import os
 import re

@@ -9,6 +9,8 @@ others using permissions boundaries":
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html).
 """
 
+from __future__ import annotations
+
 import json
 from string import Template
 from typing import Any

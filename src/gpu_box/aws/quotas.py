@@ -5,6 +5,8 @@ quota's families + vCPUs wanted <= quota, separately for on-demand and spot; for
 open requests also count.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

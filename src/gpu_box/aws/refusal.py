@@ -1,5 +1,7 @@
 """What a row of the table of AWS's refusals is; see `refusals`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from gpu_box.errors import CloudError

@@ -4,6 +4,8 @@ Codes and messages are AWS's: "Error codes for the Amazon EC2 API" (EC2 Develope
 of IAM, Service Quotas and EventBridge Scheduler, and public reports (see a row's comment).
 """
 
+from __future__ import annotations
+
 from gpu_box.aws import throttled
 from gpu_box.aws.refusal import SUPPORT, Refusal
 from gpu_box.aws.refused_access import ACCESS

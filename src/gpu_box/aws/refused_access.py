@@ -4,6 +4,8 @@ Sources, besides a row's own: STS API reference, IAM User Guide ("Troubleshoot a
 "Manage AWS STS in an AWS Region"), AWS Managed Policy Reference, EC2 Developer Guide (error codes).
 """
 
+from __future__ import annotations
+
 from gpu_box.aws.refusal import SUPPORT, Refusal
 from gpu_box.errors import CredentialsError, PermissionDenied
 

@@ -1,5 +1,7 @@
 """Whether the account has enabled a region: a region that is not enabled rejects valid credentials."""
 
+from __future__ import annotations
+
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.errors import translated
 from gpu_box.aws.refused_access import CREDENTIAL_CODES

@@ -5,6 +5,8 @@ request are not automatically tagged" (EC2 User Guide; hashicorp/terraform-provi
 They are found by the box's security group, and belong to the box if their request has its tag.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 from gpu_box.aws import tags

@@ -3,6 +3,8 @@
 RunInstances is in `launch`.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from gpu_box.aws import tags

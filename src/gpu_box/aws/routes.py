@@ -1,5 +1,7 @@
 """Whether the internet reaches the config's subnets: their route tables."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,6 +4,8 @@ gpu-box's rules open port 22 to one address each and have its description. Other
 are neither changed nor relied on.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import ip_network

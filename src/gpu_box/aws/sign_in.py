@@ -4,6 +4,8 @@ Configuration and cache are the `aws` client's own (AWS SDKs and Tools Reference
 access"), so that one sign-in serves both.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shlex

@@ -5,6 +5,8 @@ partition. gpu-box calls only the operations in infra/operator-policy.json. What
 each SDK release to the user's cache folder; if that fails, the SDK uses its own.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from contextlib import suppress

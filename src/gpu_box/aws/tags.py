@@ -1,5 +1,7 @@
 """Names and tags of gpu-box's resources, by which any laptop finds them."""
 
+from __future__ import annotations
+
 import getpass
 from typing import Any
 

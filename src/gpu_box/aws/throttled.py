@@ -5,6 +5,8 @@ RunInstances at once and then two a second for the whole account and region, and
 kinds ("Request throttling for the Amazon EC2 API", EC2 Developer Guide).
 """
 
+from __future__ import annotations
+
 import random
 import threading
 import time

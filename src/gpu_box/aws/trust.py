@@ -4,6 +4,8 @@ botocore gives the path of its bundle to each new connection, which then reads a
 time each, for the seven connections of `status`. Private names of botocore and urllib3 are used here only.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 from typing import Any

@@ -4,6 +4,8 @@ Each member is a complete box with its own key pair, security group, deadline, w
 stopped and guarded like any other box. aws/cluster makes what the members share.
 """
 
+from __future__ import annotations
+
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """Observe, plan and act until nothing is left to do."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

@@ -1,5 +1,7 @@
 """`doctor`: one line per check of AWS, this computer, and the box if it runs."""
 
+from __future__ import annotations
+
 import shutil
 from itertools import groupby
 

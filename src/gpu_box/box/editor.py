@@ -1,5 +1,7 @@
 """`open`: start an editor of this laptop on the box's ~/work."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Enter a running machine: verify its host key, and replace the first key by one made on the machine."""
 
+from __future__ import annotations
+
 import re
 import time
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """Reads the facts that `up` is planned from."""
 
+from __future__ import annotations
+
 import secrets
 from datetime import UTC, datetime
 

@@ -1,5 +1,7 @@
 """Find a box and its resources in AWS. Changes nothing."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime

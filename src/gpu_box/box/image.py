@@ -4,6 +4,8 @@ AWS takes an image as of the moment it begins, so a box that was stopped for it 
 interrupted command can be run again to continue.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from decimal import Decimal
 

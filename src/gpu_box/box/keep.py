@@ -1,5 +1,7 @@
 """Why the box stops or runs, and how to delay a stop: why, keep, extend. None of them starts a box."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

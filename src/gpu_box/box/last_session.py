@@ -1,5 +1,7 @@
 """Correct the last session's cost with the box's own record."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 
 from gpu_box.aws.act import act

@@ -1,5 +1,7 @@
 """Arm a deadline during set-up if AWS does not accept its new role yet."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

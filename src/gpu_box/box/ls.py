@@ -1,5 +1,7 @@
 """`ls`: every owner's boxes in the region."""
 
+from __future__ import annotations
+
 from gpu_box.aws.client import Cloud
 from gpu_box.aws.observe import observe_every_box
 from gpu_box.aws.prices.prices import price_reader

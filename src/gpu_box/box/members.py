@@ -1,5 +1,7 @@
 """The boxes of a config: `boxes: N` means N of them, each with its own config, handled in parallel."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

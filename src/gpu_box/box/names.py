@@ -1,5 +1,7 @@
 """Box names for shell completion: this laptop's at once, the account's if AWS answers quickly."""
 
+from __future__ import annotations
+
 import json
 import os
 import threading

@@ -1,5 +1,7 @@
 """`run NOTEBOOK.ipynb`: the job that executes a notebook on the box (remote/jupyter/execute.py)."""
 
+from __future__ import annotations
+
 import keyword
 import shlex
 from collections.abc import Sequence

@@ -3,6 +3,8 @@
 The box itself posts to a webhook, with or without the laptop (remote/watch/notices.py).
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

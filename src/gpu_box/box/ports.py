@@ -1,5 +1,7 @@
 """Ports of the box on this laptop: those of the config and the command line, and each new server's."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial

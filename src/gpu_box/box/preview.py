@@ -1,5 +1,7 @@
 """`plan`: what `up` would do next, and what it costs."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

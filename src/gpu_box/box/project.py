@@ -1,5 +1,7 @@
 """The user's project: the folder that is synced to ~/work, and when to sync it again."""
 
+from __future__ import annotations
+
 import os
 import re
 import threading

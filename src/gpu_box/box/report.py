@@ -3,6 +3,8 @@
 A stopped box cannot be read, so its last answer is kept on this laptop and shown with its age.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

@@ -1,5 +1,7 @@
 """Change a box's instance type and keep its disk."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal

@@ -1,5 +1,7 @@
 """Jobs and ~/scratch data that stopping boxes would lose. Takes a few seconds at most."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """A box's price, and its cost so far."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -3,6 +3,8 @@
 Separate from `up`, because `status` must start fast.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 

@@ -1,5 +1,7 @@
 """`stop` and `down`: stop the instance; remove everything the box made."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace

@@ -4,6 +4,8 @@
 from this laptop or another.
 """
 
+from __future__ import annotations
+
 import contextlib
 import time
 from dataclasses import dataclass, field

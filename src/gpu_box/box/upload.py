@@ -1,5 +1,7 @@
 """What the user agrees to before files are sent: a large upload, a second project in the same ~/work."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass

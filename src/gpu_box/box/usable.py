@@ -1,5 +1,7 @@
 """What `up` takes from this laptop, checked before AWS is asked."""
 
+from __future__ import annotations
+
 from gpu_box.box import project
 from gpu_box.config.model import Config
 from gpu_box.machine import project_python

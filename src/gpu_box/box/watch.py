@@ -3,6 +3,8 @@
 Reads AWS once a minute and the machine every few seconds, over one connection.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterator

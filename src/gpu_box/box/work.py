@@ -1,5 +1,7 @@
 """Work on a running box: attach, sync, run, train. Nothing here starts a box."""
 
+from __future__ import annotations
+
 import re
 import shlex
 import threading

@@ -1,5 +1,7 @@
 """The commands, in the order of a day's work. Each module of this folder registers its own."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 

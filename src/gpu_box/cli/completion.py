@@ -1,5 +1,7 @@
 """Shell completion: fast, silent on errors."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from dataclasses import replace
 

@@ -1,5 +1,7 @@
 """`cost`: by day and by month."""
 
+from __future__ import annotations
+
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 

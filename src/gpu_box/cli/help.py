@@ -1,5 +1,7 @@
 """`help`, and the help page of a group that is called without a command."""
 
+from __future__ import annotations
+
 from typing import Annotated, Any
 
 import typer

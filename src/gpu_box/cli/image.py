@@ -1,5 +1,7 @@
 """`bake` and `move`: the disk as an image."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 import typer

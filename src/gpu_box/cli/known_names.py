@@ -4,6 +4,8 @@
 Anything unusual on the line is left to the whole completion.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re

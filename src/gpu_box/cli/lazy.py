@@ -3,6 +3,8 @@
 Its help page lists names and first paragraphs as plain text, because importing rich is slow.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from functools import partial

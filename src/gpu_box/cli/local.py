@@ -1,5 +1,7 @@
 """`local`: the embedded cloud's daemon; `aliases`, `skill`: texts for the shell and for a coding agent."""
 
+from __future__ import annotations
+
 import shlex
 from pathlib import Path
 from typing import Annotated, Any

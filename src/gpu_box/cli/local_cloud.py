@@ -1,5 +1,7 @@
 """Starts and stops the embedded cloud's daemon, and translates its failures into our errors."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

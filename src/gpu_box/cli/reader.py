@@ -1,5 +1,7 @@
 """Detects that the reader of standard output went away (`logs | head -1`), even with nothing to print."""
 
+from __future__ import annotations
+
 import os
 import select
 import stat

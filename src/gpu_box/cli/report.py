@@ -1,5 +1,7 @@
 """`report`: an HTML page of what the box did and what it cost."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 

@@ -1,5 +1,7 @@
 """The result type of each command; docs/schema.json is made from it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

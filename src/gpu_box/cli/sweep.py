@@ -1,5 +1,7 @@
 """`sweep`: resources left behind, in every region."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 import typer

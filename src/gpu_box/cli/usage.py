@@ -1,5 +1,7 @@
 """Mistyped command lines, in our words: typer's are those of its parser."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from typing import Any

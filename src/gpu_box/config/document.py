@@ -1,5 +1,7 @@
 """A config file as YAML nodes: one plain document, or a clear error."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from itertools import islice

@@ -1,5 +1,7 @@
 """The configuration of a box, frozen. `config.read` makes it; config.example.yaml explains the keys."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from decimal import Decimal

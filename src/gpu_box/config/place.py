@@ -4,6 +4,8 @@ The search ends at the root of the git repository or at the home folder, both in
 Outside both it stays in the folder, because a parent such as /tmp may be writable by anyone.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,6 +4,8 @@ Values are parsed from their text in the file, not from YAML's types: so 23:00 i
 1.1), `no` is a word where a word is expected, and each problem has its line.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -3,6 +3,8 @@
 They check the syntax only: AWS decides whether a region, a type or an image exists.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from datetime import time, timedelta

@@ -1,5 +1,7 @@
 """Write config.yaml for `init`: config.example.yaml with its comments, and a few keys set."""
 
+from __future__ import annotations
+
 import errno
 import os
 import re

@@ -1,5 +1,7 @@
 """Editors on this laptop that work on the box over SSH: VS Code, Cursor, Zed."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil

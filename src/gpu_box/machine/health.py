@@ -1,5 +1,7 @@
 """Checks for what goes wrong on a box over time: a driver older than the kernel, a full disk."""
 
+from __future__ import annotations
+
 from gpu_box.model.answer import Fields
 from gpu_box.model.check import Check
 from gpu_box.model.machine import Health

@@ -1,5 +1,7 @@
 """Jobs on the box that outlive the laptop: start, list, follow, cancel. remote/jobs keeps them."""
 
+from __future__ import annotations
+
 import codecs
 import json
 import os

@@ -1,5 +1,7 @@
 """The servers of the user's own processes on the box (remote/attach/listeners.py)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -3,6 +3,8 @@
 The box's own environment is made with it (remote/setup/steps/python.py). With a lock, uv reads both itself.
 """
 
+from __future__ import annotations
+
 import codecs
 import re
 import tomllib

@@ -1,5 +1,7 @@
 """Reboot the machine once if set-up finds that only a reboot helps, and wait for it."""
 
+from __future__ import annotations
+
 import time
 
 from gpu_box.errors import MachineError, MachineUnreachable

@@ -1,5 +1,7 @@
 """~/scratch on the box's local NVMe, which a stop erases. The box's side is remote/scratch."""
 
+from __future__ import annotations
+
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import remote_module
 

@@ -1,5 +1,7 @@
 """Set-up of the machine: check it in one round trip, apply what is missing. The steps are in remote/setup."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

@@ -1,5 +1,7 @@
 """The machine's state for `status`, requested before AWS has answered if possible."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 

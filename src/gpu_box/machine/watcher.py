@@ -1,5 +1,7 @@
 """Talks to the watcher on the box: turn idle stop off, set the deadline, read its state and verdicts."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 

@@ -1,5 +1,7 @@
 """The facts that a plan for `up` is decided from: planning does no I/O."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
 

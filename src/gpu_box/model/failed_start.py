@@ -4,6 +4,8 @@ Codes are those of EC2's StateReason (API reference, "StateReason"). For KMS see
 aws/karpenter-provider-aws#1407 and CiscoDevNet/cloud-cml#8, for disks hashicorp/terraform#5909.
 """
 
+from __future__ import annotations
+
 from gpu_box.errors import CapacityError, CloudError, QuotaError
 from gpu_box.model.observed import Instance
 

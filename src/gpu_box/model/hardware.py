@@ -1,5 +1,7 @@
 """The hardware of an instance type, for images that depend on it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 

@@ -1,5 +1,7 @@
 """Jobs, as the box describes them (remote/jobs/describe.py)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args

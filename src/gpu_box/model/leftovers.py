@@ -1,5 +1,7 @@
 """The findings of `sweep`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal

@@ -1,5 +1,7 @@
 """The idle policy and limits that the config sets for the watcher."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 

@@ -1,5 +1,7 @@
 """The interface for reporting progress."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 

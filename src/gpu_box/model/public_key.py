@@ -1,5 +1,7 @@
 """PURE: fingerprints and comparison of OpenSSH public key lines."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 

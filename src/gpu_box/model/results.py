@@ -3,6 +3,8 @@
 Fields keep their names and meaning; new ones may be added. Money is US dollars.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import datetime, timedelta

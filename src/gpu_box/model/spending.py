@@ -5,6 +5,8 @@ thousandths of a dollar (instance and address; the disk's cost follows from its 
 them, and a session is not lost when the next start overwrites its LaunchTime.
 """
 
+from __future__ import annotations
+
 import calendar
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

@@ -1,5 +1,7 @@
 """PURE: why a box stopped, from its own record, EC2's description and what was armed."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

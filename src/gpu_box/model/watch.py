@@ -1,5 +1,7 @@
 """The watcher's state, as the box reports it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 

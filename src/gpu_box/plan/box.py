@@ -1,5 +1,7 @@
 """The next steps of `stop`, `resize` and `down`. Pure, like `plan.up`."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator
 
 from gpu_box.config.model import Config

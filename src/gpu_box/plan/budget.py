@@ -1,5 +1,7 @@
 """PURE: what a box has cost so far, and when it will exhaust its budget."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

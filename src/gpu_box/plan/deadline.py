@@ -1,5 +1,7 @@
 """When AWS stops a box, and the steps that arm, move or extend that deadline. Pure, like `plan.up`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,5 +1,7 @@
 """PURE: whether an image works on an instance type."""
 
+from __future__ import annotations
+
 from gpu_box.errors import InputError
 from gpu_box.model.hardware import Hardware
 

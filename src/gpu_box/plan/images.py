@@ -1,5 +1,7 @@
 """The steps to an image of the box's disk, and to remove images. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from gpu_box.errors import CloudError

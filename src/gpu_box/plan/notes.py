@@ -1,5 +1,7 @@
 """Steps that only write tags: they record what AWS forgets, and what an interrupted command was doing."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal

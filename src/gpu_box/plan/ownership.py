@@ -1,5 +1,7 @@
 """PURE: the owner of a box: a name belongs to one owner per account and region."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 from gpu_box.errors import CloudError

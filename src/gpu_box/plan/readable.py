@@ -1,5 +1,7 @@
 """PURE: refuse a box with an unreadable tag or state, and say how to repair it."""
 
+from __future__ import annotations
+
 from gpu_box.errors import CloudError
 from gpu_box.model.observed import Instance, InstanceState
 

@@ -4,6 +4,8 @@ Steps of one `stage` are independent and run in parallel; stages run one after a
 billing come after those that arm a stop.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar

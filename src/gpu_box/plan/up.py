@@ -4,6 +4,8 @@ The caller carries out the steps, observes again, and asks again until no step i
 to predict the outcome of a step.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,5 +1,7 @@
 """The size of the project that the user agreed to send to a box: the question comes once."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Paths of gpu-box's own files on this laptop."""
 
+from __future__ import annotations
+
 import os
 import re
 import stat

@@ -1,5 +1,7 @@
 """The names of each box's jobs when this laptop last saw them, for shell completion."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,5 +1,7 @@
 """The project that was last sent to a box: two projects with the same box name would share ~/work."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from pathlib import Path
 

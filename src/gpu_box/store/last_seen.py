@@ -1,5 +1,7 @@
 """The last known state of a box (see aws/last_seen.py). Losing the file costs one round trip."""
 
+from __future__ import annotations
+
 import json
 from contextlib import suppress
 from dataclasses import asdict

@@ -3,6 +3,8 @@
 For an existing instance only AWS's tags count. Losing the file loses the costs of removed instances.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

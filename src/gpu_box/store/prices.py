@@ -3,6 +3,8 @@
 Files are written atomically, so any number of processes may share them; an unreadable file counts as missing.
 """
 
+from __future__ import annotations
+
 import json
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """When this laptop last read which of the user's boxes are stopped: once a day is enough for a reminder."""
 
+from __future__ import annotations
+
 import time
 from contextlib import suppress
 from pathlib import Path

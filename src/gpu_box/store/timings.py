@@ -4,6 +4,8 @@ A run records when each of its steps was done. The current run is compared with 
 had done the same steps by the same point, which separates a first `up` from one that only starts the box.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable
 from contextlib import suppress

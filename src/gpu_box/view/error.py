@@ -1,5 +1,7 @@
 """Print an error: what, where, remedy."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass
 

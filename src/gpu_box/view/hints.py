@@ -1,5 +1,7 @@
 """Adds the global options of the running command to the commands that messages suggest."""
 
+from __future__ import annotations
+
 import re
 import shlex
 

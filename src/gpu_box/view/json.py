@@ -3,6 +3,8 @@
 Money is a string of US dollars ("0.526"), a duration is seconds, a time is ISO 8601 with its UTC offset.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import is_dataclass

@@ -1,5 +1,7 @@
 """Lines of `tunnel`, `jupyter` and `open`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from gpu_box.model.results import EditorOpened, Forwarded

@@ -1,5 +1,7 @@
 """The result of `up`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from gpu_box.box.up import Up

@@ -12,6 +12,8 @@ AWS's calls are signed with keys of this cloud; those below /embedded/ with the 
 own API (/moto-api) is not served.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import time

@@ -1,5 +1,7 @@
 """Checks who signed a call: looks up its access key and makes the signature again with that key's secret."""
 
+from __future__ import annotations
+
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass

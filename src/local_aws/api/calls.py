@@ -1,5 +1,7 @@
 """Which AWS call an HTTP request is: (service, operation)."""
 
+from __future__ import annotations
+
 import io
 import json
 import re

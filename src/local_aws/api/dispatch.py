@@ -1,5 +1,7 @@
 """AWS's API: moto's dispatcher, with the services that moto lacks."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from flask import Flask

@@ -1,5 +1,7 @@
 """AWS's errors in the format of each kind of service."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 from xml.sax.saxutils import escape

@@ -1,5 +1,7 @@
 """Reads HTTP requests safely: refuses browsers, and slow or endless bodies."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from typing import Any

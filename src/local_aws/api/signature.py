@@ -3,6 +3,8 @@
 Source: IAM User Guide, "AWS Signature Version 4 for API requests"; tests run AWS's own test suite for it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 import re

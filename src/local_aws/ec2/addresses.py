@@ -4,6 +4,8 @@ Linux answers on all of 127.0.0.0/8. macOS answers on 127.0.0.1 only, so there e
 address, and the tag gpu-box:ssh-port tells them apart.
 """
 
+from __future__ import annotations
+
 import random
 import sys
 from collections.abc import Iterator

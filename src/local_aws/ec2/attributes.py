@@ -1,5 +1,7 @@
 """ModifyInstanceAttribute in both of its forms; it changes only what the request names."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from moto.core.utils import camelcase_to_underscores

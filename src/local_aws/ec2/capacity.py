@@ -1,5 +1,7 @@
 """Whether there is room: the account's vCPU quotas and the zones' capacity, as the weather sets them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

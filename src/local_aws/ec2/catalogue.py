@@ -1,5 +1,7 @@
 """Images, instance types and prices of this cloud, from the data files beside it and moto's type tables."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import dataclass

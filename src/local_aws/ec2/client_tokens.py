@@ -5,6 +5,8 @@ Since January 2025 the token of a terminated instance is refused (github.com/bot
 valid for at least 24 hours after the termination" (AWS, quoted in github.com/ansible/ansible/pull/4033).
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import dataclass

@@ -6,6 +6,8 @@ the most recent post. Only the most recent 64 KB". `Latest` reads the current co
 use the Nitro hypervisor".
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any

@@ -1,5 +1,7 @@
 """The volumes of a new instance: its image's, changed by the request's block device mappings."""
 
+from __future__ import annotations
+
 import copy
 from datetime import timedelta
 from typing import Any

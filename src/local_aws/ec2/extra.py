@@ -1,5 +1,7 @@
 """This cloud's additions to moto's record of an instance. Pickled with it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any

@@ -2,6 +2,8 @@
 Guide). Items that no program here reads are left out.
 """
 
+from __future__ import annotations
+
 import json
 from datetime import datetime
 from typing import Any

@@ -1,5 +1,7 @@
 """Security groups: which are in use, and which addresses reach SSH."""
 
+from __future__ import annotations
+
 from ipaddress import ip_address, ip_network
 from typing import Any
 

@@ -1,5 +1,7 @@
 """AMIs: this cloud's public ones, and those made from an instance."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any

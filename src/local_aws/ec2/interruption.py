@@ -7,6 +7,8 @@ that its user stops within the notice, by a call or from inside, stays stopped (
 Guide, "Behavior of Spot Instance interruptions" and "State changes for a Spot request").
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,5 +1,7 @@
 """RunInstances: like AWS, checks everything before it makes anything, and fills in AWS's defaults."""
 
+from __future__ import annotations
+
 import copy
 from dataclasses import dataclass
 from typing import Any

@@ -5,6 +5,8 @@ in `terminated` by way of `shutting-down`, a failed start in `stopped` (EC2 User
 immediately").
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

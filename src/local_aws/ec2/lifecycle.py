@@ -7,6 +7,8 @@ A call puts an instance into a passing state with a due time; `settle` ends the 
 start, stop and terminate do the rest: addresses, interfaces, volumes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any

@@ -3,6 +3,8 @@
 Its name must be `models`, beside a `urls`: moto derives a backend's routes from the module of its class.
 """
 
+from __future__ import annotations
+
 from datetime import datetime
 from typing import Any
 

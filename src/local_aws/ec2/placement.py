@@ -1,5 +1,7 @@
 """Placement groups, which moto lacks: create, describe, launch into, delete when empty."""
 
+from __future__ import annotations
+
 import secrets
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """Spot prices: a plausible history, the same at each call."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

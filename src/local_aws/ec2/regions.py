@@ -4,6 +4,8 @@ A region that is not enabled rejects the account's credentials (AWS Account Mana
 AWS Regions your account can use"). moto lists every region, China's and the government's too, to any caller.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

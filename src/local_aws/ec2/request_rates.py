@@ -5,6 +5,8 @@ second are those of "Request throttling for the Amazon EC2 API" (EC2 Developer G
 https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html). AWS raises them on request.
 """
 
+from __future__ import annotations
+
 import re
 import time
 from dataclasses import dataclass

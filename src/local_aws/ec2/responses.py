@@ -1,5 +1,7 @@
 """EC2's calls: corrections to how moto reads and answers them."""
 
+from __future__ import annotations
+
 import base64
 from collections.abc import Callable
 from typing import Any

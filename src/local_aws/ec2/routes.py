@@ -1,5 +1,7 @@
 """The routes of a VPC, as AWS has them."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from moto.ec2.models.internet_gateways import InternetGateway

@@ -1,5 +1,7 @@
 """Spot: each spot instance has a request; a persistent one launches again until it is cancelled."""
 
+from __future__ import annotations
+
 import copy
 import json
 from collections.abc import Callable, Iterable

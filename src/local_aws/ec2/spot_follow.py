@@ -6,6 +6,8 @@ Until the last step the stopped instance cannot be started: IncorrectSpotRequest
 github.com/hashicorp/terraform-provider-aws/issues/33399; the weather's delay `spot-follows` sets how late.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any

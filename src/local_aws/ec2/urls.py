@@ -1,5 +1,7 @@
 """moto's EC2 routes, served by `EC2Responses`."""
 
+from __future__ import annotations
+
 from moto.ec2.urls import url_bases
 
 from local_aws.ec2.responses import EC2Responses

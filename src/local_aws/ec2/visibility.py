@@ -6,6 +6,8 @@ For the length of a call, such resources are taken out of moto's tables. The wea
 for how long.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import datetime

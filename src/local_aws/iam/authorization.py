@@ -2,6 +2,8 @@
 by theirs; the account's owner always.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The policies of a moto user, group or role, as documents for `local_aws.iam.evaluation`."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -4,6 +4,8 @@ Pure. moto's evaluation ignores resources, and all conditions but StringEquals (
 evaluation logic" and "IAM JSON policy elements: Condition operators").
 """
 
+from __future__ import annotations
+
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,5 +1,7 @@
 """IAM: moto's, with what AWS refuses and moto does not."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from moto.iam import models as moto_models

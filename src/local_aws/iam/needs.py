@@ -4,6 +4,8 @@ As in the Service Authorization Reference: a launch needs ec2:RunInstances on th
 subnet, group and key, and ec2:CreateTags for its tags; a schedule needs iam:PassRole on its role.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -4,6 +4,8 @@ Authorization Reference, "Actions, resources, and condition keys for AWS Identit
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Which principals a role's trust policy allows to assume it."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable
 from typing import Any

@@ -1,5 +1,7 @@
 """The disks of images made from an instance: copied when the image is made, and used by its instances."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import stat

@@ -1,5 +1,7 @@
 """The kinds of machine: process and nspawn."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from local_aws.failure import Failure

@@ -1,5 +1,7 @@
 """A socket on the event loop, and a task for each connection to it."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable

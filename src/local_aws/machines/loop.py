@@ -1,5 +1,7 @@
 """One event loop, in its own thread, for the connections of all machines."""
 
+from __future__ import annotations
+
 import asyncio
 import threading
 from collections.abc import Coroutine

@@ -4,6 +4,8 @@ Two kinds: `process` (an SSH server as the current user, no root) and `nspawn` (
 Only the reconciler starts and stops them; its calls for one machine never overlap.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,6 +4,8 @@ EC2 User Guide, "Use the Instance Metadata Service to access instance metadata".
 is off: `up` launches its instances so.
 """
 
+from __future__ import annotations
+
 import asyncio
 import hmac
 import secrets

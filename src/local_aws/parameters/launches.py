@@ -1,5 +1,7 @@
 """RunInstances, ModifyInstanceAttribute and CreatePlacementGroup."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Names, descriptions, tags and ids: what most EC2 calls have in common."""
 
+from __future__ import annotations
+
 from local_aws.parameters import values
 from local_aws.parameters.row import AS_IMAGES, BAD, HUB, OWN_WORDS, VALUE, Row, an_id, at_most, like, one_of
 

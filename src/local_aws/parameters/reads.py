@@ -1,5 +1,7 @@
 """Rows for reads, and for what other services' models leave open."""
 
+from __future__ import annotations
+
 from local_aws.ec2 import catalogue
 from local_aws.parameters import values
 from local_aws.parameters.row import BAD, COMBINATION, HUB, OWN_WORDS, VALUE, Row, at_most, like, not_both

@@ -5,6 +5,8 @@ model says little: its limits are in botocore's text about a parameter (`doc`, w
 documentation; its error messages are in recordings and public reports (`source`).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Rows for the rules of security groups."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

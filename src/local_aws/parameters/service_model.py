@@ -1,5 +1,7 @@
 """The parameters of a call by botocore's service models, and what those models refuse."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

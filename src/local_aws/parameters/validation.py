@@ -3,6 +3,8 @@
 Nothing here depends on the cloud's state.
 """
 
+from __future__ import annotations
+
 from functools import cache
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Tests of values for the rows; and EC2's limits from botocore's text."""
 
+from __future__ import annotations
+
 import base64
 import binascii
 import json

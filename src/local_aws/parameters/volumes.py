@@ -1,5 +1,7 @@
 """Volumes: their sizes and speeds, by type."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

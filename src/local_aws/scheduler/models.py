@@ -4,6 +4,8 @@ Only `at(...)` with the universal target ec2:stopInstances fires, to the second;
 Other expressions and targets are refused with a ValidationException.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import re

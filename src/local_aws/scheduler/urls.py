@@ -1,5 +1,7 @@
 """moto's scheduler routes, with a complete UpdateSchedule."""
 
+from __future__ import annotations
+
 import json
 
 from moto.scheduler.responses import EventBridgeSchedulerResponse

@@ -1,5 +1,7 @@
 """AWS Free Tier: the account's plan. moto lacks the service."""
 
+from __future__ import annotations
+
 import json
 
 from moto.core.responses import BaseResponse

@@ -1,5 +1,7 @@
 """Systems Manager: moto's, with the public parameters for the ids of this cloud's images."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import moto.ssm.urls

@@ -3,6 +3,8 @@
 The prices are those of us-east-1; other regions' are multiplied by a plausible, made-up factor.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from typing import Any

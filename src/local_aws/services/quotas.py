@@ -4,6 +4,8 @@ Requests for increases stay pending for ever. They are kept on the region's EC2 
 quotas: they are saved, restored and reset with it.
 """
 
+from __future__ import annotations
+
 import json
 import secrets
 from typing import Any

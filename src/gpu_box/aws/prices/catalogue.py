@@ -1,5 +1,7 @@
 """The catalogue of GPU types with dated prices, from infra/gpus.yaml."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache

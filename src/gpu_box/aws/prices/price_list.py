@@ -4,6 +4,8 @@ Prices are keyed by *usage type*, the name on AWS's bill, without its region's p
 "EBS:VolumeUsage.gp3". Each function raises CloudError and its kinds.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterable, Mapping

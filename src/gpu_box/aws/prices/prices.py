@@ -3,6 +3,8 @@
 Every command uses `read_price`, so that all show the same price, with its source and date.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta

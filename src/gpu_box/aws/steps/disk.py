@@ -1,5 +1,7 @@
 """Carry out the steps that grow or delete a volume."""
 
+from __future__ import annotations
+
 from botocore.exceptions import ClientError
 
 from gpu_box.aws import tags

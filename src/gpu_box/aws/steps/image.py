@@ -1,5 +1,7 @@
 """Carry out the steps that create, await and remove an image and its snapshots."""
 
+from __future__ import annotations
+
 import hashlib
 from datetime import timedelta
 

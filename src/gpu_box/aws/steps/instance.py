@@ -1,5 +1,7 @@
 """Carry out the steps that launch, start, stop, change, await and terminate an instance."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from datetime import UTC, datetime
 

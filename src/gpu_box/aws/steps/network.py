@@ -1,5 +1,7 @@
 """Carry out the steps for the key pair and the security group."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial

@@ -1,5 +1,7 @@
 """Carry out the steps that only write tags: notes for the next command, and costs."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any

@@ -1,5 +1,7 @@
 """State and calls shared by the steps of a round."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -1,5 +1,7 @@
 """Read, name and price what bills in a region, or was created by gpu-box. Changes nothing."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta

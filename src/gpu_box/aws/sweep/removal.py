@@ -1,5 +1,7 @@
 """Remove resources in one region, in the order that AWS requires. A missing resource is fine."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

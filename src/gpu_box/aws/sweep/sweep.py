@@ -1,5 +1,7 @@
 """All enabled regions in parallel: list resources, add up their cost, and remove ours."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

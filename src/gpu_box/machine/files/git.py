@@ -1,5 +1,7 @@
 """git's list of a checkout's files, with every .gitignore, info/exclude and core.excludesFile applied."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil

@@ -1,5 +1,7 @@
 """Keeps the box awake during a transfer, however slow the link."""
 
+from __future__ import annotations
+
 import contextlib
 import threading
 from collections.abc import Iterator

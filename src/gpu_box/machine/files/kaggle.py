@@ -3,6 +3,8 @@
 The copies are compared by digest. The secret is sent once, on standard input, never in a command line.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 from pathlib import Path

@@ -4,6 +4,8 @@ To list 200,000 files takes seconds; `find` takes a third of that, in its own pr
 of a smaller folder, without GNU find, or of a git checkout, where settings outside the folder count, too.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

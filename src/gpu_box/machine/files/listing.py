@@ -1,5 +1,7 @@
 """The box's list of its files (remote/sync/answer.py), checked because the box is not trusted."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

@@ -1,5 +1,7 @@
 """Small secret files on the box: written over standard input, for its user alone; removed for an image."""
 
+from __future__ import annotations
+
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.machine.ssh.shell import quote
 

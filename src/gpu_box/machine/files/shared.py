@@ -3,6 +3,8 @@
 It is loaded from remote/, which is not a package of ours.
 """
 
+from __future__ import annotations
+
 import importlib.util
 from typing import TYPE_CHECKING
 

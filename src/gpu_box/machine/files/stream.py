@@ -3,6 +3,8 @@
 The box's side is remote/sync/receive.py and send.py.
 """
 
+from __future__ import annotations
+
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence

@@ -4,6 +4,8 @@ The changes follow from one listing of the box; `rsync` or `sftp` transfers them
 its listing is checked here, and `shared` writes the files.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil

@@ -1,5 +1,7 @@
 """The files to transfer, chosen by `sync` and moved by `rsync`, `sftp` or `stream`."""
 
+from __future__ import annotations
+
 import errno
 import os
 import re

@@ -1,5 +1,7 @@
 """Copies this installation's remote/ to the box as ~/.gpu-box/remote, atomically."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import tarfile

@@ -5,6 +5,8 @@ Values are sent over standard input only. The box compares a digest keyed with t
 short secret cannot be guessed from the command line that contains the digest.
 """
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 import os

@@ -1,5 +1,7 @@
 """The system's ssh, for what needs a terminal (`gpu-box ssh`, `gpu-box tmux`) and for rsync."""
 
+from __future__ import annotations
+
 import secrets
 import shlex
 import shutil

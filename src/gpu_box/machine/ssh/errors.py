@@ -1,5 +1,7 @@
 """Errors over SSH, worded for the user. Raised by `connection` and its users."""
 
+from __future__ import annotations
+
 from gpu_box.errors import HostKeyChanged, MachineError, MachineUnreachable
 from gpu_box.machine.ssh.command import Result
 from gpu_box.model.machine import Host

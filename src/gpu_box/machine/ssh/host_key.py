@@ -4,6 +4,8 @@ In two commands, so that `box` can publish the new key (as a tag) before the mac
 run again at any point. The new private key never leaves the machine.
 """
 
+from __future__ import annotations
+
 from gpu_box.errors import MachineError
 from gpu_box.machine.ssh.connection import Connection
 from gpu_box.model.public_key import is_public_key

@@ -3,6 +3,8 @@
 Does not import the libraries that read keys, which take long to import: see `keys`.
 """
 
+from __future__ import annotations
+
 import codecs
 import contextlib
 import os

@@ -4,6 +4,8 @@ The first host key is a function of the user's private key, the box's name and i
 with the key knows what the machine must present at the first connection, without stored state.
 """
 
+from __future__ import annotations
+
 import base64
 import contextlib
 import hashlib

@@ -1,5 +1,7 @@
 """Quoting for the machine's shell, and splitting its output into lines."""
 
+from __future__ import annotations
+
 import codecs
 import shlex
 

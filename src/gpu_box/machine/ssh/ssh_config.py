@@ -8,6 +8,8 @@
 there is a copy of a key file that OpenSSH cannot read as it is.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl

@@ -7,6 +7,8 @@ A log-in takes nine round trips, a command on an open connection two: ssh keeps 
 command (ssh_config(5), ControlPersist). On the box an idle connection is no use of it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil

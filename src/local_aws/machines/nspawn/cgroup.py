@@ -1,5 +1,7 @@
 """A machine's control group, in every hierarchy that systemd uses; it holds all the machine's processes."""
 
+from __future__ import annotations
+
 import os
 import signal
 import time

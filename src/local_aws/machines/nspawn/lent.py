@@ -4,6 +4,8 @@ Read from the host each time a machine starts: the proxy on its loopback, the ho
 mirrors, and, read-only, the local package folders that these name.
 """
 
+from __future__ import annotations
+
 import configparser
 import os
 from collections.abc import Mapping

@@ -3,6 +3,8 @@
 The loopback also has the address of the instance metadata service, as the link of AWS's machines does.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import socket

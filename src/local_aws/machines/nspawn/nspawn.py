@@ -6,6 +6,8 @@ in through a relay, apt and pip go out through a proxy, the instance metadata an
 so that the next daemon can clean up after one that was killed.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import shutil

@@ -1,5 +1,7 @@
 """A machine's disk: the root image below and, kept, the machine's own changes on top."""
 
+from __future__ import annotations
+
 import subprocess
 from pathlib import Path
 

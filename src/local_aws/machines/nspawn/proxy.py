@@ -4,6 +4,8 @@ The host's own loopback is blocked, since a box on AWS could not reach it either
 requests go there.
 """
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import ipaddress

@@ -1,5 +1,7 @@
 """Relays from the instance's public address to a port of the machine, in its own network namespace."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 from collections.abc import Callable

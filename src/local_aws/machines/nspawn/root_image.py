@@ -7,6 +7,8 @@ A process that uses an image holds a shared lock on its folder while it lives. A
 there is a newer one.
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import logging

@@ -3,6 +3,8 @@
 Source: https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import yaml

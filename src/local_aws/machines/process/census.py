@@ -5,6 +5,8 @@ double forks and tmux servers. On Linux /proc shows it. Elsewhere only the proce
 server started are known, so a daemon that left its group survives there until it is killed by hand.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import time

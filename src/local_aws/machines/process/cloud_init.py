@@ -5,6 +5,8 @@ machine: its /etc, /var and /home are those of this computer, so a bootcmd that 
 remove this computer's. nspawn machines run the real cloud-init with the same user data.
 """
 
+from __future__ import annotations
+
 import email
 import gzip
 from collections.abc import Iterator

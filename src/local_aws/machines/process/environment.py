@@ -1,5 +1,7 @@
 """The environment of programs in a process machine: the host's tools, but none of the user's settings."""
 
+from __future__ import annotations
+
 import getpass
 import os
 import re

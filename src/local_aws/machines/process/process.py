@@ -6,6 +6,8 @@ machines test what needs these. Its own `poweroff` and `shutdown` end the machin
 laptop.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import secrets

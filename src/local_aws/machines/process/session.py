@@ -4,6 +4,8 @@ The streams are copied here: asyncssh's own `redirect()` followed by `drain()` l
 command with 3 MB of output.
 """
 
+from __future__ import annotations
+
 import asyncio
 import errno
 import fcntl

@@ -1,5 +1,7 @@
 """SFTP on a process machine: relative paths start in the machine's home, absolute ones are the host's."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The SSH server of one process machine: its clients, its host key, and what they may request."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import socket
