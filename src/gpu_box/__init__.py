@@ -1,5 +1,4 @@
 """gpu-box: a GPU workstation on AWS, from a laptop, that cannot be left running."""
-from __future__ import annotations
 
 __version__ = "0.1.0"
 __all__ = ["Box", "GpuBoxError", "__version__"]

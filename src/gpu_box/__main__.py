@@ -1,5 +1,4 @@
 """`gpu-box` and `python -m gpu_box`."""
-from __future__ import annotations
 
 import _thread
 import gc

@@ -4,7 +4,6 @@
 
 A separate program because the daemon has threads: Python code must not run between fork and exec.
 """
-from __future__ import annotations
 
 import fcntl
 import os
