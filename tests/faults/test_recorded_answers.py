@@ -85,7 +85,7 @@ READERS: dict[str, Callable[[Cloud], object]] = {
         Config(instance_types=(TYPE,)), cloud.region, found := launch_options._subnets(cloud),
         {(TYPE, subnet["AvailabilityZone"]) for subnet in found},
     ),
-    "DescribeInstanceTypeOfferings": launch_options._offerings,
+    "DescribeInstanceTypeOfferings": lambda cloud: instance_types.read_offerings(cloud, [TYPE]),
     "DescribeInstanceTypes": lambda cloud: instance_types._read_hardware(cloud, {TYPE}),
     "DescribeRegions": sweep.enabled_regions,
     "DescribeSpotPriceHistory": lambda cloud: price_list.spot_rates(cloud, TYPE),
