@@ -177,7 +177,8 @@ def own_socket(name: str) -> str:
     files = last_private_files(name)
     if files is None:
         raise InputError("the box has not been reached from here", where=name)
-    digest = hashlib.sha256(f"{files.config}\n{files.text}\n{files.known_hosts}".encode()).hexdigest()
+    distinct = os.fsencode(f"{files.config}\n{files.text}\n{files.known_hosts}")
+    digest = hashlib.sha256(distinct).hexdigest()
     return _quoted(_temporary() / f"own-{digest[:32]}")
 
 
@@ -283,11 +284,8 @@ def _sockets(folder: Path) -> Path:
 
 def _temporary() -> Path:
     above = tempfile.gettempdir()
-    if above == os.getcwd() and above not in (
-        os.environ.get("TMPDIR"),
-        "/tmp",
-        "/var/tmp",
-    ):  # its last resort
+    usual = (os.environ.get("TMPDIR"), "/tmp", "/var/tmp")
+    if above == os.getcwd() and above not in usual:  # the current folder is its last resort
         raise InputError("no temporary folder can be written", where="/tmp", remedy="Set TMPDIR.")
     short = Path(above) / f"gpu-box-{os.getuid()}"
     short.mkdir(mode=0o700, exist_ok=True)
